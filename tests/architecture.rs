@@ -1,0 +1,3 @@
+//! The plan of the house, held: see ARCHITECTURE.md.
+#[test]
+fn arrows() {}
