@@ -3,6 +3,7 @@
 //! `cargo bench --bench kernels -- matmul` runs one kernel; "elements" are floating-point operations (or bytes where the
 //! name says so), so that Gelem/s reads as GFLOP/s.
 
+mod add_relu;
 mod matmul;
 
 use criterion::{Criterion, Throughput};
@@ -28,6 +29,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let info = testkit::gpu().device.adapter_info();
     eprintln!("{} | {:?} | {} {}", info.name, info.device_type, info.driver, info.driver_info);
+    add_relu::bench(&mut criterion);
     matmul::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -32,6 +32,7 @@ macro_rules! shaders {
 }
 
 shaders! {
+    ADD_RELU "add_relu": "Sum of two tensors, with or without ReLU.";
     CONV2D_TEXTURE "conv2d_texture": "Convolution for software adapters: pixels in a linear texture.";
     MATMUL "matmul": "Matrix product for GPUs: tiles in workgroup memory.";
     MATMUL_TEXTURE "matmul_texture": "Matrix product for software adapters: operands in linear textures.";

@@ -5,9 +5,11 @@
 //! terms of the sum and gamma(K) = K u / (1 - K u) (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed.,
 //! section 3.1). Comparing is done as `!(difference <= bound)`, so that NaN fails.
 
+mod add_relu;
 mod matmul;
 mod pack;
 
+pub use add_relu::add_relu;
 pub use matmul::matmul;
 pub use pack::pack;
 
