@@ -32,9 +32,15 @@ macro_rules! shaders {
 }
 
 shaders! {
+    ADAMW "adamw": "Step of Adam with decoupled weight decay.";
     ADD_RELU "add_relu": "Sum of two tensors, with or without ReLU.";
+    AVG_POOL2D "avg_pool2d": "Mean over sliding windows.";
     CONV2D_TEXTURE "conv2d_texture": "Convolution for software adapters: pixels in a linear texture.";
+    GLOBAL_AVG_POOL2D "global_avg_pool2d": "Mean over all pixels.";
     MATMUL "matmul": "Matrix product for GPUs: tiles in workgroup memory.";
     MATMUL_TEXTURE "matmul_texture": "Matrix product for software adapters: operands in linear textures.";
     PACK "pack": "Strided matrices into padded rows and panels.";
+    REDUCE_SUM "reduce_sum": "Sum over the rows of a matrix.";
+    SGD "sgd": "Step of gradient descent with momentum.";
+    SOFTMAX_CROSS_ENTROPY "softmax_cross_entropy": "Loss and gradient of a classifier.";
 }

@@ -1,5 +1,11 @@
 //! Each kernel on the machine's adapter against its f64 twin.
 
+mod adamw;
 mod add_relu;
+mod avg_pool2d;
+mod global_avg_pool2d;
 mod matmul;
 mod pack;
+mod reduce_sum;
+mod sgd;
+mod softmax_cross_entropy;

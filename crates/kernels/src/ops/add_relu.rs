@@ -72,7 +72,7 @@ impl AddRelu {
         for (operand, slice) in [("a", a), ("b", b), ("output", output)] {
             self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?;
         }
-        let (entry, first, width) = if len % 4 == 0 { ("main", 0, 4) } else { ("ragged", 3, 1) };
+        let (entry, first, width) = if len.is_multiple_of(4) { ("main", 0, 4) } else { ("ragged", 3, 1) };
         let relu = f64::from(u8::from(self.desc.relu));
         let pipeline = self.context.pipeline(&shaders::ADD_RELU, entry, &[("relu", relu)]);
         let mut commands = Commands::new(OP);

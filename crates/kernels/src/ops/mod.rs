@@ -1,9 +1,34 @@
 //! One module an operation: descriptor, shape checks, plan, bind.
 
+mod adamw;
 mod add_relu;
+mod avg_pool2d;
+mod global_avg_pool2d;
 mod matmul;
 mod pack;
+mod reduce_sum;
+mod sgd;
+mod softmax_cross_entropy;
 
+pub use adamw::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW};
 pub use add_relu::{AddRelu, AddReluBuffers, AddReluDesc};
+pub use avg_pool2d::{AvgPool2d, AvgPool2dDesc};
+pub use global_avg_pool2d::{GlobalAvgPool2d, GlobalAvgPool2dDesc};
 pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
 pub use pack::{Pack, PackDesc};
+pub use reduce_sum::{ReduceSum, ReduceSumDesc};
+pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
+pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
+
+use std::ops::Range;
+
+/// `length` in pieces of `step`.
+fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
+    (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
+}
+
+/// Elements to bind so that the binding starts where every device can (256 bytes), and where in them the range starts.
+fn aligned(elements: Range<u64>) -> (Range<u64>, u64) {
+    let start = elements.start / 64 * 64;
+    (start..elements.end, elements.start - start)
+}
