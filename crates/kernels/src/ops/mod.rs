@@ -22,6 +22,23 @@ pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntr
 
 use std::ops::Range;
 
+/// The layouts of the parameters of every shader that has any.
+#[cfg(feature = "reference")]
+#[doc(hidden)]
+pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
+    vec![
+        adamw::Params::LAYOUT,
+        avg_pool2d::Params::LAYOUT,
+        global_avg_pool2d::Params::LAYOUT,
+        matmul::Params::LAYOUT,
+        matmul::TextureParams::LAYOUT,
+        pack::Params::LAYOUT,
+        reduce_sum::Params::LAYOUT,
+        sgd::Params::LAYOUT,
+        softmax_cross_entropy::Params::LAYOUT,
+    ]
+}
+
 /// `length` in pieces of `step`.
 fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
     (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
