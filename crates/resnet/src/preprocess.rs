@@ -184,9 +184,9 @@ impl Taps {
         self.starts.first().copied().unwrap_or(0)..ends.max().unwrap_or(0)
     }
 
-    /// The same for an axis whose first `origin` inputs have been left out.
-    fn from_origin(mut self, origin: usize) -> Self {
-        self.starts.iter_mut().for_each(|start| *start -= origin);
+    /// The same for an axis whose first `left_out` inputs are gone.
+    fn without_first(mut self, left_out: usize) -> Self {
+        self.starts.iter_mut().for_each(|start| *start -= left_out);
         self
     }
 
@@ -276,7 +276,7 @@ fn resample(
     if lost_rows > 0 && lost_rows > 2 * lost_columns {
         let needed = across.inputs();
         let low = down.down(image.pixels, image.width, needed.clone());
-        across.from_origin(needed.start).across(&low, needed.len())
+        across.without_first(needed.start).across(&low, needed.len())
     } else {
         let needed = down.inputs();
         let row = image.width * 3;
@@ -284,7 +284,7 @@ fn resample(
             &image.pixels[needed.start * row..needed.end * row],
             image.width,
         );
-        down.from_origin(needed.start)
+        down.without_first(needed.start)
             .down(&narrow, columns.len(), 0..columns.len())
     }
 }
