@@ -1,7 +1,8 @@
 //! Weight files as users have them: all spellings and number formats, and all that can be wrong.
 
 use half::{bf16, f16};
-use resnet::{Architecture, Error, WeightFile};
+use proptest::prelude::*;
+use resnet::{Architecture, Block, Error, Stage, WeightFile};
 use testkit::formula;
 
 /// A tensor on its way into a file.
@@ -427,5 +428,63 @@ fn a_damaged_file_never_panics() {
         if let Ok(opened) = WeightFile::from_bytes(damaged) {
             assert_eq!(opened.architecture(), &small());
         }
+    }
+}
+
+fn any_stage(block: Block) -> impl Strategy<Value = Stage> {
+    (1_usize..4, 1_usize..7, 1_usize..4, 1_usize..4).prop_map(
+        move |(blocks, width, group_width, groups)| match block {
+            Block::Basic => Stage {
+                blocks,
+                width,
+                inner: width,
+                groups: 1,
+                projection: true,
+            },
+            Block::Bottleneck => Stage {
+                blocks,
+                width,
+                inner: group_width * groups,
+                groups,
+                projection: true,
+            },
+        },
+    )
+}
+
+fn any_architecture() -> impl Strategy<Value = Architecture> {
+    let stages = prop_oneof![Just(Block::Basic), Just(Block::Bottleneck)].prop_flat_map(|block| {
+        (
+            Just(block),
+            std::array::from_fn::<_, 4, _>(|_| any_stage(block)),
+        )
+    });
+    (
+        stages,
+        1_usize..7,
+        any::<bool>(),
+        proptest::option::of(1_usize..9),
+    )
+        .prop_map(|((block, mut stages), stem_width, projection, classes)| {
+            stages[0].projection = projection || stages[0].width != stem_width;
+            Architecture {
+                block,
+                stem_width,
+                stages,
+                classes,
+            }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_network_of_the_family_is_found(architecture in any_architecture()) {
+        let opened = open(&tensors(&architecture, "F16")).unwrap();
+        prop_assert_eq!(opened.architecture(), &architecture);
+        prop_assert_eq!(opened.convs().map(|conv| conv.unwrap().spec).collect::<Vec<_>>(),
+            architecture.network().convs().cloned().collect::<Vec<_>>());
+        prop_assert_eq!(opened.head().is_ok(), architecture.classes.is_some());
     }
 }

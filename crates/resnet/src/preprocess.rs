@@ -276,7 +276,9 @@ fn resample(
     if lost_rows > 0 && lost_rows > 2 * lost_columns {
         let needed = across.inputs();
         let low = down.down(image.pixels, image.width, needed.clone());
-        across.without_first(needed.start).across(&low, needed.len())
+        across
+            .without_first(needed.start)
+            .across(&low, needed.len())
     } else {
         let needed = down.inputs();
         let row = image.width * 3;
