@@ -13,11 +13,7 @@ pub fn parse<T: DeserializeOwned>(text: &'static str) -> T {
     }
     let (_, rest) = text.split_once('\n').expect("more than a line");
     let head: Head = serde_json::from_str(text).expect("a first line with a checksum");
-    assert_eq!(
-        formula::crc32(rest.bytes()),
-        head.crc32_of_the_other_lines,
-        "the fixture isn't as it was written"
-    );
+    assert_eq!(formula::crc32(rest.bytes()), head.crc32_of_the_other_lines, "the fixture isn't as it was written");
     serde_json::from_str(text).expect("the fixture that its generator writes")
 }
 
@@ -67,8 +63,7 @@ impl Case {
 
     /// The weights that the formula draws for this network.
     pub fn weights(&self) -> WeightFile {
-        let file = WeightFile::from_bytes(formula::weights(&self.architecture().tensors()))
-            .expect("a whole network");
+        let file = WeightFile::from_bytes(formula::weights(&self.architecture().tensors())).expect("a whole network");
         assert_eq!(file.architecture().to_string(), self.architecture);
         file
     }
@@ -89,10 +84,7 @@ impl Case {
         let series = format!("{}/{}", self.architecture, tap.name);
         let len = tap.shape.iter().product();
         let at = move |i| nhwc_index(formula::position(&series, i, len), &tap.shape);
-        tap.samples
-            .iter()
-            .enumerate()
-            .map(move |(i, value)| (at(i), *value))
+        tap.samples.iter().enumerate().map(move |(i, value)| (at(i), *value))
     }
 }
 

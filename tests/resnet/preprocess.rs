@@ -59,18 +59,13 @@ fn every_byte_is_pillows() {
         let got = resize(image, [height, width], case.filter).unwrap();
         let label = format!("{:?} to {:?} {:?}", case.from, case.to, case.filter);
         assert_eq!(got.len(), width * height * 3, "{label}");
-        let samples: Vec<u8> = (0..case.samples.len())
-            .map(|i| got[formula::position("samples", i, got.len())])
-            .collect();
+        let samples: Vec<u8> =
+            (0..case.samples.len()).map(|i| got[formula::position("samples", i, got.len())]).collect();
         assert_eq!(samples, case.samples, "{label}");
         assert_eq!(formula::crc32(got.iter().copied()), case.crc32, "{label}");
         let mut wrong = got;
         wrong[0] ^= 1;
-        assert_ne!(
-            formula::crc32(wrong),
-            case.crc32,
-            "{label}: a wrong byte passes"
-        );
+        assert_ne!(formula::crc32(wrong), case.crc32, "{label}: a wrong byte passes");
     }
 }
 
@@ -84,30 +79,16 @@ fn the_whole_pipeline_is_torchvisions() {
             interpolation: case.filter,
             ..Recipe::default()
         };
-        let tensor = preprocess(
-            Image::new(case.from[0], case.from[1], &pixels).unwrap(),
-            &recipe,
-        )
-        .unwrap();
-        let label = format!(
-            "{:?} to {} cropped to {} {:?}",
-            case.from, case.resize, case.crop, case.filter
-        );
+        let tensor = preprocess(Image::new(case.from[0], case.from[1], &pixels).unwrap(), &recipe).unwrap();
+        let label = format!("{:?} to {} cropped to {} {:?}", case.from, case.resize, case.crop, case.filter);
         assert_eq!([tensor.height, tensor.width], [case.crop; 2], "{label}");
         let len = tensor.data.len();
         for (i, expected) in case.samples.iter().enumerate() {
             let got = f64::from(tensor.data[formula::position("samples", i, len)]);
             // A byte's difference would be 0.017.
-            assert!(
-                (got - expected).abs() <= 1e-6,
-                "{label}: {got}, expected {expected}"
-            );
+            assert!((got - expected).abs() <= 1e-6, "{label}: {got}, expected {expected}");
         }
         let sum: f64 = tensor.data.iter().map(|value| f64::from(*value)).sum();
-        assert!(
-            (sum - case.sum).abs() <= 1e-7 * len as f64,
-            "{label}: sum {sum}, expected {}",
-            case.sum
-        );
+        assert!((sum - case.sum).abs() <= 1e-7 * len as f64, "{label}: sum {sum}, expected {}", case.sum);
     }
 }

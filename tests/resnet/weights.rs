@@ -17,42 +17,19 @@ struct Tensor {
 impl Tensor {
     fn new(name: &str, dtype: &'static str, shape: &[usize], values: &[f32]) -> Self {
         let bytes = match dtype {
-            "F16" => values
-                .iter()
-                .flat_map(|v| f16::from_f32(*v).to_le_bytes())
-                .collect(),
-            "BF16" => values
-                .iter()
-                .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
-                .collect(),
-            "F64" => values
-                .iter()
-                .flat_map(|v| f64::from(*v).to_le_bytes())
-                .collect(),
+            "F16" => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            "BF16" => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+            "F64" => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
             "F32" => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             _ => values.iter().map(|v| *v as u8).collect(),
         };
-        Self {
-            name: name.into(),
-            dtype,
-            shape: shape.into(),
-            bytes,
-        }
+        Self { name: name.into(), dtype, shape: shape.into(), bytes }
     }
 }
 
 fn file(tensors: &[Tensor]) -> Vec<u8> {
-    let tensors: Vec<_> = tensors
-        .iter()
-        .map(|t| {
-            (
-                t.name.as_str(),
-                t.dtype,
-                t.shape.as_slice(),
-                t.bytes.as_slice(),
-            )
-        })
-        .collect();
+    let tensors: Vec<_> =
+        tensors.iter().map(|t| (t.name.as_str(), t.dtype, t.shape.as_slice(), t.bytes.as_slice())).collect();
     formula::safetensors(&tensors)
 }
 
@@ -61,9 +38,8 @@ fn small() -> Architecture {
 }
 
 fn tensors(architecture: &Architecture, dtype: &'static str) -> Vec<Tensor> {
-    let draw = |(name, shape): (String, Vec<usize>)| {
-        Tensor::new(&name, dtype, &shape, &formula::tensor(&name, &shape, "bn2"))
-    };
+    let draw =
+        |(name, shape): (String, Vec<usize>)| Tensor::new(&name, dtype, &shape, &formula::tensor(&name, &shape, "bn2"));
     architecture.tensors().into_iter().map(draw).collect()
 }
 
@@ -75,16 +51,11 @@ fn open(tensors: &[Tensor]) -> Result<WeightFile, Error> {
 fn complaint(edit: impl FnOnce(&mut Vec<Tensor>)) -> String {
     let mut tensors = tensors(&small(), "F32");
     edit(&mut tensors);
-    open(&tensors)
-        .expect_err("it should be refused")
-        .to_string()
+    open(&tensors).expect_err("it should be refused").to_string()
 }
 
 fn find<'a>(tensors: &'a mut [Tensor], name: &str) -> &'a mut Tensor {
-    tensors
-        .iter_mut()
-        .find(|tensor| tensor.name == name)
-        .expect(name)
+    tensors.iter_mut().find(|tensor| tensor.name == name).expect(name)
 }
 
 fn assert_contains(message: &str, parts: &[&str]) {
@@ -111,10 +82,7 @@ fn every_number_format_gives_the_same_weights() {
             assert_eq!(got.spec, expected.spec);
             assert_eq!(got.bias.len(), expected.bias.len());
             for (got, expected) in got.weight.iter().zip(&expected.weight) {
-                assert!(
-                    (got - expected).abs() <= epsilon * expected.abs().max(1e-3),
-                    "{dtype}: {got} {expected}"
-                );
+                assert!((got - expected).abs() <= epsilon * expected.abs().max(1e-3), "{dtype}: {got} {expected}");
                 largest = largest.max((got - expected).abs());
             }
         }
@@ -130,37 +98,19 @@ fn transformers_names_and_prefixes_give_the_same_weights() {
         let plain = open(&ours).unwrap();
         // As transformers builds its modules, not as the library maps names.
         let mut renamed: Vec<(String, String)> = Vec::new();
-        let parts = [
-            "weight",
-            "bias",
-            "running_mean",
-            "running_var",
-            "num_batches_tracked",
-        ];
+        let parts = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
         let mut module = |theirs: String, conv: String, norm: String| {
-            renamed.push((
-                format!("{theirs}.convolution.weight"),
-                format!("{conv}.weight"),
-            ));
+            renamed.push((format!("{theirs}.convolution.weight"), format!("{conv}.weight")));
             for part in parts {
-                renamed.push((
-                    format!("{theirs}.normalization.{part}"),
-                    format!("{norm}.{part}"),
-                ));
+                renamed.push((format!("{theirs}.normalization.{part}"), format!("{norm}.{part}")));
             }
         };
         module("embedder.embedder".into(), "conv1".into(), "bn1".into());
         for (s, stage) in architecture.stages.iter().enumerate() {
             for b in 0..stage.blocks {
-                let (theirs, ours) = (
-                    format!("encoder.stages.{s}.layers.{b}"),
-                    format!("layer{}.{b}", s + 1),
-                );
+                let (theirs, ours) = (format!("encoder.stages.{s}.layers.{b}"), format!("layer{}.{b}", s + 1));
                 for i in 0..architecture.block.convolutions() {
-                    let (conv, norm) = (
-                        format!("{ours}.conv{}", i + 1),
-                        format!("{ours}.bn{}", i + 1),
-                    );
+                    let (conv, norm) = (format!("{ours}.conv{}", i + 1), format!("{ours}.bn{}", i + 1));
                     module(format!("{theirs}.layer.{i}"), conv, norm);
                 }
                 if b == 0 && stage.projection {
@@ -177,61 +127,31 @@ fn transformers_names_and_prefixes_give_the_same_weights() {
                 .iter()
                 .map(|(theirs, name)| {
                     let tensor = ours.iter().find(|tensor| tensor.name == *name).cloned();
-                    let counter = || Tensor {
-                        name: name.clone(),
-                        dtype: "I64",
-                        shape: vec![],
-                        bytes: vec![0; 8],
-                    };
-                    Tensor {
-                        name: format!("{wrapper}{root}{theirs}"),
-                        ..tensor.unwrap_or_else(counter)
-                    }
+                    let counter = || Tensor { name: name.clone(), dtype: "I64", shape: vec![], bytes: vec![0; 8] };
+                    Tensor { name: format!("{wrapper}{root}{theirs}"), ..tensor.unwrap_or_else(counter) }
                 })
                 .collect();
             for part in ["weight", "bias"] {
-                let head = ours
-                    .iter()
-                    .find(|tensor| tensor.name == format!("fc.{part}"))
-                    .unwrap();
-                theirs.push(Tensor {
-                    name: format!("{wrapper}classifier.1.{part}"),
-                    ..head.clone()
-                });
+                let head = ours.iter().find(|tensor| tensor.name == format!("fc.{part}")).unwrap();
+                theirs.push(Tensor { name: format!("{wrapper}classifier.1.{part}"), ..head.clone() });
             }
             let opened = open(&theirs).unwrap();
             assert_eq!(opened.architecture(), &architecture);
             assert!(
-                opened
-                    .tensors()
-                    .map(|(name, _)| name.to_owned())
-                    .eq(plain.tensors().map(|(name, _)| name.to_owned()))
+                opened.tensors().map(|(name, _)| name.to_owned()).eq(plain.tensors().map(|(name, _)| name.to_owned()))
             );
-            assert!(
-                opened
-                    .convs()
-                    .zip(plain.convs())
-                    .all(|(a, b)| a.unwrap() == b.unwrap())
-            );
+            assert!(opened.convs().zip(plain.convs()).all(|(a, b)| a.unwrap() == b.unwrap()));
             assert_eq!(opened.head().unwrap(), plain.head().unwrap());
-            theirs.retain(|tensor| {
-                !tensor
-                    .name
-                    .ends_with("stages.2.layers.0.layer.0.normalization.bias")
-            });
+            theirs.retain(|tensor| !tensor.name.ends_with("stages.2.layers.0.layer.0.normalization.bias"));
             let error = open(&theirs).unwrap_err().to_string();
             assert_contains(
                 &error,
-                &[&format!(
-                    "`{wrapper}{root}encoder.stages.2.layers.0.layer.0.normalization.bias`"
-                )],
+                &[&format!("`{wrapper}{root}encoder.stages.2.layers.0.layer.0.normalization.bias`")],
             );
         }
     }
     let mut wrapped = tensors(&small(), "F32");
-    wrapped
-        .iter_mut()
-        .for_each(|tensor| tensor.name.insert_str(0, "module.backbone."));
+    wrapped.iter_mut().for_each(|tensor| tensor.name.insert_str(0, "module.backbone."));
     assert_eq!(open(&wrapped).unwrap().architecture(), &small());
 }
 
@@ -265,28 +185,17 @@ fn a_backbone_without_head_gives_features_only() {
     let opened = open(&tensors(&headless, "F32")).unwrap();
     assert_eq!(opened.architecture().features(), 16);
     assert!(matches!(opened.head(), Err(Error::NoHead { .. })));
-    assert_contains(
-        &complaint(|t| t.retain(|tensor| tensor.name != "fc.bias")),
-        &["1 missing: `fc.bias`"],
-    );
+    assert_contains(&complaint(|t| t.retain(|tensor| tensor.name != "fc.bias")), &["1 missing: `fc.bias`"]);
 }
 
 #[test]
 fn values_that_nothing_can_run_on_are_refused_by_name() {
     let set = |name: &'static str, value: f32| {
-        complaint(move |tensors| {
-            find(tensors, name).bytes[4..8].copy_from_slice(&value.to_le_bytes())
-        })
+        complaint(move |tensors| find(tensors, name).bytes[4..8].copy_from_slice(&value.to_le_bytes()))
     };
-    assert_contains(
-        &set("layer1.0.conv1.weight", f32::NAN),
-        &["`layer1.0.conv1.weight` holds NaN at index 1"],
-    );
+    assert_contains(&set("layer1.0.conv1.weight", f32::NAN), &["`layer1.0.conv1.weight` holds NaN at index 1"]);
     assert_contains(&set("fc.bias", f32::INFINITY), &["`fc.bias` holds inf"]);
-    assert_contains(
-        &set("bn1.running_var", -0.5),
-        &["`bn1.running_var` holds -0.5"],
-    );
+    assert_contains(&set("bn1.running_var", -0.5), &["`bn1.running_var` holds -0.5"]);
     let zero = |tensors: &mut Vec<Tensor>| find(tensors, "bn1.running_var").bytes.fill(0);
     let mut fine = tensors(&small(), "F32");
     zero(&mut fine);
@@ -297,57 +206,32 @@ fn values_that_nothing_can_run_on_are_refused_by_name() {
 fn number_formats_that_are_not_read_are_named() {
     let store = |dtype: &'static str, name: Option<&'static str>| {
         complaint(move |tensors| {
-            for tensor in tensors
-                .iter_mut()
-                .filter(|tensor| name.is_none_or(|name| tensor.name == name))
-            {
-                *tensor = Tensor::new(
-                    &tensor.name,
-                    dtype,
-                    &tensor.shape,
-                    &vec![1.0; tensor.shape.iter().product()],
-                );
+            for tensor in tensors.iter_mut().filter(|tensor| name.is_none_or(|name| tensor.name == name)) {
+                *tensor = Tensor::new(&tensor.name, dtype, &tensor.shape, &vec![1.0; tensor.shape.iter().product()]);
             }
         })
     };
-    assert_contains(
-        &store("F64", None),
-        &["more are stored as F64", "tensor.float()"],
-    );
-    assert_contains(
-        &store("I8", Some("fc.weight")),
-        &["fc.weight is stored as I8", "quantised"],
-    );
-    assert_contains(
-        &store("F8_E4M3", Some("conv1.weight")),
-        &["conv1.weight is stored as F8_E4M3"],
-    );
+    assert_contains(&store("F64", None), &["more are stored as F64", "tensor.float()"]);
+    assert_contains(&store("I8", Some("fc.weight")), &["fc.weight is stored as I8", "quantised"]);
+    assert_contains(&store("F8_E4M3", Some("conv1.weight")), &["conv1.weight is stored as F8_E4M3"]);
 }
 
 #[test]
 fn other_networks_are_recognised() {
     let rename = |from: &'static str, to: &'static str| {
-        complaint(move |tensors| {
-            tensors
-                .iter_mut()
-                .for_each(|tensor| tensor.name = tensor.name.replace(from, to))
-        })
+        complaint(move |tensors| tensors.iter_mut().for_each(|tensor| tensor.name = tensor.name.replace(from, to)))
     };
-    assert_contains(
-        &rename("conv1.weight", "conv1.0.weight"),
-        &["ResNet-D", "supported are plain ResNets"],
-    );
-    assert_contains(
-        &rename("layer4", "stage4"),
-        &["no tensor of stage `layer4`", "bn1.bias"],
-    );
-    let se = complaint(|tensors| {
-        tensors.push(Tensor::new("layer1.0.se.fc1.weight", "F32", &[1], &[0.0]))
-    });
+    assert_contains(&rename("conv1.weight", "conv1.0.weight"), &["ResNet-D", "supported are plain ResNets"]);
+    assert_contains(&rename("layer4", "stage4"), &["no tensor of stage `layer4`", "bn1.bias"]);
+    let se = complaint(|tensors| tensors.push(Tensor::new("layer1.0.se.fc1.weight", "F32", &[1], &[0.0])));
     assert_contains(&se, &["SE-ResNet"]);
-    let vit = open(&[Tensor::new("cls_token", "F32", &[1], &[0.0])])
-        .unwrap_err()
-        .to_string();
+    let beside = complaint(|tensors| {
+        for tensor in tensors.iter_mut().filter(|tensor| !tensor.name.starts_with("fc.")) {
+            tensor.name.insert_str(0, "backbone.");
+        }
+    });
+    assert_contains(&beside, &["stands under `backbone.`", "removeprefix(\"backbone.\")"]);
+    let vit = open(&[Tensor::new("cls_token", "F32", &[1], &[0.0])]).unwrap_err().to_string();
     assert_contains(&vit, &["vision transformer"]);
     let empty = open(&[]).unwrap_err().to_string();
     assert_contains(&empty, &["layer1", "0 tensors"]);
@@ -369,54 +253,24 @@ fn files_are_opened_by_path_and_their_faults_named() {
         assert_contains(&error, &["model.safetensors: "]);
     };
     says(b"", &["empty", "download it again"]);
-    says(
-        &whole[..whole.len() - 1],
-        &[
-            "truncated",
-            &format!("{} bytes of {}", whole.len() - 1, whole.len()),
-        ],
-    );
+    says(&whole[..whole.len() - 1], &["truncated", &format!("{} bytes of {}", whole.len() - 1, whole.len())]);
     says(&whole[..100], &["truncated", "header alone"]);
-    says(
-        &[&whole[..], b"\0\0"].concat(),
-        &["2 bytes after its last tensor"],
-    );
+    says(&[&whole[..], b"\0\0"].concat(), &["2 bytes after its last tensor"]);
     says(b"<!DOCTYPE html><title>Log in</title>", &["web page"]);
-    says(
-        b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl",
-        &["ZIP", "save_file"],
-    );
-    says(
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-        &["git lfs pull"],
-    );
-    says(
-        br#"{"metadata": {"total_size": 1}, "weight_map": {}}"#,
-        &["shards"],
-    );
+    says(b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl", &["ZIP", "save_file"]);
+    says(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", &["git lfs pull"]);
+    says(br#"{"metadata": {"total_size": 1}, "weight_map": {}}"#, &["shards"]);
     let missing = WeightFile::open(folder.path().join("none.safetensors")).unwrap_err();
-    assert!(
-        matches!(&missing, Error::Io { path, .. } if path.ends_with("none.safetensors")),
-        "{missing}"
-    );
-    assert!(matches!(
-        WeightFile::open(folder.path()),
-        Err(Error::Io { .. })
-    ));
+    assert!(matches!(&missing, Error::Io { path, .. } if path.ends_with("none.safetensors")), "{missing}");
+    assert!(matches!(WeightFile::open(folder.path()), Err(Error::Io { .. })));
 }
 
 #[test]
 fn a_damaged_file_never_panics() {
     let whole = file(&tensors(&small(), "F16"));
     let header = u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize + 8;
-    for length in (0..header)
-        .step_by(7)
-        .chain([header, header + 1, whole.len() - 1])
-    {
-        assert!(
-            WeightFile::from_bytes(whole[..length].to_vec()).is_err(),
-            "{length}"
-        );
+    for length in (0..header).step_by(7).chain([header, header + 1, whole.len() - 1]) {
+        assert!(WeightFile::from_bytes(whole[..length].to_vec()).is_err(), "{length}");
     }
     for round in 0..2_000 {
         let mut damaged = whole.clone();
@@ -432,48 +286,21 @@ fn a_damaged_file_never_panics() {
 }
 
 fn any_stage(block: Block) -> impl Strategy<Value = Stage> {
-    (1_usize..4, 1_usize..7, 1_usize..4, 1_usize..4).prop_map(
-        move |(blocks, width, group_width, groups)| match block {
-            Block::Basic => Stage {
-                blocks,
-                width,
-                inner: width,
-                groups: 1,
-                projection: true,
-            },
-            Block::Bottleneck => Stage {
-                blocks,
-                width,
-                inner: group_width * groups,
-                groups,
-                projection: true,
-            },
-        },
-    )
+    (1_usize..4, 1_usize..7, 1_usize..4, 1_usize..4).prop_map(move |(blocks, width, group_width, groups)| match block {
+        Block::Basic => Stage { blocks, width, inner: width, groups: 1, projection: true },
+        Block::Bottleneck => Stage { blocks, width, inner: group_width * groups, groups, projection: true },
+    })
 }
 
 fn any_architecture() -> impl Strategy<Value = Architecture> {
-    let stages = prop_oneof![Just(Block::Basic), Just(Block::Bottleneck)].prop_flat_map(|block| {
-        (
-            Just(block),
-            std::array::from_fn::<_, 4, _>(|_| any_stage(block)),
-        )
-    });
-    (
-        stages,
-        1_usize..7,
-        any::<bool>(),
-        proptest::option::of(1_usize..9),
-    )
-        .prop_map(|((block, mut stages), stem_width, projection, classes)| {
+    let stages = prop_oneof![Just(Block::Basic), Just(Block::Bottleneck)]
+        .prop_flat_map(|block| (Just(block), std::array::from_fn::<_, 4, _>(|_| any_stage(block))));
+    (stages, 1_usize..7, any::<bool>(), proptest::option::of(1_usize..9)).prop_map(
+        |((block, mut stages), stem_width, projection, classes)| {
             stages[0].projection = projection || stages[0].width != stem_width;
-            Architecture {
-                block,
-                stem_width,
-                stages,
-                classes,
-            }
-        })
+            Architecture { block, stem_width, stages, classes }
+        },
+    )
 }
 
 proptest! {

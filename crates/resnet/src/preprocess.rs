@@ -18,25 +18,15 @@ impl<'a> Image<'a> {
     /// # Errors
     /// [`Error::Image`] if a side is zero or `pixels` isn't `3 · width · height` long.
     pub fn new(width: usize, height: usize, pixels: &'a [u8]) -> Result<Self, Error> {
-        let expected = width
-            .checked_mul(height)
-            .and_then(|area| area.checked_mul(3));
+        let expected = width.checked_mul(height).and_then(|area| area.checked_mul(3));
         if width == 0 || height == 0 {
-            return Err(Error::Image(format!(
-                "the picture is {width}x{height}: it has no pixels"
-            )));
+            return Err(Error::Image(format!("the picture is {width}x{height}: it has no pixels")));
         }
         if expected != Some(pixels.len()) {
             let got = pixels.len();
-            return Err(Error::Image(format!(
-                "a {width}x{height} RGB picture doesn't have {got} bytes"
-            )));
+            return Err(Error::Image(format!("a {width}x{height} RGB picture doesn't have {got} bytes")));
         }
-        Ok(Self {
-            width,
-            height,
-            pixels,
-        })
+        Ok(Self { width, height, pixels })
     }
 }
 
@@ -66,9 +56,7 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
     recipe.check()?;
     let resized = match recipe.resize {
         Resize::Exact(size) => size,
-        Resize::ShorterSide(side) if image.width <= image.height => {
-            [side * image.height / image.width, side]
-        }
+        Resize::ShorterSide(side) if image.width <= image.height => [side * image.height / image.width, side],
         Resize::ShorterSide(side) => [side, side * image.width / image.height],
     };
     let [height, width] = recipe.input_size;
@@ -76,9 +64,8 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
     let (columns, left) = centre(resized[1], width);
     let cropped = resample(image, resized, rows, columns.clone(), recipe.interpolation);
 
-    let normalised: [[f32; 256]; 3] = std::array::from_fn(|c| {
-        std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c])
-    });
+    let normalised: [[f32; 256]; 3] =
+        std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c]));
     let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
     let mut data = black.repeat(height * width);
     let rows = data.chunks_exact_mut(width * 3).skip(top);
@@ -89,11 +76,7 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
             *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
         }
     }
-    Ok(ImageTensor {
-        height,
-        width,
-        data,
-    })
+    Ok(ImageTensor { height, width, data })
 }
 
 /// Resizes a picture to `size` (height, width) with antialiasing; gives its RGB bytes, row by row.
@@ -106,15 +89,9 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
 ///
 /// # Errors
 /// [`Error::Image`] if a side of `size` is zero or above 65536.
-pub fn resize(
-    image: Image,
-    size: [usize; 2],
-    interpolation: Interpolation,
-) -> Result<Vec<u8>, Error> {
+pub fn resize(image: Image, size: [usize; 2], interpolation: Interpolation) -> Result<Vec<u8>, Error> {
     if size.iter().any(|side| !(1..=1 << 16).contains(side)) {
-        return Err(Error::Image(format!(
-            "can't resize to height and width {size:?}: 1 to 65536 is expected"
-        )));
+        return Err(Error::Image(format!("can't resize to height and width {size:?}: 1 to 65536 is expected")));
     }
     Ok(resample(image, size, 0..size[0], 0..size[1], interpolation))
 }
@@ -152,18 +129,14 @@ impl Taps {
         let scale = from as f64 / to as f64;
         let widening = scale.max(1.0);
         let support = radius * widening;
-        let mut taps = Self {
-            starts: Vec::new(),
-            coefficients: Vec::new(),
-        };
+        let mut taps = Self { starts: Vec::new(), coefficients: Vec::new() };
         for position in range {
             let centre = (position as f64 + 0.5) * scale;
             // `as` truncates towards zero and stops at zero, as wanted at the left edge.
             let start = (centre - support + 0.5) as usize;
             let end = ((centre + support + 0.5) as usize).min(from);
-            let weights: Vec<f64> = (start..end)
-                .map(|x| kernel((x as f64 - centre + 0.5) * widening.recip()))
-                .collect();
+            let weights: Vec<f64> =
+                (start..end).map(|x| kernel((x as f64 - centre + 0.5) * widening.recip())).collect();
             let sum: f64 = weights.iter().sum();
             let one = f64::from(1 << PRECISION);
             // Adding half away from zero and truncating: f64::round.
@@ -176,11 +149,7 @@ impl Taps {
 
     /// The inputs that any output needs.
     fn inputs(&self) -> Range<usize> {
-        let ends = self
-            .starts
-            .iter()
-            .zip(&self.coefficients)
-            .map(|(start, taps)| start + taps.len());
+        let ends = self.starts.iter().zip(&self.coefficients).map(|(start, taps)| start + taps.len());
         self.starts.first().copied().unwrap_or(0)..ends.max().unwrap_or(0)
     }
 
@@ -191,10 +160,7 @@ impl Taps {
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
-        self.starts
-            .iter()
-            .copied()
-            .zip(self.coefficients.iter().map(Vec::as_slice))
+        self.starts.iter().copied().zip(self.coefficients.iter().map(Vec::as_slice))
     }
 
     /// Resizes every row of a picture of `width`.
@@ -276,18 +242,12 @@ fn resample(
     if lost_rows > 0 && lost_rows > 2 * lost_columns {
         let needed = across.inputs();
         let low = down.down(image.pixels, image.width, needed.clone());
-        across
-            .without_first(needed.start)
-            .across(&low, needed.len())
+        across.without_first(needed.start).across(&low, needed.len())
     } else {
         let needed = down.inputs();
         let row = image.width * 3;
-        let narrow = across.across(
-            &image.pixels[needed.start * row..needed.end * row],
-            image.width,
-        );
-        down.without_first(needed.start)
-            .down(&narrow, columns.len(), 0..columns.len())
+        let narrow = across.across(&image.pixels[needed.start * row..needed.end * row], image.width);
+        down.without_first(needed.start).down(&narrow, columns.len(), 0..columns.len())
     }
 }
 
@@ -328,10 +288,7 @@ mod tests {
         let tensor = preprocess(Image::new(2, 2, &white).unwrap(), &recipe).unwrap();
         let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
         let (b, w) = (-2.0, 2.0);
-        assert_eq!(
-            red,
-            [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]
-        );
+        assert_eq!(red, [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]);
     }
 
     #[test]
@@ -339,19 +296,8 @@ mod tests {
         // Resized as a whole this would take 256 x 16 million pixels.
         let pixels = vec![9; 3 * 65_536];
         for (width, height) in [(65_536, 1), (1, 65_536)] {
-            let tensor = preprocess(
-                Image::new(width, height, &pixels).unwrap(),
-                &Recipe::default(),
-            )
-            .unwrap();
-            assert!(
-                tensor
-                    .data
-                    .as_chunks::<3>()
-                    .0
-                    .iter()
-                    .all(|pixel| *pixel == tensor.data[..3])
-            );
+            let tensor = preprocess(Image::new(width, height, &pixels).unwrap(), &Recipe::default()).unwrap();
+            assert!(tensor.data.as_chunks::<3>().0.iter().all(|pixel| *pixel == tensor.data[..3]));
         }
     }
 

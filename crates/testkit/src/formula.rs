@@ -10,9 +10,9 @@
 use serde_json::{Map, json};
 
 fn hash(name: &str, index: u64) -> u64 {
-    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let seed = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -36,9 +36,7 @@ pub fn position(name: &str, index: usize, len: usize) -> usize {
 
 /// `len` inputs for a network, uniform in [−2, 2).
 pub fn input(name: &str, len: usize) -> Vec<f32> {
-    (0..len)
-        .map(|i| (4.0 * uniform(name, i) - 2.0) as f32)
-        .collect()
+    (0..len).map(|i| (4.0 * uniform(name, i) - 2.0) as f32).collect()
 }
 
 /// One tensor of a residual network in torchvision's names.
@@ -56,31 +54,17 @@ pub fn tensor(name: &str, shape: &[usize], last_norm: &str) -> Vec<f32> {
         ("weight" | "running_var", _) => (1.0, 1.0),
         _ => (-1.0, 0.2),
     };
-    (0..shape.iter().product())
-        .map(|i| ((uniform(name, i) + 0.5 * offset) * scale) as f32)
-        .collect()
+    (0..shape.iter().product()).map(|i| ((uniform(name, i) + 0.5 * offset) * scale) as f32).collect()
 }
 
 /// All `tensors` (names and shapes of a residual network) as a safetensors file of f32 in memory.
 pub fn weights(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
-    let bottleneck = tensors
-        .iter()
-        .any(|(name, _)| name.ends_with(".conv3.weight"));
+    let bottleneck = tensors.iter().any(|(name, _)| name.ends_with(".conv3.weight"));
     let last_norm = if bottleneck { "bn3" } else { "bn2" };
-    let values: Vec<(&str, &[usize], Vec<f32>)> = tensors
-        .iter()
-        .map(|(name, shape)| {
-            (
-                name.as_str(),
-                shape.as_slice(),
-                tensor(name, shape, last_norm),
-            )
-        })
-        .collect();
-    let file: Vec<_> = values
-        .iter()
-        .map(|(name, shape, values)| (*name, "F32", *shape, bytemuck::cast_slice(values)))
-        .collect();
+    let values: Vec<(&str, &[usize], Vec<f32>)> =
+        tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), tensor(name, shape, last_norm))).collect();
+    let file: Vec<_> =
+        values.iter().map(|(name, shape, values)| (*name, "F32", *shape, bytemuck::cast_slice(values))).collect();
     safetensors(&file)
 }
 
@@ -108,9 +92,7 @@ pub fn safetensors(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
 /// CRC-32 (IEEE 802.3, as zlib's) of `bytes`.
 pub fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
     !bytes.into_iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-        })
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
     })
 }
 
