@@ -3,9 +3,12 @@
 mod adamw;
 mod add_relu;
 mod avg_pool2d;
+mod conv2d;
 mod global_avg_pool2d;
 mod matmul;
+mod max_pool2d;
 mod pack;
+mod params;
 mod reduce_sum;
 mod sgd;
 mod softmax_cross_entropy;

@@ -156,6 +156,11 @@ impl Matmul {
         Ok(Matmul { context: context.clone(), desc: *desc, family })
     }
 
+    /// A plan of the tiled family, whatever the context prefers.
+    pub(crate) fn tiled(context: &Context, desc: &MatmulDesc) -> Result<Self, Error> {
+        Ok(Matmul { family: Family::Tiled, ..Matmul::new(context, desc)? })
+    }
+
     /// The scratch memory it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
@@ -446,7 +451,7 @@ impl TextureOperands<'_> {
 }
 
 params! {
-    MATMUL: struct Params {
+    struct Params {
         m: u32,
         n: u32,
         k: u32,
@@ -470,7 +475,7 @@ params! {
 }
 
 params! {
-    MATMUL_TEXTURE: struct TextureParams {
+    struct TextureParams {
         m: u32,
         n: u32,
         k4: u32,

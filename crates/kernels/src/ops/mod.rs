@@ -3,8 +3,10 @@
 mod adamw;
 mod add_relu;
 mod avg_pool2d;
+mod conv2d;
 mod global_avg_pool2d;
 mod matmul;
+mod max_pool2d;
 mod pack;
 mod reduce_sum;
 mod sgd;
@@ -13,8 +15,10 @@ mod softmax_cross_entropy;
 pub use adamw::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW};
 pub use add_relu::{AddRelu, AddReluBuffers, AddReluDesc};
 pub use avg_pool2d::{AvgPool2d, AvgPool2dDesc};
+pub use conv2d::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights};
 pub use global_avg_pool2d::{GlobalAvgPool2d, GlobalAvgPool2dDesc};
 pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
+pub use max_pool2d::{MaxPool2d, MaxPool2dDesc};
 pub use pack::{Pack, PackDesc};
 pub use reduce_sum::{ReduceSum, ReduceSumDesc};
 pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
@@ -22,21 +26,35 @@ pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntr
 
 use std::ops::Range;
 
-/// The layouts of the parameters of every shader that has any.
+/// The layout of the parameters of every shader that has any.
 #[cfg(feature = "reference")]
 #[doc(hidden)]
 pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
+    use crate::params::ParamsLayout;
     vec![
-        adamw::Params::LAYOUT,
-        avg_pool2d::Params::LAYOUT,
-        global_avg_pool2d::Params::LAYOUT,
-        matmul::Params::LAYOUT,
-        matmul::TextureParams::LAYOUT,
-        pack::Params::LAYOUT,
-        reduce_sum::Params::LAYOUT,
-        sgd::Params::LAYOUT,
-        softmax_cross_entropy::Params::LAYOUT,
+        ParamsLayout::of::<adamw::Params>(&shaders::ADAMW),
+        ParamsLayout::of::<avg_pool2d::Params>(&shaders::AVG_POOL2D),
+        ParamsLayout::of::<conv2d::Params>(&shaders::CONV2D),
+        ParamsLayout::of::<conv2d::TextureParams>(&shaders::CONV2D_TEXTURE),
+        ParamsLayout::of::<conv2d::WinogradParams>(&shaders::CONV2D_WINOGRAD),
+        ParamsLayout::of::<conv2d::WinogradParams>(&shaders::CONV2D_WINOGRAD_TEXTURE),
+        ParamsLayout::of::<global_avg_pool2d::Params>(&shaders::GLOBAL_AVG_POOL2D),
+        ParamsLayout::of::<matmul::Params>(&shaders::MATMUL),
+        ParamsLayout::of::<matmul::TextureParams>(&shaders::MATMUL_TEXTURE),
+        ParamsLayout::of::<max_pool2d::Params>(&shaders::MAX_POOL2D),
+        ParamsLayout::of::<max_pool2d::Params>(&shaders::MAX_POOL2D_TEXTURE),
+        ParamsLayout::of::<pack::Params>(&shaders::PACK),
+        ParamsLayout::of::<reduce_sum::Params>(&shaders::REDUCE_SUM),
+        ParamsLayout::of::<sgd::Params>(&shaders::SGD),
+        ParamsLayout::of::<softmax_cross_entropy::Params>(&shaders::SOFTMAX_CROSS_ENTROPY),
     ]
+}
+
+/// Texels of a row of a linear texture.
+#[cfg(feature = "reference")]
+#[doc(hidden)]
+pub fn linear_texture_row() -> u32 {
+    crate::mirror::ROW as u32
 }
 
 /// `length` in pieces of `step`.

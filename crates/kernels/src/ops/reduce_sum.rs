@@ -26,7 +26,7 @@ impl ReduceSumDesc {
 }
 
 params! {
-    REDUCE_SUM: struct Params {
+    struct Params {
         input_base: u32,
         output_base: u32,
         elements: u32,

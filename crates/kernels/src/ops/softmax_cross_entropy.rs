@@ -71,7 +71,7 @@ pub struct SoftmaxCrossEntropyBuffers<'a> {
 }
 
 params! {
-    SOFTMAX_CROSS_ENTROPY: struct Params {
+    struct Params {
         rows: u32,
         classes: u32,
         lanes: u32,

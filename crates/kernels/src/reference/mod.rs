@@ -8,8 +8,10 @@
 mod adamw;
 mod add_relu;
 mod avg_pool2d;
+mod conv2d;
 mod global_avg_pool2d;
 mod matmul;
+mod max_pool2d;
 mod pack;
 mod reduce_sum;
 mod sgd;
@@ -18,8 +20,10 @@ mod softmax_cross_entropy;
 pub use adamw::adamw;
 pub use add_relu::add_relu;
 pub use avg_pool2d::avg_pool2d;
+pub use conv2d::{Conv2dInputs, conv2d};
 pub use global_avg_pool2d::global_avg_pool2d;
 pub use matmul::matmul;
+pub use max_pool2d::max_pool2d;
 pub use pack::pack;
 pub use reduce_sum::reduce_sum;
 pub use sgd::sgd;
@@ -75,8 +79,9 @@ impl Expected {
         }
         let mut worst = Worst { index: 0, got: 0.0, want: 0.0, ratio: 0.0 };
         for (index, ((&got, &want), &bound)) in got.iter().zip(&self.values).zip(&self.bounds).enumerate() {
-            let difference = (f64::from(got) - want).abs();
-            let ratio = if difference == 0.0 { 0.0 } else { difference / bound };
+            // Equal infinities are equal.
+            let same = f64::from(got) == want;
+            let ratio = if same { 0.0 } else { (f64::from(got) - want).abs() / bound };
             if !(ratio <= worst.ratio) {
                 let ratio = if ratio.is_nan() { f64::INFINITY } else { ratio };
                 worst = Worst { index, got, want, ratio };
