@@ -9,7 +9,7 @@
 struct Params {
     height: u32,
     width: u32,
-    channels: u32, // vec4 of a pixel
+    channels: u32, // in vec4
     out_height: u32,
     out_width: u32,
     kernel_h: u32,

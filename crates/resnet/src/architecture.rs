@@ -6,6 +6,8 @@
 //!
 //! What shapes cannot show is taken as torchvision has it: the stem has stride 2 and padding 3, stages 2 to 4 begin
 //! with stride 2, and a bottleneck strides in its 3x3 convolution ("v1.5") rather than in the first 1x1.
+//! Networks that differ from a plain one in nothing but strides or parameterless layers (timm's antialiased `resnetaa*` and
+//! `resnetblur*`) can't be told from it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};

@@ -50,6 +50,8 @@ pub enum Error {
     /// Values that no network can run on.
     #[error("weights: {}; the file is damaged or its training diverged: get another", List(problems))]
     Values {
+        /// The file.
+        file: String,
         /// A sentence for each tensor concerned.
         problems: Vec<String>,
     },

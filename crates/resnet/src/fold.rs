@@ -73,7 +73,10 @@ impl FoldedConv {
         if folded.weight.iter().chain(&folded.bias).all(|value| value.is_finite()) {
             Ok(folded)
         } else {
-            Err(Error::Values { problems: vec![format!("{} folded into {}: beyond f32", spec.norm, spec.name)] })
+            Err(Error::Values {
+                file: "weights".into(),
+                problems: vec![format!("{} folded into {}: beyond f32", spec.norm, spec.name)],
+            })
         }
     }
 }

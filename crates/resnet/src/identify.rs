@@ -109,87 +109,118 @@ pub(crate) fn broken_safetensors(bytes: &[u8], error: &safetensors::SafeTensorEr
     }
 }
 
-/// Networks of other families, by what occurs in a tensor's name (a dot before and after it). The first that fits counts.
-const FAMILIES: &[(&str, &[&str])] = &[
-    ("a CLIP model", &[".logit_scale.", ".text_model.", ".vision_model.", ".attnpool."]),
-    ("a RegNet", &[".trunk_output.", ".regnet.", ".s1.b1."]),
-    ("a Swin transformer", &[".relative_position_bias_table.", ".swin."]),
-    (
-        "a ConvNeXt",
-        &[".layer_scale.", ".layer_scale_parameter.", ".convnext.", ".convnextv2.", ".conv_dw.weight.", ".dwconv."],
-    ),
-    (
-        "a vision transformer (ViT)",
-        &[".cls_token.", ".class_token.", ".pos_embed.", ".patch_embed.", ".vit.", ".dinov2."],
-    ),
-    (
-        "a language model",
-        &[".self_attn.", ".attention.self.", ".embed_tokens.", ".lm_head.", ".wte.", ".word_embeddings."],
-    ),
+/// Networks by what their tensors' names contain: all marks of a row must occur, in one name or several; the first row that fits
+/// counts. A mark is whole components between dots; `^` stands for the start of the name.
+type Marks = &'static [(&'static str, &'static [&'static str])];
+
+const FAMILIES: Marks = &[
+    ("a CLIP model", &[".text_model."]),
+    ("a CLIP model", &[".vision_model."]),
+    ("a CLIP model", &["^logit_scale."]),
+    ("a CLIP model", &[".attnpool."]),
+    ("a CLIP model", &["^stem.conv1.conv.", "^head.pos_embed."]),
+    ("a MaxViT", &[".mbconv."]),
+    ("a vision transformer (ViT)", &[".cls_token."]),
+    ("a vision transformer (ViT)", &[".class_token."]),
+    ("a Swin transformer", &[".relative_position_bias_table."]),
+    ("a Swin transformer", &[".cpb_mlp."]),
+    ("a Swin transformer", &[".swin."]),
+    ("a vision transformer (ViT)", &["^pos_embed."]),
+    ("a vision transformer (ViT)", &["^patch_embed."]),
+    ("a ConvNeXt", &["^features.1.0.layer_scale."]),
+    ("a ConvNeXt", &[".layer_scale_parameter."]),
+    ("a ConvNeXt", &[".convnextv2."]),
+    ("a ConvNeXt", &[".pwconv1."]),
+    ("a ConvNeXt", &["^stages.0.blocks.0.conv_dw.", ".mlp.fc1."]),
+    ("an EfficientNet or MobileNet", &["^conv_stem."]),
+    ("an EfficientNet", &[".efficientnet."]),
+    ("an EfficientNet", &["^features.1.0.block."]),
+    ("a MobileNet", &[".mobilenet_v1."]),
+    ("a MobileNet", &[".mobilenet_v2."]),
+    ("a MobileNet", &["^features.1.conv."]),
+    ("a MobileNet", &["^features.1.block."]),
+    ("a RegNet", &[".trunk_output."]),
+    ("a RegNet", &[".regnet."]),
+    ("a RegNet", &["^s1.b1."]),
     ("a DenseNet", &[".denseblock1."]),
-    ("an Inception network", &[".mixed_5b.", ".inception3a.", ".mixed_3b."]),
+    ("an Inception network", &[".mixed_5b."]),
+    ("an Inception network", &[".inception3a."]),
     ("a SqueezeNet", &[".squeeze.weight."]),
-    ("a ShuffleNet", &[".stage2.0.branch2."]),
-    ("a detection or segmentation model", &[".rpn.", ".fpn.", ".roi_heads.", ".aux_classifier."]),
-    ("a diffusion model", &[".down_blocks.", ".time_embedding."]),
+    ("a ShuffleNet", &["^stage2.0.branch2."]),
+    ("a VGG or AlexNet", &["^features.0.weight.", "^classifier."]),
+    ("a VGG or AlexNet", &["^features.0.weight.", "^pre_logits."]),
+    ("a pre-activation ResNet (v2, BiT)", &["^stages.0.blocks.0.norm1.", "^stages.0.blocks.0.conv2."]),
+    ("a pre-activation ResNet (v2, BiT)", &["^bit.encoder."]),
+    ("a ResNet with a stem of several convolutions (timm's byobnet)", &["^stem.conv1.conv.", "^stages.0.0."]),
+    ("a detection or segmentation model", &[".rpn."]),
+    ("a detection or segmentation model", &[".fpn."]),
+    ("a detection or segmentation model", &["^backbone.layer1.", "^classifier."]),
+    ("a video ResNet (3D convolutions)", &["^stem.0.", "^layer1.0.conv1.0."]),
+    ("a language model", &[".self_attn."]),
+    ("a language model", &[".attention.self."]),
+    ("a language model", &[".wte."]),
+    ("a diffusion model", &[".down_blocks."]),
 ];
 
-/// Residual networks with a twist, by the same marks; the shapes tell some more, see [`other_network`].
-const VARIANTS: &[(&str, &[&str])] = &[
-    ("a ResNet-C or ResNet-D (a stem of three convolutions)", &[".conv1.0.weight."]),
-    ("an ECA-ResNet (efficient channel attention)", &[".eca.", ".se.conv.weight."]),
-    ("an SE-ResNet (squeeze and excitation)", &[".se.", ".se_module."]),
-    ("a ResNeSt or SKNet (split attention)", &[".conv2.fc1.", ".conv2.bn0.", ".conv2.attn.", ".conv2.paths."]),
+/// Residual networks with a twist.
+const VARIANTS: Marks = &[
+    ("a ResNet-C or ResNet-D (a stem of three convolutions)", &["^conv1.0."]),
+    ("an ECA-ResNet (efficient channel attention)", &[".eca."]),
+    ("an ECA-ResNet (efficient channel attention)", &[".se.conv.weight."]),
+    ("an SE-ResNet (squeeze and excitation)", &[".se."]),
+    ("an SE-ResNet (squeeze and excitation)", &[".se_module."]),
+    ("a ResNeSt (split attention)", &[".conv2.fc1."]),
+    ("an SKNet (selective kernels)", &[".paths."]),
     ("a Res2Net", &[".convs.0."]),
-    ("a ResNet with blurred pooling (BlurPool)", &[".filt.", ".aa.", ".blurpool."]),
-    ("an IBN-ResNet", &[".bn1.in.", ".bn1.bn."]),
-    ("a quantised ResNet", &["._packed_params.", ".zero_point.", ".weight_scale.", ".qweight."]),
-    ("a MoCo checkpoint (two encoders)", &[".encoder_q.", ".encoder_k."]),
+    ("a ResNet with blurred pooling (BlurPool)", &[".filt."]),
+    ("a ResNet with blurred pooling (BlurPool)", &[".aa."]),
+    ("an IBN-ResNet", &[".bn1.in."]),
+    ("a quantised ResNet", &["._packed_params."]),
+    ("a quantised ResNet", &[".zero_point."]),
+    ("a quantised ResNet", &[".qweight."]),
 ];
+
+/// Finds a ResNet that stands under a prefix beside tensors that don't, by canonical names.
+pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
+    if tensors.keys().any(|name| name.starts_with("layer1.0.")) {
+        return None;
+    }
+    let prefix = tensors.keys().find_map(|name| Some(&name[..=name.find(".layer1.0.")?]))?;
+    Some(Diagnosis::new(
+        format!("its ResNet stands under `{prefix}`, but other tensors don't"),
+        format!(
+            "save it alone: \
+            `{{k.removeprefix(\"{prefix}\"): v for k, v in state_dict.items() if k.startswith(\"{prefix}\")}}`"
+        ),
+    ))
+}
 
 /// Names the network that canonical tensor names and shapes show, if it is none that this crate runs.
 pub(crate) fn other_network(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
-    let marked: Vec<String> = tensors.keys().map(|name| format!(".{}.", name.to_ascii_lowercase())).collect();
-    let has = |mark: &str| marked.iter().any(|name| name.contains(mark));
-    let find = |table: &[(&'static str, &[&str])]| {
-        table.iter().find(|(_, marks)| marks.iter().any(|mark| has(mark))).map(|(network, _)| *network)
+    let names: Vec<String> = tensors.keys().map(|name| format!("^.{}.", name.to_ascii_lowercase())).collect();
+    let has = |mark: &str| {
+        let mark = mark.replace('^', "^.");
+        names.iter().any(|name| name.contains(&mark))
     };
-    let network = find(FAMILIES).or_else(|| {
-        if has(".layer1.0.") {
-            let starts = |start: &str| tensors.keys().any(|name| name.starts_with(start));
-            let ends = |end: &str| tensors.keys().any(|name| name.ends_with(end));
-            let pooled_shortcut =
-                tensors.iter().any(|(name, shape)| name.ends_with(".downsample.1.weight") && shape.len() == 4);
-            find(VARIANTS).or(if pooled_shortcut {
-                Some("a ResNet-D (shortcuts with average pooling)")
-            } else if !ends("bn1.weight") && starts("conv1.bias") {
-                Some("a ResNet whose BatchNorm is already folded into its convolutions")
-            } else if ends(".bn1.weight") && !ends(".running_mean") {
-                Some("a ResNet with GroupNorm, or one that has lost its BatchNorm statistics")
-            } else if starts("conv1.weight") && ends(".bn1.running_mean") && !starts("bn1.") {
-                Some("a pre-activation ResNet (v2)")
-            } else {
-                None
-            })
-        } else if has(".stem.conv.weight.") && has(".stages.0.blocks.0.norm1.weight.") {
-            Some("a pre-activation ResNet (v2, BiT)")
-        } else if has(".conv_stem.weight.") {
-            // Both families have the same blocks; EfficientNet has BatchNorm after its last convolution.
-            Some(if has(".bn2.weight.") { "an EfficientNet" } else { "a MobileNetV3" })
-        } else if has(".efficientnet.") || has(".features.1.0.block.") {
-            Some("an EfficientNet")
-        } else if has(".mobilenet_v1.")
-            || has(".mobilenet_v2.")
-            || has(".features.1.conv.")
-            || has(".features.1.block.")
-        {
-            Some("a MobileNet")
-        } else if has(".features.0.weight.") && has(".classifier.") {
-            Some("a VGG or AlexNet")
+    let find =
+        |table: Marks| table.iter().find(|(_, marks)| marks.iter().all(|mark| has(mark))).map(|(network, _)| *network);
+    let variant = || {
+        let ends = |end: &str| tensors.keys().any(|name| name.ends_with(end));
+        let pooled_shortcut =
+            tensors.iter().any(|(name, shape)| name.ends_with(".downsample.1.weight") && shape.len() == 4);
+        find(VARIANTS).or(if pooled_shortcut {
+            Some("a ResNet-D (shortcuts with average pooling)")
+        } else if !ends("bn1.weight") && has("^conv1.bias.") {
+            Some("a ResNet whose BatchNorm is already folded into its convolutions")
+        } else if ends(".bn1.weight") && !ends(".running_mean") {
+            Some("a ResNet with GroupNorm, or one that has lost its BatchNorm statistics")
+        } else if has("^conv1.weight.") && ends(".bn1.running_mean") && !has("^bn1.") {
+            Some("a pre-activation ResNet (v2)")
         } else {
             None
-        }
-    })?;
+        })
+    };
+    let network = find(FAMILIES).or_else(|| if has("^layer1.0.") { variant() } else { None })?;
     Some(Diagnosis::new(format!("this is {network}, which isn't supported"), SUPPORTED))
 }
 
@@ -241,11 +272,14 @@ mod tests {
             (&["features.0.0.weight", "features.1.0.block.0.0.weight"], "EfficientNet"),
             (&["conv_stem.weight", "conv_head.bias"], "MobileNet"),
             (&["features.0.0.weight", "features.1.conv.0.0.weight"], "MobileNet"),
-            (&["stages.0.blocks.0.conv_dw.weight", "stem.0.weight"], "ConvNeXt"),
+            (&["stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.0.mlp.fc1.weight"], "ConvNeXt"),
             (&["features.1.0.layer_scale", "features.0.0.weight"], "ConvNeXt"),
             (&["layers.0.blocks.0.attn.relative_position_bias_table"], "Swin"),
             (&["features.0.weight", "classifier.6.weight"], "VGG"),
-            (&["stem.conv.weight", "stages.0.blocks.0.norm1.weight"], "pre-activation"),
+            (
+                &["stem.conv.weight", "stages.0.blocks.0.norm1.weight", "stages.0.blocks.0.conv2.weight"],
+                "pre-activation",
+            ),
             (&["model.layers.0.self_attn.q_proj.weight"], "language model"),
             (&["trunk_output.block1.block1-0.f.a.0.weight"], "RegNet"),
         ] {

@@ -82,8 +82,10 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
 /// Resizes a picture to `size` (height, width) with antialiasing; gives its RGB bytes, row by row.
 ///
 /// # Numerics
-/// Equal, byte for byte, to Pillow's `Image.resize` with the filter of the same name: coefficients in f64, normalised to sum to 1
-/// and rounded to 22-bit fixed point; first along rows, rounded to bytes, then along columns.
+/// Equal, byte for byte, to the `Image.resize` of Pillow 13 with the filter of the same name: coefficients in f64, normalised to
+/// sum to 1 and rounded to 22-bit fixed point; first along rows, rounded to bytes, then along columns; the other way round
+/// for a picture that loses more than twice as many rows as columns. Pillow 12 and before always take rows first, so that there a
+/// byte of such a tall picture may differ by a level or two.
 ///
 /// # Errors
 /// [`Error::Image`] if a side of `size` is zero or above 65536.
@@ -151,9 +153,59 @@ impl Taps {
         self.starts.first().copied().unwrap_or(0)..ends.max().unwrap_or(0)
     }
 
+    /// The same for an axis whose first `left_out` inputs are gone.
+    fn without_first(mut self, left_out: usize) -> Self {
+        self.starts.iter_mut().for_each(|start| *start -= left_out);
+        self
+    }
+
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
         self.starts.iter().copied().zip(self.coefficients.iter().map(Vec::as_slice))
     }
+
+    /// Resizes every row of a picture of `width`.
+    fn across(&self, pixels: &[u8], width: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(pixels.len() / width * self.starts.len());
+        for row in pixels.chunks_exact(width * 3) {
+            let (row, _) = row.as_chunks::<3>();
+            for (start, taps) in self.iter() {
+                let mut sums = [HALF; 3];
+                for (coefficient, pixel) in taps.iter().zip(&row[start..]) {
+                    sums = std::array::from_fn(|c| multiply_add(sums[c], *coefficient, pixel[c]));
+                }
+                out.extend(sums.map(to_byte));
+            }
+        }
+        out
+    }
+
+    /// Resizes the `columns` of a picture of `width`.
+    fn down(&self, pixels: &[u8], width: usize, columns: Range<usize>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.starts.len() * columns.len() * 3);
+        let mut sums = vec![0; columns.len() * 3];
+        for (start, taps) in self.iter() {
+            sums.fill(HALF);
+            for (coefficient, row) in taps.iter().zip(pixels.chunks_exact(width * 3).skip(start)) {
+                for (sum, byte) in sums.iter_mut().zip(&row[columns.start * 3..]) {
+                    *sum = multiply_add(*sum, *coefficient, *byte);
+                }
+            }
+            out.extend(sums.iter().map(|sum| to_byte(*sum)));
+        }
+        out
+    }
+}
+
+/// One half, for rounding.
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// Sums can't overflow (see [`PRECISION`]); wrapping arithmetic spares the checks of debug builds.
+fn multiply_add(sum: i32, coefficient: i32, byte: u8) -> i32 {
+    sum.wrapping_add(coefficient.wrapping_mul(i32::from(byte)))
+}
+
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 fn triangle(x: f64) -> f64 {
@@ -183,40 +235,20 @@ fn resample(
     interpolation: Interpolation,
 ) -> Vec<u8> {
     let across = Taps::new(image.width, size[1], columns.clone(), interpolation);
-    let down = Taps::new(image.height, size[0], rows.clone(), interpolation);
-    let width = columns.len();
-    let needed = down.inputs();
-    // Sums can't overflow (see PRECISION); wrapping arithmetic spares the checks of debug builds.
-    let multiply_add =
-        |sum: i32, coefficient: i32, byte: u8| sum.wrapping_add(coefficient.wrapping_mul(i32::from(byte)));
-    const HALF: i32 = 1 << (PRECISION - 1);
-    let to_byte = |sum: i32| (sum >> PRECISION).clamp(0, 255) as u8;
-
-    let mut narrow = Vec::with_capacity(needed.len() * width * 3);
-    for row in image.pixels.chunks_exact(image.width * 3).skip(needed.start).take(needed.len()) {
-        let (pixels, _) = row.as_chunks::<3>();
-        for (start, taps) in across.iter() {
-            let mut sums = [HALF; 3];
-            for (coefficient, pixel) in taps.iter().zip(&pixels[start..]) {
-                sums = std::array::from_fn(|c| multiply_add(sums[c], *coefficient, pixel[c]));
-            }
-            narrow.extend(sums.map(to_byte));
-        }
+    let down = Taps::new(image.height, size[0], rows, interpolation);
+    let lost = |from: usize, to: usize| from as i64 - to as i64;
+    let [lost_rows, lost_columns] = [lost(image.height, size[0]), lost(image.width, size[1])];
+    // The bytes between the passes are rounded, so their order shows; this is Pillow's.
+    if lost_rows > 0 && lost_rows > 2 * lost_columns {
+        let needed = across.inputs();
+        let low = down.down(image.pixels, image.width, needed.clone());
+        across.without_first(needed.start).across(&low, needed.len())
+    } else {
+        let needed = down.inputs();
+        let row = image.width * 3;
+        let narrow = across.across(&image.pixels[needed.start * row..needed.end * row], image.width);
+        down.without_first(needed.start).down(&narrow, columns.len(), 0..columns.len())
     }
-
-    let mut out = Vec::with_capacity(rows.len() * width * 3);
-    let mut sums = vec![0; width * 3];
-    for (start, taps) in down.iter() {
-        sums.fill(HALF);
-        let rows = narrow.chunks_exact(width * 3).skip(start - needed.start);
-        for (coefficient, row) in taps.iter().zip(rows) {
-            for (sum, byte) in sums.iter_mut().zip(row) {
-                *sum = multiply_add(*sum, *coefficient, *byte);
-            }
-        }
-        out.extend(sums.iter().map(|sum| to_byte(*sum)));
-    }
-    out
 }
 
 #[cfg(test)]

@@ -62,8 +62,7 @@ impl Default for Recipe {
 }
 
 /// Fields of timm's `pretrained_cfg` that say nothing about preprocessing at test time.
-const TIMM_IGNORED: [&str; 29] = [
-    "architecture",
+const TIMM_IGNORED: [&str; 28] = [
     "classifier",
     "custom_load",
     "file",
@@ -113,6 +112,13 @@ impl Recipe {
     pub fn from_timm(json: &str) -> Result<Self, Error> {
         let config: Map<String, Value> =
             serde_json::from_str(json).map_err(|error| recipe_error("config.json", error.to_string()))?;
+        // Antialiased networks have the tensors of plain ones, so that only the name tells them apart.
+        if let Some(name) = config.get("architecture").and_then(Value::as_str)
+            && ["resnetaa", "resnetblur"].iter().any(|kind| name.starts_with(kind))
+        {
+            let problem = format!("{name} blurs where it strides, which isn't supported");
+            return Err(recipe_error("architecture", problem));
+        }
         let config = match config.get("pretrained_cfg") {
             Some(Value::Object(inner)) => inner,
             Some(other) => {
@@ -140,6 +146,7 @@ impl Recipe {
                 }
                 "mean" => recipe.mean = read(field, value)?,
                 "std" => recipe.std = read(field, value)?,
+                "architecture" => {}
                 _ if TIMM_IGNORED.contains(&field.as_str()) => {}
                 _ => {
                     return Err(recipe_error(field, "this field isn't known, so it can't be followed"));
@@ -223,6 +230,7 @@ mod tests {
             (r#"{"mean": [1, 1]}"#, "mean"),
             (r#"{"mean": [1, 1, 1e300]}"#, "mean"),
             (r#"{"do_flip": true}"#, "do_flip"),
+            (r#"{"architecture": "resnetblur50", "pretrained_cfg": {}}"#, "architecture"),
             (r#"{"pretrained_cfg": 3}"#, "pretrained_cfg"),
             ("[]", "config.json"),
         ] {

@@ -129,7 +129,8 @@ impl WeightFile {
         let architecture = match fitted {
             Ok((architecture, problems)) if problems.is_empty() => architecture,
             misfit => {
-                return Err(match (identify::other_network(&shapes), misfit) {
+                let other = identify::other_network(&shapes).or_else(|| identify::nested_resnet(&shapes));
+                return Err(match (other, misfit) {
                     (Some(diagnosis), _) => unsupported(diagnosis),
                     (None, Ok((architecture, problems))) => {
                         Error::Tensors { file, architecture: architecture.to_string(), problems: Box::new(problems) }
@@ -147,10 +148,10 @@ impl WeightFile {
             }
         };
         let metadata = parsed.metadata().clone().unwrap_or_default();
-        let file_of = Self { bytes, tensors, metadata, architecture };
-        file_of.check_dtypes(&naming).map_err(unsupported)?;
-        file_of.check_values(&naming)?;
-        Ok(file_of)
+        let opened = Self { bytes, tensors, metadata, architecture };
+        opened.check_dtypes(&naming).map_err(unsupported)?;
+        opened.check_values(&naming, file)?;
+        Ok(opened)
     }
 
     fn check_dtypes(&self, naming: &Naming) -> Result<(), Diagnosis> {
@@ -178,7 +179,7 @@ impl WeightFile {
         Err(Diagnosis::new(format!("{} (F32, F16 or BF16 expected)", kinds.join(", ")), advice))
     }
 
-    fn check_values(&self, naming: &Naming) -> Result<(), Error> {
+    fn check_values(&self, naming: &Naming, file: String) -> Result<(), Error> {
         let mut problems = Vec::new();
         for (name, tensor) in &self.tensors {
             let variance = name.ends_with(".running_var");
@@ -190,7 +191,7 @@ impl WeightFile {
                 problems.push(format!("`{}` holds {} at index {index}", naming.original(name), values[index]));
             }
         }
-        if problems.is_empty() { Ok(()) } else { Err(Error::Values { problems }) }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Values { file, problems }) }
     }
 
     /// The network that the file holds.

@@ -43,7 +43,7 @@ pub struct AdamWBuffers<'a> {
 }
 
 params! {
-    struct Params {
+    ADAMW: struct Params {
         decay: f32,
         step_size: f32,
         correction: f32,

@@ -62,7 +62,7 @@ impl AvgPool2dDesc {
 }
 
 params! {
-    struct Params {
+    AVG_POOL2D: struct Params {
         height: u32,
         width: u32,
         channels: u32,

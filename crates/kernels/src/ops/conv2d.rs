@@ -1,12 +1,8 @@
-mod direct;
+pub(crate) mod direct;
 mod weights;
-mod winograd;
+pub(crate) mod winograd;
 
-#[cfg(feature = "reference")]
-pub(crate) use direct::{Params, TextureParams};
 pub use weights::Conv2dWeights;
-#[cfg(feature = "reference")]
-pub(crate) use winograd::Params as WinogradParams;
 
 use crate::{Commands, Context, Error, Family, Workspace, WorkspaceSize, context::volume};
 use wgpu::{BufferSlice, BufferUsages};

@@ -29,7 +29,7 @@ impl GlobalAvgPool2dDesc {
 }
 
 params! {
-    struct Params {
+    GLOBAL_AVG_POOL2D: struct Params {
         width: u32,
         pixels: u32,
         image: u32,

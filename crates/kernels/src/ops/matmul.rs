@@ -451,7 +451,7 @@ impl TextureOperands<'_> {
 }
 
 params! {
-    struct Params {
+    MATMUL: struct Params {
         m: u32,
         n: u32,
         k: u32,
@@ -475,7 +475,7 @@ params! {
 }
 
 params! {
-    struct TextureParams {
+    MATMUL_TEXTURE: struct TextureParams {
         m: u32,
         n: u32,
         k4: u32,

@@ -250,7 +250,7 @@ impl MaxPool2d {
 }
 
 params! {
-    struct Params {
+    MAX_POOL2D, MAX_POOL2D_TEXTURE: struct Params {
         height: u32,
         width: u32,
         channels: u32,

@@ -26,28 +26,25 @@ pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntr
 
 use std::ops::Range;
 
-/// The layout of the parameters of every shader that has any.
+/// The layouts of the parameters of every shader that has any.
 #[cfg(feature = "reference")]
 #[doc(hidden)]
 pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
-    use crate::params::ParamsLayout;
-    vec![
-        ParamsLayout::of::<adamw::Params>(&shaders::ADAMW),
-        ParamsLayout::of::<avg_pool2d::Params>(&shaders::AVG_POOL2D),
-        ParamsLayout::of::<conv2d::Params>(&shaders::CONV2D),
-        ParamsLayout::of::<conv2d::TextureParams>(&shaders::CONV2D_TEXTURE),
-        ParamsLayout::of::<conv2d::WinogradParams>(&shaders::CONV2D_WINOGRAD),
-        ParamsLayout::of::<conv2d::WinogradParams>(&shaders::CONV2D_WINOGRAD_TEXTURE),
-        ParamsLayout::of::<global_avg_pool2d::Params>(&shaders::GLOBAL_AVG_POOL2D),
-        ParamsLayout::of::<matmul::Params>(&shaders::MATMUL),
-        ParamsLayout::of::<matmul::TextureParams>(&shaders::MATMUL_TEXTURE),
-        ParamsLayout::of::<max_pool2d::Params>(&shaders::MAX_POOL2D),
-        ParamsLayout::of::<max_pool2d::Params>(&shaders::MAX_POOL2D_TEXTURE),
-        ParamsLayout::of::<pack::Params>(&shaders::PACK),
-        ParamsLayout::of::<reduce_sum::Params>(&shaders::REDUCE_SUM),
-        ParamsLayout::of::<sgd::Params>(&shaders::SGD),
-        ParamsLayout::of::<softmax_cross_entropy::Params>(&shaders::SOFTMAX_CROSS_ENTROPY),
+    [
+        adamw::Params::LAYOUTS,
+        avg_pool2d::Params::LAYOUTS,
+        conv2d::direct::Params::LAYOUTS,
+        conv2d::winograd::Params::LAYOUTS,
+        global_avg_pool2d::Params::LAYOUTS,
+        matmul::Params::LAYOUTS,
+        matmul::TextureParams::LAYOUTS,
+        max_pool2d::Params::LAYOUTS,
+        pack::Params::LAYOUTS,
+        reduce_sum::Params::LAYOUTS,
+        sgd::Params::LAYOUTS,
+        softmax_cross_entropy::Params::LAYOUTS,
     ]
+    .concat()
 }
 
 /// Texels of a row of a linear texture.

@@ -70,7 +70,7 @@ impl PackDesc {
 }
 
 params! {
-    struct Params {
+    PACK: struct Params {
         rows: u32,
         columns: u32,
         padded_rows: u32,

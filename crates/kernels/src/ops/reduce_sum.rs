@@ -26,7 +26,7 @@ impl ReduceSumDesc {
 }
 
 params! {
-    struct Params {
+    REDUCE_SUM: struct Params {
         input_base: u32,
         output_base: u32,
         elements: u32,

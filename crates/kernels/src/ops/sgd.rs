@@ -41,7 +41,7 @@ pub struct SgdBuffers<'a> {
 }
 
 params! {
-    struct Params {
+    SGD: struct Params {
         learning_rate: f32,
         momentum: f32,
         undamped: f32,

@@ -71,7 +71,7 @@ pub struct SoftmaxCrossEntropyBuffers<'a> {
 }
 
 params! {
-    struct Params {
+    SOFTMAX_CROSS_ENTROPY: struct Params {
         rows: u32,
         classes: u32,
         lanes: u32,

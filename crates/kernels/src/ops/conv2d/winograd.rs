@@ -72,7 +72,7 @@ impl Conv2d {
         (0..all.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(all))
     }
 
-    fn params(&self, tiles: &Range<u64>, zero: u32) -> Params {
+    fn winograd_params(&self, tiles: &Range<u64>, zero: u32) -> Params {
         let desc = &self.desc;
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
         let [tiles_h, tiles_w] = self.tiles();
@@ -120,7 +120,7 @@ impl Conv2d {
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.params(&tiles, mirror::zero_texel(input)));
+            let params = self.context.uniform(&self.winograd_params(&tiles, mirror::zero_texel(input)));
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
@@ -165,7 +165,7 @@ impl Conv2d {
         let output_transform = self.context.pipeline(shader, "output_transform", &[]);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.params(&tiles, 0));
+            let params = self.context.uniform(&self.winograd_params(&tiles, 0));
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Slice(buffers.input)), (2, Bind::Slice(v))];
@@ -192,7 +192,7 @@ impl Conv2d {
 }
 
 params! {
-    struct Params {
+    CONV2D_WINOGRAD, CONV2D_WINOGRAD_TEXTURE: struct Params {
         height: u32,
         width: u32,
         channels4: u32,
