@@ -1,1 +1,12 @@
-//! trainer
+//! A folder of labelled photos in, an evaluated classifier out.
+//!
+//! One way, and each module is one station of it:
+//! [`dataset`] lists the photos, decode reads them, features passes each through the frozen backbone once, [`split`] deals
+//! the parts, head learns, [`evaluate`] judges, report tells and run keeps.
+
+pub mod dataset;
+pub mod error;
+pub mod evaluate;
+pub mod split;
+
+pub use error::{Error, Fault, Result};
