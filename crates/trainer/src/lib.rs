@@ -2,7 +2,7 @@
 //!
 //! One way, and each module is one station of it:
 //! [`dataset`] lists the photos, [`decode`] reads them, [`features`] passes each through the frozen backbone once, [`split`] deals
-//! the parts, [`head`] learns, [`evaluate`] judges, report tells and [`run`] keeps.
+//! the parts, [`head`] learns, [`evaluate`] judges, [`report`] tells and [`run`] keeps.
 
 pub mod dataset;
 pub mod decode;
@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod features;
 pub mod head;
 pub mod progress;
+pub mod report;
 pub mod run;
 pub mod split;
 
