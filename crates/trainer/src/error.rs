@@ -163,6 +163,9 @@ pub enum Error {
     /// The adapter refused or failed.
     #[error("device: {0}")]
     Device(String),
+    /// The weights or the preprocessing.
+    #[error(transparent)]
+    Backbone(#[from] resnet::Error),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -196,7 +199,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } => Fault::Io,
+            Self::Io { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
             Self::InvalidOption { .. } | Self::RunExists { .. } => Fault::Usage,
             Self::NoAdapter(_) | Self::Device(_) => Fault::Device,
             Self::Interrupted => Fault::Interrupted,

@@ -6,6 +6,7 @@
 
 pub mod dataset;
 pub mod decode;
+pub mod device;
 pub mod error;
 pub mod evaluate;
 pub mod features;
