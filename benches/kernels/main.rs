@@ -1,0 +1,33 @@
+//! Each kernel on the machine's adapter, in each family that it runs. The answer is checked before anything is timed.
+//!
+//! `cargo bench --bench kernels -- matmul` runs one kernel; "elements" are floating-point operations (or bytes where the
+//! name says so), so that Gelem/s reads as GFLOP/s.
+
+mod matmul;
+
+use criterion::{Criterion, Throughput};
+use kernels::{Commands, wgpu};
+use std::time::Duration;
+use testkit::Gpu;
+
+/// Times one submit of `commands`, waited for.
+fn time(criterion: &mut Criterion, gpu: &Gpu, group: &str, name: &str, throughput: Throughput, commands: &Commands) {
+    let mut group = criterion.benchmark_group(group);
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+    group.throughput(throughput);
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            gpu.run([commands]);
+            gpu.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device finishes");
+        });
+    });
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let info = testkit::gpu().device.adapter_info();
+    eprintln!("{} | {:?} | {} {}", info.name, info.device_type, info.driver, info.driver_info);
+    matmul::bench(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,263 @@
+use crate::{Error, Family, Tune, commands::Step};
+use bytemuck::Pod;
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::{Arc, Mutex, PoisonError},
+};
+use wgpu::{
+    BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor, BufferSlice,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, Limits, PipelineCompilationOptions,
+    ShaderModuleDescriptor, ShaderSource, TextureView,
+};
+
+/// The compiled kernels of one device: what every plan is made from.
+///
+/// It holds the caller's device (a reference-counted handle), the [`Tune`] and the pipelines made so far, so that
+/// plans which differ only in their sizes share one pipeline. Cloning shares them. There is no global state: two
+/// contexts know nothing of each other.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use kernels::wgpu;
+/// let adapter = wgpu::Instance::default().request_adapter(&Default::default()).await?;
+/// let (device, queue) = adapter.request_device(&wgpu::DeviceDescriptor {
+///     required_features: kernels::wanted_features(&adapter),
+///     ..Default::default()
+/// }).await?;
+/// let context = kernels::Context::new(&device);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: Device,
+    tune: Tune,
+    limits: Limits,
+    pipelines: Mutex<HashMap<PipelineKey, ComputePipeline>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct PipelineKey {
+    shader: &'static str,
+    entry: &'static str,
+    constants: Vec<(&'static str, u64)>,
+}
+
+/// The features of an adapter that the kernels can use; ask for them when making the device.
+pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    adapter.features() & wgpu::Features::SUBGROUP
+}
+
+/// What a bind group entry holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Bind<'a> {
+    Uniform(&'a Buffer),
+    Slice(BufferSlice<'a>),
+    Texture(&'a TextureView),
+}
+
+impl Context {
+    /// A context with the kernels that suit the device's adapter.
+    pub fn new(device: &Device) -> Self {
+        Context::with_tune(device, Tune::for_device(device))
+    }
+
+    /// A context with kernels of the caller's choice.
+    pub fn with_tune(device: &Device, tune: Tune) -> Self {
+        let inner = Inner { device: device.clone(), tune, limits: device.limits(), pipelines: Mutex::default() };
+        Context { inner: Arc::new(inner) }
+    }
+
+    /// The device that the plans belong to.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// How plans are made.
+    pub fn tune(&self) -> Tune {
+        self.inner.tune
+    }
+
+    /// The family to plan with, if the device can run it.
+    pub(crate) fn family(&self, op: &'static str) -> Result<Family, Error> {
+        let family = self.inner.tune.family;
+        if family == Family::Texture && !Tune::texture_runs(&self.inner.device) {
+            return Err(Error::Feature { op });
+        }
+        Ok(family)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// The pipeline of a shader's entry point, compiled at its first use.
+    pub(crate) fn pipeline(
+        &self,
+        shader: &'static shaders::Shader,
+        entry: &'static str,
+        constants: &[(&'static str, f64)],
+    ) -> ComputePipeline {
+        let key = PipelineKey {
+            shader: shader.name,
+            entry,
+            constants: constants.iter().map(|&(name, value)| (name, value.to_bits())).collect(),
+        };
+        // A panic while the lock is held can't leave the map half-written.
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = &self.inner.device;
+        pipelines
+            .entry(key)
+            .or_insert_with(|| {
+                let module = device.create_shader_module(ShaderModuleDescriptor {
+                    label: Some(shader.name),
+                    source: ShaderSource::Wgsl(shader.source.into()),
+                });
+                device.create_compute_pipeline(&ComputePipelineDescriptor {
+                    label: Some(shader.name),
+                    layout: None,
+                    module: &module,
+                    entry_point: Some(entry),
+                    // Every kernel writes its workgroup memory before it reads it.
+                    compilation_options: PipelineCompilationOptions {
+                        constants,
+                        zero_initialize_workgroup_memory: false,
+                    },
+                    cache: None,
+                })
+            })
+            .clone()
+    }
+
+    /// A buffer with the kernel's parameters, written once.
+    pub(crate) fn uniform<T: Pod>(&self, params: &T) -> Buffer {
+        self.filled(BufferUsages::UNIFORM, bytemuck::bytes_of(params))
+    }
+
+    /// A buffer of exactly these bytes (a multiple of four).
+    pub(crate) fn filled(&self, usage: BufferUsages, bytes: &[u8]) -> Buffer {
+        let buffer = self.inner.device.create_buffer(&BufferDescriptor {
+            label: Some("kernels data"),
+            size: bytes.len() as u64,
+            usage,
+            mapped_at_creation: true,
+        });
+        if let Ok(mut view) = buffer.slice(..).get_mapped_range_mut() {
+            view.copy_from_slice(bytes);
+        }
+        buffer.unmap();
+        buffer
+    }
+
+    pub(crate) fn storage(&self, label: &'static str, bytes: u64) -> Buffer {
+        self.inner.device.create_buffer(&BufferDescriptor {
+            label: Some(label),
+            size: bytes.next_multiple_of(16),
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// A dispatch of `workgroups`, folded under the device's limit an axis: shaders find their number as
+    /// `id.x + id.y * count.x` and leave when it is past the end.
+    pub(crate) fn dispatch(
+        &self,
+        op: &'static str,
+        pipeline: &ComputePipeline,
+        entries: &[(u32, Bind<'_>)],
+        workgroups: u64,
+    ) -> Result<Step, Error> {
+        let grid = self.fold(op, workgroups)?;
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(binding, bind)| BindGroupEntry {
+                binding: *binding,
+                resource: match bind {
+                    Bind::Uniform(buffer) => buffer.as_entire_binding(),
+                    Bind::Slice(slice) => BindingResource::Buffer(BufferBinding {
+                        buffer: slice.buffer(),
+                        offset: slice.offset(),
+                        size: NonZeroU64::new(slice.size()),
+                    }),
+                    Bind::Texture(view) => BindingResource::TextureView(view),
+                },
+            })
+            .collect();
+        let bind_group = self.inner.device.create_bind_group(&BindGroupDescriptor {
+            label: Some(op),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        Ok(Step::Dispatch { pipeline: pipeline.clone(), bind_group, grid })
+    }
+
+    fn fold(&self, op: &'static str, workgroups: u64) -> Result<[u32; 3], Error> {
+        let limit = u64::from(self.limits().max_compute_workgroups_per_dimension);
+        let y = workgroups.div_ceil(limit).max(1);
+        if y > limit {
+            return Err(Error::Limit {
+                op,
+                what: "the number of workgroups",
+                needed: workgroups,
+                limit: "max_compute_workgroups_per_dimension squared",
+                allowed: limit * limit,
+            });
+        }
+        Ok([workgroups.div_ceil(y) as u32, y as u32, 1])
+    }
+
+    /// Checks that `slice` can be bound as the operand: its size to the byte, its usages, its alignment.
+    pub(crate) fn check(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        slice: BufferSlice<'_>,
+        elements: u64,
+        usage: BufferUsages,
+    ) -> Result<(), Error> {
+        let expected = elements * 4;
+        if slice.size() != expected {
+            return Err(Error::Size { op, operand, expected, got: slice.size() });
+        }
+        let got = slice.buffer().usage();
+        if !got.contains(usage) {
+            return Err(Error::Usage { op, operand, missing: format!("{:?}", usage - got), got: format!("{got:?}") });
+        }
+        let alignment = u64::from(self.limits().min_storage_buffer_offset_alignment);
+        if slice.offset() % alignment != 0 {
+            return Err(Error::Alignment { op, operand, offset: slice.offset(), alignment });
+        }
+        Ok(())
+    }
+
+    /// The most f32 elements that one binding may show, a multiple of 64 (256 bytes, the coarsest alignment).
+    pub(crate) fn binding_elements(&self) -> u64 {
+        (u64::from(self.limits().max_storage_buffer_binding_size) / 256 * 64).max(64)
+    }
+
+    /// Splits `elements` into windows that can be bound: their starts are multiples of 64 elements.
+    pub(crate) fn windows(&self, elements: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+        let step = self.binding_elements();
+        (0..elements.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(elements))
+    }
+}
+
+/// The part of a slice that holds these f32 elements.
+pub(crate) fn window<'a>(slice: BufferSlice<'a>, elements: std::ops::Range<u64>) -> BufferSlice<'a> {
+    slice.slice(elements.start * 4..elements.end * 4)
+}
+
+/// The product of sizes, or an error where it leaves what a kernel can index (u32).
+pub(crate) fn volume(op: &'static str, operand: &'static str, sizes: &[u32]) -> Result<u64, Error> {
+    let volume = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(u64::from(size)));
+    match volume {
+        Some(0) => Err(Error::shape(op, format_args!("{operand} is empty: {sizes:?}"))),
+        Some(volume) if volume <= u64::from(u32::MAX) => Ok(volume),
+        _ => Err(Error::shape(op, format_args!("{operand} {sizes:?} has more than 2^32 elements"))),
+    }
+}

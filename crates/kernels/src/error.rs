@@ -1,0 +1,85 @@
+use std::fmt;
+
+/// What a caller can get wrong. Every message names the operation, the operand, what was expected and what came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A shape that the operation is not defined for.
+    #[error("{op}: {message}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// What is wrong, with the sizes.
+        message: String,
+    },
+    /// A buffer (or host slice) that holds fewer or more elements than the descriptor says.
+    #[error("{op}: {operand} needs {expected} bytes, the slice has {got}")]
+    Size {
+        /// The operation.
+        op: &'static str,
+        /// The operand.
+        operand: &'static str,
+        /// Bytes that the descriptor asks for.
+        expected: u64,
+        /// Bytes that came.
+        got: u64,
+    },
+    /// A buffer created without a usage that the operation needs.
+    #[error("{op}: the buffer of {operand} has usages {got}, it also needs {missing}")]
+    Usage {
+        /// The operation.
+        op: &'static str,
+        /// The operand.
+        operand: &'static str,
+        /// The usage it lacks.
+        missing: String,
+        /// The usages it has.
+        got: String,
+    },
+    /// A buffer slice that starts where the device can't bind it.
+    #[error("{op}: {operand} starts at byte {offset}, the device binds at multiples of {alignment}")]
+    Alignment {
+        /// The operation.
+        op: &'static str,
+        /// The operand.
+        operand: &'static str,
+        /// Where the slice starts.
+        offset: u64,
+        /// `min_storage_buffer_offset_alignment` of the device.
+        alignment: u64,
+    },
+    /// Work that can't be split under a limit of the device.
+    #[error("{op}: {what} is {needed}, the device's {limit} allows {allowed}")]
+    Limit {
+        /// The operation.
+        op: &'static str,
+        /// The quantity.
+        what: &'static str,
+        /// How much the work needs.
+        needed: u64,
+        /// The name of the limit.
+        limit: &'static str,
+        /// The limit.
+        allowed: u64,
+    },
+    /// A kernel family that was forced on a device which lacks what it needs.
+    #[error(
+        "{op}: the texture kernels need the device feature SUBGROUP and a subgroup of 8; use Tune::for_device or Family::Tiled"
+    )]
+    Feature {
+        /// The operation.
+        op: &'static str,
+    },
+    /// `encode_in_pass` was called on work that copies between its passes.
+    #[error("{op}: holds copies between passes; record it with Commands::encode into a command encoder")]
+    NeedsEncoder {
+        /// The operation.
+        op: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn shape(op: &'static str, message: impl fmt::Display) -> Self {
+        Error::Shape { op, message: message.to_string() }
+    }
+}

@@ -1,0 +1,495 @@
+use crate::{
+    Commands, Context, Error, Family, PackDesc, Workspace, WorkspaceSize,
+    context::{Bind, volume, window},
+    mirror,
+    ops::pack::pack_and_mirror,
+};
+use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
+use wgpu::{BufferSlice, BufferUsages};
+
+const OP: &str = "matmul";
+/// Columns of a panel of B, and rows of a block, in the texture family.
+const PANEL: u32 = 64;
+const BLOCK: u32 = 16;
+/// Rows and columns of a tile in the tiled family.
+const TILE: u64 = 64;
+
+/// Sizes and layout of a (batched) matrix product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatmulDesc {
+    /// Products of the same sizes.
+    pub batch: u32,
+    /// Rows of the output.
+    pub m: u32,
+    /// Terms of each sum.
+    pub k: u32,
+    /// Columns of the output.
+    pub n: u32,
+    /// A is stored as `[batch, k, m]`.
+    pub transpose_a: bool,
+    /// B is stored as `[batch, n, k]`.
+    pub transpose_b: bool,
+    /// A bias of `n` elements is added to every row.
+    pub bias: bool,
+}
+
+impl MatmulDesc {
+    /// One product of row-major matrices without bias.
+    pub fn new(m: u32, k: u32, n: u32) -> Self {
+        MatmulDesc { batch: 1, m, k, n, transpose_a: false, transpose_b: false, bias: false }
+    }
+
+    /// 2 M K N a product: multiplications and additions.
+    pub fn flops(&self) -> u64 {
+        2 * [self.batch, self.m, self.k, self.n].iter().map(|&size| u64::from(size)).product::<u64>()
+    }
+
+    fn a_len(&self) -> u64 {
+        product(self.batch, self.m, self.k)
+    }
+
+    fn b_len(&self) -> u64 {
+        product(self.batch, self.k, self.n)
+    }
+
+    fn output_len(&self) -> u64 {
+        product(self.batch, self.m, self.n)
+    }
+
+    /// A as the texture kernel reads it, when it isn't so already: rows of whole texels.
+    fn pack_a(&self) -> Option<PackDesc> {
+        let (row_stride, column_stride) = if self.transpose_a { (1, self.m) } else { (self.k, 1) };
+        (self.transpose_a || self.k % 4 != 0).then(|| PackDesc {
+            batch: self.batch,
+            rows: self.m,
+            columns: self.k,
+            row_stride,
+            column_stride,
+            batch_stride: self.m * self.k,
+            padded_rows: self.m,
+            panel: self.k.next_multiple_of(4),
+        })
+    }
+
+    /// B likewise: panels of 64 columns, whole groups of four k.
+    fn pack_b(&self) -> Option<PackDesc> {
+        let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
+        (self.transpose_b || self.n % 4 != 0 || self.k % 4 != 0).then(|| PackDesc {
+            batch: self.batch,
+            rows: self.k,
+            columns: self.n,
+            row_stride,
+            column_stride,
+            batch_stride: self.k * self.n,
+            padded_rows: self.k.next_multiple_of(4),
+            panel: PANEL,
+        })
+    }
+}
+
+fn product(a: u32, b: u32, c: u32) -> u64 {
+    u64::from(a) * u64::from(b) * u64::from(c)
+}
+
+/// The operands of a [`Matmul`].
+#[derive(Debug, Clone, Copy)]
+pub struct MatmulBuffers<'a> {
+    /// `[batch, m, k]`, or `[batch, k, m]` when transposed.
+    pub a: BufferSlice<'a>,
+    /// `[batch, k, n]`, or `[batch, n, k]` when transposed.
+    pub b: BufferSlice<'a>,
+    /// `[n]`, when the descriptor has a bias.
+    pub bias: Option<BufferSlice<'a>>,
+    /// `[batch, m, n]`.
+    pub output: BufferSlice<'a>,
+}
+
+/// A planned matrix product: `output[b,m,n] = sum over k of a[b,m,k] b[b,k,n] (+ bias[n])`.
+///
+/// # Shapes
+/// As [`MatmulBuffers`]; buffers are row-major f32 and exactly as long as their shapes say. The usage STORAGE is
+/// needed, COPY_SRC too on `a` and `b` in the texture family.
+///
+/// # Numerics
+/// Sums in f32; `|error| <= 2 gamma(k) sum |a b|`, gamma(k) = k u / (1 - k u), u = 2^-24.
+///
+/// # Reference
+/// Register and workgroup tiling: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS
+/// 34(3), 2008.
+///
+/// # Example
+/// ```no_run
+/// # fn example(context: &kernels::Context, a: &wgpu::Buffer, b: &wgpu::Buffer, output: &wgpu::Buffer,
+/// #            encoder: &mut wgpu::CommandEncoder) -> Result<(), kernels::Error> {
+/// use kernels::{Matmul, MatmulBuffers, MatmulDesc, wgpu};
+/// let matmul = Matmul::new(context, &MatmulDesc::new(64, 512, 10))?;
+/// let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
+/// matmul.bind(&buffers)?.encode(encoder);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Matmul {
+    context: Context,
+    desc: MatmulDesc,
+    family: Family,
+}
+
+impl Matmul {
+    /// Plans the product.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a size is zero or an operand has more than 2^32 elements; [`Error::Feature`] when the
+    /// texture family was forced on a device that can't run it.
+    pub fn new(context: &Context, desc: &MatmulDesc) -> Result<Self, Error> {
+        for (operand, sizes) in [
+            ("a", [desc.batch, desc.m, desc.k]),
+            ("b", [desc.batch, desc.k, desc.n]),
+            ("output", [desc.batch, desc.m, desc.n]),
+        ] {
+            volume(OP, operand, &sizes)?;
+        }
+        let family = match context.family(OP)? {
+            Family::Texture if !fits_textures(context, desc) => Family::Tiled,
+            family => family,
+        };
+        Ok(Matmul { context: context.clone(), desc: *desc, family })
+    }
+
+    /// The scratch memory it needs.
+    pub fn workspace_size(&self) -> WorkspaceSize {
+        let mut size = WorkspaceSize::default();
+        if self.family == Family::Texture {
+            for (slot, (pack, len)) in
+                [(self.desc.pack_a(), self.desc.a_len()), (self.desc.pack_b(), self.desc.b_len())]
+                    .into_iter()
+                    .enumerate()
+            {
+                size.texels[slot] = pack.map_or(len, |pack| pack.output_len()).div_ceil(4);
+                size.bytes[slot] = pack.map_or(0, |pack| pack.output_len() * 4);
+            }
+        }
+        size
+    }
+
+    /// Ties the buffers, with a workspace of its own.
+    ///
+    /// # Errors
+    /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit.
+    pub fn bind(&self, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
+        self.bind_in(&Workspace::new(&self.context, self.workspace_size())?, buffers)
+    }
+
+    /// Ties the buffers, with a workspace shared with other operations.
+    ///
+    /// # Errors
+    /// As [`Matmul::bind`], and [`Error::Shape`] when the workspace is too small.
+    pub fn bind_in(&self, workspace: &Workspace, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let read = match self.family {
+            Family::Texture => BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+            _ => BufferUsages::STORAGE,
+        };
+        self.context.check(OP, "a", buffers.a, desc.a_len(), read)?;
+        self.context.check(OP, "b", buffers.b, desc.b_len(), read)?;
+        self.context.check(OP, "output", buffers.output, desc.output_len(), BufferUsages::STORAGE)?;
+        match (desc.bias, buffers.bias) {
+            (true, Some(bias)) => self.context.check(OP, "bias", bias, u64::from(desc.n), BufferUsages::STORAGE)?,
+            (false, None) => {}
+            (true, None) => return Err(Error::shape(OP, "the descriptor has a bias, the buffers have none")),
+            (false, Some(_)) => return Err(Error::shape(OP, "the buffers have a bias, the descriptor has none")),
+        }
+        match self.family {
+            Family::Texture => self.bind_texture(workspace, buffers),
+            Family::Tiled => self.bind_tiled(buffers),
+        }
+    }
+
+    fn bind_texture(&self, workspace: &Workspace, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let size = self.workspace_size();
+        let mut commands = Commands::new(OP);
+        let mut views = Vec::new();
+        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (desc.pack_b(), buffers.b)].into_iter().enumerate() {
+            let (texture, view) = workspace.texture(OP, slot, size.texels[slot])?;
+            match pack {
+                None => commands.steps.push(mirror::copy(matrix, texture)),
+                Some(pack) => {
+                    let packed = workspace.buffer(OP, slot, size.bytes[slot])?;
+                    commands.steps.extend(pack_and_mirror(&self.context, &pack, matrix, packed, texture)?);
+                }
+            }
+            views.push(view);
+        }
+        let operands = TextureOperands {
+            m: desc.m,
+            k4: desc.k.div_ceil(4),
+            n: desc.n,
+            batch: desc.batch,
+            a: views[0],
+            b: views[1],
+            packed_b: desc.pack_b().is_some(),
+        };
+        commands.steps.extend(operands.steps(&self.context, buffers.bias, buffers.output)?);
+        Ok(commands)
+    }
+
+    fn bind_tiled(&self, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
+        let limit = self.context.binding_elements();
+        let whole = [desc.a_len(), desc.b_len(), desc.output_len()].iter().all(|&len| len <= limit);
+        let mut commands = Commands::new(OP);
+        if whole {
+            let band = Band { batch: 0..u64::from(desc.batch), m: 0..m, k: 0..k, n: 0..n };
+            commands.steps.push(self.tiled_step(buffers, &band)?);
+            return Ok(commands);
+        }
+        // Bands of stored rows that fit a binding, less what an aligned start may cost.
+        let fit = |row: u64, all: u64| ((limit - TILE) / row).min(all);
+        let mut bands = [fit(n, m), k, n];
+        match desc.transpose_a {
+            false => bands[0] = bands[0].min(fit(k, m)),
+            true => bands[1] = bands[1].min(fit(m, k)),
+        }
+        match desc.transpose_b {
+            false => bands[1] = bands[1].min(fit(n, k)),
+            true => bands[2] = bands[2].min(fit(k, n)),
+        }
+        if bands.contains(&0) {
+            return Err(Error::Limit {
+                op: OP,
+                what: "elements of a row of an operand",
+                needed: m.max(k).max(n),
+                limit: "max_storage_buffer_binding_size / 4",
+                allowed: limit - TILE,
+            });
+        }
+        for batch in 0..u64::from(desc.batch) {
+            for m in ranges(m, bands[0]) {
+                for n in ranges(n, bands[2]) {
+                    for k in ranges(k, bands[1]) {
+                        let band = Band { batch: batch..batch + 1, m: m.clone(), k, n: n.clone() };
+                        commands.steps.push(self.tiled_step(buffers, &band)?);
+                    }
+                }
+            }
+        }
+        Ok(commands)
+    }
+
+    fn tiled_step(&self, buffers: &MatmulBuffers<'_>, band: &Band) -> Result<crate::commands::Step, Error> {
+        let desc = &self.desc;
+        let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
+        let stored = |transposed, rows: (&Range<u64>, u64), columns: (&Range<u64>, u64)| {
+            let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
+            Window::of_rows(band, rows.0, rows.1, columns.1, columns.0.start)
+        };
+        let a = stored(desc.transpose_a, (&band.m, m), (&band.k, k));
+        let b = stored(desc.transpose_b, (&band.k, k), (&band.n, n));
+        let c = stored(false, (&band.m, m), (&band.n, n));
+        let length = |range: &Range<u64>| (range.end - range.start) as u32;
+        let groups = length(&band.batch) as u64
+            * (band.m.end - band.m.start).div_ceil(TILE)
+            * (band.n.end - band.n.start).div_ceil(TILE);
+        let (a_row, a_column) = if desc.transpose_a { (1, desc.m) } else { (desc.k, 1) };
+        let (b_row, b_column) = if desc.transpose_b { (1, desc.k) } else { (desc.n, 1) };
+        let first = band.k.start == 0;
+        let params = self.context.uniform(&Params {
+            m: length(&band.m),
+            n: length(&band.n),
+            k: length(&band.k),
+            groups: groups as u32,
+            a_base: a.base,
+            a_batch: desc.m * desc.k,
+            a_row,
+            a_column,
+            b_base: b.base,
+            b_batch: desc.k * desc.n,
+            b_row,
+            b_column,
+            c_base: c.base,
+            c_batch: desc.m * desc.n,
+            c_row: desc.n,
+            bias_base: band.n.start as u32,
+            has_bias: u32::from(desc.bias && first),
+            accumulate: u32::from(!first),
+            pad: [0; 2],
+        });
+        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let entries = [
+            (0, Bind::Uniform(&params)),
+            (1, Bind::Slice(window(buffers.a, a.elements))),
+            (2, Bind::Slice(window(buffers.b, b.elements))),
+            (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..)))),
+            (4, Bind::Slice(window(buffers.output, c.elements))),
+        ];
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &[]);
+        self.context.dispatch(OP, &pipeline, &entries, groups)
+    }
+}
+
+fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
+    let capacity = mirror::capacity(context.device());
+    let bindable = context.binding_elements();
+    [(desc.pack_a(), desc.a_len()), (desc.pack_b(), desc.b_len())].iter().all(|(pack, len)| match pack {
+        None => len / 4 <= capacity,
+        Some(pack) => *len <= bindable && pack.output_len() / 4 <= capacity,
+    })
+}
+
+fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
+    (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
+}
+
+/// A part of the product that one dispatch computes.
+struct Band {
+    batch: Range<u64>,
+    m: Range<u64>,
+    k: Range<u64>,
+    n: Range<u64>,
+}
+
+/// The elements of an operand that a dispatch binds, and where in them its first element stands.
+struct Window {
+    elements: Range<u64>,
+    base: u32,
+}
+
+impl Window {
+    /// Rows `rows` (of `all` rows of `width` elements) of the band's matrices, read from `column` on.
+    fn of_rows(band: &Band, rows: &Range<u64>, all: u64, width: u64, column: u64) -> Self {
+        let start = (band.batch.start * all + rows.start) * width;
+        let end = ((band.batch.end - 1) * all + rows.end) * width;
+        let aligned = start / TILE * TILE;
+        Window { elements: aligned..end, base: (start - aligned + column) as u32 }
+    }
+}
+
+/// A product of operands that are in linear textures already.
+pub(crate) struct TextureOperands<'a> {
+    pub m: u32,
+    pub k4: u32,
+    pub n: u32,
+    pub batch: u32,
+    pub a: &'a wgpu::TextureView,
+    pub b: &'a wgpu::TextureView,
+    /// B stands in panels of 64 columns rather than in rows.
+    pub packed_b: bool,
+}
+
+impl TextureOperands<'_> {
+    pub(crate) fn steps(
+        &self,
+        context: &Context,
+        bias: Option<BufferSlice<'_>>,
+        output: BufferSlice<'_>,
+    ) -> Result<Vec<crate::commands::Step>, Error> {
+        let limit = context.binding_elements();
+        let (m, n, batch) = (u64::from(self.m), u64::from(self.n), u64::from(self.batch));
+        let panels = self.n.div_ceil(PANEL);
+        let k = self.k4 * 4;
+        let (b_panel, b_row, b_batch) = match self.packed_b {
+            true => (k * PANEL / 4, PANEL / 4, panels * k * PANEL / 4),
+            false => (PANEL / 4, self.n / 4, k * self.n / 4),
+        };
+        let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let bias_slice = bias.unwrap_or(none.slice(..));
+        let (entry, binding) = if self.n % 4 == 0 { ("main", 4) } else { ("ragged", 5) };
+        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &[]);
+        let step = |batches: Range<u64>, rows: Range<u64>| {
+            let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
+            let c = Window::of_rows(&band, &rows, m, n, 0);
+            let blocks = (rows.end - rows.start).div_ceil(u64::from(BLOCK));
+            let groups = (batches.end - batches.start) * u64::from(panels) * blocks;
+            let params = context.uniform(&TextureParams {
+                m: self.m,
+                n: self.n,
+                k4: self.k4,
+                row_first: rows.start as u32,
+                row_end: rows.end as u32,
+                panels,
+                a_base: batches.start as u32 * self.m * self.k4,
+                a_batch: self.m * self.k4,
+                b_base: batches.start as u32 * b_batch,
+                b_batch,
+                b_panel,
+                b_row,
+                c_base: c.base,
+                has_bias: u32::from(bias.is_some()),
+                groups: groups as u32,
+                pad: 0,
+            });
+            let entries = [
+                (0, Bind::Uniform(&params)),
+                (1, Bind::Texture(self.a)),
+                (2, Bind::Texture(self.b)),
+                (3, Bind::Slice(bias_slice)),
+                (binding, Bind::Slice(window(output, c.elements))),
+            ];
+            context.dispatch(OP, &pipeline, &entries, groups)
+        };
+        if batch * m * n <= limit {
+            return Ok(vec![step(0..batch, 0..m)?]);
+        }
+        let rows = (limit - TILE) / n;
+        if rows == 0 {
+            return Err(Error::Limit {
+                op: OP,
+                what: "elements of a row of the output",
+                needed: n,
+                limit: "max_storage_buffer_binding_size / 4",
+                allowed: limit - TILE,
+            });
+        }
+        (0..batch)
+            .flat_map(|b| ranges(m, rows).map(move |rows| (b..b + 1, rows)))
+            .map(|(b, rows)| step(b, rows))
+            .collect()
+    }
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    groups: u32,
+    a_base: u32,
+    a_batch: u32,
+    a_row: u32,
+    a_column: u32,
+    b_base: u32,
+    b_batch: u32,
+    b_row: u32,
+    b_column: u32,
+    c_base: u32,
+    c_batch: u32,
+    c_row: u32,
+    bias_base: u32,
+    has_bias: u32,
+    accumulate: u32,
+    pad: [u32; 2],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct TextureParams {
+    m: u32,
+    n: u32,
+    k4: u32,
+    row_first: u32,
+    row_end: u32,
+    panels: u32,
+    a_base: u32,
+    a_batch: u32,
+    b_base: u32,
+    b_batch: u32,
+    b_panel: u32,
+    b_row: u32,
+    c_base: u32,
+    has_bias: u32,
+    groups: u32,
+    pad: u32,
+}

@@ -1,0 +1,207 @@
+use crate::{
+    Commands, Context, Error,
+    commands::Step,
+    context::{Bind, volume, window},
+    mirror,
+};
+use bytemuck::{Pod, Zeroable};
+use wgpu::{BufferSlice, BufferUsages, TextureView};
+
+const OP: &str = "pack";
+
+/// Strided matrices to rows of whole `vec4`, padded with zeros, in panels of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackDesc {
+    /// Matrices.
+    pub batch: u32,
+    /// Rows of each.
+    pub rows: u32,
+    /// Columns of each.
+    pub columns: u32,
+    /// Elements of the input from one row to the next.
+    pub row_stride: u32,
+    /// Elements from one column to the next.
+    pub column_stride: u32,
+    /// Elements from one matrix to the next.
+    pub batch_stride: u32,
+    /// Rows of the output: `rows` or more, the rest zero.
+    pub padded_rows: u32,
+    /// Columns of a panel of the output, a multiple of 4.
+    pub panel: u32,
+}
+
+impl PackDesc {
+    /// NCHW to NHWC, the channels padded to a multiple of 4: `[batch, height width, ceil4(channels)]`.
+    ///
+    /// ```
+    /// let desc = kernels::PackDesc::nchw_to_nhwc(8, 3, 224, 224);
+    /// assert_eq!(desc.output_len(), 8 * 224 * 224 * 4);
+    /// ```
+    pub fn nchw_to_nhwc(batch: u32, channels: u32, height: u32, width: u32) -> Self {
+        let area = height.saturating_mul(width);
+        PackDesc {
+            batch,
+            rows: area,
+            columns: channels,
+            row_stride: 1,
+            column_stride: area,
+            batch_stride: area.saturating_mul(channels),
+            padded_rows: area,
+            panel: channels.next_multiple_of(4),
+        }
+    }
+
+    fn panels(&self) -> u32 {
+        self.columns.div_ceil(self.panel.max(1))
+    }
+
+    /// Elements of the output, `[batch, panels, padded_rows, panel]`.
+    pub fn output_len(&self) -> u64 {
+        [self.batch, self.panels(), self.padded_rows, self.panel].iter().map(|&size| u64::from(size)).product()
+    }
+
+    /// Elements of the input up to the last one read.
+    pub fn input_len(&self) -> u64 {
+        let last = |size: u32, stride: u32| u64::from(size.saturating_sub(1)) * u64::from(stride);
+        1 + last(self.batch, self.batch_stride)
+            + last(self.rows, self.row_stride)
+            + last(self.columns, self.column_stride)
+    }
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Params {
+    rows: u32,
+    columns: u32,
+    padded_rows: u32,
+    width4: u32,
+    panels: u32,
+    row: u32,
+    column: u32,
+    batch: u32,
+    first: u32,
+    total: u32,
+    pad: [u32; 2],
+}
+
+/// A planned packing: `output[b, panel, r, c] = input[b batch_stride + r row_stride + (panel width + c) column_stride]`.
+///
+/// It transposes, pads and changes layouts (NCHW to NHWC); matmul and conv2d use it on what they can't read as it is.
+///
+/// # Shapes
+/// input: [`PackDesc::input_len`] elements or more; output: [`PackDesc::output_len`].
+///
+/// # Numerics
+/// Exact.
+///
+/// # Reference
+/// The packing of operands for matrix products: Goto and van de Geijn, "Anatomy of High-Performance Matrix
+/// Multiplication", ACM TOMS 34(3), 2008, section 4.
+#[derive(Debug, Clone)]
+pub struct Pack {
+    context: Context,
+    desc: PackDesc,
+}
+
+impl Pack {
+    /// Plans the packing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty matrix, a panel that isn't a multiple of 4, or fewer padded rows than rows.
+    pub fn new(context: &Context, desc: &PackDesc) -> Result<Self, Error> {
+        volume(OP, "input", &[desc.batch, desc.rows, desc.columns])?;
+        if desc.panel == 0 || desc.panel % 4 != 0 {
+            return Err(Error::shape(OP, format_args!("panel is {}, a multiple of 4 is expected", desc.panel)));
+        }
+        if desc.padded_rows < desc.rows {
+            return Err(Error::shape(OP, format_args!("{} padded rows for {} rows", desc.padded_rows, desc.rows)));
+        }
+        volume(OP, "output", &[desc.batch, desc.panels(), desc.padded_rows, desc.panel])?;
+        if desc.input_len() > u64::from(u32::MAX) {
+            return Err(Error::shape(OP, format_args!("the input spans {} elements", desc.input_len())));
+        }
+        Ok(Pack { context: context.clone(), desc: *desc })
+    }
+
+    /// Ties the buffers. The output is written in windows where it exceeds what one binding may show; the input must
+    /// fit one binding.
+    ///
+    /// # Errors
+    /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer, [`Error::Limit`] for the input.
+    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
+        let elements = input.size() / 4;
+        if elements < self.desc.input_len() {
+            return Err(Error::Size {
+                op: OP,
+                operand: "input",
+                expected: self.desc.input_len() * 4,
+                got: input.size(),
+            });
+        }
+        let allowed = self.context.limits().max_storage_buffer_binding_size;
+        if input.size() > allowed {
+            return Err(Error::Limit {
+                op: OP,
+                what: "bytes of the input",
+                needed: input.size(),
+                limit: "max_storage_buffer_binding_size",
+                allowed,
+            });
+        }
+        self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
+        self.context.check(OP, "output", output, self.desc.output_len(), BufferUsages::STORAGE)?;
+        self.steps("main", 64, 1, &Bind::Slice(input), output)
+    }
+
+    /// As [`Pack::bind`], reading a linear texture.
+    pub(crate) fn bind_texture(&self, input: &TextureView, output: BufferSlice<'_>) -> Result<Commands, Error> {
+        self.steps("from_texture", 8, 2, &Bind::Texture(input), output)
+    }
+
+    fn steps(
+        &self,
+        entry: &'static str,
+        invocations: u64,
+        binding: u32,
+        input: &Bind<'_>,
+        output: BufferSlice<'_>,
+    ) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
+        let mut commands = Commands::new(OP);
+        for range in self.context.windows(desc.output_len()) {
+            let params = self.context.uniform(&Params {
+                rows: desc.rows,
+                columns: desc.columns,
+                padded_rows: desc.padded_rows,
+                width4: desc.panel / 4,
+                panels: desc.panels(),
+                row: desc.row_stride,
+                column: desc.column_stride,
+                batch: desc.batch_stride,
+                first: (range.start / 4) as u32,
+                total: ((range.end - range.start) / 4) as u32,
+                pad: [0; 2],
+            });
+            let workgroups = ((range.end - range.start) / 4).div_ceil(invocations);
+            let entries =
+                [(0, Bind::Uniform(&params)), (binding, input.clone()), (3, Bind::Slice(window(output, range)))];
+            commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
+        }
+        Ok(commands)
+    }
+}
+
+/// Steps that bring `matrix` (in a buffer) into `packed` and from there into the linear texture `mirrored`.
+pub(crate) fn pack_and_mirror(
+    context: &Context,
+    desc: &PackDesc,
+    matrix: BufferSlice<'_>,
+    packed: BufferSlice<'_>,
+    mirrored: &wgpu::Texture,
+) -> Result<Vec<Step>, Error> {
+    let mut steps = Pack::new(context, desc)?.bind(matrix, packed)?.steps;
+    steps.push(mirror::copy(packed, mirrored));
+    Ok(steps)
+}

@@ -1,0 +1,76 @@
+//! Each operation again in plain f64 Rust, by its definition, with a bound on what f32 may do to it.
+//!
+//! A twin shares no constant and no layout trick with its shader. Besides the values it supplies, for every output
+//! element, how far rounding in f32 may carry a correct kernel: `c gamma(K) sum |a b| + atol`, where K is the number of
+//! terms of the sum and gamma(K) = K u / (1 - K u) (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed.,
+//! section 3.1). Comparing is done as `!(difference <= bound)`, so that NaN fails.
+
+mod matmul;
+mod pack;
+
+pub use matmul::matmul;
+pub use pack::pack;
+
+/// Unit roundoff of f32: half the distance from 1 to the next number.
+pub const UNIT: f64 = 1.0 / 16_777_216.0;
+
+/// What stands for "as small as nothing": sums that cancel to less than this are equal.
+pub const ATOL: f64 = 1e-30;
+
+/// gamma(K) = K u / (1 - K u): the relative error of a sum of K products, any order, fused or not.
+pub fn gamma(terms: usize) -> f64 {
+    let ku = terms as f64 * UNIT;
+    ku / (1.0 - ku)
+}
+
+/// What an operation must give, and how far from it f32 may be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// The values, in f64.
+    pub values: Vec<f64>,
+    /// For each value, the largest difference that rounding explains.
+    pub bounds: Vec<f64>,
+}
+
+/// The element that is furthest from what was expected, in units of its bound.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Worst {
+    /// Where.
+    pub index: usize,
+    /// What came.
+    pub got: f32,
+    /// What was expected.
+    pub want: f64,
+    /// `|got - want| / bound`; infinite for NaN. One or less is right.
+    pub ratio: f64,
+}
+
+impl Expected {
+    /// Compares with what a kernel gave: the worst element, or an error when the lengths differ.
+    ///
+    /// # Errors
+    /// A message with both lengths.
+    pub fn compare(&self, got: &[f32]) -> Result<Worst, String> {
+        if got.len() != self.values.len() {
+            return Err(format!("{} values came, {} were expected", got.len(), self.values.len()));
+        }
+        let mut worst = Worst { index: 0, got: 0.0, want: 0.0, ratio: 0.0 };
+        for (index, ((&got, &want), &bound)) in got.iter().zip(&self.values).zip(&self.bounds).enumerate() {
+            let difference = (f64::from(got) - want).abs();
+            let ratio = if difference == 0.0 { 0.0 } else { difference / bound };
+            if !(ratio <= worst.ratio) {
+                let ratio = if ratio.is_nan() { f64::INFINITY } else { ratio };
+                worst = Worst { index, got, want, ratio };
+            }
+        }
+        Ok(worst)
+    }
+
+    /// Applies max(0, x), which moves no value further than its bound.
+    pub fn relu(mut self) -> Self {
+        for value in &mut self.values {
+            *value = value.max(0.0);
+        }
+        self
+    }
+}

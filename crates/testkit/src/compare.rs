@@ -1,0 +1,30 @@
+use kernels::reference::Expected;
+
+/// Panics, naming the worst element, unless every value lies within its bound; then runs the negative control.
+pub fn assert_close(what: &str, got: &[f32], expected: &Expected) {
+    let worst = expected.compare(got).unwrap_or_else(|message| panic!("{what}: {message}"));
+    assert!(
+        worst.ratio <= 1.0,
+        "{what}: element {} is {} instead of {}, {:.3} times the tolerance",
+        worst.index,
+        worst.got,
+        worst.want,
+        worst.ratio
+    );
+    assert_control(what, got, expected);
+}
+
+/// The negative control: the same result with one element moved by ten times its bound (or poisoned) must be refused.
+pub fn assert_control(what: &str, got: &[f32], expected: &Expected) {
+    let middle = got.len() / 2;
+    for poison in [expected.values[middle] + 10.0 * expected.bounds[middle].max(1e-6), f64::NAN] {
+        let mut wrong = got.to_vec();
+        wrong[middle] = poison as f32;
+        let worst = expected.compare(&wrong).unwrap_or_else(|message| panic!("{what}: {message}"));
+        assert!(
+            !(worst.ratio <= 1.0),
+            "{what}: the comparison can't fail: {poison} passed for {}",
+            expected.values[middle]
+        );
+    }
+}

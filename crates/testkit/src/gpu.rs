@@ -1,0 +1,126 @@
+use kernels::{
+    Commands, Context, Family, Tune, encode_all,
+    wgpu::{self, BufferUsages},
+};
+use std::sync::OnceLock;
+
+/// A device for tests, with WebGPU's default limits.
+#[derive(Debug)]
+pub struct Gpu {
+    /// The device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+}
+
+/// Words behind an output that no kernel may touch.
+const SENTINELS: usize = 64;
+const SENTINEL: f32 = -12345.678;
+
+/// An output buffer, filled with NaN and guarded by sentinel words behind it.
+#[derive(Debug)]
+pub struct Output {
+    buffer: wgpu::Buffer,
+    len: usize,
+}
+
+impl Output {
+    /// The part that a kernel may write.
+    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+        self.buffer.slice(0..self.len as u64 * 4)
+    }
+}
+
+/// The device that the tests of a process share. Panics, with what to install, where there is no adapter.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| gpu_with(wgpu::Limits::default()))
+}
+
+/// A device of its own, for tests of narrower limits.
+pub fn gpu_with(limits: wgpu::Limits) -> Gpu {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = wgpu::InstanceFlags::VALIDATION;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+        .expect("the tests need an adapter: install a GPU driver, or mesa-vulkan-drivers for a software one");
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        label: Some("tests"),
+        required_features: kernels::wanted_features(&adapter),
+        required_limits: limits,
+        ..Default::default()
+    }))
+    .expect("the adapter makes a device");
+    Gpu { device, queue }
+}
+
+impl Gpu {
+    /// The families that this device can run: both on lavapipe, only the tiled one elsewhere.
+    pub fn families(&self) -> Vec<Family> {
+        match Tune::for_device(&self.device).family {
+            Family::Texture => vec![Family::Texture, Family::Tiled],
+            family => vec![family],
+        }
+    }
+
+    /// A context with the kernels of a family.
+    pub fn context(&self, family: Family) -> Context {
+        Context::with_tune(&self.device, Tune::new(family))
+    }
+
+    /// A storage buffer with this content.
+    pub fn upload<T: bytemuck::Pod>(&self, data: &[T]) -> wgpu::Buffer {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("test input"),
+            size: bytes.len() as u64,
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue.write_buffer(&buffer, 0, bytes);
+        buffer
+    }
+
+    /// An output of `len` f32: NaN, with sentinels behind it.
+    pub fn output(&self, len: usize) -> Output {
+        let mut data = vec![f32::NAN; len];
+        data.extend([SENTINEL; SENTINELS]);
+        Output { buffer: self.upload(&data), len }
+    }
+
+    /// Records the operations into one encoder, submits, and fails on any validation error.
+    pub fn run<'a>(&self, operations: impl IntoIterator<Item = &'a Commands>) {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encode_all(&mut encoder, operations);
+        self.queue.submit([encoder.finish()]);
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            panic!("validation: {error}");
+        }
+    }
+
+    /// What an output holds, after checking its sentinels.
+    pub fn read(&self, output: &Output) -> Vec<f32> {
+        let mut data: Vec<f32> = self.download(&output.buffer);
+        let sentinels = data.split_off(output.len);
+        assert!(sentinels.iter().all(|&word| word == SENTINEL), "a kernel wrote behind its output");
+        data
+    }
+
+    /// The bytes of a buffer, as values.
+    pub fn download<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Vec<T> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("test read-back"),
+            size: buffer.size(),
+            usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+        self.queue.submit([encoder.finish()]);
+        staging.slice(..).map_async(wgpu::MapMode::Read, |result| result.expect("the buffer maps"));
+        self.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device finishes");
+        let view = staging.slice(..).get_mapped_range().expect("the buffer is mapped");
+        bytemuck::pod_collect_to_vec(&view)
+    }
+}

@@ -1,0 +1,171 @@
+// conv2d, texture family: y = relu(conv(x, w) + bias + residual), for software adapters with subgroups of eight lanes.
+//
+// Formula   y[n,i,j,o] = sum over kh, kw, c of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c] w[o,c,kh,kw]  + bias[o] (+ residual[n,i,j,o])
+// Layouts   x: linear texture (4096 texels a row) of NHWC, channels4 texels a pixel; the texel at `zero` is zero and stands
+//           for every padded pixel. w: linear texture of packed panels, texel of (panel, tap, c, v) at
+//           ((panel taps + tap) 4 span4 + c) 16 + v: 64 output channels a panel, c counted from the first channel
+//           of the panel's first group (rounded down to a texel), channels of other groups zero.
+//           bias: padded to whole panels. residual: linear texture as y. y: NHWC, pixels from y_first on.
+// Dispatch  one subgroup (8 lanes) a workgroup: 16 pixels x 64 channels, numbered (panel, pixel block), blocks fastest.
+// How       as matmul_texture: 16 pixels x 2 vec4 in registers, pixels broadcast by subgroupShuffle.
+// Limits    no workgroup memory, no barriers.
+// Twin      kernels::reference::conv2d.
+
+struct Params {
+    height: u32,
+    width: u32,
+    channels4: u32,
+    span4: u32,
+    out_height: u32,
+    out_width: u32,
+    out_channels: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    group_in: u32,    // input channels of a group
+    group_out: u32,   // output channels of a group
+    pixel_first: u32, // of this window, counted over the batch
+    pixel_end: u32,
+    panels: u32,
+    zero: u32,        // index of the zero texel of x
+    relu: u32,
+    groups: u32,      // workgroups in all
+    pad: u32,
+}
+
+// A constant, not a parameter: a software driver runs both sides of a branch.
+override has_residual: bool = true;
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var w: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(4) var residual: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
+
+const ROW_SHIFT = 12u;
+const ROW_MASK = 4095u;
+
+fn load_x(i: u32) -> vec4<f32> {
+    return textureLoad(x, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT));
+}
+
+fn load_w(i: u32) -> vec4<f32> {
+    return textureLoad(w, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT));
+}
+
+// One pixel for four channels: y + v.x w0 + v.y w1 + v.z w2 + v.w w3.
+fn row(y: vec4<f32>, v: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> vec4<f32> {
+    return y + v.x * w0 + v.y * w1 + v.z * w2 + v.w * w3;
+}
+
+// Where an output pixel reads from: its image's first row and the top left corner of its window (wrapping below zero).
+struct Corner {
+    image: u32,
+    row: u32,
+    column: u32,
+}
+
+fn corner(pixel: u32) -> Corner {
+    let area = p.out_height * p.out_width;
+    let n = pixel / area;
+    let rest = pixel % area;
+    return Corner(n * p.height, rest / p.out_width * p.stride_h - p.pad_h, rest % p.out_width * p.stride_w - p.pad_w);
+}
+
+// Index of a tap's first texel, or `none` where the tap lies on the padding.
+const none = 0xffffffffu;
+
+fn tap_start(at: Corner, kh: u32, kw: u32) -> u32 {
+    let r = at.row + kh * p.dilation_h;
+    let c = at.column + kw * p.dilation_w;
+    return select(none, ((at.image + r) * p.width + c) * p.channels4, r < p.height && c < p.width);
+}
+
+fn store(pixel: u32, channel4: u32, value: vec4<f32>) {
+    if pixel < p.pixel_end && channel4 * 4u < p.out_channels {
+        let channels4 = p.out_channels / 4u;
+        var v = value;
+        if has_residual {
+            let i = pixel * channels4 + channel4;
+            v += textureLoad(residual, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT));
+        }
+        if p.relu != 0u { v = max(v, vec4<f32>()); }
+        y[(pixel - p.pixel_first) * channels4 + channel4] = v;
+    }
+}
+
+// out_channels divisible by 4.
+@compute @workgroup_size(8)
+fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let group = id.x + id.y * count.x;
+    if group >= p.groups { return; }
+    let blocks = (p.pixel_end - p.pixel_first + 15u) / 16u;
+    let panel = group / blocks;
+    let pixel = p.pixel_first + group % blocks * 16u;
+    var l0 = vec4<f32>(); var l1 = vec4<f32>(); var l2 = vec4<f32>(); var l3 = vec4<f32>();
+    var l4 = vec4<f32>(); var l5 = vec4<f32>(); var l6 = vec4<f32>(); var l7 = vec4<f32>();
+    var l8 = vec4<f32>(); var l9 = vec4<f32>(); var la = vec4<f32>(); var lb = vec4<f32>();
+    var lc = vec4<f32>(); var ld = vec4<f32>(); var le = vec4<f32>(); var lf = vec4<f32>();
+    var r0 = vec4<f32>(); var r1 = vec4<f32>(); var r2 = vec4<f32>(); var r3 = vec4<f32>();
+    var r4 = vec4<f32>(); var r5 = vec4<f32>(); var r6 = vec4<f32>(); var r7 = vec4<f32>();
+    var r8 = vec4<f32>(); var r9 = vec4<f32>(); var ra = vec4<f32>(); var rb = vec4<f32>();
+    var rc = vec4<f32>(); var rd = vec4<f32>(); var re = vec4<f32>(); var rf = vec4<f32>();
+    let upper = corner(pixel + lane);
+    let lower = corner(pixel + lane + 8u);
+    let first = panel * 64u / p.group_out * p.group_in / 4u;
+    var left = panel * p.kernel_h * p.kernel_w * p.span4 * 64u + lane;
+    for (var kh = 0u; kh < p.kernel_h; kh++) {
+        for (var kw = 0u; kw < p.kernel_w; kw++) {
+            let start_u = tap_start(upper, kh, kw);
+            let start_v = tap_start(lower, kh, kw);
+            for (var c4 = 0u; c4 < p.span4; c4++) {
+                let u = load_x(select(start_u + first + c4, p.zero, start_u == none));
+                let v = load_x(select(start_v + first + c4, p.zero, start_v == none));
+                let w0 = load_w(left); let w1 = load_w(left + 16u); let w2 = load_w(left + 32u); let w3 = load_w(left + 48u);
+                let z0 = load_w(left + 8u); let z1 = load_w(left + 24u); let z2 = load_w(left + 40u); let z3 = load_w(left + 56u);
+                left += 64u;
+                { let a = subgroupShuffle(u, 0u); l0 = row(l0, a, w0, w1, w2, w3); r0 = row(r0, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 1u); l1 = row(l1, a, w0, w1, w2, w3); r1 = row(r1, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 2u); l2 = row(l2, a, w0, w1, w2, w3); r2 = row(r2, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 3u); l3 = row(l3, a, w0, w1, w2, w3); r3 = row(r3, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 4u); l4 = row(l4, a, w0, w1, w2, w3); r4 = row(r4, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 5u); l5 = row(l5, a, w0, w1, w2, w3); r5 = row(r5, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 6u); l6 = row(l6, a, w0, w1, w2, w3); r6 = row(r6, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(u, 7u); l7 = row(l7, a, w0, w1, w2, w3); r7 = row(r7, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 0u); l8 = row(l8, a, w0, w1, w2, w3); r8 = row(r8, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 1u); l9 = row(l9, a, w0, w1, w2, w3); r9 = row(r9, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 2u); la = row(la, a, w0, w1, w2, w3); ra = row(ra, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 3u); lb = row(lb, a, w0, w1, w2, w3); rb = row(rb, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 4u); lc = row(lc, a, w0, w1, w2, w3); rc = row(rc, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 5u); ld = row(ld, a, w0, w1, w2, w3); rd = row(rd, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 6u); le = row(le, a, w0, w1, w2, w3); re = row(re, a, z0, z1, z2, z3); }
+                { let a = subgroupShuffle(v, 7u); lf = row(lf, a, w0, w1, w2, w3); rf = row(rf, a, z0, z1, z2, z3); }
+            }
+        }
+    }
+    let channel4 = panel * 16u + lane;
+    let bl = bias[channel4];
+    let br = bias[channel4 + 8u];
+    store(pixel + 0u, channel4, l0 + bl); store(pixel + 0u, channel4 + 8u, r0 + br);
+    store(pixel + 1u, channel4, l1 + bl); store(pixel + 1u, channel4 + 8u, r1 + br);
+    store(pixel + 2u, channel4, l2 + bl); store(pixel + 2u, channel4 + 8u, r2 + br);
+    store(pixel + 3u, channel4, l3 + bl); store(pixel + 3u, channel4 + 8u, r3 + br);
+    store(pixel + 4u, channel4, l4 + bl); store(pixel + 4u, channel4 + 8u, r4 + br);
+    store(pixel + 5u, channel4, l5 + bl); store(pixel + 5u, channel4 + 8u, r5 + br);
+    store(pixel + 6u, channel4, l6 + bl); store(pixel + 6u, channel4 + 8u, r6 + br);
+    store(pixel + 7u, channel4, l7 + bl); store(pixel + 7u, channel4 + 8u, r7 + br);
+    store(pixel + 8u, channel4, l8 + bl); store(pixel + 8u, channel4 + 8u, r8 + br);
+    store(pixel + 9u, channel4, l9 + bl); store(pixel + 9u, channel4 + 8u, r9 + br);
+    store(pixel + 10u, channel4, la + bl); store(pixel + 10u, channel4 + 8u, ra + br);
+    store(pixel + 11u, channel4, lb + bl); store(pixel + 11u, channel4 + 8u, rb + br);
+    store(pixel + 12u, channel4, lc + bl); store(pixel + 12u, channel4 + 8u, rc + br);
+    store(pixel + 13u, channel4, ld + bl); store(pixel + 13u, channel4 + 8u, rd + br);
+    store(pixel + 14u, channel4, le + bl); store(pixel + 14u, channel4 + 8u, re + br);
+    store(pixel + 15u, channel4, lf + bl); store(pixel + 15u, channel4 + 8u, rf + br);
+}

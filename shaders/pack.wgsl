@@ -1,0 +1,72 @@
+// pack: strided matrices into rows of whole vec4, padded with zeros, in panels of columns.
+//
+// Formula   output[b, panel, r, v][i] = input[b batch + r row + c column], c = 4 (panel width4 + v) + i; 0 past rows or columns
+// Layouts   input: any strides, in a storage buffer (main) or a linear texture (from_texture). output: [batch, panels, padded_rows, width4] vec4.
+// Dispatch  64 invocations a workgroup, one vec4 of the output each.
+// Limits    bound by memory: 16 bytes read and 16 written an invocation.
+// Twin      kernels::reference::pack.
+
+struct Params {
+    rows: u32,
+    columns: u32,
+    padded_rows: u32,
+    width4: u32,
+    panels: u32,
+    row: u32,      // stride of the input from one row to the next
+    column: u32,   // from one column to the next
+    batch: u32,    // from one matrix to the next
+    first: u32,    // first vec4 of this window of the output
+    total: u32,    // vec4 of the window
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var input_texture: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+
+const ROW_SHIFT = 12u;
+const ROW_MASK = 4095u;
+
+struct Place {
+    start: u32,  // of the input
+    column: u32, // first column
+    inside: bool,
+}
+
+fn place(i: u32) -> Place {
+    let v = i % p.width4;
+    let row = i / p.width4 % p.padded_rows;
+    let panel = i / p.width4 / p.padded_rows % p.panels;
+    let batch = i / p.width4 / p.padded_rows / p.panels;
+    let column = (panel * p.width4 + v) * 4u;
+    return Place(batch * p.batch + row * p.row + column * p.column, column, row < p.rows);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    let at = place(p.first + i);
+    var value = vec4<f32>();
+    for (var j = 0u; j < 4u; j++) {
+        if at.inside && at.column + j < p.columns { value[j] = input[at.start + j * p.column]; }
+    }
+    output[i] = value;
+}
+
+fn element(e: u32) -> f32 {
+    return textureLoad(input_texture, vec2<u32>((e / 4u) & ROW_MASK, (e / 4u) >> ROW_SHIFT))[e % 4u];
+}
+
+@compute @workgroup_size(8)
+fn from_texture(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 8u + t;
+    if i >= p.total { return; }
+    let at = place(p.first + i);
+    let value = vec4<f32>(
+        element(at.start), element(at.start + p.column), element(at.start + 2u * p.column), element(at.start + 3u * p.column));
+    let columns = vec4<u32>(at.column) + vec4<u32>(0u, 1u, 2u, 3u);
+    output[i] = select(vec4<f32>(), value, columns < vec4<u32>(p.columns) & vec4<bool>(at.inside));
+}

@@ -1,0 +1,91 @@
+use kernels::{Error, Family, Matmul, MatmulBuffers, MatmulDesc, reference, wgpu::Limits};
+use proptest::prelude::*;
+use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
+
+fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
+    let mut samples = Samples::new(seed);
+    let size = |a: u32, b: u32| (desc.batch * a * b) as usize;
+    let a = samples.vec(size(desc.m, desc.k));
+    let b = samples.vec(size(desc.k, desc.n));
+    let bias = desc.bias.then(|| samples.vec(desc.n as usize));
+    let (gpu_a, gpu_b) = (gpu.upload(&a), gpu.upload(&b));
+    let gpu_bias = bias.as_ref().map(|bias| gpu.upload(bias));
+    let output = gpu.output(size(desc.m, desc.n));
+    let matmul = Matmul::new(&gpu.context(family), desc).unwrap();
+    let commands = matmul
+        .bind(&MatmulBuffers {
+            a: gpu_a.slice(..),
+            b: gpu_b.slice(..),
+            bias: gpu_bias.as_ref().map(|bias| bias.slice(..)),
+            output: output.slice(),
+        })
+        .unwrap();
+    gpu.run([&commands]);
+    let expected = reference::matmul(desc, &a, &b, bias.as_deref());
+    assert_close(&format!("{family:?} {desc:?}"), &gpu.read(&output), &expected);
+    commands.dispatches()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn ragged_shapes(
+        batch in 1u32..4, m in 1u32..70, k in 1u32..70, n in 1u32..70,
+        transpose_a: bool, transpose_b: bool, bias: bool, seed: u64,
+    ) {
+        let desc = MatmulDesc { batch, m, k, n, transpose_a, transpose_b, bias };
+        for family in gpu().families() {
+            check(gpu(), family, &desc, seed);
+        }
+    }
+}
+
+#[test]
+fn tile_edges() {
+    for (m, k, n) in [(1, 1, 1), (16, 4, 64), (17, 5, 65), (64, 16, 64), (63, 15, 63), (128, 64, 132)] {
+        for family in gpu().families() {
+            for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
+                let desc = MatmulDesc { transpose_a, transpose_b, ..MatmulDesc::new(m, k, n) };
+                check(gpu(), family, &desc, 7);
+            }
+        }
+    }
+}
+
+#[test]
+fn work_beyond_a_binding_is_split() {
+    let limits = Limits { max_storage_buffer_binding_size: 16 << 10, ..Limits::default() };
+    let narrow = gpu_with(limits);
+    for family in narrow.families() {
+        for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
+            let desc = MatmulDesc { batch: 2, transpose_a, transpose_b, bias: true, ..MatmulDesc::new(130, 70, 90) };
+            let dispatches = check(&narrow, family, &desc, 3);
+            assert!(dispatches > 2, "{family:?}: {dispatches} dispatches");
+        }
+    }
+}
+
+#[test]
+fn more_workgroups_than_an_axis_holds_are_folded() {
+    let limits = Limits { max_compute_workgroups_per_dimension: 4, ..Limits::default() };
+    let narrow = gpu_with(limits);
+    for family in narrow.families() {
+        check(&narrow, family, &MatmulDesc::new(80, 8, 70), 5);
+    }
+}
+
+#[test]
+fn bad_input_is_an_error() {
+    let gpu = gpu();
+    let context = gpu.context(Family::Tiled);
+    let error = Matmul::new(&context, &MatmulDesc::new(0, 4, 4)).unwrap_err();
+    assert_eq!(error.to_string(), "matmul: a is empty: [1, 0, 4]");
+    let matmul = Matmul::new(&context, &MatmulDesc::new(4, 4, 4)).unwrap();
+    let (small, right) = (gpu.upload(&[0f32; 15]), gpu.upload(&[0f32; 16]));
+    let output = gpu.output(16);
+    let buffers = MatmulBuffers { a: small.slice(..), b: right.slice(..), bias: None, output: output.slice() };
+    let error = matmul.bind(&buffers).unwrap_err();
+    assert_eq!(error.to_string(), "matmul: a needs 64 bytes, the slice has 60");
+    let buffers = MatmulBuffers { a: right.slice(..), bias: Some(right.slice(..)), ..buffers };
+    assert!(matches!(matmul.bind(&buffers), Err(Error::Shape { .. })));
+}
