@@ -1,0 +1,335 @@
+//! Photos into tensors: resize as Pillow does it, centre crop as torchvision does it, normalise.
+
+use std::ops::Range;
+
+use crate::{Error, Interpolation, Recipe, Resize};
+
+/// A borrowed picture: rows of red, green, blue bytes without gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    width: usize,
+    height: usize,
+    pixels: &'a [u8],
+}
+
+impl<'a> Image<'a> {
+    /// A picture of `width` x `height` pixels, row by row, three bytes a pixel.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if a side is zero or `pixels` isn't `3 · width · height` long.
+    pub fn new(width: usize, height: usize, pixels: &'a [u8]) -> Result<Self, Error> {
+        let expected = width
+            .checked_mul(height)
+            .and_then(|area| area.checked_mul(3));
+        if width == 0 || height == 0 {
+            return Err(Error::Image(format!(
+                "the picture is {width}x{height}: it has no pixels"
+            )));
+        }
+        if expected != Some(pixels.len()) {
+            let got = pixels.len();
+            return Err(Error::Image(format!(
+                "a {width}x{height} RGB picture doesn't have {got} bytes"
+            )));
+        }
+        Ok(Self {
+            width,
+            height,
+            pixels,
+        })
+    }
+}
+
+/// A network's input for one photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageTensor {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Normalised values, channels last: index `(row · width + column) · 3 + channel`. Batches of these are NHWC.
+    pub data: Vec<f32>,
+}
+
+/// Resizes, crops the centre and normalises, as `recipe` says.
+///
+/// Every byte x of the crop becomes `(x / 255 − mean) / std`. A resized photo smaller than the crop is padded with zero
+/// bytes (black) on all sides.
+///
+/// # Numerics
+/// Resizing gives the bytes that Pillow gives; see [`resize`]. The long side, the crop's position (half-way rounded to even) and
+/// the normalisation in f32 are torchvision's.
+///
+/// # Errors
+/// [`Error::Recipe`] if the recipe can't be followed.
+pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
+    recipe.check()?;
+    let resized = match recipe.resize {
+        Resize::Exact(size) => size,
+        Resize::ShorterSide(side) if image.width <= image.height => {
+            [side * image.height / image.width, side]
+        }
+        Resize::ShorterSide(side) => [side, side * image.width / image.height],
+    };
+    let [height, width] = recipe.input_size;
+    let (rows, top) = centre(resized[0], height);
+    let (columns, left) = centre(resized[1], width);
+    let cropped = resample(image, resized, rows, columns.clone(), recipe.interpolation);
+
+    let normalised: [[f32; 256]; 3] = std::array::from_fn(|c| {
+        std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c])
+    });
+    let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
+    let mut data = black.repeat(height * width);
+    let rows = data.chunks_exact_mut(width * 3).skip(top);
+    for (to, from) in rows.zip(cropped.chunks_exact(columns.len() * 3)) {
+        let (to, _) = to[left * 3..].as_chunks_mut::<3>();
+        let (from, _) = from.as_chunks::<3>();
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
+        }
+    }
+    Ok(ImageTensor {
+        height,
+        width,
+        data,
+    })
+}
+
+/// Resizes a picture to `size` (height, width) with antialiasing; gives its RGB bytes, row by row.
+///
+/// # Numerics
+/// Equal, byte for byte, to Pillow's `Image.resize` with the filter of the same name: coefficients in f64, normalised to sum to 1
+/// and rounded to 22-bit fixed point; first along rows, rounded to bytes, then along columns.
+///
+/// # Errors
+/// [`Error::Image`] if a side of `size` is zero or above 65536.
+pub fn resize(
+    image: Image,
+    size: [usize; 2],
+    interpolation: Interpolation,
+) -> Result<Vec<u8>, Error> {
+    if size.iter().any(|side| !(1..=1 << 16).contains(side)) {
+        return Err(Error::Image(format!(
+            "can't resize to height and width {size:?}: 1 to 65536 is expected"
+        )));
+    }
+    Ok(resample(image, size, 0..size[0], 0..size[1], interpolation))
+}
+
+/// The part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
+fn centre(size: usize, crop: usize) -> (Range<usize>, usize) {
+    match size.checked_sub(crop) {
+        Some(rest) => {
+            // Python's round() of rest / 2: of two equally near integers the even one.
+            let start = rest / 2 + usize::from(rest % 4 == 3);
+            (start..start + crop, 0)
+        }
+        None => (0..size, (crop - size) / 2),
+    }
+}
+
+/// Bits behind the binary point of a coefficient: products with a byte and their sums stay within 32 bits.
+const PRECISION: u32 = 32 - 8 - 2;
+
+/// For each output position of one axis, which inputs it is made of, and how.
+struct Taps {
+    /// First input.
+    starts: Vec<usize>,
+    /// Fixed-point coefficients, from the first input on.
+    coefficients: Vec<Vec<i32>>,
+}
+
+impl Taps {
+    /// The outputs `range` of an axis resized from `from` to `to`.
+    fn new(from: usize, to: usize, range: Range<usize>, interpolation: Interpolation) -> Self {
+        let (kernel, radius): (fn(f64) -> f64, f64) = match interpolation {
+            Interpolation::Bilinear => (triangle, 1.0),
+            Interpolation::Bicubic => (cubic, 2.0),
+        };
+        let scale = from as f64 / to as f64;
+        let widening = scale.max(1.0);
+        let support = radius * widening;
+        let mut taps = Self {
+            starts: Vec::new(),
+            coefficients: Vec::new(),
+        };
+        for position in range {
+            let centre = (position as f64 + 0.5) * scale;
+            // `as` truncates towards zero and stops at zero, as wanted at the left edge.
+            let start = (centre - support + 0.5) as usize;
+            let end = ((centre + support + 0.5) as usize).min(from);
+            let weights: Vec<f64> = (start..end)
+                .map(|x| kernel((x as f64 - centre + 0.5) * widening.recip()))
+                .collect();
+            let sum: f64 = weights.iter().sum();
+            let one = f64::from(1 << PRECISION);
+            // Adding half away from zero and truncating: f64::round.
+            let fixed = |weight: &f64| (weight / sum * one + 0.5_f64.copysign(*weight)) as i32;
+            taps.starts.push(start);
+            taps.coefficients.push(weights.iter().map(fixed).collect());
+        }
+        taps
+    }
+
+    /// The inputs that any output needs.
+    fn inputs(&self) -> Range<usize> {
+        let ends = self
+            .starts
+            .iter()
+            .zip(&self.coefficients)
+            .map(|(start, taps)| start + taps.len());
+        self.starts.first().copied().unwrap_or(0)..ends.max().unwrap_or(0)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        self.starts
+            .iter()
+            .copied()
+            .zip(self.coefficients.iter().map(Vec::as_slice))
+    }
+}
+
+fn triangle(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
+}
+
+/// # Reference
+/// Keys, *Cubic Convolution Interpolation for Digital Image Processing*, 1981.
+fn cubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+/// The window `rows` x `columns` of `image` resized to `size`; nothing outside it is computed.
+fn resample(
+    image: Image,
+    size: [usize; 2],
+    rows: Range<usize>,
+    columns: Range<usize>,
+    interpolation: Interpolation,
+) -> Vec<u8> {
+    let across = Taps::new(image.width, size[1], columns.clone(), interpolation);
+    let down = Taps::new(image.height, size[0], rows.clone(), interpolation);
+    let width = columns.len();
+    let needed = down.inputs();
+    // Sums can't overflow (see PRECISION); wrapping arithmetic spares the checks of debug builds.
+    let multiply_add = |sum: i32, coefficient: i32, byte: u8| {
+        sum.wrapping_add(coefficient.wrapping_mul(i32::from(byte)))
+    };
+    const HALF: i32 = 1 << (PRECISION - 1);
+    let to_byte = |sum: i32| (sum >> PRECISION).clamp(0, 255) as u8;
+
+    let mut narrow = Vec::with_capacity(needed.len() * width * 3);
+    for row in image
+        .pixels
+        .chunks_exact(image.width * 3)
+        .skip(needed.start)
+        .take(needed.len())
+    {
+        let (pixels, _) = row.as_chunks::<3>();
+        for (start, taps) in across.iter() {
+            let mut sums = [HALF; 3];
+            for (coefficient, pixel) in taps.iter().zip(&pixels[start..]) {
+                sums = std::array::from_fn(|c| multiply_add(sums[c], *coefficient, pixel[c]));
+            }
+            narrow.extend(sums.map(to_byte));
+        }
+    }
+
+    let mut out = Vec::with_capacity(rows.len() * width * 3);
+    let mut sums = vec![0; width * 3];
+    for (start, taps) in down.iter() {
+        sums.fill(HALF);
+        let rows = narrow.chunks_exact(width * 3).skip(start - needed.start);
+        for (coefficient, row) in taps.iter().zip(rows) {
+            for (sum, byte) in sums.iter_mut().zip(row) {
+                *sum = multiply_add(*sum, *coefficient, *byte);
+            }
+        }
+        out.extend(sums.iter().map(|sum| to_byte(*sum)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_size_is_the_same_picture() {
+        let pixels: Vec<u8> = (0..5 * 7 * 3).map(|i| (i * 37 % 256) as u8).collect();
+        let image = Image::new(5, 7, &pixels).unwrap();
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+            assert_eq!(resize(image, [7, 5], interpolation).unwrap(), pixels);
+        }
+    }
+
+    #[test]
+    fn crops_are_centred_as_python_rounds() {
+        assert_eq!(centre(224, 224), (0..224, 0));
+        assert_eq!(centre(225, 224), (0..224, 0));
+        assert_eq!(centre(226, 224), (1..225, 0));
+        assert_eq!(centre(227, 224), (2..226, 0));
+        assert_eq!(centre(229, 224), (2..226, 0));
+        assert_eq!(centre(231, 224), (4..228, 0));
+        assert_eq!(centre(221, 224), (0..221, 1));
+    }
+
+    #[test]
+    fn a_small_picture_is_padded_with_black() {
+        let white = [255; 2 * 2 * 3];
+        let recipe = Recipe {
+            input_size: [5, 4],
+            resize: Resize::Exact([2, 2]),
+            mean: [0.5; 3],
+            std: [0.25; 3],
+            ..Recipe::default()
+        };
+        let tensor = preprocess(Image::new(2, 2, &white).unwrap(), &recipe).unwrap();
+        let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
+        let (b, w) = (-2.0, 2.0);
+        assert_eq!(
+            red,
+            [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]
+        );
+    }
+
+    #[test]
+    fn an_extreme_picture_is_cut_before_it_is_resized() {
+        // Resized as a whole this would take 256 x 16 million pixels.
+        let pixels = vec![9; 3 * 65_536];
+        for (width, height) in [(65_536, 1), (1, 65_536)] {
+            let tensor = preprocess(
+                Image::new(width, height, &pixels).unwrap(),
+                &Recipe::default(),
+            )
+            .unwrap();
+            assert!(
+                tensor
+                    .data
+                    .as_chunks::<3>()
+                    .0
+                    .iter()
+                    .all(|pixel| *pixel == tensor.data[..3])
+            );
+        }
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_errors() {
+        assert!(Image::new(0, 3, &[]).is_err());
+        assert!(Image::new(2, 2, &[0; 11]).is_err());
+        assert!(Image::new(usize::MAX, usize::MAX, &[]).is_err());
+        let pixel = Image::new(1, 1, &[1, 2, 3]).unwrap();
+        assert!(resize(pixel, [0, 1], Interpolation::Bilinear).is_err());
+        assert!(resize(pixel, [1, 1 << 17], Interpolation::Bilinear).is_err());
+    }
+}

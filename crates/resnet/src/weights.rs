@@ -1,0 +1,469 @@
+//! Weight files: safetensors, checked as a whole when opened, read layer by layer.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+use half::{bf16, f16};
+use memmap2::Mmap;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::error::List;
+use crate::fold::BATCH_NORM_EPS;
+use crate::identify::{self, Diagnosis, SUPPORTED};
+use crate::names::{Naming, nearest};
+use crate::{Architecture, BatchNorm, ConvSpec, Error, FoldedConv, Linear};
+
+/// An opened and checked weight file.
+///
+/// The tensors may be f32, f16 or bf16, each its own; names may be torchvision's (timm's are the same) or transformers', under
+/// any prefix that all of them share. Once open, the file is known to hold one whole network of finite weights.
+///
+/// ```no_run
+/// let file = resnet::WeightFile::open("resnet18.safetensors")?;
+/// println!("{}", file.architecture());
+/// for conv in file.convs() {
+///     let conv = conv?;
+///     println!("{} {:?}", conv.spec.name, conv.spec.weight_shape());
+/// }
+/// # Ok::<(), resnet::Error>(())
+/// ```
+pub struct WeightFile {
+    bytes: Bytes,
+    /// By canonical name.
+    tensors: BTreeMap<String, Tensor>,
+    metadata: HashMap<String, String>,
+    architecture: Architecture,
+}
+
+enum Bytes {
+    Mapped(Mmap),
+    Memory(Cow<'static, [u8]>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Memory(bytes) => bytes,
+        }
+    }
+}
+
+struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    range: Range<usize>,
+}
+
+impl WeightFile {
+    /// Opens `path` by memory map and checks all of it.
+    ///
+    /// The file must stay as it is while the `WeightFile` lives: if another program truncates it, reading the lost part ends
+    /// this process (SIGBUS on Unix). Replacing it by renaming another file over it is harmless.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it can't be read, [`Error::Format`] if it isn't whole safetensors, [`Error::Unsupported`] if it holds
+    /// another network or number format, [`Error::Tensors`] with everything missing, unexpected or misshapen, and
+    /// [`Error::Values`] for NaN, infinities and variances that aren't positive.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            let advice = "it is a directory; give the `.safetensors` file in it";
+            return Err(io(std::io::Error::new(
+                std::io::ErrorKind::IsADirectory,
+                advice,
+            )));
+        }
+        let bytes = if metadata.len() == 0 {
+            Bytes::Memory(Cow::Borrowed(&[]))
+        } else {
+            // SAFETY: the map is only ever read. Its bytes are plain numbers, valid whatever another process may write into them,
+            // and truncation while mapped is forbidden to the caller by this function's documentation.
+            Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(io)?)
+        };
+        Self::parse(bytes, path.display().to_string())
+    }
+
+    /// Checks weights in memory, such as an asset embedded in the program by `include_bytes!`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, Error> {
+        Self::parse(Bytes::Memory(bytes.into()), "weights in memory".into())
+    }
+
+    fn parse(bytes: Bytes, file: String) -> Result<Self, Error> {
+        let format = |Diagnosis { what, advice }| Error::Format {
+            file: file.clone(),
+            what,
+            advice,
+        };
+        let unsupported = |Diagnosis { what, advice }| Error::Unsupported {
+            file: file.clone(),
+            what,
+            advice,
+        };
+        if let Some(diagnosis) = identify::foreign_format(&bytes) {
+            return Err(format(diagnosis));
+        }
+        let (header, parsed) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| format(identify::broken_safetensors(&bytes, &error)))?;
+        let data = header + size_of::<u64>();
+
+        let all = parsed.tensors();
+        let used = all
+            .iter()
+            .filter(|(name, _)| !name.ends_with("num_batches_tracked"));
+        let naming = Naming::detect(used.clone().map(|(name, _)| name.as_str()));
+        let mut tensors = BTreeMap::new();
+        for (name, info) in used {
+            let canonical = naming.canonical(name);
+            // Two spellings of one tensor: the second keeps its own name and is reported as unexpected.
+            let key = if tensors.contains_key(&canonical) {
+                name.clone()
+            } else {
+                canonical
+            };
+            let range = data + info.data_offsets.0..data + info.data_offsets.1;
+            tensors.insert(
+                key,
+                Tensor {
+                    dtype: info.dtype,
+                    shape: info.shape.clone(),
+                    range,
+                },
+            );
+        }
+
+        let shapes = tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.shape.clone()))
+            .collect();
+        let fitted = Architecture::detect(&shapes).map(|architecture| {
+            let problems = TensorProblems::find(&architecture, &shapes, &naming);
+            (architecture, problems)
+        });
+        let architecture = match fitted {
+            Ok((architecture, problems)) if problems.is_empty() => architecture,
+            misfit => {
+                return Err(match (identify::other_network(&shapes), misfit) {
+                    (Some(diagnosis), _) => unsupported(diagnosis),
+                    (None, Ok((architecture, problems))) => Error::Tensors {
+                        file,
+                        architecture: architecture.to_string(),
+                        problems: Box::new(problems),
+                    },
+                    (None, Err(reason)) => {
+                        let names: Vec<_> = shapes
+                            .keys()
+                            .take(3)
+                            .map(|name| naming.original(name))
+                            .collect();
+                        let what = format!(
+                            "this is no ResNet that can be run: {reason} (of its {} tensors, the first are {})",
+                            shapes.len(),
+                            List(&names)
+                        );
+                        unsupported(Diagnosis::new(what, SUPPORTED))
+                    }
+                });
+            }
+        };
+        let metadata = parsed.metadata().clone().unwrap_or_default();
+        let file_of = Self {
+            bytes,
+            tensors,
+            metadata,
+            architecture,
+        };
+        file_of.check_dtypes(&naming).map_err(unsupported)?;
+        file_of.check_values(&naming)?;
+        Ok(file_of)
+    }
+
+    fn check_dtypes(&self, naming: &Naming) -> Result<(), Diagnosis> {
+        let mut by_dtype: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, tensor) in &self.tensors {
+            if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                by_dtype
+                    .entry(format!("{:?}", tensor.dtype))
+                    .or_default()
+                    .push(naming.original(name));
+            }
+        }
+        if by_dtype.is_empty() {
+            return Ok(());
+        }
+        let advice = if by_dtype.keys().eq(["F64"]) {
+            "convert them: save `{name: tensor.float() for name, tensor in state_dict.items()}`"
+        } else {
+            "the file is quantised or packed: get the same network in float32, float16 or bfloat16"
+        };
+        let kinds: Vec<_> = by_dtype
+            .iter()
+            .map(|(dtype, names)| match names.as_slice() {
+                [name] => format!("{name} is stored as {dtype}"),
+                names => format!(
+                    "{} and {} more are stored as {dtype}",
+                    names[0],
+                    names.len() - 1
+                ),
+            })
+            .collect();
+        Err(Diagnosis::new(
+            format!("{} (F32, F16 or BF16 expected)", kinds.join(", ")),
+            advice,
+        ))
+    }
+
+    fn check_values(&self, naming: &Naming) -> Result<(), Error> {
+        let mut problems = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let variance = name.ends_with(".running_var");
+            let good = |value: f32| {
+                value.is_finite() && (!variance || f64::from(value) + BATCH_NORM_EPS > 0.0)
+            };
+            let values = self.values(tensor);
+            // Without early exit the check runs on whole vectors.
+            if !values.iter().fold(true, |all, value| all & good(*value)) {
+                let index = values.iter().position(|value| !good(*value)).unwrap_or(0);
+                problems.push(format!(
+                    "`{}` holds {} at index {index}",
+                    naming.original(name),
+                    values[index]
+                ));
+            }
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Values { problems })
+        }
+    }
+
+    /// The network that the file holds.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The file's free-form `__metadata__`, empty where it has none.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// Every tensor of the network as it is stored, under torchvision's name, sorted by name.
+    ///
+    /// `num_batches_tracked` isn't among them.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
+        self.tensors.iter().filter_map(|(name, tensor)| {
+            let data = &self.bytes[tensor.range.clone()];
+            Some((
+                name.as_str(),
+                TensorView::new(tensor.dtype, tensor.shape.clone(), data).ok()?,
+            ))
+        })
+    }
+
+    /// Every convolution of the network with its BatchNorm folded in, in the order of [`Network::convs`](crate::Network::convs).
+    ///
+    /// Each is read and folded when the iterator comes to it, so that the network is never twice in memory.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn convs(&self) -> impl Iterator<Item = Result<FoldedConv, Error>> {
+        let specs: Vec<ConvSpec> = self.architecture.network().convs().cloned().collect();
+        specs.into_iter().map(|spec| self.conv(&spec))
+    }
+
+    /// One convolution of this file's network, with its BatchNorm folded in.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`] or [`Error::Shape`] if `spec` belongs to another network; [`Error::Values`] if the folded weights
+    /// are beyond f32.
+    pub fn conv(&self, spec: &ConvSpec) -> Result<FoldedConv, Error> {
+        let read = |module: &str, part: &str, shape: &[usize]| {
+            self.read(&format!("{module}.{part}"), shape)
+        };
+        let channels = [spec.out_channels];
+        let norm = BatchNorm {
+            weight: read(&spec.norm, "weight", &channels)?,
+            bias: read(&spec.norm, "bias", &channels)?,
+            running_mean: read(&spec.norm, "running_mean", &channels)?,
+            running_var: read(&spec.norm, "running_var", &channels)?,
+        };
+        FoldedConv::new(
+            spec,
+            &read(&spec.name, "weight", &spec.weight_shape())?,
+            &norm,
+        )
+    }
+
+    /// The file's own head, `fc`.
+    ///
+    /// # Errors
+    /// [`Error::NoHead`] if the file is a backbone without one.
+    pub fn head(&self) -> Result<Linear, Error> {
+        let features = self.architecture.features();
+        let Some(classes) = self.architecture.classes else {
+            return Err(Error::NoHead {
+                architecture: self.architecture.to_string(),
+            });
+        };
+        Ok(Linear {
+            weight: self.read("fc.weight", &[classes, features])?,
+            bias: self.read("fc.bias", &[classes])?,
+            classes,
+            features,
+        })
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let tensor = self.tensors.get(name).ok_or_else(|| Error::NoTensor {
+            name: name.to_owned(),
+            architecture: self.architecture.to_string(),
+        })?;
+        if tensor.shape == shape {
+            Ok(self.values(tensor))
+        } else {
+            Err(Error::Shape {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                got: tensor.shape.clone(),
+            })
+        }
+    }
+
+    /// A tensor's values, exact in f32. Its dtype was checked when the file was opened.
+    fn values(&self, tensor: &Tensor) -> Vec<f32> {
+        let (two, _) = self.bytes[tensor.range.clone()].as_chunks::<2>();
+        let (four, _) = self.bytes[tensor.range.clone()].as_chunks::<4>();
+        match tensor.dtype {
+            Dtype::F16 => two
+                .iter()
+                .map(|bytes| f16::from_le_bytes(*bytes).to_f32())
+                .collect(),
+            Dtype::BF16 => two
+                .iter()
+                .map(|bytes| bf16::from_le_bytes(*bytes).to_f32())
+                .collect(),
+            _ => four
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Debug for WeightFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeightFile")
+            .field("architecture", &self.architecture)
+            .field("tensors", &self.tensors.len())
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+/// All that keeps a file's tensors from being the network they come nearest to. Names are the file's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TensorProblems {
+    /// Tensors that aren't there, each with the name most like it among those that are.
+    pub missing: Vec<(String, Option<String>)>,
+    /// Tensors that no layer uses.
+    pub unexpected: Vec<String>,
+    /// Tensors of a wrong shape: name, shape expected, shape found.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl TensorProblems {
+    fn find(
+        architecture: &Architecture,
+        found: &BTreeMap<String, Vec<usize>>,
+        naming: &Naming,
+    ) -> Self {
+        let expected: BTreeMap<_, _> = architecture.tensors().into_iter().collect();
+        let mut problems = Self::default();
+        let unexpected: BTreeSet<&str> = found
+            .keys()
+            .filter(|name| !expected.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        // A misspelt name is among the unexpected ones; only if there are none, any other will do.
+        let candidates = if unexpected.is_empty() {
+            found.keys().map(String::as_str).collect()
+        } else {
+            unexpected.clone()
+        };
+        for (name, expected) in &expected {
+            match found.get(name) {
+                Some(shape) if shape == expected => {}
+                Some(shape) => problems.misshapen.push((
+                    naming.original(name),
+                    expected.clone(),
+                    shape.clone(),
+                )),
+                None => {
+                    let nearest = nearest(name, &candidates).map(|name| naming.original(name));
+                    problems.missing.push((naming.original(name), nearest));
+                }
+            }
+        }
+        problems.unexpected = unexpected
+            .into_iter()
+            .map(|name| naming.original(name))
+            .collect();
+        problems
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
+    }
+}
+
+/// A line a kind: how many, and the first of them by name.
+impl fmt::Display for TensorProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing: Vec<_> = self
+            .missing
+            .iter()
+            .map(|(name, nearest)| match nearest {
+                Some(nearest) => format!("`{name}` (nearest present: `{nearest}`)"),
+                None => format!("`{name}`"),
+            })
+            .collect();
+        let unexpected: Vec<_> = self
+            .unexpected
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let misshapen: Vec<_> = self
+            .misshapen
+            .iter()
+            .map(|(name, expected, got)| format!("`{name}` is {got:?}, expected {expected:?}"))
+            .collect();
+        for (kind, items) in [
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+        ] {
+            if !items.is_empty() {
+                write!(f, "\n  {} {kind}: {}", items.len(), List(&items))?;
+            }
+        }
+        Ok(())
+    }
+}
