@@ -14,14 +14,7 @@ use crate::error::{Error, Result};
 pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// What operating systems, archivers and network drives leave lying about.
-const JUNK: [&str; 6] = [
-    "thumbs.db",
-    "ehthumbs.db",
-    "desktop.ini",
-    "__macosx",
-    "@eadir",
-    "icon\r",
-];
+const JUNK: [&str; 6] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"];
 
 /// The part a photo plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,21 +129,13 @@ impl Dataset {
     /// As [`Dataset::open`], and a class that isn't among `classes`.
     pub fn open_for(root: &Path, classes: &[String]) -> Result<Self> {
         let mut dataset = scan(root)?.build(root)?;
-        let unknown: Vec<String> = dataset
-            .classes
-            .iter()
-            .filter(|label| !classes.contains(label))
-            .cloned()
-            .collect();
+        let unknown: Vec<String> = dataset.classes.iter().filter(|label| !classes.contains(label)).cloned().collect();
         if !unknown.is_empty() {
             return Err(unknown_class(root, unknown, classes));
         }
         for photo in &mut dataset.photos {
             let label = &dataset.classes[photo.label];
-            photo.label = classes
-                .iter()
-                .position(|class| class == label)
-                .unwrap_or_default();
+            photo.label = classes.iter().position(|class| class == label).unwrap_or_default();
         }
         dataset.classes = classes.to_vec();
         Ok(dataset)
@@ -174,10 +159,7 @@ pub fn list(root: &Path) -> Result<Listing> {
     check_folder(root)?;
     let listing = walk(root, root);
     if listing.photos.is_empty() && listing.rejected.is_empty() {
-        return Err(Error::NoPhotos {
-            path: root.to_owned(),
-            others: listing.others.len(),
-        });
+        return Err(Error::NoPhotos { path: root.to_owned(), others: listing.others.len() });
     }
     Ok(listing)
 }
@@ -187,11 +169,7 @@ pub fn is_photo(name: &str) -> bool {
     Path::new(name)
         .extension()
         .and_then(|end| end.to_str())
-        .is_some_and(|end| {
-            EXTENSIONS
-                .iter()
-                .any(|known| end.eq_ignore_ascii_case(known))
-        })
+        .is_some_and(|end| EXTENSIONS.iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
 fn is_ignored(name: &str) -> bool {
@@ -201,14 +179,10 @@ fn is_ignored(name: &str) -> bool {
 fn check_folder(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(data) if data.is_dir() => Ok(()),
-        Ok(_) => Err(Error::NotAFolder {
-            path: path.to_owned(),
-            problem: "not a folder",
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotAFolder {
-            path: path.to_owned(),
-            problem: "no such folder",
-        }),
+        Ok(_) => Err(Error::NotAFolder { path: path.to_owned(), problem: "not a folder" }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::NotAFolder { path: path.to_owned(), problem: "no such folder" })
+        }
         Err(error) => Err(Error::io("list", path)(error)),
     }
 }
@@ -216,11 +190,7 @@ fn check_folder(path: &Path) -> Result<()> {
 /// `path` below `root`, with `/` between its parts.
 fn name_below(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
-    below
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy())
-        .collect::<Vec<_>>()
-        .join("/")
+    below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 fn walk(root: &Path, folder: &Path) -> Listing {
@@ -228,32 +198,18 @@ fn walk(root: &Path, folder: &Path) -> Listing {
     let home = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     // The walk notices a loop inside the class folder; a link to what holds that folder is one too.
     let leads_back = |entry: &walkdir::DirEntry| {
-        entry.path_is_symlink()
-            && entry
-                .path()
-                .canonicalize()
-                .is_ok_and(|target| home.starts_with(target))
+        entry.path_is_symlink() && entry.path().canonicalize().is_ok_and(|target| home.starts_with(target))
     };
-    let entries = WalkDir::new(folder)
-        .follow_links(true)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(|entry| {
-            entry.depth() == 0
-                || !(is_ignored(&entry.file_name().to_string_lossy()) || leads_back(entry))
-        });
+    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(|entry| {
+        entry.depth() == 0 || !(is_ignored(&entry.file_name().to_string_lossy()) || leads_back(entry))
+    });
     for entry in entries {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) => {
                 let name = name_below(root, entry.path());
                 if is_photo(&name) {
-                    listing.photos.push(Photo {
-                        path: entry.into_path(),
-                        name,
-                        label: 0,
-                        part: None,
-                    });
+                    listing.photos.push(Photo { path: entry.into_path(), name, label: 0, part: None });
                 } else {
                     listing.others.push(name);
                 }
@@ -265,9 +221,7 @@ fn walk(root: &Path, folder: &Path) -> Listing {
                 let hidden = name.rsplit('/').next().is_some_and(is_ignored);
                 if !hidden {
                     let reason = match error.io_error() {
-                        Some(io) if io.kind() == std::io::ErrorKind::NotFound => {
-                            "a link to nothing".to_owned()
-                        }
+                        Some(io) if io.kind() == std::io::ErrorKind::NotFound => "a link to nothing".to_owned(),
                         Some(io) => io.to_string(),
                         None => error.to_string(),
                     };
@@ -287,11 +241,7 @@ struct Level {
 }
 
 fn level(root: &Path, path: &Path) -> Result<Level> {
-    let mut level = Level {
-        folders: BTreeMap::new(),
-        photos: Vec::new(),
-        others: Vec::new(),
-    };
+    let mut level = Level { folders: BTreeMap::new(), photos: Vec::new(), others: Vec::new() };
     for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
         let entry = entry.map_err(Error::io("list", path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -339,24 +289,13 @@ fn scan(root: &Path) -> Result<Scan> {
     let mut warnings = Vec::new();
     let mut others = top.others.clone();
     let Some(train) = train else {
-        return Ok(Scan {
-            groups: vec![(None, root.to_owned(), top)],
-            others,
-            warnings,
-        });
+        return Ok(Scan { groups: vec![(None, root.to_owned(), top)], others, warnings });
     };
     if !top.photos.is_empty() {
         return Err(loose(root, &top.photos));
     }
-    for name in top
-        .folders
-        .keys()
-        .filter(|name| parts.iter().all(|(_, folder, _)| folder != *name))
-    {
-        warnings.push(format!(
-            "folder {name:?} beside {:?} is not a part of the data and was ignored",
-            "train"
-        ));
+    for name in top.folders.keys().filter(|name| parts.iter().all(|(_, folder, _)| folder != *name)) {
+        warnings.push(format!("folder {name:?} beside {:?} is not a part of the data and was ignored", "train"));
     }
     others.extend(train.others.iter().cloned());
     let alone = parts.len() == 1;
@@ -372,20 +311,12 @@ fn scan(root: &Path) -> Result<Scan> {
         };
         groups.push(((!alone).then_some(part), path, level));
     }
-    Ok(Scan {
-        groups,
-        others,
-        warnings,
-    })
+    Ok(Scan { groups, others, warnings })
 }
 
 impl Scan {
     fn build(self, root: &Path) -> Result<Dataset> {
-        let Self {
-            groups,
-            mut others,
-            mut warnings,
-        } = self;
+        let Self { groups, mut others, mut warnings } = self;
         let mut photos = Vec::new();
         let mut rejected = Vec::new();
         let mut classes: Vec<String> = Vec::new();
@@ -397,12 +328,7 @@ impl Scan {
                 classes = level.folders.keys().cloned().collect();
                 check_labels(&classes)?;
             } else {
-                let unknown: Vec<_> = level
-                    .folders
-                    .keys()
-                    .filter(|label| !classes.contains(label))
-                    .cloned()
-                    .collect();
+                let unknown: Vec<_> = level.folders.keys().filter(|label| !classes.contains(label)).cloned().collect();
                 if !unknown.is_empty() {
                     return Err(unknown_class(path, unknown, &classes));
                 }
@@ -416,53 +342,30 @@ impl Scan {
                     if index == 0 {
                         empty.push(class.clone());
                     } else {
-                        warnings.push(format!(
-                            "class {class:?} has no photos in {}",
-                            name_below(root, path)
-                        ));
+                        warnings.push(format!("class {class:?} has no photos in {}", name_below(root, path)));
                     }
                 }
-                photos.extend(listing.photos.into_iter().map(|photo| Photo {
-                    label,
-                    part: *part,
-                    ..photo
-                }));
+                photos.extend(listing.photos.into_iter().map(|photo| Photo { label, part: *part, ..photo }));
                 rejected.extend(listing.rejected);
                 others.extend(listing.others);
             }
         }
         if photos.is_empty() && rejected.is_empty() && loose_photos.is_empty() {
-            return Err(Error::NoPhotos {
-                path: root.to_owned(),
-                others: others.len(),
-            });
+            return Err(Error::NoPhotos { path: root.to_owned(), others: others.len() });
         }
         if !loose_photos.is_empty() {
             return Err(loose(root, &loose_photos));
         }
         if !empty.is_empty() {
-            return Err(Error::EmptyClass {
-                path: groups[0].1.clone(),
-                classes: empty,
-            });
+            return Err(Error::EmptyClass { path: groups[0].1.clone(), classes: empty });
         }
         if !others.is_empty() {
             others.sort();
-            warnings.push(format!(
-                "{} files are no photos and were ignored: {}",
-                others.len(),
-                first(&others, 5)
-            ));
+            warnings.push(format!("{} files are no photos and were ignored: {}", others.len(), first(&others, 5)));
         }
         photos.sort_by(|a, b| a.name.cmp(&b.name));
         rejected.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Dataset {
-            root: root.to_owned(),
-            classes,
-            photos,
-            rejected,
-            warnings,
-        })
+        Ok(Dataset { root: root.to_owned(), classes, photos, rejected, warnings })
     }
 }
 
@@ -474,11 +377,7 @@ pub(crate) fn first(names: &[String], count: usize) -> String {
 
 fn loose(path: &Path, photos: &[String]) -> Error {
     let examples = photos.iter().take(3).cloned().collect();
-    Error::LoosePhotos {
-        path: path.to_owned(),
-        count: photos.len(),
-        examples,
-    }
+    Error::LoosePhotos { path: path.to_owned(), count: photos.len(), examples }
 }
 
 fn check_labels(labels: &[String]) -> Result<()> {
@@ -486,16 +385,10 @@ fn check_labels(labels: &[String]) -> Result<()> {
     for label in labels {
         if label.chars().any(char::is_control) {
             let problem = "holds a control character, which labels.txt can't";
-            return Err(Error::InvalidLabel {
-                label: label.clone(),
-                problem,
-            });
+            return Err(Error::InvalidLabel { label: label.clone(), problem });
         }
         if label.trim().is_empty() {
-            return Err(Error::InvalidLabel {
-                label: label.clone(),
-                problem: "is blank",
-            });
+            return Err(Error::InvalidLabel { label: label.clone(), problem: "is blank" });
         }
         if let Some(first) = seen.insert(plain(label), label) {
             return Err(Error::ClashingLabels {
@@ -532,12 +425,7 @@ fn unknown_class(path: &Path, unknown: Vec<String>, known: &[String]) -> Error {
         .find_map(|label| known.iter().find(|class| plain(class) == plain(label)))
         .map(|class| format!(": is {class:?} meant?"))
         .unwrap_or_default();
-    Error::UnknownClass {
-        path: path.to_owned(),
-        classes: unknown,
-        known: known.len(),
-        hint,
-    }
+    Error::UnknownClass { path: path.to_owned(), classes: unknown, known: known.len(), hint }
 }
 
 /// A folder too high up looks like one class with nested folders: say so.
@@ -547,11 +435,7 @@ fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
     };
     match level(root, &root.join(class)) {
         Ok(level) if level.folders.len() > 1 && level.photos.is_empty() => {
-            format!(
-                "; {:?} holds {} folders: is that the one to give?",
-                root.join(class),
-                level.folders.len()
-            )
+            format!("; {:?} holds {} folders: is that the one to give?", root.join(class), level.folders.len())
         }
         _ => String::new(),
     }
@@ -585,97 +469,37 @@ mod tests {
     }
 
     fn names(dataset: &Dataset) -> Vec<&str> {
-        dataset
-            .photos
-            .iter()
-            .map(|photo| photo.name.as_str())
-            .collect()
+        dataset.photos.iter().map(|photo| photo.name.as_str()).collect()
     }
 
     #[test]
     fn classes_are_folders_sorted_and_nested() {
-        let dir = tree(&[
-            "b/1.JPG",
-            "a/deep/er/2.webp",
-            "a/3.Tiff",
-            "a/.hidden.jpg",
-            "a/.trash/4.jpg",
-            "b/Thumbs.db",
-        ]);
+        let dir = tree(&["b/1.JPG", "a/deep/er/2.webp", "a/3.Tiff", "a/.hidden.jpg", "a/.trash/4.jpg", "b/Thumbs.db"]);
         let dataset = Dataset::open(dir.path()).unwrap();
         assert_eq!(dataset.classes, ["a", "b"]);
         assert_eq!(names(&dataset), ["a/3.Tiff", "a/deep/er/2.webp", "b/1.JPG"]);
-        assert_eq!(
-            dataset
-                .photos
-                .iter()
-                .map(|photo| photo.label)
-                .collect::<Vec<_>>(),
-            [0, 0, 1]
-        );
+        assert_eq!(dataset.photos.iter().map(|photo| photo.label).collect::<Vec<_>>(), [0, 0, 1]);
         assert_eq!(dataset.counts(), [2, 1]);
         assert!(dataset.warnings.is_empty(), "{:?}", dataset.warnings);
     }
 
     #[test]
     fn other_files_are_counted_and_named() {
-        let dir = tree(&[
-            "a/1.png",
-            "b/1.png",
-            "b/notes.txt",
-            "readme.md",
-            "__MACOSX/a/1.png",
-        ]);
+        let dir = tree(&["a/1.png", "b/1.png", "b/notes.txt", "readme.md", "__MACOSX/a/1.png"]);
         let dataset = Dataset::open(dir.path()).unwrap();
-        assert_eq!(
-            dataset.warnings,
-            ["2 files are no photos and were ignored: b/notes.txt, readme.md"]
-        );
+        assert_eq!(dataset.warnings, ["2 files are no photos and were ignored: b/notes.txt, readme.md"]);
     }
 
     #[test]
     fn parts_come_from_folders() {
-        let files = [
-            "train/a/1.png",
-            "train/b/1.png",
-            "valid/a/2.png",
-            "test/b/3.png",
-            "annotations/x.xml",
-        ];
+        let files = ["train/a/1.png", "train/b/1.png", "valid/a/2.png", "test/b/3.png", "annotations/x.xml"];
         let dir = tree(&files);
         let dataset = Dataset::open(dir.path()).unwrap();
-        assert_eq!(
-            names(&dataset),
-            [
-                "test/b/3.png",
-                "train/a/1.png",
-                "train/b/1.png",
-                "valid/a/2.png"
-            ]
-        );
-        let parts: Vec<_> = dataset
-            .photos
-            .iter()
-            .map(|photo| photo.part.unwrap())
-            .collect();
-        assert_eq!(
-            parts,
-            [Part::Test, Part::Train, Part::Train, Part::Validation]
-        );
-        assert!(
-            dataset
-                .warnings
-                .iter()
-                .any(|warning| warning.contains("\"annotations\"")),
-            "{:?}",
-            dataset.warnings
-        );
-        assert!(
-            dataset
-                .warnings
-                .iter()
-                .any(|warning| warning == "class \"b\" has no photos in valid")
-        );
+        assert_eq!(names(&dataset), ["test/b/3.png", "train/a/1.png", "train/b/1.png", "valid/a/2.png"]);
+        let parts: Vec<_> = dataset.photos.iter().map(|photo| photo.part.unwrap()).collect();
+        assert_eq!(parts, [Part::Test, Part::Train, Part::Train, Part::Validation]);
+        assert!(dataset.warnings.iter().any(|warning| warning.contains("\"annotations\"")), "{:?}", dataset.warnings);
+        assert!(dataset.warnings.iter().any(|warning| warning == "class \"b\" has no photos in valid"));
     }
 
     #[test]
@@ -685,53 +509,32 @@ mod tests {
         assert_eq!(dataset.classes, ["a", "b"]);
         assert!(dataset.photos.iter().all(|photo| photo.part.is_none()));
         let dir = tree(&["train/1.png", "bus/1.png", "test/1.png"]);
-        assert_eq!(
-            Dataset::open(dir.path()).unwrap().classes,
-            ["bus", "test", "train"]
-        );
+        assert_eq!(Dataset::open(dir.path()).unwrap().classes, ["bus", "test", "train"]);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let missing = Dataset::open(Path::new("no/such/folder"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            missing.starts_with("no/such/folder: no such folder"),
-            "{missing}"
-        );
+        let missing = Dataset::open(Path::new("no/such/folder")).unwrap_err().to_string();
+        assert!(missing.starts_with("no/such/folder: no such folder"), "{missing}");
         assert!(message(&["a/x.txt", "b/"]).contains("no photos in it (1 other files)"));
         assert!(message(&[]).contains("no photos in it (0 other files)"));
-        assert!(
-            message(&["a/1.png", "b/2.png", "c/", "d/x.txt"])
-                .contains("no photos in class \"c\", \"d\"")
-        );
-        assert!(
-            message(&["a/1.png", "b/2.png", "3.png"])
-                .contains("1 photos lie outside any class folder")
-        );
+        assert!(message(&["a/1.png", "b/2.png", "c/", "d/x.txt"]).contains("no photos in class \"c\", \"d\""));
+        assert!(message(&["a/1.png", "b/2.png", "3.png"]).contains("1 photos lie outside any class folder"));
         assert!(message(&["1.png", "2.png"]).contains("(1.png, 2.png)"));
         assert!(message(&["a/1.png"]).contains("a single class, \"a\""));
-        assert!(
-            message(&["all/a/1.png", "all/b/1.png"])
-                .contains("holds 2 folders: is that the one to give?")
-        );
+        assert!(message(&["all/a/1.png", "all/b/1.png"]).contains("holds 2 folders: is that the one to give?"));
         assert!(message(&["a\nb/1.png", "c/1.png"]).contains("control character"));
     }
 
     #[test]
     fn labels_a_reader_cannot_tell_apart() {
-        assert!(
-            message(&["Cat/1.png", "cat/1.png"])
-                .contains("\"Cat\" and \"cat\" differ only by case")
-        );
+        assert!(message(&["Cat/1.png", "cat/1.png"]).contains("\"Cat\" and \"cat\" differ only by case"));
         assert!(message(&["cat/1.png", "cat /1.png"]).contains("differ only by blanks"));
         let accents = message(&["caf\u{e9}/1.png", "cafe\u{301}/1.png"]);
         assert!(accents.contains("differ only by Unicode form"), "{accents}");
         let unknown = message(&["train/Cat/1.png", "train/dog/1.png", "val/cat/1.png"]);
         assert!(
-            unknown
-                .contains("class \"cat\" is not among the 2 classes trained on: is \"Cat\" meant?"),
+            unknown.contains("class \"cat\" is not among the 2 classes trained on: is \"Cat\" meant?"),
             "{unknown}"
         );
         let files = ["train/a/1.png", "train/b/1.png", "test/z/1.png"];
@@ -744,12 +547,7 @@ mod tests {
         let known: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
         let dataset = Dataset::open_for(dir.path(), &known).unwrap();
         assert_eq!((dataset.photos[0].label, dataset.classes.len()), (1, 3));
-        assert!(
-            Dataset::open_for(dir.path(), &known[2..])
-                .unwrap_err()
-                .to_string()
-                .contains("among the 1 classes")
-        );
+        assert!(Dataset::open_for(dir.path(), &known[2..]).unwrap_err().to_string().contains("among the 1 classes"));
     }
 
     #[cfg(unix)]
@@ -761,10 +559,7 @@ mod tests {
         std::os::unix::fs::symlink("1.png", dir.path().join("b/again.png")).unwrap();
         let dataset = Dataset::open(dir.path()).unwrap();
         assert_eq!(names(&dataset), ["a/1.png", "b/1.png", "b/again.png"]);
-        let broken = Rejected {
-            name: "a/broken.png".into(),
-            reason: "a link to nothing".into(),
-        };
+        let broken = Rejected { name: "a/broken.png".into(), reason: "a link to nothing".into() };
         assert_eq!(dataset.rejected, [broken]);
     }
 
@@ -772,13 +567,7 @@ mod tests {
     fn unlabelled_folders_can_be_listed() {
         let dir = tree(&["1.png", "x/2.jpg", "x/notes"]);
         let listing = list(dir.path()).unwrap();
-        assert_eq!(
-            (listing.photos.len(), listing.others),
-            (2, vec!["x/notes".to_owned()])
-        );
-        assert!(matches!(
-            list(tree(&["x/notes"]).path()),
-            Err(Error::NoPhotos { others: 1, .. })
-        ));
+        assert_eq!((listing.photos.len(), listing.others), (2, vec!["x/notes".to_owned()]));
+        assert!(matches!(list(tree(&["x/notes"]).path()), Err(Error::NoPhotos { others: 1, .. })));
     }
 }

@@ -17,10 +17,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 256 MiB and 128 Mi pixels: beyond any camera, short of a decompression bomb.
     fn default() -> Self {
-        Self {
-            bytes: 1 << 28,
-            pixels: 1 << 27,
-        }
+        Self { bytes: 1 << 28, pixels: 1 << 27 }
     }
 }
 
@@ -53,9 +50,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, String> {
 }
 
 fn decode_inner(bytes: &[u8], limits: &Limits) -> Result<Image, String> {
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| error.to_string())?;
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     if reader.format().is_none() {
         return Err("not a photo, or in a format that can't be read here".into());
     }
@@ -68,15 +63,10 @@ fn decode_inner(bytes: &[u8], limits: &Limits) -> Result<Image, String> {
     let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.pixels {
-        return Err(format!(
-            "{width} x {height} pixels are more than the limit of {}",
-            limits.pixels
-        ));
+        return Err(format!("{width} x {height} pixels are more than the limit of {}", limits.pixels));
     }
     // Damaged metadata is no reason to refuse the photo.
-    let orientation = decoder
-        .orientation()
-        .unwrap_or(image::metadata::Orientation::NoTransforms);
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     image.apply_orientation(orientation);
     let image = image.into_rgb8();
@@ -84,11 +74,7 @@ fn decode_inner(bytes: &[u8], limits: &Limits) -> Result<Image, String> {
     if width == 0 || height == 0 {
         return Err("no pixels".into());
     }
-    Ok(Image {
-        width,
-        height,
-        rgb: image.into_raw(),
-    })
+    Ok(Image { width, height, rgb: image.into_raw() })
 }
 
 /// True if an end-of-image marker follows the first scan. JPEG decoders fill what is missing with grey instead of
@@ -118,10 +104,7 @@ mod tests {
     }
 
     fn jpeg() -> Vec<u8> {
-        encode(
-            ImageBuffer::from_fn(40, 24, |x, y| Rgb([x as u8 * 6, y as u8 * 10, 99])),
-            ImageFormat::Jpeg,
-        )
+        encode(ImageBuffer::from_fn(40, 24, |x, y| Rgb([x as u8 * 6, y as u8 * 10, 99])), ImageFormat::Jpeg)
     }
 
     fn reason(bytes: &[u8]) -> String {
@@ -132,28 +115,12 @@ mod tests {
     fn colours_become_rgb() {
         let limits = Limits::default();
         let grey = encode(ImageBuffer::from_pixel(2, 1, Luma([7u8])), ImageFormat::Png);
-        assert_eq!(
-            decode(&grey, &limits).unwrap(),
-            Image {
-                width: 2,
-                height: 1,
-                rgb: vec![7; 6]
-            }
-        );
-        let alpha = encode(
-            ImageBuffer::from_pixel(1, 1, Rgba([1u8, 2, 3, 0])),
-            ImageFormat::Png,
-        );
+        assert_eq!(decode(&grey, &limits).unwrap(), Image { width: 2, height: 1, rgb: vec![7; 6] });
+        let alpha = encode(ImageBuffer::from_pixel(1, 1, Rgba([1u8, 2, 3, 0])), ImageFormat::Png);
         assert_eq!(decode(&alpha, &limits).unwrap().rgb, [1, 2, 3]);
-        let grey_alpha = encode(
-            ImageBuffer::from_pixel(1, 1, LumaA([9u8, 1])),
-            ImageFormat::Png,
-        );
+        let grey_alpha = encode(ImageBuffer::from_pixel(1, 1, LumaA([9u8, 1])), ImageFormat::Png);
         assert_eq!(decode(&grey_alpha, &limits).unwrap().rgb, [9, 9, 9]);
-        let deep = encode(
-            ImageBuffer::from_pixel(1, 1, Rgb([0u16, 0x8080, 0xffff])),
-            ImageFormat::Png,
-        );
+        let deep = encode(ImageBuffer::from_pixel(1, 1, Rgb([0u16, 0x8080, 0xffff])), ImageFormat::Png);
         assert_eq!(decode(&deep, &limits).unwrap().rgb, [0, 0x80, 0xff]);
     }
 
@@ -180,11 +147,7 @@ mod tests {
         let image = decode(&bytes, &Limits::default()).unwrap();
         assert_eq!((image.width, image.height), (24, 40));
         // The top right corner was the top left one: no red, no green.
-        assert!(
-            image.rgb[23 * 3] < 20 && image.rgb[23 * 3 + 1] < 20,
-            "{:?}",
-            &image.rgb[23 * 3..24 * 3]
-        );
+        assert!(image.rgb[23 * 3] < 20 && image.rgb[23 * 3 + 1] < 20, "{:?}", &image.rgb[23 * 3..24 * 3]);
     }
 
     #[test]
@@ -195,20 +158,14 @@ mod tests {
         for keep in [20, whole.len() / 2, whole.len() - 2] {
             assert!(reason(&whole[..keep]).contains("cut short"), "{keep}");
         }
-        let png = encode(
-            ImageBuffer::from_pixel(64, 64, Rgb([1u8, 2, 3])),
-            ImageFormat::Png,
-        );
+        let png = encode(ImageBuffer::from_pixel(64, 64, Rgb([1u8, 2, 3])), ImageFormat::Png);
         assert!(!reason(&png[..png.len() / 2]).is_empty());
         assert!(decode(&whole, &Limits::default()).is_ok());
     }
 
     #[test]
     fn large_pictures_are_refused_before_they_are_decoded() {
-        let limits = Limits {
-            pixels: 100,
-            ..Limits::default()
-        };
+        let limits = Limits { pixels: 100, ..Limits::default() };
         let error = decode(&jpeg(), &limits).unwrap_err();
         assert_eq!(error, "40 x 24 pixels are more than the limit of 100");
     }

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use kernels::wgpu::{self, Adapter, Backends, DeviceType};
+use kernels::{Context, Family, Tune};
 use serde::{Deserialize, Serialize};
-use wgpu::{Adapter, Backends, DeviceType};
 
 use crate::error::{Error, Result};
 
@@ -14,6 +15,8 @@ pub struct Selection {
     pub backends: Option<Backends>,
     /// A part of its name, in any case, or its number in the list of [`adapters`].
     pub adapter: Option<String>,
+    /// These kernels instead of those that suit the adapter.
+    pub family: Option<Family>,
 }
 
 /// An adapter, in a few words that can be kept.
@@ -44,9 +47,7 @@ impl Summary {
             name: info.name,
             kind: kind.to_owned(),
             backend: info.backend.to_string(),
-            driver: format!("{} {}", info.driver, info.driver_info)
-                .trim()
-                .to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         }
     }
 }
@@ -59,6 +60,8 @@ pub struct Gpu {
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
+    /// Its kernels.
+    pub context: Context,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -67,9 +70,7 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
     let backends = backends.unwrap_or(Backends::PRIMARY);
     let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
     description.backends = backends;
-    let mut adapters = wgpu::Instance::new(description)
-        .enumerate_adapters(backends)
-        .await;
+    let mut adapters = wgpu::Instance::new(description).enumerate_adapters(backends).await;
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         DeviceType::DiscreteGpu => 0,
         DeviceType::IntegratedGpu => 1,
@@ -86,20 +87,14 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
 /// There is none, or none such; the driver refuses.
 pub async fn open(selection: &Selection) -> Result<Gpu> {
     let adapters = adapters(selection.backends).await;
-    let names: Vec<String> = adapters
-        .iter()
-        .map(|adapter| adapter.get_info().name)
-        .collect();
+    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
     let chosen = choose(&names, selection.adapter.as_deref())?;
     let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
     let name = &names[chosen];
     let (device, queue) = adapter
         .request_device(&wgpu::DeviceDescriptor {
             label: Some("trainer"),
-            required_features: adapter.features()
-                & (wgpu::Features::SUBGROUP
-                    | wgpu::Features::SHADER_F16
-                    | wgpu::Features::TIMESTAMP_QUERY),
+            required_features: kernels::wanted_features(&adapter),
             required_limits: adapter.limits(),
             ..Default::default()
         })
@@ -115,32 +110,59 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         }
     };
     let uncaptured = keep.clone();
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        uncaptured(error.to_string())
-    }));
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured(error.to_string())));
     device.set_device_lost_callback(move |reason, message| {
         if reason != wgpu::DeviceLostReason::Destroyed {
             keep(format!("the device was lost: {message}"));
         }
     });
-    Ok(Gpu {
-        adapter,
-        device,
-        queue,
-        failure,
-    })
+    let context = match selection.family {
+        Some(family) => Context::with_tune(&device, Tune::new(family)),
+        None => Context::new(&device),
+    };
+    Ok(Gpu { adapter, device, queue, context, failure })
 }
 
 impl Gpu {
+    /// Blocks until all that was submitted is done.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn wait(&self) -> Result<()> {
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Device(error.to_string()))?;
+        self.check()
+    }
+
+    /// Reads a buffer of f32 back, blocking. It needs the usage COPY_SRC.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read back"),
+            size: buffer.size(),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+        self.queue.submit([encoder.finish()]);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        self.wait()?;
+        let failed = |error: String| Error::Device(format!("reading back: {error}"));
+        receiver.recv().map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        let view = staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        Ok(view.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
     /// What the device complained about since it was opened, if anything.
     ///
     /// # Errors
     /// The first complaint.
     pub fn check(&self) -> Result<()> {
         match self.failure.lock() {
-            Ok(failure) => failure
-                .clone()
-                .map_or(Ok(()), |message| Err(Error::Device(message))),
+            Ok(failure) => failure.clone().map_or(Ok(()), |message| Err(Error::Device(message))),
             Err(_) => Err(Error::Device("its error handler failed".to_owned())),
         }
     }
@@ -153,20 +175,11 @@ fn choose(names: &[String], wanted: Option<&str>) -> Result<usize> {
     let Some(wanted) = wanted else { return Ok(0) };
     let found = match wanted.parse::<usize>() {
         Ok(index) => (index < names.len()).then_some(index),
-        Err(_) => names
-            .iter()
-            .position(|name| name.to_lowercase().contains(&wanted.to_lowercase())),
+        Err(_) => names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase())),
     };
     found.ok_or_else(|| {
-        let list: Vec<String> = names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| format!("{index}: {name}"))
-            .collect();
-        Error::NoAdapter(format!(
-            "no adapter {wanted:?}; there are {}",
-            list.join(", ")
-        ))
+        let list: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index}: {name}")).collect();
+        Error::NoAdapter(format!("no adapter {wanted:?}; there are {}", list.join(", ")))
     })
 }
 
@@ -197,17 +210,9 @@ mod tests {
         assert_eq!(choose(&names, Some("1")).unwrap(), 1);
         for absent in ["2", "geforce"] {
             let error = choose(&names, Some(absent)).unwrap_err();
-            assert!(
-                error.to_string().contains("0: Radeon RX 7600, 1: llvmpipe"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("0: Radeon RX 7600, 1: llvmpipe"), "{error}");
             assert_eq!(error.fault(), crate::Fault::Device);
         }
-        assert!(
-            choose(&[], None)
-                .unwrap_err()
-                .to_string()
-                .contains("no graphics adapter found: ")
-        );
+        assert!(choose(&[], None).unwrap_err().to_string().contains("no graphics adapter found: "));
     }
 }

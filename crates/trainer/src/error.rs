@@ -72,9 +72,7 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// Two labels that a reader, or another file system, can't tell apart.
-    #[error(
-        "labels {first:?} and {second:?} differ only by {difference}: rename one, or merge the folders"
-    )]
+    #[error("labels {first:?} and {second:?} differ only by {difference}: rename one, or merge the folders")]
     ClashingLabels {
         /// One label.
         first: String,
@@ -166,6 +164,9 @@ pub enum Error {
     /// The weights or the preprocessing.
     #[error(transparent)]
     Backbone(#[from] resnet::Error),
+    /// A kernel refused its operands.
+    #[error(transparent)]
+    Kernel(#[from] kernels::Error),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -189,11 +190,7 @@ pub enum Fault {
 impl Error {
     /// An I/O error with its path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
     /// Whose fault it is.
@@ -201,7 +198,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
             Self::InvalidOption { .. } | Self::RunExists { .. } => Fault::Usage,
-            Self::NoAdapter(_) | Self::Device(_) => Fault::Device,
+            Self::NoAdapter(_) | Self::Device(_) | Self::Kernel(_) => Fault::Device,
             Self::Interrupted => Fault::Interrupted,
             _ => Fault::Input,
         }
@@ -209,9 +206,5 @@ impl Error {
 }
 
 fn quoted(names: &[String]) -> String {
-    names
-        .iter()
-        .map(|name| format!("{name:?}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }

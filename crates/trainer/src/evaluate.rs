@@ -70,47 +70,21 @@ pub struct ClassScore {
 ///
 /// # Errors
 /// No photos; lengths that don't agree; a label or `majority` out of range; logits that aren't finite.
-pub fn evaluate(
-    logits: &[f32],
-    labels: &[usize],
-    classes: &[String],
-    majority: usize,
-) -> Result<Evaluation> {
+pub fn evaluate(logits: &[f32], labels: &[usize], classes: &[String], majority: usize) -> Result<Evaluation> {
     let width = classes.len();
     if labels.is_empty() {
-        return Err(Error::Shape {
-            operation: "evaluate",
-            operand: "labels",
-            expected: 1,
-            got: 0,
-        });
+        return Err(Error::Shape { operation: "evaluate", operand: "labels", expected: 1, got: 0 });
     }
     if logits.len() != labels.len() * width {
         let expected = labels.len() * width;
-        return Err(Error::Shape {
-            operation: "evaluate",
-            operand: "logits",
-            expected,
-            got: logits.len(),
-        });
+        return Err(Error::Shape { operation: "evaluate", operand: "logits", expected, got: logits.len() });
     }
-    if let Some(label) = labels
-        .iter()
-        .chain([&majority])
-        .find(|&&label| label >= width)
-    {
+    if let Some(label) = labels.iter().chain([&majority]).find(|&&label| label >= width) {
         let value = label.to_string();
-        return Err(Error::InvalidOption {
-            option: "label",
-            value,
-            expected: "less than the number of classes",
-        });
+        return Err(Error::InvalidOption { option: "label", value, expected: "less than the number of classes" });
     }
     if let Some(index) = logits.iter().position(|logit| !logit.is_finite()) {
-        return Err(Error::NotFinite {
-            operation: "evaluate",
-            what: format!("the logit of photo {}", index / width),
-        });
+        return Err(Error::NotFinite { operation: "evaluate", what: format!("the logit of photo {}", index / width) });
     }
 
     let mut confusion = vec![vec![0usize; width]; width];
@@ -125,21 +99,15 @@ pub fn evaluate(
         top5 += usize::from(ranking.contains(&label));
         log_loss -= log_softmax(row, label);
         let confidence = probabilities[ranking[0]];
-        let bin =
-            &mut bins[((confidence * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1)];
+        let bin = &mut bins[((confidence * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1)];
         bin.0 += confidence;
         bin.1 += f64::from(u8::from(hit));
     }
 
     let count = labels.len();
     let right: usize = (0..width).map(|class| confusion[class][class]).sum();
-    let scores: Vec<_> = (0..width)
-        .map(|class| score(&confusion, class, &classes[class]))
-        .collect();
-    let occurring: Vec<_> = scores
-        .iter()
-        .filter(|score| score.support + score.predicted > 0)
-        .collect();
+    let scores: Vec<_> = (0..width).map(|class| score(&confusion, class, &classes[class])).collect();
+    let occurring: Vec<_> = scores.iter().filter(|score| score.support + score.predicted > 0).collect();
     let mean = |value: fn(&ClassScore) -> f64| {
         occurring.iter().map(|score| value(score)).sum::<f64>() / occurring.len() as f64
     };
@@ -148,16 +116,9 @@ pub fn evaluate(
         top1: ratio(right, count),
         top1_interval: wilson(right, count),
         top5: ratio(top5, count),
-        baseline: Baseline {
-            class: classes[majority].clone(),
-            top1: ratio(scores[majority].support, count),
-        },
+        baseline: Baseline { class: classes[majority].clone(), top1: ratio(scores[majority].support, count) },
         log_loss: log_loss / count as f64,
-        calibration_error: bins
-            .iter()
-            .map(|(confidence, hits)| (confidence - hits).abs())
-            .sum::<f64>()
-            / count as f64,
+        calibration_error: bins.iter().map(|(confidence, hits)| (confidence - hits).abs()).sum::<f64>() / count as f64,
         macro_precision: mean(|score| score.precision),
         macro_recall: mean(|score| score.recall),
         macro_f1: mean(|score| score.f1),
@@ -181,11 +142,7 @@ fn score(confusion: &[Vec<usize>], class: usize, label: &str) -> ClassScore {
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// exp(xᵢ − max x) / Σ exp(xⱼ − max x), in f64.
@@ -204,9 +161,7 @@ fn log_softmax(logits: &[f32], index: usize) -> f64 {
 }
 
 fn max(logits: &[f32]) -> f64 {
-    logits
-        .iter()
-        .fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)))
+    logits.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)))
 }
 
 /// The `count` classes with the greatest logits, greatest first; equal ones by number.
@@ -229,10 +184,7 @@ pub fn wilson(hits: usize, count: usize) -> [f64; 2] {
     let centre = p + z2 / (2.0 * n);
     let spread = Z95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
-    [
-        ((centre - spread) / scale).max(0.0),
-        ((centre + spread) / scale).min(1.0),
-    ]
+    [((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0)]
 }
 
 #[cfg(test)]
@@ -245,10 +197,7 @@ mod tests {
 
     /// Logits with one predicted class a photo.
     fn predicting(predicted: &[usize], width: usize) -> Vec<f32> {
-        predicted
-            .iter()
-            .flat_map(|&p| (0..width).map(move |c| if c == p { 2.0 } else { -(c as f32) }))
-            .collect()
+        predicted.iter().flat_map(|&p| (0..width).map(move |c| if c == p { 2.0 } else { -(c as f32) })).collect()
     }
 
     fn close(got: f64, expected: f64) {
@@ -261,22 +210,14 @@ mod tests {
         let labels = [0, 0, 0, 1, 1, 2, 2, 2, 2, 2];
         let logits = predicting(&[0, 0, 1, 1, 2, 2, 2, 2, 0, 1], 3);
         let result = evaluate(&logits, &labels, &classes(3), 2).unwrap();
-        assert_eq!(
-            result.confusion,
-            [vec![2, 1, 0], vec![0, 1, 1], vec![1, 1, 3]]
-        );
+        assert_eq!(result.confusion, [vec![2, 1, 0], vec![0, 1, 1], vec![1, 1, 3]]);
         close(result.top1, 0.6);
         close(result.top5, 1.0);
         close(result.baseline.top1, 0.5);
         assert_eq!(result.baseline.class, "c2");
-        let expected = [
-            (2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 3, 3),
-            (1.0 / 3.0, 0.5, 0.4, 2, 3),
-            (0.75, 0.6, 2.0 / 3.0, 5, 4),
-        ];
-        for (score, (precision, recall, f1, support, predicted)) in
-            result.classes.iter().zip(expected)
-        {
+        let expected =
+            [(2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 3, 3), (1.0 / 3.0, 0.5, 0.4, 2, 3), (0.75, 0.6, 2.0 / 3.0, 5, 4)];
+        for (score, (precision, recall, f1, support, predicted)) in result.classes.iter().zip(expected) {
             close(score.precision, precision);
             close(score.recall, recall);
             close(score.f1, f1);
@@ -293,14 +234,7 @@ mod tests {
         let result = evaluate(&predicting(&[0, 1], 3), &[0, 0], &classes(3), 1).unwrap();
         close(result.macro_precision, 0.5);
         close(result.macro_recall, 0.25);
-        assert_eq!(
-            (
-                result.classes[2].precision,
-                result.classes[2].recall,
-                result.classes[2].f1
-            ),
-            (0.0, 0.0, 0.0)
-        );
+        assert_eq!((result.classes[2].precision, result.classes[2].recall, result.classes[2].f1), (0.0, 0.0, 0.0));
         close(result.baseline.top1, 0.0);
     }
 
@@ -312,17 +246,9 @@ mod tests {
         assert!((probabilities[0] - 0.25).abs() < 1e-7 && (probabilities[1] - 0.75).abs() < 1e-7);
         let logits: Vec<f32> = row.iter().chain(&row).copied().collect();
         let result = evaluate(&logits, &[1, 0], &classes(2), 0).unwrap();
-        assert!(
-            (result.log_loss - (4f64.ln() + (4.0f64 / 3.0).ln()) / 2.0).abs() < 1e-7,
-            "{}",
-            result.log_loss
-        );
+        assert!((result.log_loss - (4f64.ln() + (4.0f64 / 3.0).ln()) / 2.0).abs() < 1e-7, "{}", result.log_loss);
         // Confidence 3/4, accuracy 1/2.
-        assert!(
-            (result.calibration_error - 0.25).abs() < 1e-7,
-            "{}",
-            result.calibration_error
-        );
+        assert!((result.calibration_error - 0.25).abs() < 1e-7, "{}", result.calibration_error);
         // Huge logits: no overflow, no infinite loss.
         let result = evaluate(&[1e4, -1e4], &[1], &classes(2), 0).unwrap();
         close(result.log_loss, 2e4);
@@ -331,13 +257,7 @@ mod tests {
     #[test]
     fn calibration_bins_are_apart() {
         // Certain and right, certain and wrong, two even guesses of which one is right.
-        let result = evaluate(
-            &[50.0, 0.0, 50.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-            &[0, 1, 0, 1],
-            &classes(2),
-            0,
-        )
-        .unwrap();
+        let result = evaluate(&[50.0, 0.0, 50.0, 0.0, 0.0, 0.0, 0.0, 0.0], &[0, 1, 0, 1], &classes(2), 0).unwrap();
         close(result.calibration_error, 0.25);
     }
 
@@ -347,20 +267,15 @@ mod tests {
         assert_eq!(top(&[1.0], 5), [0]);
         let row = [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
         let logits: Vec<f32> = row.iter().chain(&row).copied().collect();
-        close(
-            evaluate(&logits, &[4, 5], &classes(7), 0).unwrap().top5,
-            0.5,
-        );
+        close(evaluate(&logits, &[4, 5], &classes(7), 0).unwrap().top5, 0.5);
     }
 
     #[test]
     fn interval_of_wilson() {
         // Known values: 0 of 10 gives [0, 0.2775], 8 of 10 [0.4902, 0.9433], 81 of 263 [0.2553, 0.3662].
-        for (hits, count, expected) in [
-            (0, 10, [0.0, 0.277_533]),
-            (8, 10, [0.490_162, 0.943_318]),
-            (81, 263, [0.255_294, 0.366_214]),
-        ] {
+        for (hits, count, expected) in
+            [(0, 10, [0.0, 0.277_533]), (8, 10, [0.490_162, 0.943_318]), (81, 263, [0.255_294, 0.366_214])]
+        {
             let interval = wilson(hits, count);
             for (got, expected) in interval.iter().zip(expected) {
                 assert!((got - expected).abs() < 1e-4, "{interval:?}");
@@ -372,17 +287,9 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         assert!(evaluate(&[], &[], &classes(2), 0).is_err());
-        assert!(
-            evaluate(&[0.0; 3], &[0], &classes(2), 0)
-                .unwrap_err()
-                .to_string()
-                .contains("expected 2")
-        );
+        assert!(evaluate(&[0.0; 3], &[0], &classes(2), 0).unwrap_err().to_string().contains("expected 2"));
         assert!(evaluate(&[0.0; 2], &[2], &classes(2), 0).is_err());
         assert!(evaluate(&[0.0; 2], &[0], &classes(2), 2).is_err());
-        assert!(matches!(
-            evaluate(&[f32::NAN, 0.0], &[0], &classes(2), 0),
-            Err(Error::NotFinite { .. })
-        ));
+        assert!(matches!(evaluate(&[f32::NAN, 0.0], &[0], &classes(2), 0), Err(Error::NotFinite { .. })));
     }
 }

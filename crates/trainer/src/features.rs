@@ -49,11 +49,7 @@ pub struct Features {
 impl Features {
     /// None yet. `key` stands for all that features depend on besides the photo: weights, preprocessing, program.
     pub fn new(key: impl Into<String>, len: usize) -> Self {
-        Self {
-            key: key.into(),
-            len,
-            rows: BTreeMap::new(),
-        }
+        Self { key: key.into(), len, rows: BTreeMap::new() }
     }
 
     /// Reads what [`Features::save`] wrote under the same key; `None` if there is no file or another key's.
@@ -66,19 +62,9 @@ impl Features {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        let damaged = |reason: &str| Error::InvalidRun {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let (_, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error.to_string()))?;
-        if metadata
-            .metadata()
-            .as_ref()
-            .and_then(|data| data.get("key"))
-            .map(String::as_str)
-            != Some(key)
-        {
+        let damaged = |reason: &str| Error::InvalidRun { path: path.to_owned(), reason: reason.to_owned() };
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        if metadata.metadata().as_ref().and_then(|data| data.get("key")).map(String::as_str) != Some(key) {
             return Ok(None);
         }
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error.to_string()))?;
@@ -93,19 +79,8 @@ impl Features {
             return Err(damaged("its tensors have unexpected shapes"));
         }
         let mut features = Self::new(key, len);
-        for (digest, row) in digests
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .zip(values.data().chunks_exact(4 * len))
-        {
-            let row: Box<[f32]> = row
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&bytes| f32::from_le_bytes(bytes))
-                .collect();
+        for (digest, row) in digests.data().as_chunks().0.iter().zip(values.data().chunks_exact(4 * len)) {
+            let row: Box<[f32]> = row.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
             if row.iter().all(|value| value.is_finite()) {
                 features.rows.insert(*digest, row);
             }
@@ -119,26 +94,15 @@ impl Features {
     /// The file can't be written; what was there stays.
     pub fn save(&self, path: &Path) -> Result<()> {
         let digests: Vec<u8> = self.rows.keys().flatten().copied().collect();
-        let values: Vec<u8> = self
-            .rows
-            .values()
-            .flatten()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
+        let values: Vec<u8> = self.rows.values().flatten().flat_map(|value| value.to_le_bytes()).collect();
         let count = self.rows.len();
-        let view = |dtype, shape, data| {
-            TensorView::new(dtype, shape, data).expect("as many bytes as the shape says")
-        };
+        let view = |dtype, shape, data| TensorView::new(dtype, shape, data).expect("as many bytes as the shape says");
         let tensors = [
             ("features", view(Dtype::F32, vec![count, self.len], &values)),
-            (
-                "sha256",
-                view(Dtype::U8, vec![count, size_of::<Digest>()], &digests),
-            ),
+            ("sha256", view(Dtype::U8, vec![count, size_of::<Digest>()], &digests)),
         ];
         let metadata = HashMap::from([("key".to_owned(), self.key.clone())]);
-        let bytes =
-            safetensors::serialize(tensors, Some(metadata)).expect("two tensors and a string");
+        let bytes = safetensors::serialize(tensors, Some(metadata)).expect("two tensors and a string");
         crate::run::write(path, &bytes)
     }
 
@@ -214,10 +178,7 @@ pub fn extract<E: Extractor>(
         let known = &known;
         scope.spawn(move || {
             for chunk in photos.chunks(stride) {
-                let loaded: Vec<_> = chunk
-                    .par_iter()
-                    .map(|photo| load(photo, extractor, known, limits))
-                    .collect();
+                let loaded: Vec<_> = chunk.par_iter().map(|photo| load(photo, extractor, known, limits)).collect();
                 if progress.cancelled() || sender.send(loaded).is_err() {
                     return;
                 }
@@ -232,10 +193,7 @@ pub fn extract<E: Extractor>(
             for outcome in loaded {
                 match outcome {
                     Loaded::Rejected(reason) => {
-                        extraction.rejected.push(Rejected {
-                            name: photos[index].name.clone(),
-                            reason,
-                        });
+                        extraction.rejected.push(Rejected { name: photos[index].name.clone(), reason });
                         progress.advance(1);
                     }
                     Loaded::Known(digest) => {
@@ -267,12 +225,7 @@ pub fn extract<E: Extractor>(
     outcome
 }
 
-fn load<E: Extractor>(
-    photo: &Photo,
-    extractor: &E,
-    known: &HashSet<Digest>,
-    limits: &Limits,
-) -> Loaded<E::Input> {
+fn load<E: Extractor>(photo: &Photo, extractor: &E, known: &HashSet<Digest>, limits: &Limits) -> Loaded<E::Input> {
     let (digest, bytes) = match read(&photo.path, limits) {
         Ok(read) => read,
         Err(reason) => return Loaded::Rejected(reason),
@@ -293,11 +246,7 @@ fn read(path: &Path, limits: &Limits) -> Result<(Digest, Vec<u8>), String> {
         return Err("not a regular file".into());
     }
     if data.len() > limits.bytes {
-        return Err(format!(
-            "{} bytes are more than the limit of {}",
-            data.len(),
-            limits.bytes
-        ));
+        return Err(format!("{} bytes are more than the limit of {}", data.len(), limits.bytes));
     }
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     Ok((Sha256::digest(&bytes).into(), bytes))
@@ -317,26 +266,13 @@ fn flush<E: Extractor>(
     let expected = digests.len() * features.len;
     if values.len() != expected {
         let got = values.len();
-        return Err(Error::Shape {
-            operation: "extract features",
-            operand: "the backbone's output",
-            expected,
-            got,
-        });
+        return Err(Error::Shape { operation: "extract features", operand: "the backbone's output", expected, got });
     }
     if values.iter().any(|value| !value.is_finite()) {
         let what = "the backbone's output".to_owned();
-        return Err(Error::NotFinite {
-            operation: "extract features",
-            what,
-        });
+        return Err(Error::NotFinite { operation: "extract features", what });
     }
-    features.rows.extend(
-        digests
-            .iter()
-            .copied()
-            .zip(values.chunks_exact(features.len).map(Box::from)),
-    );
+    features.rows.extend(digests.iter().copied().zip(values.chunks_exact(features.len).map(Box::from)));
     progress.advance(digests.len());
     Ok(digests.len())
 }
@@ -356,23 +292,13 @@ mod tests {
     impl Extractor for Measure {
         type Input = Image;
         fn prepare(&self, image: Image) -> Result<Image, String> {
-            if image.width == 1 {
-                Err("too narrow".into())
-            } else {
-                Ok(image)
-            }
+            if image.width == 1 { Err("too narrow".into()) } else { Ok(image) }
         }
         fn forward(&self, inputs: &[Image]) -> Result<Vec<f32>> {
             assert!(inputs.len() <= self.batch());
             self.forwarded.fetch_add(inputs.len(), Ordering::Relaxed);
             self.batches.fetch_add(1, Ordering::Relaxed);
-            let row = |image: &Image| {
-                [
-                    image.width as f32,
-                    image.height as f32,
-                    f32::from(image.rgb[0]),
-                ]
-            };
+            let row = |image: &Image| [image.width as f32, image.height as f32, f32::from(image.rgb[0])];
             Ok(inputs.iter().flat_map(row).collect())
         }
         fn feature_len(&self) -> usize {
@@ -389,15 +315,8 @@ mod tests {
             .map(|index| {
                 let name = format!("{index:03}.png");
                 let path = dir.path().join(&name);
-                image::RgbImage::from_pixel(2 + index as u32, 3, image::Rgb([index as u8; 3]))
-                    .save(&path)
-                    .unwrap();
-                Photo {
-                    path,
-                    name,
-                    label: 0,
-                    part: None,
-                }
+                image::RgbImage::from_pixel(2 + index as u32, 3, image::Rgb([index as u8; 3])).save(&path).unwrap();
+                Photo { path, name, label: 0, part: None }
             })
             .collect();
         (dir, photos)
@@ -416,18 +335,12 @@ mod tests {
         let result = extract(&photos, &extractor, &mut features, &Limits::default(), &()).unwrap();
         let kept: Vec<usize> = result.kept.iter().map(|&(index, _)| index).collect();
         assert_eq!(kept, [0, 1, 2, 4, 5, 6, 7, 8]);
-        let rejected: Vec<&str> = result
-            .rejected
-            .iter()
-            .map(|photo| photo.name.as_str())
-            .collect();
+        let rejected: Vec<&str> = result.rejected.iter().map(|photo| photo.name.as_str()).collect();
         assert_eq!(rejected, ["003.png", "009.png", "010.png"]);
         assert!(result.rejected[2].reason.contains("too narrow"));
         assert_eq!(result.computed, 7);
         assert_eq!(extractor.batches.load(Ordering::Relaxed), 2);
-        let rows = features
-            .gather(result.kept.iter().map(|(_, digest)| digest))
-            .unwrap();
+        let rows = features.gather(result.kept.iter().map(|(_, digest)| digest)).unwrap();
         let widths: Vec<f32> = rows.chunks(3).map(|row| row[0]).collect();
         assert_eq!(widths, [2.0, 4.0, 3.0, 6.0, 7.0, 8.0, 2.0, 10.0]);
     }
@@ -437,29 +350,16 @@ mod tests {
         let (dir, photos) = folder(9);
         let file = dir.path().join("features.safetensors");
         let mut features = Features::new("key", 3);
-        extract(
-            &photos,
-            &Measure::default(),
-            &mut features,
-            &Limits::default(),
-            &(),
-        )
-        .unwrap();
+        extract(&photos, &Measure::default(), &mut features, &Limits::default(), &()).unwrap();
         features.save(&file).unwrap();
         image::RgbImage::new(50, 50).save(&photos[5].path).unwrap();
         let mut again = Features::load(&file, "key", 3).unwrap().unwrap();
         assert_eq!(again, features);
         let extractor = Measure::default();
         let result = extract(&photos, &extractor, &mut again, &Limits::default(), &()).unwrap();
-        assert_eq!(
-            (result.computed, extractor.forwarded.load(Ordering::Relaxed)),
-            (1, 1)
-        );
+        assert_eq!((result.computed, extractor.forwarded.load(Ordering::Relaxed)), (1, 1));
         assert_eq!(result.kept.len(), 9);
-        assert_eq!(
-            again.gather([&result.kept[5].1]).unwrap(),
-            [50.0, 50.0, 0.0]
-        );
+        assert_eq!(again.gather([&result.kept[5].1]).unwrap(), [50.0, 50.0, 0.0]);
     }
 
     #[test]
@@ -480,10 +380,7 @@ mod tests {
         struct StopAfter(AtomicUsize, AtomicBool);
         impl Progress for StopAfter {
             fn advance(&self, steps: usize) {
-                self.1.store(
-                    self.0.fetch_add(steps, Ordering::Relaxed) + steps >= 8,
-                    Ordering::Relaxed,
-                );
+                self.1.store(self.0.fetch_add(steps, Ordering::Relaxed) + steps >= 8, Ordering::Relaxed);
             }
             fn cancelled(&self) -> bool {
                 self.1.load(Ordering::Relaxed)
@@ -492,14 +389,7 @@ mod tests {
         let (_dir, photos) = folder(60);
         let mut features = Features::new("key", 3);
         let watcher = StopAfter(AtomicUsize::new(0), AtomicBool::new(false));
-        let error = extract(
-            &photos,
-            &Measure::default(),
-            &mut features,
-            &Limits::default(),
-            &watcher,
-        )
-        .unwrap_err();
+        let error = extract(&photos, &Measure::default(), &mut features, &Limits::default(), &watcher).unwrap_err();
         assert!(matches!(error, Error::Interrupted));
         assert!((8..60).contains(&features.count()), "{}", features.count());
     }
@@ -525,10 +415,7 @@ mod tests {
         let (_dir, photos) = folder(20);
         let mut features = Features::new("key", 1);
         let error = extract(&photos, &Fails, &mut features, &Limits::default(), &()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "extract features: the backbone's output is not finite"
-        );
+        assert_eq!(error.to_string(), "extract features: the backbone's output is not finite");
         assert_eq!(features.count(), 0);
         let mut wrong = Features::new("key", 2);
         assert!(extract(&photos, &Fails, &mut wrong, &Limits::default(), &()).is_err());

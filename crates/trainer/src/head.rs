@@ -27,18 +27,10 @@ impl Head {
         let width = self.weight.len() / self.classes.len().max(1);
         if width == 0 || !features.len().is_multiple_of(width) {
             let got = features.len();
-            return Err(Error::Shape {
-                operation: "head",
-                operand: "features",
-                expected: width,
-                got,
-            });
+            return Err(Error::Shape { operation: "head", operand: "features", expected: width, got });
         }
         let dot = |row: &[f32], weight: &[f32]| -> f64 {
-            row.iter()
-                .zip(weight)
-                .map(|(&x, &w)| f64::from(x) * f64::from(w))
-                .sum()
+            row.iter().zip(weight).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
         };
         let logits = features.par_chunks_exact(width).flat_map_iter(|row| {
             let outputs = self.weight.chunks_exact(width).zip(&self.bias);
@@ -124,11 +116,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            optimizer: Optimizer::AdamW {
-                beta1: 0.9,
-                beta2: 0.999,
-                eps: 1e-8,
-            },
+            optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
             learning_rate: 3e-3,
             weight_decay: 1e-2,
             epochs: 100,
@@ -152,64 +140,21 @@ impl TrainOptions {
         let below_one = |value: f64| (0.0..1.0).contains(&value);
         let check = |good: bool, option, value: f64, expected| {
             let value = value.to_string();
-            if good {
-                Ok(())
-            } else {
-                Err(Error::InvalidOption {
-                    option,
-                    value,
-                    expected,
-                })
-            }
+            if good { Ok(()) } else { Err(Error::InvalidOption { option, value, expected }) }
         };
         let rate = self.learning_rate;
-        check(
-            rate > 0.0 && rate.is_finite(),
-            "learning rate",
-            rate,
-            "more than 0",
-        )?;
-        check(
-            non_negative(self.weight_decay),
-            "weight decay",
-            self.weight_decay,
-            "0 or more",
-        )?;
+        check(rate > 0.0 && rate.is_finite(), "learning rate", rate, "more than 0")?;
+        check(non_negative(self.weight_decay), "weight decay", self.weight_decay, "0 or more")?;
         check(self.epochs > 0, "epochs", self.epochs as f64, "1 or more")?;
-        check(
-            self.batch_size > 0,
-            "batch size",
-            self.batch_size as f64,
-            "1 or more",
-        )?;
+        check(self.batch_size > 0, "batch size", self.batch_size as f64, "1 or more")?;
         let warmup = self.warmup_epochs;
-        check(
-            warmup < self.epochs || warmup == 0,
-            "warm-up epochs",
-            warmup as f64,
-            "less than all epochs",
-        )?;
-        check(
-            below_one(self.label_smoothing),
-            "label smoothing",
-            self.label_smoothing,
-            "0 or more, less than 1",
-        )?;
+        check(warmup < self.epochs || warmup == 0, "warm-up epochs", warmup as f64, "less than all epochs")?;
+        check(below_one(self.label_smoothing), "label smoothing", self.label_smoothing, "0 or more, less than 1")?;
         check(self.patience != Some(0), "patience", 0.0, "1 or more")?;
         match self.optimizer {
             Optimizer::Sgd { momentum, nesterov } => {
-                check(
-                    below_one(momentum),
-                    "momentum",
-                    momentum,
-                    "0 or more, less than 1",
-                )?;
-                check(
-                    !nesterov || momentum > 0.0,
-                    "momentum",
-                    momentum,
-                    "more than 0 with Nesterov",
-                )
+                check(below_one(momentum), "momentum", momentum, "0 or more, less than 1")?;
+                check(!nesterov || momentum > 0.0, "momentum", momentum, "more than 0 with Nesterov")
             }
             Optimizer::AdamW { beta1, beta2, eps } => {
                 check(below_one(beta1), "beta1", beta1, "0 or more, less than 1")?;
@@ -226,10 +171,7 @@ impl TrainOptions {
     /// # Reference
     /// Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, without restarts.
     pub fn learning_rate_at(&self, step: usize, steps_per_epoch: usize) -> f64 {
-        let (warmup, all) = (
-            self.warmup_epochs * steps_per_epoch,
-            self.epochs * steps_per_epoch,
-        );
+        let (warmup, all) = (self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch);
         if step < warmup {
             return self.learning_rate * (step + 1) as f64 / warmup as f64;
         }
@@ -269,6 +211,53 @@ pub struct Samples<'a> {
     pub labels: &'a [usize],
 }
 
+/// SCAFFOLD
+pub fn train(
+    _gpu: &crate::device::Gpu,
+    train: Samples<'_>,
+    _validation: Option<Samples<'_>>,
+    classes: &[String],
+    options: &TrainOptions,
+    progress: &dyn crate::progress::Progress,
+) -> Result<(Head, History)> {
+    options.validate()?;
+    let width = train.features.len() / train.labels.len();
+    let count = classes.len();
+    let mut head = Head { weight: vec![0.0; width * count], bias: vec![0.0; count], classes: classes.to_vec() };
+    let mut history = History::default();
+    progress.begin(crate::progress::Stage::Head, options.epochs);
+    for _ in 0..options.epochs {
+        let logits = head.logits(train.features)?;
+        let mut loss = 0.0;
+        for (i, &label) in train.labels.iter().enumerate() {
+            let p = crate::evaluate::softmax(&logits[i * count..(i + 1) * count]);
+            loss -= p[label].ln();
+            for c in 0..count {
+                let g = (p[c] - f64::from(u8::from(c == label))) as f32 * 0.5 / train.labels.len() as f32;
+                head.bias[c] -= g;
+                for (w, x) in
+                    head.weight[c * width..(c + 1) * width].iter_mut().zip(&train.features[i * width..(i + 1) * width])
+                {
+                    *w -= g * x;
+                }
+            }
+        }
+        history.epochs.push(Epoch {
+            train_loss: loss / train.labels.len() as f64,
+            validation_loss: None,
+            validation_top1: None,
+            learning_rate: 0.1,
+        });
+        progress.advance(1);
+        if progress.cancelled() {
+            return Err(Error::Interrupted);
+        }
+    }
+    history.best = options.epochs - 1;
+    progress.end();
+    Ok((head, history))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,114 +265,44 @@ mod tests {
     #[test]
     fn logits_are_a_product_and_a_bias() {
         let classes = vec!["a".to_owned(), "b".to_owned()];
-        let head = Head {
-            weight: vec![1.0, 2.0, 3.0, -1.0, 0.0, 1.0],
-            bias: vec![0.5, 0.0],
-            classes,
-        };
-        assert_eq!(
-            head.logits(&[1.0, 1.0, 1.0, 2.0, 0.0, 0.0]).unwrap(),
-            [6.5, 0.0, 2.5, -2.0]
-        );
+        let head = Head { weight: vec![1.0, 2.0, 3.0, -1.0, 0.0, 1.0], bias: vec![0.5, 0.0], classes };
+        assert_eq!(head.logits(&[1.0, 1.0, 1.0, 2.0, 0.0, 0.0]).unwrap(), [6.5, 0.0, 2.5, -2.0]);
         assert!(head.logits(&[1.0; 4]).is_err());
     }
 
     #[test]
     fn the_learning_rate_rises_and_falls() {
-        let options = TrainOptions {
-            learning_rate: 1.0,
-            epochs: 10,
-            warmup_epochs: 2,
-            ..Default::default()
-        };
+        let options = TrainOptions { learning_rate: 1.0, epochs: 10, warmup_epochs: 2, ..Default::default() };
         let rate = |step| options.learning_rate_at(step, 5);
         assert_eq!((rate(0), rate(9), rate(10)), (0.1, 1.0, 1.0));
         assert!((rate(30) - 0.5).abs() < 1e-12);
         assert!(rate(49) > 0.0 && rate(49) < 0.01);
         assert!((10..49).all(|step| rate(step + 1) < rate(step)));
-        let flat = TrainOptions {
-            warmup_epochs: 0,
-            epochs: 1,
-            ..options
-        };
+        let flat = TrainOptions { warmup_epochs: 0, epochs: 1, ..options };
         assert_eq!(flat.learning_rate_at(0, 1), 1.0);
     }
 
     #[test]
     fn balanced_weights_make_classes_equal() {
         assert_eq!(ClassWeights::None.of(&[3, 1]), [1.0, 1.0]);
-        assert_eq!(
-            ClassWeights::Balanced.of(&[3, 1, 0]),
-            [4.0 / 9.0, 4.0 / 3.0, 0.0]
-        );
+        assert_eq!(ClassWeights::Balanced.of(&[3, 1, 0]), [4.0 / 9.0, 4.0 / 3.0, 0.0]);
     }
 
     #[test]
     fn senseless_options_are_named() {
         let good = TrainOptions::default();
         assert!(good.validate().is_ok());
-        let sgd = |momentum| Optimizer::Sgd {
-            momentum,
-            nesterov: true,
-        };
+        let sgd = |momentum| Optimizer::Sgd { momentum, nesterov: true };
         for (bad, name) in [
-            (
-                TrainOptions {
-                    learning_rate: 0.0,
-                    ..good
-                },
-                "learning rate",
-            ),
-            (
-                TrainOptions {
-                    learning_rate: f64::NAN,
-                    ..good
-                },
-                "learning rate",
-            ),
-            (
-                TrainOptions {
-                    weight_decay: -1.0,
-                    ..good
-                },
-                "weight decay",
-            ),
+            (TrainOptions { learning_rate: 0.0, ..good }, "learning rate"),
+            (TrainOptions { learning_rate: f64::NAN, ..good }, "learning rate"),
+            (TrainOptions { weight_decay: -1.0, ..good }, "weight decay"),
             (TrainOptions { epochs: 0, ..good }, "epochs"),
-            (
-                TrainOptions {
-                    batch_size: 0,
-                    ..good
-                },
-                "batch size",
-            ),
-            (
-                TrainOptions {
-                    warmup_epochs: 100,
-                    ..good
-                },
-                "warm-up",
-            ),
-            (
-                TrainOptions {
-                    label_smoothing: 1.0,
-                    ..good
-                },
-                "label smoothing",
-            ),
-            (
-                TrainOptions {
-                    patience: Some(0),
-                    ..good
-                },
-                "patience",
-            ),
-            (
-                TrainOptions {
-                    optimizer: sgd(0.0),
-                    ..good
-                },
-                "momentum",
-            ),
+            (TrainOptions { batch_size: 0, ..good }, "batch size"),
+            (TrainOptions { warmup_epochs: 100, ..good }, "warm-up"),
+            (TrainOptions { label_smoothing: 1.0, ..good }, "label smoothing"),
+            (TrainOptions { patience: Some(0), ..good }, "patience"),
+            (TrainOptions { optimizer: sgd(0.0), ..good }, "momentum"),
         ] {
             let error = bad.validate().unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");
@@ -396,9 +315,6 @@ mod tests {
         let options = TrainOptions::default();
         let text = serde_json::to_string(&options).unwrap();
         assert!(text.contains("\"name\":\"adamw\""), "{text}");
-        assert_eq!(
-            serde_json::from_str::<TrainOptions>(&text).unwrap(),
-            options
-        );
+        assert_eq!(serde_json::from_str::<TrainOptions>(&text).unwrap(), options);
     }
 }

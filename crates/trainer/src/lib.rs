@@ -2,15 +2,18 @@
 //!
 //! One way, and each module is one station of it:
 //! [`dataset`] lists the photos, [`decode`] reads them, [`features`] passes each through the frozen backbone once, [`split`] deals
-//! the parts, [`head`] learns, [`evaluate`] judges, [`report`] tells and [`run`] keeps.
+//! the parts, [`head`] learns, [`evaluate`] judges, [`report`] tells and [`run`] keeps. [`pipeline`] joins them.
 
+pub mod backbone;
 pub mod dataset;
 pub mod decode;
 pub mod device;
+pub mod doctor;
 pub mod error;
 pub mod evaluate;
 pub mod features;
 pub mod head;
+pub mod pipeline;
 pub mod progress;
 pub mod report;
 pub mod run;

@@ -91,25 +91,13 @@ impl Prediction {
         logits: &[f32],
     ) -> Self {
         let probabilities = softmax(logits);
-        let top = top(logits, 5)
-            .into_iter()
-            .map(|class| (class, probabilities[class]))
-            .collect();
+        let top = top(logits, 5).into_iter().map(|class| (class, probabilities[class])).collect();
         let label_probability = label.map(|label| probabilities[label]);
-        Self {
-            name,
-            path,
-            digest,
-            part,
-            label,
-            top,
-            label_probability,
-        }
+        Self { name, path, digest, part, label, top, label_probability }
     }
 
     fn is_wrong(&self) -> bool {
-        self.label
-            .is_some_and(|label| self.top.first().is_some_and(|&(class, _)| class != label))
+        self.label.is_some_and(|label| self.top.first().is_some_and(|&(class, _)| class != label))
     }
 }
 
@@ -136,40 +124,27 @@ pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result
     for photo in predictions {
         let choice = |rank: usize| -> Result<[String; 2]> {
             match photo.top.get(rank) {
-                Some(&(class, probability)) => {
-                    Ok([label(class)?.to_owned(), format!("{probability:.6}")])
-                }
+                Some(&(class, probability)) => Ok([label(class)?.to_owned(), format!("{probability:.6}")]),
                 None => Ok(Default::default()),
             }
         };
         let mut row = vec![
             photo.name.clone(),
             photo.part.map(|part| part.to_string()).unwrap_or_default(),
-            photo
-                .label
-                .map(label)
-                .transpose()?
-                .unwrap_or_default()
-                .to_owned(),
+            photo.label.map(label).transpose()?.unwrap_or_default().to_owned(),
         ];
         row.extend(choice(0)?);
-        row.push(
-            photo
-                .label_probability
-                .map(|p| format!("{p:.6}"))
-                .unwrap_or_default(),
-        );
+        row.push(photo.label_probability.map(|p| format!("{p:.6}")).unwrap_or_default());
         row.push(hex(&photo.digest));
         for rank in 1..5 {
             row.extend(choice(rank)?);
         }
         rows.push(row);
     }
-    let written = rows.iter().try_for_each(|row| writer.write_record(row));
-    Ok(written
-        .map(|()| writer.into_inner())
-        .expect("memory takes it")
-        .expect("memory takes it"))
+    for row in &rows {
+        writer.write_record(row).expect("memory takes rows of one length");
+    }
+    Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error).expect("memory takes it"))
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -193,23 +168,10 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         100.0 * low,
         100.0 * high
     );
-    let trivial = if classes <= 5 {
-        format!("   of {classes} classes")
-    } else {
-        String::new()
-    };
-    let _ = writeln!(
-        out,
-        "  top-5     {:>5.1} %{trivial}",
-        100.0 * evaluation.top5
-    );
+    let trivial = if classes <= 5 { format!("   of {classes} classes") } else { String::new() };
+    let _ = writeln!(out, "  top-5     {:>5.1} %{trivial}", 100.0 * evaluation.top5);
     let baseline = &evaluation.baseline;
-    let _ = writeln!(
-        out,
-        "  baseline  {:>5.1} %   always {:?}",
-        100.0 * baseline.top1,
-        baseline.class
-    );
+    let _ = writeln!(out, "  baseline  {:>5.1} %   always {:?}", 100.0 * baseline.top1, baseline.class);
     let _ = writeln!(
         out,
         "  log-loss  {:>5.3}     calibration error {:.1} %",
@@ -217,58 +179,27 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         100.0 * evaluation.calibration_error
     );
 
-    let width = evaluation
-        .classes
-        .iter()
-        .map(|class| class.label.chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(10);
-    let _ = writeln!(
-        out,
-        "\n{:width$}  photos  precision  recall     F1",
-        "class"
-    );
+    let width = evaluation.classes.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).max(10);
+    let _ = writeln!(out, "\n{:width$}  photos  precision  recall     F1", "class");
     let mut row = |label: &str, photos: usize, values: [f64; 3]| {
         let [precision, recall, f1] = values.map(|value| 100.0 * value);
-        let _ = writeln!(
-            out,
-            "{label:width$}  {photos:>6}  {precision:>9.1}  {recall:>6.1}  {f1:>5.1}"
-        );
+        let _ = writeln!(out, "{label:width$}  {photos:>6}  {precision:>9.1}  {recall:>6.1}  {f1:>5.1}");
     };
     for class in &evaluation.classes {
-        row(
-            &class.label,
-            class.support,
-            [class.precision, class.recall, class.f1],
-        );
+        row(&class.label, class.support, [class.precision, class.recall, class.f1]);
     }
-    let means = [
-        evaluation.macro_precision,
-        evaluation.macro_recall,
-        evaluation.macro_f1,
-    ];
+    let means = [evaluation.macro_precision, evaluation.macro_recall, evaluation.macro_f1];
     row("mean", evaluation.count, means);
 
     if classes <= MATRIX_CLASSES {
-        let cells = evaluation
-            .confusion
-            .iter()
-            .flatten()
-            .max()
-            .map_or(1, |max| max.to_string().len());
+        let cells = evaluation.confusion.iter().flatten().max().map_or(1, |max| max.to_string().len());
         let cells = cells.max((classes - 1).to_string().len()) + 1;
         let _ = write!(out, "\n{:width$}     taken for class", "");
         let _ = write!(out, "\n{:width$}    ", "true class");
         for class in 0..classes {
             let _ = write!(out, " {class:>cells$}");
         }
-        for (index, (class, row)) in evaluation
-            .classes
-            .iter()
-            .zip(&evaluation.confusion)
-            .enumerate()
-        {
+        for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
             let _ = write!(out, "\n{:width$}  {index:>2}", class.label);
             for &cell in row {
                 match cell {
@@ -285,14 +216,8 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         let _ = writeln!(out, "\nMost often confused");
         for (photos, class, other) in confusions.into_iter().take(8) {
             let support = evaluation.classes[class].support;
-            let (label, other) = (
-                &evaluation.classes[class].label,
-                &evaluation.classes[other].label,
-            );
-            let _ = writeln!(
-                out,
-                "  {photos:>4} of {support:<4}  {label} taken for {other}"
-            );
+            let (label, other) = (&evaluation.classes[class].label, &evaluation.classes[other].label);
+            let _ = writeln!(out, "  {photos:>4} of {support:<4}  {label} taken for {other}");
         }
     }
     out
@@ -386,12 +311,7 @@ pub fn html(
     mistakes(&mut out, evaluation, predictions);
     out.push_str("<h2>How it was made</h2><table>");
     for (name, value) in facts {
-        let _ = write!(
-            out,
-            "<tr><td>{}<td style=\"text-align:left\">{}",
-            escape(name),
-            escape(value)
-        );
+        let _ = write!(out, "<tr><td>{}<td style=\"text-align:left\">{}", escape(name), escape(value));
     }
     out.push_str("</table></html>\n");
     out
@@ -403,12 +323,7 @@ fn matrix(out: &mut String, evaluation: &Evaluation) {
         out.push_str("<p>Too many classes for a table; the most frequent confusions:</p><ul>");
         for (photos, class, other) in worst_confusions(evaluation).into_iter().take(50) {
             let label = |class: usize| escape(&evaluation.classes[class].label);
-            let _ = write!(
-                out,
-                "<li>{photos} × {} taken for {}",
-                label(class),
-                label(other)
-            );
+            let _ = write!(out, "<li>{photos} × {} taken for {}", label(class), label(other));
         }
         out.push_str("</ul>");
         return;
@@ -417,19 +332,10 @@ fn matrix(out: &mut String, evaluation: &Evaluation) {
     for class in 0..evaluation.classes.len() {
         let _ = write!(out, "<th>{class}");
     }
-    for (index, (class, row)) in evaluation
-        .classes
-        .iter()
-        .zip(&evaluation.confusion)
-        .enumerate()
-    {
+    for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
         let _ = write!(out, "<tr><td>{}<th>{index}", escape(&class.label));
         for (other, &cell) in row.iter().enumerate() {
-            let colour = if other == index {
-                "58,123,213"
-            } else {
-                "213,83,58"
-            };
+            let colour = if other == index { "58,123,213" } else { "213,83,58" };
             let shade = cell as f64 / class.support.max(1) as f64;
             let _ = write!(out, "<td style=\"background:rgba({colour},{shade:.2})\">");
             if cell > 0 {
@@ -445,11 +351,7 @@ fn curve(out: &mut String, history: &History) {
     if epochs < 2 {
         return;
     }
-    let losses = history
-        .epochs
-        .iter()
-        .flat_map(|epoch| [Some(epoch.train_loss), epoch.validation_loss])
-        .flatten();
+    let losses = history.epochs.iter().flat_map(|epoch| [Some(epoch.train_loss), epoch.validation_loss]).flatten();
     let ceiling = losses.filter(|loss| loss.is_finite()).fold(1e-9, f64::max);
     let (width, height) = (640.0, 220.0);
     let x = |epoch: usize| 40.0 + (width - 50.0) * epoch as f64 / (epochs - 1) as f64;
@@ -465,18 +367,10 @@ fn curve(out: &mut String, history: &History) {
     );
     let mut line = |colour: &str, loss: &dyn Fn(usize) -> Option<f64>| {
         let points: Vec<String> = (0..epochs)
-            .filter_map(|epoch| {
-                loss(epoch)
-                    .filter(|loss| loss.is_finite())
-                    .map(|loss| (x(epoch), y(loss)))
-            })
+            .filter_map(|epoch| loss(epoch).filter(|loss| loss.is_finite()).map(|loss| (x(epoch), y(loss))))
             .map(|(x, y)| format!("{x:.1},{y:.1}"))
             .collect();
-        let _ = write!(
-            out,
-            "<polyline fill=none stroke={colour} stroke-width=2 points=\"{}\"/>",
-            points.join(" ")
-        );
+        let _ = write!(out, "<polyline fill=none stroke={colour} stroke-width=2 points=\"{}\"/>", points.join(" "));
     };
     line("#3a7bd5", &|epoch| Some(history.epochs[epoch].train_loss));
     line("#d5533a", &|epoch| history.epochs[epoch].validation_loss);
@@ -492,24 +386,13 @@ fn curve(out: &mut String, history: &History) {
 }
 
 fn mistakes(out: &mut String, evaluation: &Evaluation, predictions: &[Prediction]) {
-    let mut wrong: Vec<_> = predictions
-        .iter()
-        .filter(|photo| photo.is_wrong())
-        .collect();
-    wrong.sort_by(|a, b| {
-        b.top[0]
-            .1
-            .total_cmp(&a.top[0].1)
-            .then_with(|| a.name.cmp(&b.name))
-    });
+    let mut wrong: Vec<_> = predictions.iter().filter(|photo| photo.is_wrong()).collect();
+    wrong.sort_by(|a, b| b.top[0].1.total_cmp(&a.top[0].1).then_with(|| a.name.cmp(&b.name)));
     if wrong.is_empty() {
         return;
     }
-    let _ = write!(
-        out,
-        "<h2>Surest mistakes</h2><p class=q>{} in all.</p><div class=t>",
-        count(wrong.len(), "mistake")
-    );
+    let _ =
+        write!(out, "<h2>Surest mistakes</h2><p class=q>{} in all.</p><div class=t>", count(wrong.len(), "mistake"));
     for photo in wrong.into_iter().take(THUMBNAILS) {
         let label = |class: usize| escape(&evaluation.classes[class].label);
         let (class, probability) = photo.top[0];
@@ -532,13 +415,8 @@ fn thumbnail(path: &Path) -> Option<String> {
     let image = image::RgbImage::from_raw(image.width as u32, image.height as u32, image.rgb)?;
     let image = image::DynamicImage::from(image).thumbnail(THUMBNAIL, THUMBNAIL);
     let mut bytes = Cursor::new(Vec::new());
-    image
-        .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 75))
-        .ok()?;
-    Some(format!(
-        "<img alt=\"\" src=\"data:image/jpeg;base64,{}\">",
-        base64(bytes.get_ref())
-    ))
+    image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 75)).ok()?;
+    Some(format!("<img alt=\"\" src=\"data:image/jpeg;base64,{}\">", base64(bytes.get_ref())))
 }
 
 /// RFC 4648, section 4.
@@ -546,26 +424,17 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().enumerate().fold(0u32, |bits, (i, &byte)| {
-            bits | u32::from(byte) << (16 - 8 * i)
-        });
+        let bits = chunk.iter().enumerate().fold(0u32, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
         for digit in 0..4 {
             let value = (bits >> (18 - 6 * digit)) as usize & 63;
-            text.push(if digit <= chunk.len() {
-                DIGITS[value].into()
-            } else {
-                '='
-            });
+            text.push(if digit <= chunk.len() { DIGITS[value].into() } else { '=' });
         }
     }
     text
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -583,26 +452,14 @@ mod tests {
         let labels: Vec<usize> = (0..count).map(|photo| photo % width).collect();
         let guess = |photo: usize| if photo == 0 { 1 } else { photo % width };
         let logits: Vec<f32> = (0..count)
-            .flat_map(|photo| {
-                (0..width).map(move |class| if class == guess(photo) { 4.0 } else { 0.0 })
-            })
+            .flat_map(|photo| (0..width).map(move |class| if class == guess(photo) { 4.0 } else { 0.0 }))
             .collect();
         let predictions = logits.chunks(width).enumerate().map(|(photo, row)| {
             let name = format!("{photo}.jpg");
-            Prediction::new(
-                name.clone(),
-                name.into(),
-                [7; 32],
-                Some(Part::Test),
-                Some(labels[photo]),
-                row,
-            )
+            Prediction::new(name.clone(), name.into(), [7; 32], Some(Part::Test), Some(labels[photo]), row)
         });
         let predictions = predictions.collect();
-        (
-            evaluate(&logits, &labels, &classes(width), 0).unwrap(),
-            predictions,
-        )
+        (evaluate(&logits, &labels, &classes(width), 0).unwrap(), predictions)
     }
 
     #[test]
@@ -641,17 +498,10 @@ Most often confused
         let csv = String::from_utf8(predictions_csv(&predictions, &classes(2)).unwrap()).unwrap();
         let lines: Vec<&str> = csv.lines().collect();
         assert_eq!(lines.len(), 5);
-        assert!(
-            lines[0]
-                .starts_with("path,part,label,predicted,probability,label_probability,sha256,top2")
-        );
+        assert!(lines[0].starts_with("path,part,label,predicted,probability,label_probability,sha256,top2"));
         let start = "0.jpg,test,class <0>,class <1>,0.982014,0.017986,0707";
         assert!(lines[1].starts_with(start), "{}", lines[1]);
-        assert!(
-            lines[1].ends_with(",class <0>,0.017986,,,,,,"),
-            "{}",
-            lines[1]
-        );
+        assert!(lines[1].ends_with(",class <0>,0.017986,,,,,,"), "{}", lines[1]);
         assert!(predictions_csv(&predictions, &classes(1)).is_err());
     }
 
@@ -660,50 +510,26 @@ Most often confused
         let dir = tempfile::tempdir().unwrap();
         let (evaluation, mut predictions) = judged(12, 3);
         predictions[0].path = dir.path().join("0.jpg");
-        image::RgbImage::new(300, 200)
-            .save(&predictions[0].path)
-            .unwrap();
+        image::RgbImage::new(300, 200).save(&predictions[0].path).unwrap();
         let epoch = |loss| Epoch {
             train_loss: loss,
             validation_loss: Some(loss + 0.1),
             validation_top1: Some(0.5),
             learning_rate: 0.1,
         };
-        let history = History {
-            epochs: vec![epoch(1.0), epoch(0.5)],
-            best: 1,
-        };
-        let page = html(
-            "Test & more",
-            &evaluation,
-            &history,
-            &predictions,
-            &[("seed", "3".to_owned())],
-        );
-        assert!(
-            page.contains("Test &amp; more")
-                && page.contains("class &lt;2&gt;")
-                && !page.contains("class <")
-        );
+        let history = History { epochs: vec![epoch(1.0), epoch(0.5)], best: 1 };
+        let page = html("Test & more", &evaluation, &history, &predictions, &[("seed", "3".to_owned())]);
+        assert!(page.contains("Test &amp; more") && page.contains("class &lt;2&gt;") && !page.contains("class <"));
         assert_eq!(page.matches("<polyline").count(), 2);
         assert_eq!(page.matches("data:image/jpeg;base64,/9j/").count(), 1);
         assert!(page.contains("<td>seed<td") && !page.contains("<script"));
-        assert!(
-            html("t", &judged(101, 101).0, &History::default(), &[], &[])
-                .contains("Too many classes")
-        );
+        assert!(html("t", &judged(101, 101).0, &History::default(), &[], &[]).contains("Too many classes"));
     }
 
     #[test]
     fn base64_as_in_the_standard() {
-        let known = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ];
+        let known =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
         for (plain, coded) in known {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
@@ -712,13 +538,7 @@ Most often confused
 
     #[test]
     fn long_lists_of_rejected_photos_are_cut() {
-        let rejected = vec![
-            Rejected {
-                name: "a".into(),
-                reason: "b".into()
-            };
-            23
-        ];
+        let rejected = vec![Rejected { name: "a".into(), reason: "b".into() }; 23];
         assert!(rejections(&rejected).ends_with("  and 3 more\n"));
         assert_eq!(rejections(&rejected[..1]), "  a: b\n");
     }

@@ -92,10 +92,7 @@ pub struct Staged {
 impl Staged {
     /// In this folder, which exists.
     pub fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            files: Vec::new(),
-        }
+        Self { folder: folder.to_owned(), files: Vec::new() }
     }
 
     /// Writes and syncs one file.
@@ -112,13 +109,9 @@ impl Staged {
             use std::os::unix::fs::PermissionsExt as _;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let mut file = builder
-            .tempfile_in(&self.folder)
-            .map_err(Error::io("write", &path))?;
+        let mut file = builder.tempfile_in(&self.folder).map_err(Error::io("write", &path))?;
         file.write_all(bytes).map_err(Error::io("write", &path))?;
-        file.as_file()
-            .sync_all()
-            .map_err(Error::io("write", &path))?;
+        file.as_file().sync_all().map_err(Error::io("write", &path))?;
         self.files.push((file, path));
         Ok(())
     }
@@ -129,8 +122,7 @@ impl Staged {
     /// A rename failed, for instance because a folder has that name.
     pub fn commit(self) -> Result<()> {
         for (file, path) in self.files {
-            file.persist(&path)
-                .map_err(|error| Error::io("write", &path)(error.error))?;
+            file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
         }
         Ok(())
     }
@@ -156,12 +148,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// It holds a finished run and `force` isn't set, or something that is no run at all.
 pub fn prepare(folder: &Path, force: bool) -> Result<()> {
-    let exists = |problem| {
-        Err(Error::RunExists {
-            path: folder.to_owned(),
-            problem,
-        })
-    };
+    let exists = |problem| Err(Error::RunExists { path: folder.to_owned(), problem });
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return std::fs::create_dir_all(folder).map_err(Error::io("create", folder));
@@ -186,9 +173,7 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     let finished = names.contains(CONFIG) && names.contains(MODEL);
     let unfinished = names.iter().all(|name| name == FEATURES);
     match (finished, unfinished, force) {
-        (true, _, false) => {
-            exists("holds a finished run: give another folder, or --force to replace it")
-        }
+        (true, _, false) => exists("holds a finished run: give another folder, or --force to replace it"),
         (true, _, true) | (false, true, _) => Ok(()),
         (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder"),
     }
@@ -213,42 +198,21 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe) -> Result<Vec<u
     let (classes, features) = (head.classes.len(), weights.architecture().features());
     if head.weight.len() != classes * features || head.bias.len() != classes {
         let (expected, got) = (classes * features, head.weight.len());
-        return Err(Error::Shape {
-            operation: "save the model",
-            operand: "fc.weight",
-            expected,
-            got,
-        });
+        return Err(Error::Shape { operation: "save the model", operand: "fc.weight", expected, got });
     }
-    let bytes = |values: &[f32]| {
-        values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
-    let view = |shape, data| {
-        TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says")
-    };
-    let mut tensors: Vec<(&str, TensorView)> = weights
-        .tensors()
-        .filter(|(name, _)| !name.starts_with("fc."))
-        .collect();
+    let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
+    let mut tensors: Vec<(&str, TensorView)> = weights.tensors().filter(|(name, _)| !name.starts_with("fc.")).collect();
     tensors.push(("fc.weight", view(vec![classes, features], &weight)));
     tensors.push(("fc.bias", view(vec![classes], &bias)));
     let json = |value: serde_json::Result<String>| value.expect("plain data");
     let metadata = HashMap::from([
         ("format".to_owned(), "pt".to_owned()),
-        (
-            "labels".to_owned(),
-            json(serde_json::to_string(&head.classes)),
-        ),
+        ("labels".to_owned(), json(serde_json::to_string(&head.classes))),
         ("recipe".to_owned(), json(serde_json::to_string(recipe))),
     ]);
-    Ok(
-        safetensors::serialize(tensors, Some(metadata))
-            .expect("plain tensors under distinct names"),
-    )
+    Ok(safetensors::serialize(tensors, Some(metadata)).expect("plain tensors under distinct names"))
 }
 
 /// A finished run, to predict with.
@@ -269,59 +233,34 @@ impl Run {
     /// # Errors
     /// There is none, or it isn't one that a run wrote.
     pub fn open(folder: &Path) -> Result<Self> {
-        let invalid = |reason: String| Error::InvalidRun {
-            path: folder.to_owned(),
-            reason,
-        };
+        let invalid = |reason: String| Error::InvalidRun { path: folder.to_owned(), reason };
         let path = folder.join(MODEL);
         if !path.is_file() {
-            return Err(invalid(format!(
-                "no {MODEL} in it; `trainer train` makes one"
-            )));
+            return Err(invalid(format!("no {MODEL} in it; `trainer train` makes one")));
         }
         let weights = WeightFile::open(&path)?;
         let read = |key: &str| {
             let text = weights.metadata().get(key);
-            text.ok_or_else(|| {
-                invalid(format!(
-                    "{MODEL} has no {key:?} in its metadata: a run didn't write it"
-                ))
-            })
+            text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))
         };
         let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
         let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
         let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
         let linear = weights.head()?;
         if linear.classes != classes.len() {
-            let reason = format!(
-                "{} labels for {} outputs in {MODEL}",
-                classes.len(),
-                linear.classes
-            );
+            let reason = format!("{} labels for {} outputs in {MODEL}", classes.len(), linear.classes);
             return Err(invalid(reason));
         }
-        let head = Head {
-            weight: linear.weight,
-            bias: linear.bias,
-            classes,
-        };
-        Ok(Self {
-            folder: folder.to_owned(),
-            weights,
-            head,
-            recipe,
-        })
+        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        Ok(Self { folder: folder.to_owned(), weights, head, recipe })
     }
 
-    /// SHA-256 of the photos that had a part in the making: those of train and validation, by [`PREDICTIONS`].
+    /// What the head has seen already, by [`PREDICTIONS`].
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub fn seen(&self) -> Result<HashSet<String>> {
-        let invalid = |reason: String| Error::InvalidRun {
-            path: self.folder.clone(),
-            reason,
-        };
+    pub fn seen(&self) -> Result<Seen> {
+        let invalid = |reason: String| Error::InvalidRun { path: self.folder.clone(), reason };
         let path = self.folder.join(PREDICTIONS);
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
@@ -331,17 +270,36 @@ impl Run {
             let found = headers.iter().position(|header| header == name);
             found.ok_or_else(|| invalid(format!("{PREDICTIONS} has no column {name:?}")))
         };
-        let (part, digest) = (column("part")?, column("sha256")?);
-        let test = Part::Test.to_string();
-        let mut seen = HashSet::new();
+        let (part, label, digest) = (column("part")?, column("label")?, column("sha256")?);
+        let (train, test) = (Part::Train.to_string(), Part::Test.to_string());
+        let mut digests = HashSet::new();
+        let mut counts = vec![0; self.head.classes.len()];
         for row in reader.records() {
             let row = row.map_err(damaged)?;
-            if row.get(part) != Some(test.as_str()) {
-                seen.extend(row.get(digest).map(str::to_owned));
+            if row.get(part) != Some(&test) {
+                digests.extend(row.get(digest).map(str::to_owned));
+            }
+            let class = self.head.classes.iter().position(|class| row.get(label) == Some(class));
+            if let (true, Some(class)) = (row.get(part) == Some(&train), class) {
+                counts[class] += 1;
             }
         }
-        Ok(seen)
+        Ok(Seen { digests, majority: majority(&counts) })
     }
+}
+
+/// What a head has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// SHA-256 of the photos of train and validation, in hexadecimal digits.
+    pub digests: HashSet<String>,
+    /// The class most frequent in training.
+    pub majority: usize,
+}
+
+/// Index of the greatest count, the first of equals.
+pub(crate) fn majority(counts: &[usize]) -> usize {
+    (0..counts.len()).max_by_key(|&class| (counts[class], std::cmp::Reverse(class))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -364,18 +322,10 @@ mod tests {
         staged.add("b", b"new").unwrap();
         staged.commit().unwrap();
         assert_eq!(
-            (
-                std::fs::read(&path).unwrap(),
-                std::fs::read_dir(dir.path()).unwrap().count()
-            ),
+            (std::fs::read(&path).unwrap(), std::fs::read_dir(dir.path()).unwrap().count()),
             (b"new".to_vec(), 2)
         );
-        assert!(
-            write(&dir.path().join("no/such/file"), b"")
-                .unwrap_err()
-                .to_string()
-                .starts_with("can't write")
-        );
+        assert!(write(&dir.path().join("no/such/file"), b"").unwrap_err().to_string().starts_with("can't write"));
     }
 
     #[cfg(unix)]
@@ -383,12 +333,7 @@ mod tests {
     fn outputs_are_as_readable_as_any_new_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let mode = |name: &str| {
-            std::fs::metadata(dir.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode()
-        };
+        let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
         write(&dir.path().join("ours"), b"").unwrap();
         std::fs::write(dir.path().join("usual"), b"").unwrap();
         assert_eq!(mode("ours"), mode("usual"));
@@ -406,25 +351,12 @@ mod tests {
         prepare(&folder, false).unwrap();
         assert!(!folder.join(".trainer-xyz.part").exists());
         put(MODEL);
-        assert!(
-            prepare(&folder, true)
-                .unwrap_err()
-                .to_string()
-                .contains("holds no run")
-        );
+        assert!(prepare(&folder, true).unwrap_err().to_string().contains("holds no run"));
         put(CONFIG);
         let error = prepare(&folder, false).unwrap_err();
-        assert!(
-            error.to_string().contains("--force") && error.fault() == crate::Fault::Usage,
-            "{error}"
-        );
+        assert!(error.to_string().contains("--force") && error.fault() == crate::Fault::Usage, "{error}");
         prepare(&folder, true).unwrap();
-        assert!(
-            prepare(&folder.join(MODEL), true)
-                .unwrap_err()
-                .to_string()
-                .contains("is a file")
-        );
+        assert!(prepare(&folder.join(MODEL), true).unwrap_err().to_string().contains("is a file"));
     }
 
     #[test]
@@ -432,20 +364,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("abc");
         std::fs::write(&path, b"abc").unwrap();
-        assert!(
-            sha256(&path)
-                .unwrap()
-                .starts_with("ba7816bf8f01cfea414140de5dae2223")
-        );
+        assert!(sha256(&path).unwrap().starts_with("ba7816bf8f01cfea414140de5dae2223"));
     }
 
     #[test]
     fn a_folder_without_model_is_no_run() {
         let dir = tempfile::tempdir().unwrap();
         let error = Run::open(dir.path()).err().unwrap();
-        assert!(
-            error.to_string().contains("no model.safetensors in it"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("no model.safetensors in it"), "{error}");
     }
 }

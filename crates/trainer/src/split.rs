@@ -37,11 +37,7 @@ pub struct SplitOptions {
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self {
-            seed: 0,
-            validation: 0.15,
-            test: 0.2,
-        }
+        Self { seed: 0, validation: 0.15, test: 0.2 }
     }
 }
 
@@ -63,10 +59,7 @@ pub struct Entry {
 /// # Errors
 /// A share outside [0, 1), or shares that leave nothing to train on.
 pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
-    for (option, value) in [
-        ("validation share", options.validation),
-        ("test share", options.test),
-    ] {
+    for (option, value) in [("validation share", options.validation), ("test share", options.test)] {
         if !(0.0..1.0).contains(&value) {
             return Err(Error::InvalidOption {
                 option,
@@ -78,48 +71,26 @@ pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
     let sum = options.validation + options.test;
     if sum >= 1.0 {
         let expected = "less than 1, so that something is left to train on";
-        return Err(Error::InvalidOption {
-            option: "validation and test share",
-            value: sum.to_string(),
-            expected,
-        });
+        return Err(Error::InvalidOption { option: "validation and test share", value: sum.to_string(), expected });
     }
     let given = |part| entries.iter().any(|entry| entry.part == Some(part));
     let share = |part, share| if given(part) { 0.0 } else { share };
-    let (validation, test) = (
-        share(Part::Validation, options.validation),
-        share(Part::Test, options.test),
-    );
+    let (validation, test) = (share(Part::Validation, options.validation), share(Part::Test, options.test));
 
     // By class, the distinct contents in the order of u.
     let mut classes: BTreeMap<usize, BTreeMap<(u64, Digest), ()>> = BTreeMap::new();
-    for entry in entries
-        .iter()
-        .filter(|entry| !matches!(entry.part, Some(Part::Validation | Part::Test)))
-    {
-        classes
-            .entry(entry.label)
-            .or_default()
-            .insert((place(options.seed, &entry.digest), entry.digest), ());
+    for entry in entries.iter().filter(|entry| !matches!(entry.part, Some(Part::Validation | Part::Test))) {
+        classes.entry(entry.label).or_default().insert((place(options.seed, &entry.digest), entry.digest), ());
     }
     let mut parts: HashMap<Digest, Part> = HashMap::new();
     for contents in classes.values() {
         let count = contents.len();
-        let below = |share: f64| {
-            contents
-                .keys()
-                .filter(|(u, _)| (*u as f64) < share * 2f64.powi(64))
-                .count()
-        };
+        let below = |share: f64| contents.keys().filter(|(u, _)| (*u as f64) < share * 2f64.powi(64)).count();
         let tests = fair(below(test), test, count).min(count.saturating_sub(1));
         let validations = match count {
             // Two photos: one to learn from, one to judge.
             0..=2 if tests > 0 => 0,
-            _ => fair(
-                below(test + validation).saturating_sub(tests),
-                validation,
-                count,
-            ),
+            _ => fair(below(test + validation).saturating_sub(tests), validation, count),
         };
         // Something must be left for the others: never let test and validation take all.
         let tests = tests.min(count.saturating_sub(1 + usize::from(validations > 0)));
@@ -147,18 +118,12 @@ fn fair(drawn: usize, share: f64, count: usize) -> usize {
         return 0;
     }
     let exact = share * count as f64;
-    drawn.clamp(
-        ((exact / 2.0) as usize).max(1),
-        ((exact * 1.5).ceil() as usize).max(1),
-    )
+    drawn.clamp(((exact / 2.0) as usize).max(1), ((exact * 1.5).ceil() as usize).max(1))
 }
 
 /// A photo's u, times 2^64.
 fn place(seed: u64, digest: &Digest) -> u64 {
-    let hash = Sha256::new()
-        .chain_update(seed.to_le_bytes())
-        .chain_update(digest)
-        .finalize();
+    let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(digest).finalize();
     u64::from_le_bytes(std::array::from_fn(|i| hash[i]))
 }
 
@@ -168,10 +133,7 @@ pub fn duplicates(entries: &[Entry]) -> Vec<Vec<usize>> {
     for (index, entry) in entries.iter().enumerate() {
         seen.entry(entry.digest).or_default().push(index);
     }
-    let mut repeated: Vec<_> = seen
-        .into_values()
-        .filter(|indices| indices.len() > 1)
-        .collect();
+    let mut repeated: Vec<_> = seen.into_values().filter(|indices| indices.len() > 1).collect();
     repeated.sort();
     repeated
 }
@@ -181,17 +143,11 @@ mod tests {
     use super::*;
 
     fn entry(label: usize, content: usize) -> Entry {
-        Entry {
-            label,
-            digest: Sha256::digest(content.to_le_bytes()).into(),
-            part: None,
-        }
+        Entry { label, digest: Sha256::digest(content.to_le_bytes()).into(), part: None }
     }
 
     fn class(label: usize, count: usize) -> Vec<Entry> {
-        (0..count)
-            .map(|i| entry(label, label * 1_000_000 + i))
-            .collect()
+        (0..count).map(|i| entry(label, label * 1_000_000 + i)).collect()
     }
 
     fn count(parts: &[Part], part: Part) -> usize {
@@ -202,19 +158,12 @@ mod tests {
     fn adding_a_tenth_moves_no_photo_of_a_large_class_and_hardly_one_of_a_small() {
         let mut moved_small = 0;
         for seed in 0..20 {
-            let options = SplitOptions {
-                seed,
-                ..Default::default()
-            };
+            let options = SplitOptions { seed, ..Default::default() };
             for (size, small) in [(500, false), (40, true)] {
                 let before = split(&class(0, size), &options).unwrap();
                 let after = split(&class(0, size + size / 10), &options).unwrap();
                 let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
-                if small {
-                    moved_small += moved
-                } else {
-                    assert_eq!(moved, 0, "seed {seed}")
-                }
+                if small { moved_small += moved } else { assert_eq!(moved, 0, "seed {seed}") }
             }
         }
         assert!(moved_small <= 8, "{moved_small} of 800 moved");
@@ -228,35 +177,20 @@ mod tests {
         entries.reverse();
         parts.reverse();
         assert_eq!(split(&entries, &options).unwrap(), parts);
-        assert_ne!(
-            split(&entries, &SplitOptions { seed: 1, ..options }).unwrap(),
-            parts
-        );
+        assert_ne!(split(&entries, &SplitOptions { seed: 1, ..options }).unwrap(), parts);
     }
 
     #[test]
     fn every_class_gets_its_share() {
         for seed in 0..50 {
-            let options = SplitOptions {
-                seed,
-                ..Default::default()
-            };
+            let options = SplitOptions { seed, ..Default::default() };
             for size in 3..60 {
                 let parts = split(&class(seed as usize, size), &options).unwrap();
-                for (part, share) in [
-                    (Part::Test, options.test),
-                    (Part::Validation, options.validation),
-                ] {
+                for (part, share) in [(Part::Test, options.test), (Part::Validation, options.validation)] {
                     let exact = share * size as f64;
                     let got = count(&parts, part);
-                    let fair = (
-                        (exact / 2.0).floor().max(1.0),
-                        (exact * 1.5).ceil().max(1.0),
-                    );
-                    assert!(
-                        got as f64 >= fair.0 && got as f64 <= fair.1,
-                        "{got} of {size} for {part}"
-                    );
+                    let fair = ((exact / 2.0).floor().max(1.0), (exact * 1.5).ceil().max(1.0));
+                    assert!(got as f64 >= fair.0 && got as f64 <= fair.1, "{got} of {size} for {part}");
                 }
                 assert!(count(&parts, Part::Train) >= 1);
             }
@@ -269,21 +203,9 @@ mod tests {
     #[test]
     fn large_shares_leave_something_to_train_on() {
         for size in 1..20 {
-            let parts = split(
-                &class(0, size),
-                &SplitOptions {
-                    seed: 7,
-                    validation: 0.49,
-                    test: 0.49,
-                },
-            )
-            .unwrap();
+            let parts = split(&class(0, size), &SplitOptions { seed: 7, validation: 0.49, test: 0.49 }).unwrap();
             assert!(count(&parts, Part::Train) >= 1, "{size}");
-            assert!(
-                size < 3
-                    || (count(&parts, Part::Test) >= 1 && count(&parts, Part::Validation) >= 1),
-                "{size}"
-            );
+            assert!(size < 3 || (count(&parts, Part::Test) >= 1 && count(&parts, Part::Validation) >= 1), "{size}");
         }
     }
 
@@ -303,14 +225,7 @@ mod tests {
             entries.extend(class(0, 30));
             entries.extend(class(1, 30));
             entries.extend((0..5).map(|i| entry(1, i)));
-            let parts = split(
-                &entries,
-                &SplitOptions {
-                    seed,
-                    ..Default::default()
-                },
-            )
-            .unwrap();
+            let parts = split(&entries, &SplitOptions { seed, ..Default::default() }).unwrap();
             assert_eq!(parts[..30], parts[30..60]);
             assert_eq!(parts[..5], parts[90..]);
             assert_eq!(duplicates(&entries).len(), 30);
@@ -333,15 +248,7 @@ mod tests {
     #[test]
     fn shares_out_of_range_are_refused() {
         for (validation, test) in [(-0.1, 0.2), (1.0, 0.0), (f64::NAN, 0.2), (0.5, 0.5)] {
-            let error = split(
-                &class(0, 9),
-                &SplitOptions {
-                    seed: 0,
-                    validation,
-                    test,
-                },
-            )
-            .unwrap_err();
+            let error = split(&class(0, 9), &SplitOptions { seed: 0, validation, test }).unwrap_err();
             assert_eq!(error.fault(), crate::error::Fault::Usage);
         }
     }
