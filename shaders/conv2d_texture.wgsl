@@ -4,7 +4,8 @@
 // Layouts   x: linear texture (4096 texels a row) of NHWC, channels4 texels a pixel; the texel at `zero` is zero and stands
 //           for every padded pixel. w: linear texture of packed panels, texel of (panel, tap, c, v) at
 //           ((panel taps + tap) 4 span4 + c) 16 + v: 64 output channels a panel, c counted from the first channel
-//           of the panel's first group (rounded down to a texel), channels of other groups zero.
+//           of the panel's first group (rounded down to a texel, and so that span4 texels stay inside the pixel),
+//           channels of other groups zero.
 //           bias: padded to whole panels. residual: linear texture as y. y: NHWC, pixels from y_first on.
 // Dispatch  one subgroup (8 lanes) a workgroup: 16 pixels x 64 channels, numbered (panel, pixel block), blocks fastest.
 // How       as matmul_texture: 16 pixels x 2 vec4 in registers, pixels broadcast by subgroupShuffle.
@@ -47,6 +48,8 @@ override has_residual: bool = true;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var residual: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> residual_scalar: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y_scalar: array<f32>;
 
 const ROW_SHIFT = 12u;
 const ROW_MASK = 4095u;
@@ -100,14 +103,34 @@ fn store(pixel: u32, channel4: u32, value: vec4<f32>) {
     }
 }
 
-// out_channels divisible by 4.
-@compute @workgroup_size(8)
-fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
+fn store_scalars(pixel: u32, channel4: u32, value: vec4<f32>) {
+    let start = (pixel - p.pixel_first) * p.out_channels + channel4 * 4u;
+    for (var i = 0u; i < 4u; i++) {
+        if pixel < p.pixel_end && channel4 * 4u + i < p.out_channels {
+            var v = value[i];
+            if has_residual { v += residual_scalar[start + i]; }
+            if p.relu != 0u { v = max(v, 0.0); }
+            y_scalar[start + i] = v;
+        }
+    }
+}
+
+struct Tile {
+    pixel: u32,
+    panel: u32,
+}
+
+fn tile_of(group: u32) -> Tile {
     let blocks = (p.pixel_end - p.pixel_first + 15u) / 16u;
-    let panel = group / blocks;
-    let pixel = p.pixel_first + group % blocks * 16u;
+    return Tile(p.pixel_first + group % blocks * 16u, group / blocks);
+}
+
+struct Product {
+    l: array<vec4<f32>, 16>,
+    r: array<vec4<f32>, 16>,
+}
+
+fn product(tile: Tile, lane: u32) -> Product {
     var l0 = vec4<f32>(); var l1 = vec4<f32>(); var l2 = vec4<f32>(); var l3 = vec4<f32>();
     var l4 = vec4<f32>(); var l5 = vec4<f32>(); var l6 = vec4<f32>(); var l7 = vec4<f32>();
     var l8 = vec4<f32>(); var l9 = vec4<f32>(); var la = vec4<f32>(); var lb = vec4<f32>();
@@ -116,10 +139,10 @@ fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: v
     var r4 = vec4<f32>(); var r5 = vec4<f32>(); var r6 = vec4<f32>(); var r7 = vec4<f32>();
     var r8 = vec4<f32>(); var r9 = vec4<f32>(); var ra = vec4<f32>(); var rb = vec4<f32>();
     var rc = vec4<f32>(); var rd = vec4<f32>(); var re = vec4<f32>(); var rf = vec4<f32>();
-    let upper = corner(pixel + lane);
-    let lower = corner(pixel + lane + 8u);
-    let first = panel * 64u / p.group_out * p.group_in / 4u;
-    var left = panel * p.kernel_h * p.kernel_w * p.span4 * 64u + lane;
+    let upper = corner(tile.pixel + lane);
+    let lower = corner(tile.pixel + lane + 8u);
+    let first = min(tile.panel * 64u / p.group_out * p.group_in / 4u, p.channels4 - p.span4);
+    var left = tile.panel * p.kernel_h * p.kernel_w * p.span4 * 64u + lane;
     for (var kh = 0u; kh < p.kernel_h; kh++) {
         for (var kw = 0u; kw < p.kernel_w; kw++) {
             let start_u = tap_start(upper, kh, kw);
@@ -149,23 +172,64 @@ fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: v
             }
         }
     }
-    let channel4 = panel * 16u + lane;
+    return Product(
+        array<vec4<f32>, 16>(l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, la, lb, lc, ld, le, lf),
+        array<vec4<f32>, 16>(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd, re, rf),
+    );
+}
+
+// out_channels divisible by 4.
+@compute @workgroup_size(8)
+fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let group = id.x + id.y * count.x;
+    if group >= p.groups { return; }
+    let tile = tile_of(group);
+    let q = product(tile, lane);
+    let channel4 = tile.panel * 16u + lane;
     let bl = bias[channel4];
     let br = bias[channel4 + 8u];
-    store(pixel + 0u, channel4, l0 + bl); store(pixel + 0u, channel4 + 8u, r0 + br);
-    store(pixel + 1u, channel4, l1 + bl); store(pixel + 1u, channel4 + 8u, r1 + br);
-    store(pixel + 2u, channel4, l2 + bl); store(pixel + 2u, channel4 + 8u, r2 + br);
-    store(pixel + 3u, channel4, l3 + bl); store(pixel + 3u, channel4 + 8u, r3 + br);
-    store(pixel + 4u, channel4, l4 + bl); store(pixel + 4u, channel4 + 8u, r4 + br);
-    store(pixel + 5u, channel4, l5 + bl); store(pixel + 5u, channel4 + 8u, r5 + br);
-    store(pixel + 6u, channel4, l6 + bl); store(pixel + 6u, channel4 + 8u, r6 + br);
-    store(pixel + 7u, channel4, l7 + bl); store(pixel + 7u, channel4 + 8u, r7 + br);
-    store(pixel + 8u, channel4, l8 + bl); store(pixel + 8u, channel4 + 8u, r8 + br);
-    store(pixel + 9u, channel4, l9 + bl); store(pixel + 9u, channel4 + 8u, r9 + br);
-    store(pixel + 10u, channel4, la + bl); store(pixel + 10u, channel4 + 8u, ra + br);
-    store(pixel + 11u, channel4, lb + bl); store(pixel + 11u, channel4 + 8u, rb + br);
-    store(pixel + 12u, channel4, lc + bl); store(pixel + 12u, channel4 + 8u, rc + br);
-    store(pixel + 13u, channel4, ld + bl); store(pixel + 13u, channel4 + 8u, rd + br);
-    store(pixel + 14u, channel4, le + bl); store(pixel + 14u, channel4 + 8u, re + br);
-    store(pixel + 15u, channel4, lf + bl); store(pixel + 15u, channel4 + 8u, rf + br);
+    store(tile.pixel + 0u, channel4, q.l[0] + bl); store(tile.pixel + 0u, channel4 + 8u, q.r[0] + br);
+    store(tile.pixel + 1u, channel4, q.l[1] + bl); store(tile.pixel + 1u, channel4 + 8u, q.r[1] + br);
+    store(tile.pixel + 2u, channel4, q.l[2] + bl); store(tile.pixel + 2u, channel4 + 8u, q.r[2] + br);
+    store(tile.pixel + 3u, channel4, q.l[3] + bl); store(tile.pixel + 3u, channel4 + 8u, q.r[3] + br);
+    store(tile.pixel + 4u, channel4, q.l[4] + bl); store(tile.pixel + 4u, channel4 + 8u, q.r[4] + br);
+    store(tile.pixel + 5u, channel4, q.l[5] + bl); store(tile.pixel + 5u, channel4 + 8u, q.r[5] + br);
+    store(tile.pixel + 6u, channel4, q.l[6] + bl); store(tile.pixel + 6u, channel4 + 8u, q.r[6] + br);
+    store(tile.pixel + 7u, channel4, q.l[7] + bl); store(tile.pixel + 7u, channel4 + 8u, q.r[7] + br);
+    store(tile.pixel + 8u, channel4, q.l[8] + bl); store(tile.pixel + 8u, channel4 + 8u, q.r[8] + br);
+    store(tile.pixel + 9u, channel4, q.l[9] + bl); store(tile.pixel + 9u, channel4 + 8u, q.r[9] + br);
+    store(tile.pixel + 10u, channel4, q.l[10] + bl); store(tile.pixel + 10u, channel4 + 8u, q.r[10] + br);
+    store(tile.pixel + 11u, channel4, q.l[11] + bl); store(tile.pixel + 11u, channel4 + 8u, q.r[11] + br);
+    store(tile.pixel + 12u, channel4, q.l[12] + bl); store(tile.pixel + 12u, channel4 + 8u, q.r[12] + br);
+    store(tile.pixel + 13u, channel4, q.l[13] + bl); store(tile.pixel + 13u, channel4 + 8u, q.r[13] + br);
+    store(tile.pixel + 14u, channel4, q.l[14] + bl); store(tile.pixel + 14u, channel4 + 8u, q.r[14] + br);
+    store(tile.pixel + 15u, channel4, q.l[15] + bl); store(tile.pixel + 15u, channel4 + 8u, q.r[15] + br);
+}
+
+// Any out_channels.
+@compute @workgroup_size(8)
+fn ragged(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let group = id.x + id.y * count.x;
+    if group >= p.groups { return; }
+    let tile = tile_of(group);
+    let q = product(tile, lane);
+    let channel4 = tile.panel * 16u + lane;
+    let bl = bias[channel4];
+    let br = bias[channel4 + 8u];
+    store_scalars(tile.pixel + 0u, channel4, q.l[0] + bl); store_scalars(tile.pixel + 0u, channel4 + 8u, q.r[0] + br);
+    store_scalars(tile.pixel + 1u, channel4, q.l[1] + bl); store_scalars(tile.pixel + 1u, channel4 + 8u, q.r[1] + br);
+    store_scalars(tile.pixel + 2u, channel4, q.l[2] + bl); store_scalars(tile.pixel + 2u, channel4 + 8u, q.r[2] + br);
+    store_scalars(tile.pixel + 3u, channel4, q.l[3] + bl); store_scalars(tile.pixel + 3u, channel4 + 8u, q.r[3] + br);
+    store_scalars(tile.pixel + 4u, channel4, q.l[4] + bl); store_scalars(tile.pixel + 4u, channel4 + 8u, q.r[4] + br);
+    store_scalars(tile.pixel + 5u, channel4, q.l[5] + bl); store_scalars(tile.pixel + 5u, channel4 + 8u, q.r[5] + br);
+    store_scalars(tile.pixel + 6u, channel4, q.l[6] + bl); store_scalars(tile.pixel + 6u, channel4 + 8u, q.r[6] + br);
+    store_scalars(tile.pixel + 7u, channel4, q.l[7] + bl); store_scalars(tile.pixel + 7u, channel4 + 8u, q.r[7] + br);
+    store_scalars(tile.pixel + 8u, channel4, q.l[8] + bl); store_scalars(tile.pixel + 8u, channel4 + 8u, q.r[8] + br);
+    store_scalars(tile.pixel + 9u, channel4, q.l[9] + bl); store_scalars(tile.pixel + 9u, channel4 + 8u, q.r[9] + br);
+    store_scalars(tile.pixel + 10u, channel4, q.l[10] + bl); store_scalars(tile.pixel + 10u, channel4 + 8u, q.r[10] + br);
+    store_scalars(tile.pixel + 11u, channel4, q.l[11] + bl); store_scalars(tile.pixel + 11u, channel4 + 8u, q.r[11] + br);
+    store_scalars(tile.pixel + 12u, channel4, q.l[12] + bl); store_scalars(tile.pixel + 12u, channel4 + 8u, q.r[12] + br);
+    store_scalars(tile.pixel + 13u, channel4, q.l[13] + bl); store_scalars(tile.pixel + 13u, channel4 + 8u, q.r[13] + br);
+    store_scalars(tile.pixel + 14u, channel4, q.l[14] + bl); store_scalars(tile.pixel + 14u, channel4 + 8u, q.r[14] + br);
+    store_scalars(tile.pixel + 15u, channel4, q.l[15] + bl); store_scalars(tile.pixel + 15u, channel4 + 8u, q.r[15] + br);
 }

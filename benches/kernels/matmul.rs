@@ -13,8 +13,7 @@ pub fn bench(criterion: &mut Criterion) {
             let mut samples = Samples::new(1);
             let (a, b) = (samples.vec((size * size) as usize), samples.vec((size * size) as usize));
             let (gpu_a, gpu_b, output) = (gpu.upload(&a), gpu.upload(&b), gpu.output(a.len()));
-            let buffers =
-                MatmulBuffers { a: gpu_a.slice(..), b: gpu_b.slice(..), bias: None, output: output.slice() };
+            let buffers = MatmulBuffers { a: gpu_a.slice(..), b: gpu_b.slice(..), bias: None, output: output.slice() };
             let commands = Matmul::new(&gpu.context(family), &desc).and_then(|plan| plan.bind(&buffers)).unwrap();
             gpu.run([&commands]);
             // The first 16 rows are enough to see that the answer is right; all of them would take f64 minutes.

@@ -32,8 +32,13 @@ macro_rules! shaders {
 }
 
 shaders! {
+    CONV2D "conv2d": "Convolution for GPUs: an implicit matrix product.";
     CONV2D_TEXTURE "conv2d_texture": "Convolution for software adapters: pixels in a linear texture.";
+    CONV2D_WINOGRAD "conv2d_winograd": "Winograd transforms of 3x3 convolutions for GPUs.";
+    CONV2D_WINOGRAD_TEXTURE "conv2d_winograd_texture": "Winograd transforms for software adapters.";
     MATMUL "matmul": "Matrix product for GPUs: tiles in workgroup memory.";
     MATMUL_TEXTURE "matmul_texture": "Matrix product for software adapters: operands in linear textures.";
+    MAX_POOL2D "max_pool2d": "Max-pooling for GPUs.";
+    MAX_POOL2D_TEXTURE "max_pool2d_texture": "Max-pooling for software adapters: input in a linear texture.";
     PACK "pack": "Strided matrices into padded rows and panels.";
 }

@@ -6,7 +6,7 @@ use wgpu::{Buffer, BufferSlice, Texture, TextureView};
 /// Operations that run one after the other may share one [`Workspace`] of their [`WorkspaceSize::union`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkspaceSize {
-    pub(crate) texels: [u64; 3],
+    pub(crate) texels: [u64; 4],
     pub(crate) bytes: [u64; 2],
 }
 
@@ -30,7 +30,7 @@ impl WorkspaceSize {
 #[derive(Debug, Clone)]
 pub struct Workspace {
     size: WorkspaceSize,
-    textures: [Option<(Texture, TextureView)>; 3],
+    textures: [Option<(Texture, TextureView)>; 4],
     buffers: [Option<Buffer>; 2],
 }
 

@@ -156,6 +156,11 @@ impl Matmul {
         Ok(Matmul { context: context.clone(), desc: *desc, family })
     }
 
+    /// A plan of the tiled family, whatever the context prefers.
+    pub(crate) fn tiled(context: &Context, desc: &MatmulDesc) -> Result<Self, Error> {
+        Ok(Matmul { family: Family::Tiled, ..Matmul::new(context, desc)? })
+    }
+
     /// The scratch memory it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();

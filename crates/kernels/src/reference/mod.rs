@@ -5,10 +5,14 @@
 //! terms of the sum and gamma(K) = K u / (1 - K u) (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed.,
 //! section 3.1). Comparing is done as `!(difference <= bound)`, so that NaN fails.
 
+mod conv2d;
 mod matmul;
+mod max_pool2d;
 mod pack;
 
+pub use conv2d::{Conv2dInputs, conv2d};
 pub use matmul::matmul;
+pub use max_pool2d::max_pool2d;
 pub use pack::pack;
 
 /// Unit roundoff of f32: half the distance from 1 to the next number.
@@ -56,8 +60,9 @@ impl Expected {
         }
         let mut worst = Worst { index: 0, got: 0.0, want: 0.0, ratio: 0.0 };
         for (index, ((&got, &want), &bound)) in got.iter().zip(&self.values).zip(&self.bounds).enumerate() {
-            let difference = (f64::from(got) - want).abs();
-            let ratio = if difference == 0.0 { 0.0 } else { difference / bound };
+            // Equal infinities are equal.
+            let same = f64::from(got) == want;
+            let ratio = if same { 0.0 } else { (f64::from(got) - want).abs() / bound };
             if !(ratio <= worst.ratio) {
                 let ratio = if ratio.is_nan() { f64::INFINITY } else { ratio };
                 worst = Worst { index, got, want, ratio };

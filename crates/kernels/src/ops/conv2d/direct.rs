@@ -1,0 +1,355 @@
+//! The convolution as a sum over taps: every size, stride, dilation and group.
+
+use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, PANEL, weights::Span};
+use crate::{
+    Context, Error, Family, Pack, PackDesc, Workspace, WorkspaceSize,
+    commands::Step,
+    context::{Bind, window},
+    mirror,
+};
+use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
+use wgpu::{BufferSlice, BufferUsages};
+
+/// Parts of the workspace.
+const INPUT: usize = 0;
+const RAW: usize = 1;
+const RESIDUAL: usize = 3;
+
+/// Whether input and residual fit linear textures.
+pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
+    let capacity = mirror::capacity(context.device());
+    let input = desc.input_len() / u64::from(desc.in_channels) * u64::from(desc.packed_channels());
+    let packable = desc.in_channels % 4 == 0 || desc.input_len() <= context.binding_elements();
+    let weight = u64::from(desc.out_channels.div_ceil(PANEL) * desc.kernel[0] * desc.kernel[1])
+        * u64::from(Span::of(desc).span4)
+        * u64::from(PANEL);
+    input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
+}
+
+impl Conv2d {
+    /// The input as whole vec4 a pixel, where it isn't so already.
+    fn padding_pack(&self) -> Option<PackDesc> {
+        let desc = &self.desc;
+        let pixels = (desc.input_len() / u64::from(desc.in_channels)) as u32;
+        (desc.in_channels % 4 != 0).then(|| PackDesc {
+            batch: 1,
+            rows: pixels,
+            columns: desc.in_channels,
+            row_stride: desc.in_channels,
+            column_stride: 1,
+            batch_stride: 0,
+            padded_rows: pixels,
+            panel: desc.packed_channels(),
+        })
+    }
+
+    pub(super) fn direct_workspace(&self) -> WorkspaceSize {
+        let mut size = WorkspaceSize::default();
+        let pack = self.padding_pack();
+        size.bytes[0] = pack.map_or(0, |pack| pack.output_len() * 4);
+        if self.family == Family::Texture {
+            size.texels[INPUT] = pack.map_or(self.desc.input_len(), |pack| pack.output_len()) / 4;
+            if pack.is_some() && self.desc.input_len() % 4 == 0 {
+                size.texels[RAW] = self.desc.input_len() / 4;
+            }
+            if self.desc.residual && self.desc.out_channels % 4 == 0 {
+                size.texels[RESIDUAL] = self.desc.output_len() / 4;
+            }
+        }
+        size
+    }
+
+    fn output_pixels(&self) -> u64 {
+        self.desc.output_len() / u64::from(self.desc.out_channels)
+    }
+
+    pub(super) fn direct_texture(
+        &self,
+        workspace: &Workspace,
+        weights: &Conv2dWeights,
+        buffers: &Conv2dBuffers<'_>,
+    ) -> Result<Vec<Step>, Error> {
+        let desc = &self.desc;
+        let size = self.direct_workspace();
+        let mut steps = Vec::new();
+        let (input, input_view) = workspace.texture(OP, INPUT, size.texels[INPUT])?;
+        match self.padding_pack() {
+            None => steps.push(mirror::copy(buffers.input, input)),
+            Some(pack) => {
+                let packed = workspace.buffer(OP, 0, size.bytes[0])?;
+                let pack = Pack::new(&self.context, &pack)?;
+                if size.texels[RAW] > 0 {
+                    let (raw, raw_view) = workspace.texture(OP, RAW, size.texels[RAW])?;
+                    steps.push(mirror::copy(buffers.input, raw));
+                    steps.extend(pack.bind_texture(raw_view, packed)?.steps);
+                } else {
+                    steps.extend(pack.bind(buffers.input, packed)?.steps);
+                }
+                steps.push(mirror::copy(packed, input));
+            }
+        }
+        let ragged = desc.out_channels % 4 != 0;
+        let mut residual_view = input_view;
+        if let (Some(residual), false) = (buffers.residual, ragged) {
+            let (texture, view) = workspace.texture(OP, RESIDUAL, size.texels[RESIDUAL])?;
+            steps.push(mirror::copy(residual, texture));
+            residual_view = view;
+        }
+        let constants = [("has_residual", f64::from(u8::from(desc.residual)))];
+        let entry = if ragged { "ragged" } else { "main" };
+        let pipeline = self.context.pipeline(&shaders::CONV2D_TEXTURE, entry, &constants);
+        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        for pixels in self.pixel_windows()? {
+            let panels = desc.out_channels.div_ceil(PANEL);
+            let groups = (pixels.end - pixels.start).div_ceil(16) * u64::from(panels);
+            let params = self.context.uniform(&TextureParams {
+                shape: self.shape(&pixels),
+                panels,
+                zero: mirror::zero_texel(input),
+                relu: u32::from(desc.relu),
+                groups: groups as u32,
+                pad: 0,
+            });
+            let elements = pixels.start * u64::from(desc.out_channels)..pixels.end * u64::from(desc.out_channels);
+            let output = Bind::Slice(window(buffers.output, elements.clone()));
+            let mut entries = vec![
+                (0, Bind::Uniform(&params)),
+                (1, Bind::Texture(input_view)),
+                (2, Bind::Texture(weights.view()?)),
+                (3, Bind::Slice(weights.bias.slice(..))),
+            ];
+            if ragged {
+                let residual = buffers.residual.map_or(none.slice(..), |residual| window(residual, elements));
+                entries.extend([(6, Bind::Slice(residual)), (7, output)]);
+            } else {
+                entries.extend([(4, Bind::Texture(residual_view)), (5, output)]);
+            }
+            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+        }
+        Ok(steps)
+    }
+
+    fn shape(&self, pixels: &Range<u64>) -> ShapeParams {
+        let desc = &self.desc;
+        let [out_height, out_width] = desc.output_size().unwrap_or_default();
+        ShapeParams {
+            height: desc.height,
+            width: desc.width,
+            channels4: desc.packed_channels() / 4,
+            span4: Span::of(desc).span4,
+            out_height,
+            out_width,
+            out_channels: desc.out_channels,
+            kernel_h: desc.kernel[0],
+            kernel_w: desc.kernel[1],
+            stride_h: desc.stride[0],
+            stride_w: desc.stride[1],
+            pad_h: desc.padding[0],
+            pad_w: desc.padding[1],
+            dilation_h: desc.dilation[0],
+            dilation_w: desc.dilation[1],
+            group_in: desc.in_channels / desc.groups,
+            group_out: desc.out_channels / desc.groups,
+            pixel_first: pixels.start as u32,
+            pixel_end: pixels.end as u32,
+        }
+    }
+
+    /// Output pixels by what a binding can show; windows start at multiples of 64 pixels.
+    fn pixel_windows(&self) -> Result<Vec<Range<u64>>, Error> {
+        let step = self.context.binding_elements() / u64::from(self.desc.out_channels) / 64 * 64;
+        let pixels = self.output_pixels();
+        if step == 0 && self.desc.output_len() > self.context.binding_elements() {
+            return Err(self.too_wide("channels of 64 output pixels", 64 * u64::from(self.desc.out_channels)));
+        }
+        let step = step.max(pixels.min(64));
+        Ok((0..pixels.div_ceil(step)).map(|i| i * step..((i + 1) * step).min(pixels)).collect())
+    }
+
+    fn too_wide(&self, what: &'static str, needed: u64) -> Error {
+        let allowed = self.context.binding_elements();
+        Error::Limit { op: OP, what, needed, limit: "max_storage_buffer_binding_size / 4", allowed }
+    }
+
+    pub(super) fn direct_tiled(
+        &self,
+        workspace: &Workspace,
+        weights: &Conv2dWeights,
+        buffers: &Conv2dBuffers<'_>,
+    ) -> Result<Vec<Step>, Error> {
+        let desc = &self.desc;
+        let mut steps = Vec::new();
+        let mut input = buffers.input;
+        if let Some(pack) = self.padding_pack() {
+            input = workspace.buffer(OP, 0, pack.output_len() * 4)?;
+            // The raw input is read in windows of whole pixels.
+            let channels = u64::from(desc.in_channels);
+            let step = self.context.binding_elements() / channels / 64 * 64;
+            if step == 0 {
+                return Err(self.too_wide("channels of 64 input pixels", 64 * channels));
+            }
+            let (pixels, padded) = (u64::from(pack.rows), u64::from(pack.panel));
+            for start in (0..pixels).step_by(step as usize) {
+                let end = (start + step).min(pixels);
+                let rows = (end - start) as u32;
+                let part = Pack::new(&self.context, &PackDesc { rows, padded_rows: rows, ..pack })?;
+                let from = window(buffers.input, start * channels..end * channels);
+                steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
+            }
+        }
+        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &[]);
+        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let weight = weights.buffer()?;
+        let panels = u64::from(desc.out_channels.div_ceil(PANEL));
+        let panel_len = weight.size() / 4 / panels;
+        let panel_step = self.context.binding_elements() / panel_len;
+        if panel_step == 0 {
+            return Err(self.too_wide("elements of 64 output channels of the weight", panel_len));
+        }
+        for band in self.bands()? {
+            let out_width = u64::from(desc.out_channels);
+            let start = band.pixels.start * out_width / 64 * 64;
+            let elements = start..band.pixels.end * out_width;
+            for panel_first in (0..panels).step_by(panel_step as usize) {
+                let count = panel_step.min(panels - panel_first);
+                let groups = (band.pixels.end - band.pixels.start).div_ceil(64) * count;
+                let params = self.context.uniform(&Params {
+                    shape: self.shape(&band.pixels),
+                    panel_first: panel_first as u32,
+                    x_base: ((band.input.start / 4) as u32).wrapping_neg(),
+                    y_base: (band.pixels.start * out_width - start) as u32,
+                    relu: u32::from(desc.relu),
+                    has_residual: u32::from(desc.residual),
+                    groups: groups as u32,
+                    pad: [0; 3],
+                });
+                let entries = [
+                    (0, Bind::Uniform(&params)),
+                    (1, Bind::Slice(window(input, band.input.clone()))),
+                    (
+                        2,
+                        Bind::Slice(window(
+                            weight.slice(..),
+                            panel_first * panel_len..(panel_first + count) * panel_len,
+                        )),
+                    ),
+                    (3, Bind::Slice(weights.bias.slice(..))),
+                    (4, Bind::Slice(self.residual_window(buffers, &elements, &none))),
+                    (5, Bind::Slice(window(buffers.output, elements.clone()))),
+                ];
+                steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+            }
+        }
+        Ok(steps)
+    }
+
+    fn residual_window<'a>(
+        &self,
+        buffers: &Conv2dBuffers<'a>,
+        elements: &Range<u64>,
+        none: &'a wgpu::Buffer,
+    ) -> BufferSlice<'a> {
+        buffers.residual.map_or(none.slice(..), |residual| window(residual, elements.clone()))
+    }
+
+    /// Output pixels, and the input that they read, by what a binding can show: whole images, or rows of one.
+    fn bands(&self) -> Result<Vec<Band>, Error> {
+        let desc = &self.desc;
+        let limit = self.context.binding_elements() - 64;
+        let [out_height, out_width] = desc.output_size().map(|size| size.map(u64::from)).unwrap_or_default();
+        let (height, batch) = (u64::from(desc.height), u64::from(desc.batch));
+        let in_row = u64::from(desc.width) * u64::from(desc.packed_channels());
+        let out_row = out_width * u64::from(desc.out_channels);
+        let images = (limit / (in_row * height)).min(limit / (out_row * out_height));
+        let aligned = |start: u64, end: u64| start / 64 * 64..end;
+        if images > 0 {
+            return Ok((0..batch)
+                .step_by(images as usize)
+                .map(|n| {
+                    let end = (n + images).min(batch);
+                    Band {
+                        pixels: n * out_height * out_width..end * out_height * out_width,
+                        input: aligned(n * height * in_row, end * height * in_row),
+                    }
+                })
+                .collect());
+        }
+        let reach = u64::from(desc.dilation[0]) * (u64::from(desc.kernel[0]) - 1) + 1;
+        let stride = u64::from(desc.stride[0]);
+        let in_rows = limit / in_row;
+        let rows = if in_rows < reach { 0 } else { ((in_rows - reach) / stride + 1).min(limit / out_row) };
+        if rows == 0 {
+            return Err(self.too_wide("elements of the rows that one output row reads", (reach * in_row).max(out_row)));
+        }
+        let mut bands = Vec::new();
+        for n in 0..batch {
+            for first in (0..out_height).step_by(rows as usize) {
+                let end = (first + rows).min(out_height);
+                let padding = u64::from(desc.padding[0]);
+                let top = (first * stride).saturating_sub(padding).min(height - 1);
+                let bottom = ((end - 1) * stride + reach).saturating_sub(padding).clamp(top + 1, height);
+                let pixel = |row: u64| (n * out_height + row) * out_width;
+                bands.push(Band {
+                    pixels: pixel(first)..pixel(end),
+                    input: aligned((n * height + top) * in_row, (n * height + bottom) * in_row),
+                });
+            }
+        }
+        Ok(bands)
+    }
+}
+
+/// A part of the output that one dispatch computes.
+struct Band {
+    pixels: Range<u64>,
+    input: Range<u64>,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct ShapeParams {
+    height: u32,
+    width: u32,
+    channels4: u32,
+    span4: u32,
+    out_height: u32,
+    out_width: u32,
+    out_channels: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    group_in: u32,
+    group_out: u32,
+    pixel_first: u32,
+    pixel_end: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Params {
+    shape: ShapeParams,
+    panel_first: u32,
+    x_base: u32,
+    y_base: u32,
+    relu: u32,
+    has_residual: u32,
+    groups: u32,
+    pad: [u32; 3],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct TextureParams {
+    shape: ShapeParams,
+    panels: u32,
+    zero: u32,
+    relu: u32,
+    groups: u32,
+    pad: u32,
+}

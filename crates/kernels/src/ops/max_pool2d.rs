@@ -1,0 +1,271 @@
+use crate::{
+    Commands, Context, Error, Family, Workspace, WorkspaceSize,
+    commands::Step,
+    context::{Bind, volume, window},
+    mirror,
+    ops::conv2d::window_output,
+};
+use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
+use wgpu::{BufferSlice, BufferUsages};
+
+const OP: &str = "max_pool2d";
+
+/// Sizes of a max-pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool2dDesc {
+    /// Images.
+    pub batch: u32,
+    /// Rows of the input.
+    pub height: u32,
+    /// Columns of the input.
+    pub width: u32,
+    /// Channels.
+    pub channels: u32,
+    /// Rows and columns of the window.
+    pub kernel: [u32; 2],
+    /// Steps down and right.
+    pub stride: [u32; 2],
+    /// Rows above and below, columns left and right that the window may lie outside; at most half of it.
+    pub padding: [u32; 2],
+    /// Distance of the window's taps.
+    pub dilation: [u32; 2],
+}
+
+impl MaxPool2dDesc {
+    /// The pooling behind a ResNet's stem: 3x3, stride 2, padding 1.
+    ///
+    /// ```
+    /// let pool = kernels::MaxPool2dDesc::stem(8, 112, 112, 64);
+    /// assert_eq!(pool.output_size(), Some([56, 56]));
+    /// ```
+    pub fn stem(batch: u32, height: u32, width: u32, channels: u32) -> Self {
+        let (kernel, stride, padding, dilation) = ([3, 3], [2, 2], [1, 1], [1, 1]);
+        MaxPool2dDesc { batch, height, width, channels, kernel, stride, padding, dilation }
+    }
+
+    /// Rows and columns of the output, rounded down as for a convolution.
+    pub fn output_size(&self) -> Option<[u32; 2]> {
+        window_output([self.height, self.width], self.kernel, self.stride, self.padding, self.dilation)
+    }
+
+    /// Elements of the input, `[batch, height, width, channels]`.
+    pub fn input_len(&self) -> u64 {
+        [self.batch, self.height, self.width, self.channels].iter().map(|&size| u64::from(size)).product()
+    }
+
+    /// Elements of the output, `[batch, height', width', channels]`.
+    pub fn output_len(&self) -> u64 {
+        let [height, width] = self.output_size().unwrap_or_default();
+        [self.batch, height, width, self.channels].iter().map(|&size| u64::from(size)).product()
+    }
+
+    /// Input elements that the output elements `range` read, for bindings: whole images, or rows of one.
+    fn rows_read(&self, range: &Range<u64>) -> Range<u64> {
+        let [out_height, out_width] = self.output_size().unwrap_or_default().map(u64::from);
+        let out_row = out_width * u64::from(self.channels);
+        let in_row = u64::from(self.width) * u64::from(self.channels);
+        let height = u64::from(self.height);
+        let reach = u64::from(self.dilation[0]) * (u64::from(self.kernel[0]) - 1);
+        let row = |element: u64| (element / out_row / out_height, element / out_row % out_height);
+        let ((first_image, first), (last_image, last)) = (row(range.start), row(range.end - 1));
+        let top =
+            |row: u64| (row * u64::from(self.stride[0])).saturating_sub(u64::from(self.padding[0])).min(height - 1);
+        let bottom = (top(last) + reach + 1).min(height);
+        (first_image * height + top(first)) * in_row / 64 * 64..(last_image * height + bottom) * in_row
+    }
+}
+
+/// A planned max-pooling: `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`.
+///
+/// What lies on the padding is left out (it is not zero: a window of negative numbers has a negative maximum; a dilated
+/// window wholly outside gives minus infinity). Whether a NaN wins is the adapter's choice: WGSL leaves it open.
+///
+/// # Shapes
+/// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC f32. The usage STORAGE is
+/// needed; COPY_SRC too on the input in the texture family.
+///
+/// # Numerics
+/// Exact.
+///
+/// # Reference
+/// He et al., "Deep Residual Learning for Image Recognition", 2015, table 1.
+///
+/// # Example
+/// ```no_run
+/// # fn example(context: &kernels::Context, x: &wgpu::Buffer, y: &wgpu::Buffer, encoder: &mut wgpu::CommandEncoder)
+/// #     -> Result<(), kernels::Error> {
+/// use kernels::{MaxPool2d, MaxPool2dDesc, wgpu};
+/// let pool = MaxPool2d::new(context, &MaxPool2dDesc::stem(8, 112, 112, 64))?;
+/// pool.bind(x.slice(..), y.slice(..))?.encode(encoder);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct MaxPool2d {
+    context: Context,
+    desc: MaxPool2dDesc,
+    family: Family,
+}
+
+impl MaxPool2d {
+    /// Plans the pooling.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for empty sizes, a window larger than the padded input or padding of more than half of it (a
+    /// window could then lie wholly outside).
+    pub fn new(context: &Context, desc: &MaxPool2dDesc) -> Result<Self, Error> {
+        let reach = |i: usize| desc.dilation[i].saturating_mul(desc.kernel[i].saturating_sub(1)).saturating_add(1);
+        if [desc.kernel, desc.stride, desc.dilation].iter().flatten().any(|&size| size == 0) {
+            return Err(Error::shape(OP, format_args!("kernel, stride and dilation are at least 1: {desc:?}")));
+        }
+        if (0..2).any(|i| desc.padding[i] > desc.kernel[i] / 2) {
+            let message = format_args!("padding {:?} is more than half of the window {:?}", desc.padding, desc.kernel);
+            return Err(Error::shape(OP, message));
+        }
+        volume(OP, "input", &[desc.batch, desc.height, desc.width, desc.channels])?;
+        let Some([height, width]) = desc.output_size() else {
+            return Err(Error::shape(
+                OP,
+                format_args!(
+                    "a window of {}x{} exceeds the input of {}x{} padded by {:?}",
+                    reach(0),
+                    reach(1),
+                    desc.height,
+                    desc.width,
+                    desc.padding
+                ),
+            ));
+        };
+        volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
+        let fits = desc.channels % 4 == 0 && desc.input_len() / 4 <= mirror::capacity(context.device());
+        let family = match context.family(OP)? {
+            Family::Texture if !fits => Family::Tiled,
+            family => family,
+        };
+        Ok(MaxPool2d { context: context.clone(), desc: *desc, family })
+    }
+
+    /// The scratch memory it needs.
+    pub fn workspace_size(&self) -> WorkspaceSize {
+        let mut size = WorkspaceSize::default();
+        if self.family == Family::Texture {
+            size.texels[0] = self.desc.input_len() / 4;
+        }
+        size
+    }
+
+    /// Ties the buffers, with a workspace of its own.
+    ///
+    /// # Errors
+    /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit.
+    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
+        self.bind_in(&Workspace::new(&self.context, self.workspace_size())?, input, output)
+    }
+
+    /// Ties the buffers, with a workspace shared with other operations.
+    ///
+    /// # Errors
+    /// As [`MaxPool2d::bind`], and [`Error::Shape`] when the workspace is too small.
+    pub fn bind_in(
+        &self,
+        workspace: &Workspace,
+        input: BufferSlice<'_>,
+        output: BufferSlice<'_>,
+    ) -> Result<Commands, Error> {
+        let texture = self.family == Family::Texture;
+        let copied = if texture { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
+        self.context.check(OP, "input", input, self.desc.input_len(), BufferUsages::STORAGE | copied)?;
+        self.context.check(OP, "output", output, self.desc.output_len(), BufferUsages::STORAGE)?;
+        let mut commands = Commands::new(OP);
+        if texture {
+            let (mirrored, view) = workspace.texture(OP, 0, self.workspace_size().texels[0])?;
+            commands.steps.push(mirror::copy(input, mirrored));
+            for range in self.context.windows(self.desc.output_len()) {
+                commands.steps.push(self.step(Bind::Texture(view), 0, window(output, range.clone()), &range)?);
+            }
+            return Ok(commands);
+        }
+        // Windows of the output that shrink until what they read can be bound.
+        let limit = self.context.binding_elements();
+        let mut start = 0;
+        while start < self.desc.output_len() {
+            let mut length = limit.min(self.desc.output_len() - start);
+            let mut read = self.desc.rows_read(&(start..start + length));
+            while read.end - read.start > limit {
+                length = length / 2 / 64 * 64;
+                if length == 0 {
+                    return Err(Error::Limit {
+                        op: OP,
+                        what: "elements of the rows that a window reads",
+                        needed: read.end - read.start,
+                        limit: "max_storage_buffer_binding_size / 4",
+                        allowed: limit,
+                    });
+                }
+                read = self.desc.rows_read(&(start..start + length));
+            }
+            let range = start..start + length;
+            let base = (read.start as u32).wrapping_neg();
+            commands.steps.push(self.step(
+                Bind::Slice(window(input, read)),
+                base,
+                window(output, range.clone()),
+                &range,
+            )?);
+            start += length;
+        }
+        Ok(commands)
+    }
+
+    fn step(&self, input: Bind<'_>, x_base: u32, output: BufferSlice<'_>, range: &Range<u64>) -> Result<Step, Error> {
+        let desc = &self.desc;
+        let (shader, lanes, invocations) = match self.family {
+            Family::Texture => (&shaders::MAX_POOL2D_TEXTURE, 4, 8),
+            Family::Tiled => (&shaders::MAX_POOL2D, 1, 64),
+        };
+        let [out_height, out_width] = desc.output_size().unwrap_or_default();
+        let count = (range.end - range.start) / lanes;
+        let params = self.context.uniform(&Params {
+            height: desc.height,
+            width: desc.width,
+            channels: desc.channels / lanes as u32,
+            out_height,
+            out_width,
+            kernel_h: desc.kernel[0],
+            kernel_w: desc.kernel[1],
+            stride_h: desc.stride[0],
+            stride_w: desc.stride[1],
+            pad_h: desc.padding[0],
+            pad_w: desc.padding[1],
+            dilation_h: desc.dilation[0],
+            dilation_w: desc.dilation[1],
+            first: (range.start / lanes) as u32,
+            count: count as u32,
+            x_base,
+        });
+        let pipeline = self.context.pipeline(shader, "main", &[]);
+        let entries = [(0, Bind::Uniform(&params)), (1, input), (2, Bind::Slice(output))];
+        self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(invocations))
+    }
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Params {
+    height: u32,
+    width: u32,
+    channels: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    first: u32,
+    count: u32,
+    x_base: u32,
+}

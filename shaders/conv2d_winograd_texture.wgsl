@@ -1,0 +1,216 @@
+// conv2d, Winograd F(4x4, 3x3), texture family: for software adapters.
+//
+// Formula   Y = A^T [ (G w G^T) (B^T d B) ] A for each 4x4 tile of outputs, d its 6x6 inputs; the products over channels are
+//           36 matrix products (matmul, batch 36) between input_transform and output_transform.
+//           36 / 16 = 2.25 multiplications an output instead of 9, where tiles aren't ragged.
+// Layouts   x: NHWC, in a linear texture whose texel at `zero` is zero. v: [36, tile_count, channels]. m: [36, tile_count, out_channels], in a linear texture. y, residual: NHWC.
+//           Weights are transformed once, in f64, by the host.
+// Dispatch  8 invocations a workgroup, one tile and four channels each, channels fastest.
+// Limits    channels and out_channels divisible by 4, stride 1, dilation 1, one group.
+// Paper     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4; the points 0, 1, -1, 2, -2.
+// Twin      kernels::reference::conv2d (with the larger bound that it states for Winograd).
+
+struct Params {
+    height: u32,
+    width: u32,
+    channels4: u32,
+    out_height: u32,
+    out_width: u32,
+    out_channels4: u32,
+    pad_h: u32,
+    pad_w: u32,
+    tiles_h: u32,    // tiles of 4x4 outputs a column of an image
+    tiles_w: u32,    // and a row
+    tile_first: u32, // of this band, counted over the batch
+    tile_count: u32, // tiles of the band
+    zero: u32,       // index of the zero texel of x (texture family)
+    relu: u32,
+    has_residual: u32, // the tiled family's; here a constant
+    pad: u32,
+}
+
+// A constant, not a parameter: a software driver runs both sides of a branch.
+override has_residual: bool = true;
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(3) var m: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(5) var residual: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+
+const ROW_SHIFT = 12u;
+const ROW_MASK = 4095u;
+
+// B^T of F(4,3): six inputs of a line to six points.
+fn input_line(d0: vec4<f32>, d1: vec4<f32>, d2: vec4<f32>, d3: vec4<f32>, d4: vec4<f32>, d5: vec4<f32>) -> array<vec4<f32>, 6> {
+    let a = d4 - 4.0 * d2;
+    let b = d3 - 4.0 * d1;
+    let c = d4 - d2;
+    let d = 2.0 * (d3 - d1);
+    return array<vec4<f32>, 6>(4.0 * d0 - 5.0 * d2 + d4, a + b, a - b, c + d, c - d, 4.0 * d1 - 5.0 * d3 + d5);
+}
+
+// A^T of F(4,3): six points of a line to four outputs.
+fn output_line(m0: vec4<f32>, m1: vec4<f32>, m2: vec4<f32>, m3: vec4<f32>, m4: vec4<f32>, m5: vec4<f32>) -> array<vec4<f32>, 4> {
+    let a = m1 + m2;
+    let b = m1 - m2;
+    let c = m3 + m4;
+    let d = m3 - m4;
+    return array<vec4<f32>, 4>(m0 + a + c, b + 2.0 * d, a + 4.0 * c, b + 8.0 * d + m5);
+}
+
+struct Place {
+    image: u32, // number in the batch
+    row: u32,   // of the tile
+    column: u32,
+}
+
+fn place(tile: u32) -> Place {
+    let area = p.tiles_h * p.tiles_w;
+    return Place(tile / area, tile % area / p.tiles_w, tile % p.tiles_w);
+}
+
+fn load_x(image: u32, row: u32, column: u32, c4: u32) -> vec4<f32> {
+    let inside = row < p.height && column < p.width;
+    let i = select(p.zero, ((image * p.height + row) * p.width + column) * p.channels4 + c4, inside);
+    return textureLoad(x, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT));
+}
+
+fn load_m(i: u32) -> vec4<f32> {
+    return textureLoad(m, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT));
+}
+
+fn input_column(image: u32, row: u32, column: u32, c4: u32) -> array<vec4<f32>, 6> {
+    return input_line(
+        load_x(image, row, column, c4), load_x(image, row + 1u, column, c4), load_x(image, row + 2u, column, c4),
+        load_x(image, row + 3u, column, c4), load_x(image, row + 4u, column, c4), load_x(image, row + 5u, column, c4));
+}
+
+fn store(at: Place, i: u32, j: u32, c4: u32, value: vec4<f32>) {
+    let row = at.row * 4u + i;
+    let column = at.column * 4u + j;
+    if row >= p.out_height || column >= p.out_width { return; }
+    let index = ((at.image * p.out_height + row) * p.out_width + column) * p.out_channels4 + c4;
+    var sum = value;
+    if has_residual { sum += textureLoad(residual, vec2<u32>(index & ROW_MASK, index >> ROW_SHIFT)); }
+    if p.relu != 0u { sum = max(sum, vec4<f32>()); }
+    y[index] = sum;
+}
+
+@compute @workgroup_size(8)
+fn input_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 8u + t;
+    if i >= p.tile_count * p.channels4 { return; }
+    let c4 = i % p.channels4;
+    let tile = i / p.channels4;
+    let at = place(p.tile_first + tile);
+    let row = at.row * 4u - p.pad_h;
+    let column = at.column * 4u - p.pad_w;
+    let e0 = input_column(at.image, row, column + 0u, c4);
+    let e1 = input_column(at.image, row, column + 1u, c4);
+    let e2 = input_column(at.image, row, column + 2u, c4);
+    let e3 = input_column(at.image, row, column + 3u, c4);
+    let e4 = input_column(at.image, row, column + 4u, c4);
+    let e5 = input_column(at.image, row, column + 5u, c4);
+    let stride = p.tile_count * p.channels4;
+    {
+        let g = input_line(e0[0], e1[0], e2[0], e3[0], e4[0], e5[0]);
+        v[i + 0u * stride] = g[0];
+        v[i + 1u * stride] = g[1];
+        v[i + 2u * stride] = g[2];
+        v[i + 3u * stride] = g[3];
+        v[i + 4u * stride] = g[4];
+        v[i + 5u * stride] = g[5];
+    }
+    {
+        let g = input_line(e0[1], e1[1], e2[1], e3[1], e4[1], e5[1]);
+        v[i + 6u * stride] = g[0];
+        v[i + 7u * stride] = g[1];
+        v[i + 8u * stride] = g[2];
+        v[i + 9u * stride] = g[3];
+        v[i + 10u * stride] = g[4];
+        v[i + 11u * stride] = g[5];
+    }
+    {
+        let g = input_line(e0[2], e1[2], e2[2], e3[2], e4[2], e5[2]);
+        v[i + 12u * stride] = g[0];
+        v[i + 13u * stride] = g[1];
+        v[i + 14u * stride] = g[2];
+        v[i + 15u * stride] = g[3];
+        v[i + 16u * stride] = g[4];
+        v[i + 17u * stride] = g[5];
+    }
+    {
+        let g = input_line(e0[3], e1[3], e2[3], e3[3], e4[3], e5[3]);
+        v[i + 18u * stride] = g[0];
+        v[i + 19u * stride] = g[1];
+        v[i + 20u * stride] = g[2];
+        v[i + 21u * stride] = g[3];
+        v[i + 22u * stride] = g[4];
+        v[i + 23u * stride] = g[5];
+    }
+    {
+        let g = input_line(e0[4], e1[4], e2[4], e3[4], e4[4], e5[4]);
+        v[i + 24u * stride] = g[0];
+        v[i + 25u * stride] = g[1];
+        v[i + 26u * stride] = g[2];
+        v[i + 27u * stride] = g[3];
+        v[i + 28u * stride] = g[4];
+        v[i + 29u * stride] = g[5];
+    }
+    {
+        let g = input_line(e0[5], e1[5], e2[5], e3[5], e4[5], e5[5]);
+        v[i + 30u * stride] = g[0];
+        v[i + 31u * stride] = g[1];
+        v[i + 32u * stride] = g[2];
+        v[i + 33u * stride] = g[3];
+        v[i + 34u * stride] = g[4];
+        v[i + 35u * stride] = g[5];
+    }
+}
+
+@compute @workgroup_size(8)
+fn output_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 8u + t;
+    if i >= p.tile_count * p.out_channels4 { return; }
+    let c4 = i % p.out_channels4;
+    let at = place(p.tile_first + i / p.out_channels4);
+    let stride = p.tile_count * p.out_channels4;
+    let b = bias[c4];
+    let e0 = output_line(load_m(i + 0u * stride), load_m(i + 6u * stride), load_m(i + 12u * stride), load_m(i + 18u * stride), load_m(i + 24u * stride), load_m(i + 30u * stride));
+    let e1 = output_line(load_m(i + 1u * stride), load_m(i + 7u * stride), load_m(i + 13u * stride), load_m(i + 19u * stride), load_m(i + 25u * stride), load_m(i + 31u * stride));
+    let e2 = output_line(load_m(i + 2u * stride), load_m(i + 8u * stride), load_m(i + 14u * stride), load_m(i + 20u * stride), load_m(i + 26u * stride), load_m(i + 32u * stride));
+    let e3 = output_line(load_m(i + 3u * stride), load_m(i + 9u * stride), load_m(i + 15u * stride), load_m(i + 21u * stride), load_m(i + 27u * stride), load_m(i + 33u * stride));
+    let e4 = output_line(load_m(i + 4u * stride), load_m(i + 10u * stride), load_m(i + 16u * stride), load_m(i + 22u * stride), load_m(i + 28u * stride), load_m(i + 34u * stride));
+    let e5 = output_line(load_m(i + 5u * stride), load_m(i + 11u * stride), load_m(i + 17u * stride), load_m(i + 23u * stride), load_m(i + 29u * stride), load_m(i + 35u * stride));
+    {
+        let g = output_line(e0[0], e1[0], e2[0], e3[0], e4[0], e5[0]);
+        store(at, 0u, 0u, c4, g[0] + b);
+        store(at, 0u, 1u, c4, g[1] + b);
+        store(at, 0u, 2u, c4, g[2] + b);
+        store(at, 0u, 3u, c4, g[3] + b);
+    }
+    {
+        let g = output_line(e0[1], e1[1], e2[1], e3[1], e4[1], e5[1]);
+        store(at, 1u, 0u, c4, g[0] + b);
+        store(at, 1u, 1u, c4, g[1] + b);
+        store(at, 1u, 2u, c4, g[2] + b);
+        store(at, 1u, 3u, c4, g[3] + b);
+    }
+    {
+        let g = output_line(e0[2], e1[2], e2[2], e3[2], e4[2], e5[2]);
+        store(at, 2u, 0u, c4, g[0] + b);
+        store(at, 2u, 1u, c4, g[1] + b);
+        store(at, 2u, 2u, c4, g[2] + b);
+        store(at, 2u, 3u, c4, g[3] + b);
+    }
+    {
+        let g = output_line(e0[3], e1[3], e2[3], e3[3], e4[3], e5[3]);
+        store(at, 3u, 0u, c4, g[0] + b);
+        store(at, 3u, 1u, c4, g[1] + b);
+        store(at, 3u, 2u, c4, g[2] + b);
+        store(at, 3u, 3u, c4, g[3] + b);
+    }
+}

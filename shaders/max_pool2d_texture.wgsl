@@ -1,0 +1,57 @@
+// max_pool2d, texture family: four channels at a time, for software adapters.
+//
+// Formula   y[n,i,j,c] = max over kh, kw of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c], only where that lies inside x
+// Layouts   x: NHWC in a linear texture (4096 texels a row), channels divisible by 4. y: NHWC, from vec4 `first` on.
+// Dispatch  8 invocations a workgroup, four channels of an output pixel each, channels fastest.
+// Limits    bound by loads: one a tap.
+// Twin      kernels::reference::max_pool2d.
+
+struct Params {
+    height: u32,
+    width: u32,
+    channels4: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    first: u32, // first output vec4 of this window
+    count: u32, // vec4 of the window
+    x_base: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+const ROW_SHIFT = 12u;
+const ROW_MASK = 4095u;
+
+@compute @workgroup_size(8)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 8u + t;
+    if i >= p.count { return; }
+    let e = p.first + i;
+    let c4 = e % p.channels4;
+    let pixel = e / p.channels4;
+    let row = pixel / p.out_width % p.out_height * p.stride_h - p.pad_h;
+    let column = pixel % p.out_width * p.stride_w - p.pad_w;
+    let image = pixel / p.out_width / p.out_height * p.height;
+    var best = vec4<f32>(bitcast<f32>(0xff800000u)); // minus infinity
+    for (var kh = 0u; kh < p.kernel_h; kh++) {
+        for (var kw = 0u; kw < p.kernel_w; kw++) {
+            let r = row + kh * p.dilation_h;
+            let c = column + kw * p.dilation_w;
+            let inside = r < p.height && c < p.width;
+            let texel = p.x_base + ((image + r) * p.width + c) * p.channels4 + c4;
+            let value = textureLoad(x, vec2<u32>(texel & ROW_MASK, texel >> ROW_SHIFT));
+            best = select(best, max(best, value), inside);
+        }
+    }
+    y[i] = best;
+}

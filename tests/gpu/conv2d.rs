@@ -1,0 +1,169 @@
+use kernels::{
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Tune,
+    reference::{self, Conv2dInputs},
+    wgpu::Limits,
+};
+use proptest::prelude::*;
+use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
+
+/// Runs one convolution and compares; gives its dispatches and whether Winograd ran.
+fn check(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
+    let mut samples = Samples::new(seed);
+    let input = samples.vec(desc.input_len() as usize);
+    let weight = samples.vec(desc.weight_len() as usize);
+    let bias = samples.vec(desc.out_channels as usize);
+    let residual = desc.residual.then(|| samples.vec(desc.output_len() as usize));
+    let output = gpu.output(desc.output_len() as usize);
+    let (gpu_input, gpu_residual) = (gpu.upload(&input), residual.as_ref().map(|residual| gpu.upload(residual)));
+    let conv = Conv2d::new(context, desc).unwrap();
+    let weights = conv.weights(&gpu.queue, &weight, Some(&bias)).unwrap();
+    let commands = conv
+        .bind(
+            &weights,
+            &Conv2dBuffers {
+                input: gpu_input.slice(..),
+                residual: gpu_residual.as_ref().map(|residual| residual.slice(..)),
+                output: output.slice(),
+            },
+        )
+        .unwrap();
+    gpu.run([&commands]);
+    let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
+    let expected = reference::conv2d(desc, &inputs, conv.is_winograd());
+    assert_close(&format!("{:?} {desc:?}", context.tune()), &gpu.read(&output), &expected);
+    (commands.dispatches(), conv.is_winograd())
+}
+
+fn check_families(desc: &Conv2dDesc, seed: u64) {
+    for family in gpu().families() {
+        check(gpu(), &gpu().context(family), desc, seed);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn ragged_shapes(
+        batch in 1u32..3, height in 1u32..10, width in 1u32..10, group_in in 1u32..6, group_out in 1u32..6,
+        groups in 1u32..5, kernel in prop::array::uniform2(1u32..4), stride in prop::array::uniform2(1u32..3),
+        padding in prop::array::uniform2(0u32..3), dilation in prop::array::uniform2(1u32..3),
+        residual: bool, relu: bool, seed: u64,
+    ) {
+        let desc = Conv2dDesc {
+            batch, height, width, in_channels: group_in * groups, out_channels: group_out * groups,
+            kernel, stride, padding, dilation, groups, residual, relu,
+        };
+        prop_assume!(desc.output_size().is_some());
+        check_families(&desc, seed);
+    }
+}
+
+#[test]
+fn the_layers_of_a_resnet() {
+    let block = Conv2dDesc::new(2, 9, 9, 64, 64, 3);
+    for desc in [
+        Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, 20, 20, 3, 64, 7) },
+        Conv2dDesc { relu: true, ..block },
+        Conv2dDesc { residual: true, relu: true, ..block },
+        Conv2dDesc { stride: [2, 2], out_channels: 128, relu: true, ..block },
+        Conv2dDesc { stride: [2, 2], kernel: [1, 1], padding: [0, 0], out_channels: 128, ..block },
+        Conv2dDesc { kernel: [1, 1], padding: [0, 0], residual: true, relu: true, ..block },
+    ] {
+        check_families(&desc, 11);
+    }
+}
+
+#[test]
+fn grouped_as_in_resnext() {
+    for width in [4, 8] {
+        for stride in [1, 2] {
+            let channels = 32 * width;
+            let desc = Conv2dDesc {
+                groups: 32,
+                stride: [stride; 2],
+                relu: true,
+                ..Conv2dDesc::new(1, 6, 5, channels, channels, 3)
+            };
+            check_families(&desc, 13);
+        }
+    }
+}
+
+#[test]
+fn winograd_is_used_and_right() {
+    for family in gpu().families() {
+        let context = gpu().context(family);
+        for (height, width, inputs, outputs) in [(4, 4, 64, 64), (7, 7, 64, 128), (9, 5, 68, 64), (1, 1, 64, 64)] {
+            for residual in [false, true] {
+                let desc = Conv2dDesc { residual, relu: true, ..Conv2dDesc::new(2, height, width, inputs, outputs, 3) };
+                let (dispatches, winograd) = check(gpu(), &context, &desc, 17);
+                assert!(winograd && dispatches == 3, "{desc:?}: {dispatches} dispatches");
+            }
+        }
+    }
+}
+
+#[test]
+fn winograd_can_be_left_out() {
+    for family in gpu().families() {
+        let mut tune = Tune::new(family);
+        tune.winograd = false;
+        let context = Context::with_tune(&gpu().device, tune);
+        let (_, winograd) = check(gpu(), &context, &Conv2dDesc::new(1, 8, 8, 64, 64, 3), 19);
+        assert!(!winograd);
+    }
+}
+
+#[test]
+fn work_beyond_a_binding_is_split() {
+    let limits = Limits { max_storage_buffer_binding_size: 40 << 10, ..Limits::default() };
+    let narrow = gpu_with(limits);
+    for family in narrow.families() {
+        let context = narrow.context(family);
+        for desc in [
+            // Several images a band; rows of an image; a weight in parts; an input that is padded to whole vec4 first.
+            Conv2dDesc { residual: true, ..Conv2dDesc::new(12, 8, 8, 16, 20, 3) },
+            Conv2dDesc { stride: [2, 2], dilation: [2, 1], relu: true, ..Conv2dDesc::new(1, 40, 30, 16, 8, 3) },
+            Conv2dDesc { padding: [0, 3], ..Conv2dDesc::new(2, 33, 20, 16, 36, 3) },
+            Conv2dDesc::new(1, 6, 6, 64, 192, 1),
+            Conv2dDesc { out_channels: 7, ..Conv2dDesc::new(3, 50, 40, 3, 8, 3) },
+        ] {
+            let (dispatches, _) = check(&narrow, &context, &desc, 23);
+            // The texture family binds only its output.
+            let bound =
+                if family == Family::Texture { desc.output_len() } else { desc.input_len().max(desc.output_len()) };
+            assert!(dispatches > 1 || bound * 4 <= 40 << 10, "{family:?} {desc:?}");
+        }
+    }
+}
+
+#[test]
+fn more_workgroups_than_an_axis_holds_are_folded() {
+    let narrow = gpu_with(Limits { max_compute_workgroups_per_dimension: 8, ..Limits::default() });
+    for family in narrow.families() {
+        check(&narrow, &narrow.context(family), &Conv2dDesc::new(1, 12, 12, 8, 70, 3), 29);
+    }
+}
+
+#[test]
+fn bad_input_is_an_error() {
+    let gpu = gpu();
+    let context = gpu.context(Family::Tiled);
+    let message = |desc: Conv2dDesc| Conv2d::new(&context, &desc).unwrap_err().to_string();
+    let good = Conv2dDesc::new(1, 8, 8, 6, 4, 3);
+    assert_eq!(
+        message(Conv2dDesc { groups: 4, ..good }),
+        "conv2d: 4 groups don't divide 6 input and 4 output channels"
+    );
+    assert_eq!(message(Conv2dDesc { stride: [0, 1], ..good }), "conv2d: stride is [0, 1], at least 1 is expected");
+    assert!(message(Conv2dDesc { height: 0, ..good }).contains("input is empty"));
+    assert!(message(Conv2dDesc { kernel: [20, 1], padding: [0, 0], ..good }).contains("exceeds the input"));
+    let plan = Conv2d::new(&context, &good).unwrap();
+    let error = plan.weights(&gpu.queue, &[0.0; 7], None).unwrap_err();
+    assert_eq!(error.to_string(), "conv2d: weight needs 864 bytes, the slice has 28");
+    let other = Conv2d::new(&context, &Conv2dDesc { out_channels: 5, ..good }).unwrap();
+    let weights = other.weights(&gpu.queue, &[0.0; 5 * 6 * 9], None).unwrap();
+    let (input, output) = (gpu.upload(&[0f32; 384]), gpu.output(256));
+    let buffers = Conv2dBuffers { input: input.slice(..), residual: None, output: output.slice() };
+    assert!(matches!(plan.bind(&weights, &buffers), Err(Error::Shape { .. })));
+}
