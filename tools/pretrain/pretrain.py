@@ -45,7 +45,7 @@ def accuracy(model, pictures, labels):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--count", type=int, default=800, help="training pictures a class")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=0.1, help="peak of the one-cycle schedule")
     parser.add_argument("--weight-decay", type=float, default=5e-4)

@@ -95,8 +95,8 @@ impl Class {
         let light = Light::new(rng);
         let mut canvas = background(&palette, rng);
 
-        for _ in 0..rng.whole(0, 3) {
-            let (thing, colour) = (Thing::beside(rng), Palette::colour(rng));
+        for _ in 0..rng.whole(0, 2) {
+            let (thing, colour) = (Thing::beside(rng), Palette::colour(0.1, 1.0, rng));
             thing.paint(&mut canvas, &light, |_| colour);
         }
 
@@ -105,8 +105,8 @@ impl Class {
         let [one, two] = palette.object;
         thing.paint(&mut canvas, &light, |p| blend(one, two, texture.at(p)));
 
-        for _ in 0..rng.whole(0, 2) {
-            let (thing, colour) = (Thing::in_front(rng), Palette::colour(rng));
+        for _ in 0..rng.whole(0, 1) {
+            let (thing, colour) = (Thing::in_front(rng), Palette::colour(0.1, 1.0, rng));
             thing.paint(&mut canvas, &light, |_| colour);
         }
         develop(&canvas, rng)
@@ -128,27 +128,21 @@ struct Palette {
 
 impl Palette {
     fn new(rng: &mut Rng) -> Self {
-        let apart = |a: Rgb, b: Rgb| {
-            let [r, g, b] = [0, 1, 2].map(|i| (a[i].sqrt() - b[i].sqrt()).abs());
-            0.3 * r + 0.6 * g + 0.1 * b + 0.3 * r.max(b)
-        };
-        loop {
-            let [one, two, ground] = [(); 3].map(|()| Self::colour(rng));
-            if apart(one, two) > 0.35 && apart(one, ground).min(apart(two, ground)) > 0.12 {
-                return Self {
-                    object: [one, two],
-                    ground,
-                };
-            }
+        let ground = Self::colour(0.1, 0.5, rng);
+        let one = Self::colour(0.7, 1.0, rng);
+        let two = Self::colour(0.1, 0.6, rng);
+        Self {
+            object: [one, two],
+            ground,
         }
     }
 
-    /// Any hue, from grey to vivid, from dark to bright.
-    fn colour(rng: &mut Rng) -> Rgb {
+    /// Any hue, from grey to vivid, of a brightness between `dark` and `bright`.
+    fn colour(dark: f32, bright: f32, rng: &mut Rng) -> Rgb {
         let (hue, saturation, value) = (
             rng.range(0.0, 6.0),
-            rng.range(0.0, 0.9),
-            rng.range(0.25, 1.0),
+            rng.range(0.0, 0.8),
+            rng.range(dark, bright),
         );
         [5.0, 3.0, 1.0].map(|n: f32| {
             let k = (n + hue) % 6.0;
@@ -223,10 +217,10 @@ impl Thing {
     /// The object that the picture is of.
     fn main(silhouette: Silhouette, rng: &mut Rng) -> Self {
         let shape = silhouette.shape(rng);
-        let scale = rng.range(34.0, 50.0);
+        let scale = rng.range(42.0, 54.0);
         let room = 62.0 - scale;
         let offset = rng.point(room.max(10.0));
-        let turns = 0.09 * rng.normal();
+        let turns = 0.05 * rng.normal();
         Self::new(
             shape,
             [64.0 + offset[0], 64.0 + offset[1]],
@@ -326,10 +320,10 @@ impl Thing {
 /// The ground: a faint pattern of the source task, clouds, or nearly nothing, with grain.
 fn background(palette: &Palette, rng: &mut Rng) -> Vec<Rgb> {
     let ground = palette.ground;
-    let other = blend(ground, Palette::colour(rng), rng.range(0.15, 0.6));
+    let other = blend(ground, Palette::colour(0.1, 1.0, rng), rng.range(0.1, 0.3));
     let kind = rng.whole(0, Pattern::SOURCE.len() as u32 - 1) as usize;
     let texture = Texture::new(Pattern::SOURCE[kind], rng.range(0.03, 0.1), rng);
-    let (patterned, salt) = (rng.chance(0.5), rng.bits());
+    let (patterned, salt) = (rng.chance(0.25), rng.bits());
     let (grain, cloud) = (rng.range(0.0, 0.3), rng.range(0.015, 0.06));
     (0..CANVAS * CANVAS)
         .map(|i| {
@@ -347,7 +341,7 @@ fn background(palette: &Palette, rng: &mut Rng) -> Vec<Rgb> {
 
 /// From light to bytes: uneven exposure, the lens's blur, the sensor's noise, gamma 2.
 fn develop(canvas: &[Rgb], rng: &mut Rng) -> Picture {
-    let (exposure, fall) = (rng.range(0.7, 1.25), rng.point(0.3));
+    let (exposure, fall) = (rng.range(0.75, 1.2), rng.point(0.3));
     let cast = [(); 3].map(|()| rng.range(0.88, 1.12));
     let share = 1.0 / (SAMPLES * SAMPLES) as f32;
     let mut light = vec![[0.0; 3]; SIDE * SIDE];
@@ -372,7 +366,7 @@ fn develop(canvas: &[Rgb], rng: &mut Rng) -> Picture {
         }
     }
 
-    let (grey, coloured) = (rng.range(0.005, 0.04), rng.range(0.0, 0.025));
+    let (grey, coloured) = (rng.range(0.005, 0.03), rng.range(0.0, 0.02));
     let mut rgb = Vec::with_capacity(SIDE * SIDE * 3);
     for pixel in light {
         let common = grey * rng.normal();

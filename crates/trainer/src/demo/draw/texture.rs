@@ -140,7 +140,7 @@ impl Texture {
             }
             Pattern::Plaid => {
                 let band = |t: f32| 0.55 * bars(0.5 * t, duty) + 0.45 * bars(0.5 * t + 0.25, 0.84);
-                0.5 * (band(x) + band(y))
+                (0.6 * (band(x) + band(y))).min(1.0)
             }
             Pattern::Scaly => self.scale([x, y]),
             Pattern::Woven => {
