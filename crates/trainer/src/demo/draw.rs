@@ -381,3 +381,116 @@ fn develop(canvas: &[Rgb], rng: &mut Rng) -> Picture {
         rgb,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// FNV-1a over the bytes of a few pictures of every kind of class.
+    #[test]
+    fn pictures_are_the_same_everywhere() {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for class in Task::Source
+            .classes()
+            .into_iter()
+            .step_by(9)
+            .chain(Task::Target.classes())
+        {
+            for index in 0..2 {
+                for byte in class.draw(index, 7).rgb {
+                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+            }
+        }
+        assert_eq!(
+            hash, 2_283_391_231_652_062_658,
+            "the pictures changed: the embedded backbone must be trained anew"
+        );
+    }
+
+    #[test]
+    fn class_index_and_seed_each_make_another_picture() {
+        let all: Vec<Class> = [Task::Source, Task::Target]
+            .into_iter()
+            .flat_map(Task::classes)
+            .collect();
+        let mut seen: HashSet<Vec<u8>> = all.iter().map(|class| class.draw(0, 0).rgb).collect();
+        seen.insert(all[0].draw(1, 0).rgb);
+        seen.insert(all[0].draw(0, 1).rgb);
+        assert_eq!(seen.len(), 96 + 8 + 2);
+        let picture = all[0].draw(0, 0);
+        assert_eq!(
+            (picture.width, picture.height, picture.rgb.len()),
+            (SIDE, SIDE, SIDE * SIDE * 3)
+        );
+    }
+
+    #[test]
+    fn tasks_share_no_silhouette_and_no_pattern() {
+        let (source, target) = (Task::Source.classes(), Task::Target.classes());
+        for t in &target {
+            assert!(
+                source
+                    .iter()
+                    .all(|s| s.silhouette != t.silhouette && s.pattern != t.pattern),
+                "{t}"
+            );
+            // One cue alone always leaves two classes.
+            assert_eq!(
+                target
+                    .iter()
+                    .filter(|o| o.silhouette == t.silhouette)
+                    .count(),
+                2,
+                "{t}"
+            );
+            assert_eq!(
+                target.iter().filter(|o| o.pattern == t.pattern).count(),
+                2,
+                "{t}"
+            );
+        }
+        let names: HashSet<String> = source.iter().chain(&target).map(Class::to_string).collect();
+        assert_eq!(names.len(), 96 + 8);
+    }
+
+    /// Accuracy on 8 classes of the nearest class mean of a picture's mean colour. `tint` adds to the red of a class.
+    fn accuracy_by_colour(tint: f32) -> f32 {
+        const COUNT: usize = 24;
+        let classes = Task::Target.classes();
+        let colour = |label: usize, index: usize| {
+            let picture = classes[label].draw(index as u64, 3);
+            let mut sum = [tint * label as f32 * (SIDE * SIDE) as f32, 0.0, 0.0];
+            for pixel in picture.rgb.chunks_exact(3) {
+                (0..3).for_each(|c| sum[c] += f32::from(pixel[c]));
+            }
+            sum
+        };
+        let means: Vec<Rgb> = (0..classes.len())
+            .map(|label| {
+                (0..COUNT).fold([0.0; 3], |sum, i| {
+                    blend(sum, colour(label, i), 1.0 / (i + 1) as f32)
+                })
+            })
+            .collect();
+        let nearest = |v: Rgb| {
+            let away = |m: &Rgb| (0..3).map(|c| (v[c] - m[c]) * (v[c] - m[c])).sum::<f32>();
+            (0..means.len()).min_by(|&a, &b| away(&means[a]).total_cmp(&away(&means[b])))
+        };
+        let hits = (0..classes.len())
+            .flat_map(|label| (COUNT..2 * COUNT).map(move |i| (label, i)))
+            .filter(|&(label, i)| nearest(colour(label, i)) == Some(label))
+            .count();
+        hits as f32 / (classes.len() * COUNT) as f32
+    }
+
+    #[test]
+    fn colour_does_not_give_the_class_away() {
+        // Chance is 1/8, and 192 guesses at chance deviate by 0.024: four deviations above is not chance.
+        let (chance, deviation) = (0.125, 0.024);
+        assert!(accuracy_by_colour(0.0) < chance + 4.0 * deviation);
+        // The same measure does see a colour that depends on the class.
+        assert!(accuracy_by_colour(40.0) > chance + 4.0 * deviation);
+    }
+}

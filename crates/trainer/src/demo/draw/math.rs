@@ -133,3 +133,45 @@ pub(super) fn dot(a: Point, b: Point) -> f32 {
 pub(super) fn length(a: Point) -> f32 {
     dot(a, a).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sine_is_the_sine() {
+        for i in -2000..2000 {
+            let turns = i as f32 / 640.0;
+            let (got, expected) = (
+                f64::from(sin(turns)),
+                (f64::from(turns) * std::f64::consts::TAU).sin(),
+            );
+            let difference = (got - expected).abs();
+            assert!(
+                difference <= 2e-6,
+                "sin of {turns} turns: {got}, expected {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn normal_has_mean_0_and_variance_1() {
+        let mut rng = Rng::new(&[1]);
+        let draws: Vec<f32> = (0..20_000).map(|_| rng.normal()).collect();
+        let mean = draws.iter().sum::<f32>() / draws.len() as f32;
+        let variance =
+            draws.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / draws.len() as f32;
+        assert!(
+            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04,
+            "mean {mean}, variance {variance}"
+        );
+    }
+
+    #[test]
+    fn whole_numbers_reach_both_ends() {
+        let mut rng = Rng::new(&[2]);
+        let mut seen = [0; 4];
+        (0..4000).for_each(|_| seen[rng.whole(3, 6) as usize - 3] += 1);
+        assert!(seen.iter().all(|&n| (800..1200).contains(&n)), "{seen:?}");
+    }
+}

@@ -209,11 +209,19 @@ fn outline(count: u32, at: impl Fn(u32, f32) -> Point) -> Vec<Point> {
 }
 
 /// Discs, polygons and strokes, joined and cut in order.
-#[derive(Default)]
 pub(super) struct Shape {
     parts: Vec<Part>,
     /// Amplitude, period and phase of a ripple that keeps edges from being drawn with a ruler.
     pub(super) ripple: [f32; 3],
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            parts: Vec::new(),
+            ripple: [0.0, 1.0, 0.0],
+        }
+    }
 }
 
 enum Part {
@@ -315,5 +323,65 @@ fn polygon(corners: &[Point], p: Point) -> f32 {
         -nearest.sqrt()
     } else {
         nearest.sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_to_a_square_are_exact() {
+        let square =
+            Shape::default().polygon(vec![[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]);
+        let square = Shape {
+            ripple: [0.0, 1.0, 0.0],
+            ..square
+        };
+        for (p, expected) in [
+            ([0.0, 0.0], -1.0),
+            ([0.75, 0.5], -0.25),
+            ([3.0, 0.0], 2.0),
+            ([4.0, 5.0], 5.0),
+        ] {
+            let got = square.distance(p);
+            assert!(
+                (got - expected).abs() <= 1e-6,
+                "{p:?}: {got}, expected {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_family_is_about_the_unit_disc_in_size() {
+        let target = [
+            Silhouette::Arrow,
+            Silhouette::Fish,
+            Silhouette::Heart,
+            Silhouette::Key,
+        ];
+        for family in Silhouette::SOURCE.into_iter().chain(target) {
+            let shape = family.shape(&mut Rng::new(&[family as u64]));
+            let at = |i: i32| (i % 128 - 64, i / 128 - 64);
+            let inside =
+                |&(x, y): &(i32, i32)| shape.distance([x as f32 / 32.0, y as f32 / 32.0]) < 0.0;
+            let filled: Vec<(i32, i32)> = (0..128 * 128).map(at).filter(inside).collect();
+            let reach = filled
+                .iter()
+                .map(|&(x, y)| length([x as f32 / 32.0, y as f32 / 32.0]))
+                .fold(0.0, f32::max);
+            assert!(
+                (0.9..1.4).contains(&reach),
+                "{} reaches {reach}",
+                family.noun()
+            );
+            // Of the square of side 2.
+            let share = filled.len() as f32 / (64.0 * 64.0);
+            assert!(
+                (0.15..0.85).contains(&share),
+                "{} fills {share}",
+                family.noun()
+            );
+        }
     }
 }
