@@ -58,7 +58,10 @@ def main():
     pictures, labels, names = draw("source", args.count, seed=1)
     held_out = draw("source", 20, seed=2)[:2]
     model = ResNet(len(names)).to(memory_format=torch.channels_last)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(names)} classes, {len(labels):,} pictures")
+    print(
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(names)} classes, {len(labels):,} pictures",
+        flush=True,
+    )
 
     optimizer = torch.optim.SGD(model.parameters(), momentum=0.9, nesterov=True, weight_decay=args.weight_decay, lr=0)
     steps = len(labels) // args.batch

@@ -45,7 +45,7 @@ impl Rng {
 
     /// Uniform in `low..=high`.
     pub(super) fn whole(&mut self, low: u32, high: u32) -> u32 {
-        low + ((self.bits() >> 32) * u64::from(high - low + 1) >> 32) as u32
+        low + (((self.bits() >> 32) * u64::from(high - low + 1)) >> 32) as u32
     }
 
     pub(super) fn chance(&mut self, probability: f32) -> bool {
