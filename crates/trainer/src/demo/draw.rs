@@ -23,6 +23,7 @@ pub const SIDE: usize = 64;
 const SAMPLES: usize = 2;
 /// Width and height of the canvas, in samples. All lengths below are in samples.
 const CANVAS: usize = SIDE * SAMPLES;
+const MIDDLE: f32 = 0.5 * CANVAS as f32;
 
 /// Which classes there are to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,23 +92,27 @@ impl Class {
     pub fn draw(self, index: u64, seed: u64) -> Picture {
         let mut rng = Rng::new(&[seed, self.silhouette as u64, self.pattern as u64, index]);
         let rng = &mut rng;
-        let palette = Palette::new(rng);
+        // Bright on dark, whatever the hues: what there is to see is where the brightness changes.
+        let (ground, bright, dark) = (
+            colour(0.1, 0.5, rng),
+            colour(0.7, 1.0, rng),
+            colour(0.1, 0.6, rng),
+        );
         let light = Light::new(rng);
-        let mut canvas = background(&palette, rng);
+        let mut canvas = background(ground, rng);
 
         for _ in 0..rng.whole(0, 2) {
-            let (thing, colour) = (Thing::beside(rng), Palette::colour(0.1, 1.0, rng));
-            thing.paint(&mut canvas, &light, |_| colour);
+            let (thing, plain) = (Thing::beside(rng), colour(0.1, 1.0, rng));
+            thing.paint(&mut canvas, &light, |_| plain);
         }
 
         let thing = Thing::main(self.silhouette, rng);
         let texture = Texture::new(self.pattern, rng.range(2.1, 3.1), rng);
-        let [one, two] = palette.object;
-        thing.paint(&mut canvas, &light, |p| blend(one, two, texture.at(p)));
+        thing.paint(&mut canvas, &light, |p| blend(bright, dark, texture.at(p)));
 
         for _ in 0..rng.whole(0, 1) {
-            let (thing, colour) = (Thing::in_front(rng), Palette::colour(0.1, 1.0, rng));
-            thing.paint(&mut canvas, &light, |_| colour);
+            let (thing, plain) = (Thing::in_front(rng), colour(0.1, 1.0, rng));
+            thing.paint(&mut canvas, &light, |_| plain);
         }
         develop(&canvas, rng)
     }
@@ -120,36 +125,16 @@ fn blend(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [0, 1, 2].map(|i| lerp(a[i], b[i], t))
 }
 
-/// Colours of a scene: any, as long as the object's two differ from each other and from the ground.
-struct Palette {
-    object: [Rgb; 2],
-    ground: Rgb,
-}
-
-impl Palette {
-    fn new(rng: &mut Rng) -> Self {
-        let ground = Self::colour(0.1, 0.5, rng);
-        let one = Self::colour(0.7, 1.0, rng);
-        let two = Self::colour(0.1, 0.6, rng);
-        Self {
-            object: [one, two],
-            ground,
-        }
-    }
-
-    /// Any hue, from grey to vivid, of a brightness between `dark` and `bright`.
-    fn colour(dark: f32, bright: f32, rng: &mut Rng) -> Rgb {
-        let (hue, saturation, value) = (
-            rng.range(0.0, 6.0),
-            rng.range(0.0, 0.8),
-            rng.range(dark, bright),
-        );
-        [5.0, 3.0, 1.0].map(|n: f32| {
-            let k = (n + hue) % 6.0;
-            let v = value * (1.0 - saturation * k.min(4.0 - k).clamp(0.0, 1.0));
-            v * v
-        })
-    }
+/// Any hue, from grey to vivid, of a brightness between `dark` and `bright`.
+fn colour(dark: f32, bright: f32, rng: &mut Rng) -> Rgb {
+    let hue = rng.range(0.0, 6.0);
+    let saturation = rng.range(0.0, 0.8);
+    let value = rng.range(dark, bright);
+    [5.0, 3.0, 1.0].map(|n: f32| {
+        let k = (n + hue) % 6.0;
+        let v = value * (1.0 - saturation * k.min(4.0 - k).clamp(0.0, 1.0));
+        v * v
+    })
 }
 
 /// Where the light comes from, and how hard it is.
@@ -218,12 +203,11 @@ impl Thing {
     fn main(silhouette: Silhouette, rng: &mut Rng) -> Self {
         let shape = silhouette.shape(rng);
         let scale = rng.range(42.0, 54.0);
-        let room = 62.0 - scale;
-        let offset = rng.point(room.max(10.0));
+        let offset = rng.point((62.0 - scale).max(10.0));
         let turns = 0.05 * rng.normal();
         Self::new(
             shape,
-            [64.0 + offset[0], 64.0 + offset[1]],
+            [MIDDLE + offset[0], MIDDLE + offset[1]],
             scale,
             turns,
             rng,
@@ -236,7 +220,7 @@ impl Thing {
         let shape = Silhouette::SOURCE[kind].shape(rng);
         let [x, y] = polar(rng.range(52.0, 84.0), rng.range(0.0, 1.0));
         let (scale, turns) = (rng.range(9.0, 20.0), rng.range(0.0, 1.0));
-        Self::new(shape, [64.0 + x, 64.0 + y], scale, turns, rng)
+        Self::new(shape, [MIDDLE + x, MIDDLE + y], scale, turns, rng)
     }
 
     /// A twig or a pebble, lying over what is there.
@@ -254,7 +238,7 @@ impl Thing {
         let (scale, turns) = (rng.range(36.0, 56.0), rng.range(0.0, 1.0));
         Self::new(
             shape,
-            [64.0 + offset[0], 64.0 + offset[1]],
+            [MIDDLE + offset[0], MIDDLE + offset[1]],
             scale,
             turns,
             rng,
@@ -318,9 +302,8 @@ impl Thing {
 }
 
 /// The ground: a faint pattern of the source task, clouds, or nearly nothing, with grain.
-fn background(palette: &Palette, rng: &mut Rng) -> Vec<Rgb> {
-    let ground = palette.ground;
-    let other = blend(ground, Palette::colour(0.1, 1.0, rng), rng.range(0.1, 0.3));
+fn background(ground: Rgb, rng: &mut Rng) -> Vec<Rgb> {
+    let other = blend(ground, colour(0.1, 1.0, rng), rng.range(0.1, 0.3));
     let kind = rng.whole(0, Pattern::SOURCE.len() as u32 - 1) as usize;
     let texture = Texture::new(Pattern::SOURCE[kind], rng.range(0.03, 0.1), rng);
     let (patterned, salt) = (rng.chance(0.25), rng.bits());

@@ -1,5 +1,5 @@
-//! Numbers that come out the same on every platform: integers, and floats by `+ - * / sqrt floor` alone, which
-//! IEEE 754 rounds exactly. `sin`, `exp` and their kin come from each platform's own library and may differ.
+//! Numbers that come out the same on every platform: integers, and floats by `+ - * / % sqrt floor` alone,
+//! which IEEE 754 fixes to the last bit. `sin`, `exp` and their kin come from each platform's own library and may differ.
 
 /// A point or direction of the plane.
 pub(super) type Point = [f32; 2];
