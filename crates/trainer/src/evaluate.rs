@@ -154,7 +154,7 @@ pub fn softmax(logits: &[f32]) -> Vec<f64> {
 }
 
 /// ln softmax(x)ᵢ without the underflow of its parts.
-fn log_softmax(logits: &[f32], index: usize) -> f64 {
+pub fn log_softmax(logits: &[f32], index: usize) -> f64 {
     let max = max(logits);
     let sum: f64 = logits.iter().map(|&x| (f64::from(x) - max).exp()).sum();
     f64::from(logits[index]) - max - sum.ln()

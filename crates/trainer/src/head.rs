@@ -1,11 +1,14 @@
 //! The new head: one dense layer from features to the folder's classes.
 
+mod train;
+
 use std::f64::consts::PI;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use train::train;
 
 /// A dense layer with a label for each output: logits = features · weightᵀ + bias.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +112,7 @@ pub struct TrainOptions {
     pub class_weights: ClassWeights,
     /// Stop after so many epochs without a lower validation loss.
     pub patience: Option<usize>,
-    /// Of the first weights and of the order of photos.
+    /// Of the order of photos; the first weights are zero.
     pub seed: u64,
 }
 
@@ -209,53 +212,6 @@ pub struct Samples<'a> {
     pub features: &'a [f32],
     /// Class numbers.
     pub labels: &'a [usize],
-}
-
-/// SCAFFOLD
-pub fn train(
-    _gpu: &crate::device::Gpu,
-    train: Samples<'_>,
-    _validation: Option<Samples<'_>>,
-    classes: &[String],
-    options: &TrainOptions,
-    progress: &dyn crate::progress::Progress,
-) -> Result<(Head, History)> {
-    options.validate()?;
-    let width = train.features.len() / train.labels.len();
-    let count = classes.len();
-    let mut head = Head { weight: vec![0.0; width * count], bias: vec![0.0; count], classes: classes.to_vec() };
-    let mut history = History::default();
-    progress.begin(crate::progress::Stage::Head, options.epochs);
-    for _ in 0..options.epochs {
-        let logits = head.logits(train.features)?;
-        let mut loss = 0.0;
-        for (i, &label) in train.labels.iter().enumerate() {
-            let p = crate::evaluate::softmax(&logits[i * count..(i + 1) * count]);
-            loss -= p[label].ln();
-            for c in 0..count {
-                let g = (p[c] - f64::from(u8::from(c == label))) as f32 * 0.5 / train.labels.len() as f32;
-                head.bias[c] -= g;
-                for (w, x) in
-                    head.weight[c * width..(c + 1) * width].iter_mut().zip(&train.features[i * width..(i + 1) * width])
-                {
-                    *w -= g * x;
-                }
-            }
-        }
-        history.epochs.push(Epoch {
-            train_loss: loss / train.labels.len() as f64,
-            validation_loss: None,
-            validation_top1: None,
-            learning_rate: 0.1,
-        });
-        progress.advance(1);
-        if progress.cancelled() {
-            return Err(Error::Interrupted);
-        }
-    }
-    history.best = options.epochs - 1;
-    progress.end();
-    Ok((head, history))
 }
 
 #[cfg(test)]
