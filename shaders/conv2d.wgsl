@@ -36,7 +36,7 @@ struct Params {
     pixel_first: u32, // of this window, counted over the batch
     pixel_end: u32,
     panel_first: u32, // of this window of w
-    x_base: u32,
+    x_base: u32,      // tiled family: vec4 of x at which the batch starts; texture family: texel of x that is zero
     y_base: u32,      // element of y and residual at which pixel_first stands
     relu: u32,
     has_residual: u32,

@@ -1,7 +1,7 @@
 // conv2d, texture family: y = relu(conv(x, w) + bias + residual), for software adapters with subgroups of eight lanes.
 //
 // Formula   y[n,i,j,o] = sum over kh, kw, c of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c] w[o,c,kh,kw]  + bias[o] (+ residual[n,i,j,o])
-// Layouts   x: linear texture (4096 texels a row) of NHWC, channels4 texels a pixel; the texel at `zero` is zero and stands
+// Layouts   x: linear texture (4096 texels a row) of NHWC, channels4 texels a pixel; the texel at x_base is zero and stands
 //           for every padded pixel. w: linear texture of packed panels, texel of (panel, tap, c, v) at
 //           ((panel taps + tap) 4 span4 + c) 16 + v: 64 output channels a panel, c counted from the first channel
 //           of the panel's first group (rounded down to a texel, and so that span4 texels stay inside the pixel),
@@ -32,11 +32,15 @@ struct Params {
     group_out: u32,   // output channels of a group
     pixel_first: u32, // of this window, counted over the batch
     pixel_end: u32,
-    panels: u32,
-    zero: u32,        // index of the zero texel of x
+    panel_first: u32, // of this window of w
+    x_base: u32,      // tiled family: vec4 of x at which the batch starts; texture family: texel of x that is zero
+    y_base: u32,      // element of y and residual at which pixel_first stands
     relu: u32,
+    has_residual: u32,
     groups: u32,      // workgroups in all
-    pad: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 // A constant, not a parameter: a software driver runs both sides of a branch.
@@ -148,8 +152,8 @@ fn product(tile: Tile, lane: u32) -> Product {
             let start_u = tap_start(upper, kh, kw);
             let start_v = tap_start(lower, kh, kw);
             for (var c4 = 0u; c4 < p.span4; c4++) {
-                let u = load_x(select(start_u + first + c4, p.zero, start_u == none));
-                let v = load_x(select(start_v + first + c4, p.zero, start_v == none));
+                let u = load_x(select(start_u + first + c4, p.x_base, start_u == none));
+                let v = load_x(select(start_v + first + c4, p.x_base, start_v == none));
                 let w0 = load_w(left); let w1 = load_w(left + 16u); let w2 = load_w(left + 32u); let w3 = load_w(left + 48u);
                 let z0 = load_w(left + 8u); let z1 = load_w(left + 24u); let z2 = load_w(left + 40u); let z3 = load_w(left + 56u);
                 left += 64u;

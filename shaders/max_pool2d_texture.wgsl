@@ -9,7 +9,7 @@
 struct Params {
     height: u32,
     width: u32,
-    channels4: u32,
+    channels: u32, // in vec4
     out_height: u32,
     out_width: u32,
     kernel_h: u32,
@@ -37,8 +37,8 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     let i = (id.x + id.y * count.x) * 8u + t;
     if i >= p.count { return; }
     let e = p.first + i;
-    let c4 = e % p.channels4;
-    let pixel = e / p.channels4;
+    let c4 = e % p.channels;
+    let pixel = e / p.channels;
     let row = pixel / p.out_width % p.out_height * p.stride_h - p.pad_h;
     let column = pixel % p.out_width * p.stride_w - p.pad_w;
     let image = pixel / p.out_width / p.out_height * p.height;
@@ -48,7 +48,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
             let r = row + kh * p.dilation_h;
             let c = column + kw * p.dilation_w;
             let inside = r < p.height && c < p.width;
-            let texel = p.x_base + ((image + r) * p.width + c) * p.channels4 + c4;
+            let texel = p.x_base + ((image + r) * p.width + c) * p.channels + c4;
             let value = textureLoad(x, vec2<u32>(texel & ROW_MASK, texel >> ROW_SHIFT));
             best = select(best, max(best, value), inside);
         }

@@ -3,7 +3,14 @@
 //! `cargo bench --bench kernels -- matmul` runs one kernel; "elements" are floating-point operations (or bytes where the
 //! name says so), so that Gelem/s reads as GFLOP/s.
 
+mod adamw;
+mod add_relu;
+mod avg_pool2d;
+mod global_avg_pool2d;
 mod matmul;
+mod reduce_sum;
+mod sgd;
+mod softmax_cross_entropy;
 
 use criterion::{Criterion, Throughput};
 use kernels::{Commands, wgpu};
@@ -28,6 +35,13 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let info = testkit::gpu().device.adapter_info();
     eprintln!("{} | {:?} | {} {}", info.name, info.device_type, info.driver, info.driver_info);
+    adamw::bench(&mut criterion);
+    add_relu::bench(&mut criterion);
+    avg_pool2d::bench(&mut criterion);
+    global_avg_pool2d::bench(&mut criterion);
     matmul::bench(&mut criterion);
+    reduce_sum::bench(&mut criterion);
+    sgd::bench(&mut criterion);
+    softmax_cross_entropy::bench(&mut criterion);
     criterion.final_summary();
 }

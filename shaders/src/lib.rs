@@ -32,13 +32,20 @@ macro_rules! shaders {
 }
 
 shaders! {
+    ADAMW "adamw": "Step of Adam with decoupled weight decay.";
+    ADD_RELU "add_relu": "Sum of two tensors, with or without ReLU.";
+    AVG_POOL2D "avg_pool2d": "Mean over sliding windows.";
     CONV2D "conv2d": "Convolution for GPUs: an implicit matrix product.";
     CONV2D_TEXTURE "conv2d_texture": "Convolution for software adapters: pixels in a linear texture.";
     CONV2D_WINOGRAD "conv2d_winograd": "Winograd transforms of 3x3 convolutions for GPUs.";
     CONV2D_WINOGRAD_TEXTURE "conv2d_winograd_texture": "Winograd transforms for software adapters.";
+    GLOBAL_AVG_POOL2D "global_avg_pool2d": "Mean over all pixels.";
     MATMUL "matmul": "Matrix product for GPUs: tiles in workgroup memory.";
     MATMUL_TEXTURE "matmul_texture": "Matrix product for software adapters: operands in linear textures.";
     MAX_POOL2D "max_pool2d": "Max-pooling for GPUs.";
     MAX_POOL2D_TEXTURE "max_pool2d_texture": "Max-pooling for software adapters: input in a linear texture.";
     PACK "pack": "Strided matrices into padded rows and panels.";
+    REDUCE_SUM "reduce_sum": "Sum over the rows of a matrix.";
+    SGD "sgd": "Step of gradient descent with momentum.";
+    SOFTMAX_CROSS_ENTROPY "softmax_cross_entropy": "Loss and gradient of a classifier.";
 }

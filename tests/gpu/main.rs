@@ -1,6 +1,13 @@
 //! Each kernel on the machine's adapter against its f64 twin.
 
+mod adamw;
+mod add_relu;
+mod avg_pool2d;
 mod conv2d;
+mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
 mod pack;
+mod reduce_sum;
+mod sgd;
+mod softmax_cross_entropy;

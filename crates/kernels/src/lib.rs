@@ -13,6 +13,7 @@ mod context;
 mod error;
 mod mirror;
 mod ops;
+mod params;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod tune;

@@ -6,6 +6,8 @@
 //!
 //! What shapes cannot show is taken as torchvision has it: the stem has stride 2 and padding 3, stages 2 to 4 begin
 //! with stride 2, and a bottleneck strides in its 3x3 convolution ("v1.5") rather than in the first 1x1.
+//! Networks that differ from a plain one in nothing but strides or parameterless layers (timm's antialiased `resnetaa*` and
+//! `resnetblur*`) can't be told from it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
@@ -95,20 +97,9 @@ impl Architecture {
                 Block::Bottleneck => (256 << s, (group_width * groups) << s),
             };
             let projection = s > 0 || block == Block::Bottleneck;
-            Stage {
-                blocks: depths[s],
-                width,
-                inner,
-                groups,
-                projection,
-            }
+            Stage { blocks: depths[s], width, inner, groups, projection }
         });
-        Some(Self {
-            block,
-            stem_width: 64,
-            stages,
-            classes,
-        })
+        Some(Self { block, stem_width: 64, stages, classes })
     }
 
     /// torchvision's names of the published networks that [`named`](Self::named) knows.
@@ -130,12 +121,7 @@ impl Architecture {
             groups: 1,
             projection: s > 0,
         });
-        Self {
-            block: Block::Basic,
-            stem_width: widths[0],
-            stages,
-            classes,
-        }
+        Self { block: Block::Basic, stem_width: widths[0], stages, classes }
     }
 
     /// Length of the pooled feature vector: the last stage's width.
@@ -167,11 +153,7 @@ impl Architecture {
         }
         Network {
             stem,
-            pool: PoolSpec {
-                kernel: 3,
-                stride: 2,
-                padding: 1,
-            },
+            pool: PoolSpec { kernel: 3, stride: 2, padding: 1 },
             blocks,
             features: self.features(),
             classes: self.classes,
@@ -179,31 +161,21 @@ impl Architecture {
     }
 
     fn block_spec(&self, s: usize, b: usize, channels: usize, stride: usize) -> BlockSpec {
-        let Stage {
-            width,
-            inner,
-            groups,
-            projection,
-            ..
-        } = self.stages[s];
+        let Stage { width, inner, groups, projection, .. } = self.stages[s];
         let name = format!("layer{}.{b}", s + 1);
-        let conv =
-            |i: usize, kernel, [in_channels, out_channels]: [usize; 2], stride, groups| ConvSpec {
-                name: format!("{name}.conv{i}"),
-                norm: format!("{name}.bn{i}"),
-                in_channels,
-                out_channels,
-                kernel,
-                stride,
-                padding: kernel / 2,
-                groups,
-                relu: true,
-            };
+        let conv = |i: usize, kernel, [in_channels, out_channels]: [usize; 2], stride, groups| ConvSpec {
+            name: format!("{name}.conv{i}"),
+            norm: format!("{name}.bn{i}"),
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding: kernel / 2,
+            groups,
+            relu: true,
+        };
         let convs = match self.block {
-            Block::Basic => vec![
-                conv(1, 3, [channels, inner], stride, 1),
-                conv(2, 3, [inner, width], 1, 1),
-            ],
+            Block::Basic => vec![conv(1, 3, [channels, inner], stride, 1), conv(2, 3, [inner, width], 1, 1)],
             Block::Bottleneck => vec![
                 conv(1, 1, [channels, inner], 1, 1),
                 conv(2, 3, [inner, inner], stride, groups),
@@ -216,12 +188,7 @@ impl Architecture {
             relu: false,
             ..conv(0, 1, [channels, width], stride, 1)
         });
-        BlockSpec {
-            name,
-            stage: s + 1,
-            convs,
-            shortcut,
-        }
+        BlockSpec { name, stage: s + 1, convs, shortcut }
     }
 
     /// Every tensor of the network in torchvision's names, with its shape, in the order of the layers.
@@ -230,10 +197,7 @@ impl Architecture {
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut tensors = Vec::new();
         for conv in self.network().convs() {
-            tensors.push((
-                format!("{}.weight", conv.name),
-                conv.weight_shape().to_vec(),
-            ));
+            tensors.push((format!("{}.weight", conv.name), conv.weight_shape().to_vec()));
             for part in ["weight", "bias", "running_mean", "running_var"] {
                 tensors.push((format!("{}.{part}", conv.norm), vec![conv.out_channels]));
             }
@@ -248,11 +212,7 @@ impl Architecture {
     /// Trainable parameters, the head's included where there is one; BatchNorm's running statistics aren't counted.
     pub fn parameters(&self) -> usize {
         let counted = |name: &str| !name.contains(".running_");
-        self.tensors()
-            .iter()
-            .filter(|(name, _)| counted(name))
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum()
+        self.tensors().iter().filter(|(name, _)| counted(name)).map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 
     /// Floating-point operations for one image of `size` (height, width): two a multiply-add of the convolutions and the
@@ -283,27 +243,16 @@ impl Architecture {
                 ));
             }
             Some([_, channels, _, _]) => {
-                return Err(format!(
-                    "its stem takes {channels} input channels; photos have 3"
-                ));
+                return Err(format!("its stem takes {channels} input channels; photos have 3"));
             }
             Some(shape) => return Err(format!("its `conv1.weight` has shape {shape:?}")),
         }
-        let bottleneck = stages
-            .iter()
-            .flatten()
-            .any(|(_, part, _)| part.starts_with("conv3."));
-        let block = if bottleneck {
-            Block::Bottleneck
-        } else {
-            Block::Basic
-        };
+        let bottleneck = stages.iter().flatten().any(|(_, part, _)| part.starts_with("conv3."));
+        let block = if bottleneck { Block::Bottleneck } else { Block::Basic };
 
-        let stem = tensors
-            .iter()
-            .filter(|(name, _)| name.starts_with("conv1.") || name.starts_with("bn1."));
-        let mut channels = majority(stem.map(|(_, shape)| shape.as_slice()).map(first))
-            .ok_or("its stem tells no width")?;
+        let stem = tensors.iter().filter(|(name, _)| name.starts_with("conv1.") || name.starts_with("bn1."));
+        let mut channels =
+            majority(stem.map(|(_, shape)| shape.as_slice()).map(first)).ok_or("its stem tells no width")?;
         let stem_width = channels;
         let mut found = Vec::new();
         for (s, parts) in stages.iter().enumerate() {
@@ -316,48 +265,26 @@ impl Architecture {
                         .filter(|(_, part, _)| part.starts_with(&conv) || part.starts_with(&norm))
                         .map(|(_, _, shape)| first(shape)),
                 )
-                .ok_or(format!(
-                    "no tensor of `layer{stage}` tells the width of its convolution {i}"
-                ))
+                .ok_or(format!("no tensor of `layer{stage}` tells the width of its convolution {i}"))
             };
             let width = width_of(block.convolutions())?;
             let inner = width_of(block.convolutions() - 1)?;
-            let group_width =
-                majority(parts.iter().map(|(_, part, shape)| match (*part, *shape) {
-                    ("conv2.weight", [_, group_width, _, _]) if bottleneck => *group_width,
-                    _ => 0,
-                }));
-            let groups = group_width
-                .filter(|width| inner % width == 0)
-                .map_or(1, |width| inner / width);
+            let group_width = majority(parts.iter().map(|(_, part, shape)| match (*part, *shape) {
+                ("conv2.weight", [_, group_width, _, _]) if bottleneck => *group_width,
+                _ => 0,
+            }));
+            let groups = group_width.filter(|width| inner % width == 0).map_or(1, |width| inner / width);
             let projection = s > 0
                 || channels != width
-                || parts
-                    .iter()
-                    .any(|(b, part, _)| *b == 0 && part.starts_with("downsample."));
+                || parts.iter().any(|(b, part, _)| *b == 0 && part.starts_with("downsample."));
             let blocks = parts.iter().map(|(b, _, _)| b + 1).max().unwrap_or(1);
-            found.push(Stage {
-                blocks,
-                width,
-                inner,
-                groups,
-                projection,
-            });
+            found.push(Stage { blocks, width, inner, groups, projection });
             channels = width;
         }
-        let stages = found
-            .try_into()
-            .map_err(|_| "it doesn't have four stages")?;
-        let head = tensors
-            .iter()
-            .filter(|(name, _)| *name == "fc.weight" || *name == "fc.bias");
+        let stages = found.try_into().map_err(|_| "it doesn't have four stages")?;
+        let head = tensors.iter().filter(|(name, _)| *name == "fc.weight" || *name == "fc.bias");
         let classes = majority(head.map(|(_, shape)| first(shape)));
-        Ok(Self {
-            block,
-            stem_width,
-            stages,
-            classes,
-        })
+        Ok(Self { block, stem_width, stages, classes })
     }
 }
 
@@ -365,9 +292,7 @@ impl Architecture {
 /// `resnet-<block>-<blocks a stage>-w<widths>`, with only the first width if they double from stage to stage.
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(name) =
-            Self::published().find(|name| Self::named(name, self.classes).as_ref() == Some(self))
-        {
+        if let Some(name) = Self::published().find(|name| Self::named(name, self.classes).as_ref() == Some(self)) {
             return f.write_str(name);
         }
         let join = |values: [usize; 4]| {
@@ -384,16 +309,8 @@ impl fmt::Display for Architecture {
             Block::Bottleneck => "bottleneck",
         };
         let expansion = if self.block == Block::Basic { 1 } else { 4 };
-        write!(
-            f,
-            "resnet-{kind}-{a}-{b}-{c}-{d}-w{}",
-            join(self.stages.map(|stage| stage.width / expansion))
-        )?;
-        if self
-            .stages
-            .iter()
-            .any(|stage| stage.inner * expansion != stage.width)
-        {
+        write!(f, "resnet-{kind}-{a}-{b}-{c}-{d}-w{}", join(self.stages.map(|stage| stage.width / expansion)))?;
+        if self.stages.iter().any(|stage| stage.inner * expansion != stage.width) {
             write!(f, "-inner{}", join(self.stages.map(|stage| stage.inner)))?;
         }
         if self.stages.iter().any(|stage| stage.groups > 1) {
@@ -437,12 +354,7 @@ pub struct ConvSpec {
 impl ConvSpec {
     /// Shape of the weight, OIHW: `[out_channels, in_channels / groups, kernel, kernel]`.
     pub fn weight_shape(&self) -> [usize; 4] {
-        [
-            self.out_channels,
-            self.in_channels / self.groups,
-            self.kernel,
-            self.kernel,
-        ]
+        [self.out_channels, self.in_channels / self.groups, self.kernel, self.kernel]
     }
 
     /// Height and width of the output for an input of `size` (height, width).
@@ -506,11 +418,8 @@ pub struct Network {
 impl Network {
     /// Every convolution: the stem, then each block's shortcut (where it has one) and branch.
     pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
-        std::iter::once(&self.stem).chain(
-            self.blocks
-                .iter()
-                .flat_map(|block| block.shortcut.iter().chain(&block.convs)),
-        )
+        std::iter::once(&self.stem)
+            .chain(self.blocks.iter().flat_map(|block| block.shortcut.iter().chain(&block.convs)))
     }
 
     /// Floating-point operations for one image of `size` (height, width): see [`Architecture::flops`].
@@ -529,22 +438,14 @@ impl Network {
 }
 
 fn output_size(size: [usize; 2], kernel: usize, stride: usize, padding: usize) -> [usize; 2] {
-    size.map(|n| {
-        (n + 2 * padding)
-            .checked_sub(kernel)
-            .map_or(0, |room| room / stride + 1)
-    })
+    size.map(|n| (n + 2 * padding).checked_sub(kernel).map_or(0, |room| room / stride + 1))
 }
 
 /// `layer2.0.conv1.weight` into (1, 0, `conv1.weight`).
 fn split_block_name(name: &str) -> Option<(usize, usize, &str)> {
     let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
     let (block, part) = rest.split_once('.')?;
-    let stage = stage
-        .parse::<usize>()
-        .ok()?
-        .checked_sub(1)
-        .filter(|s| *s < 4)?;
+    let stage = stage.parse::<usize>().ok()?.checked_sub(1).filter(|s| *s < 4)?;
     let block = block.parse().ok().filter(|b| *b < MAX_BLOCKS)?;
     Some((stage, block, part))
 }
@@ -559,10 +460,7 @@ fn majority(values: impl Iterator<Item = usize>) -> Option<usize> {
     for value in values.filter(|value| *value > 0) {
         *counts.entry(value).or_insert(0_usize) += 1;
     }
-    counts
-        .into_iter()
-        .max_by_key(|&(value, count)| (count, value))
-        .map(|(value, _)| value)
+    counts.into_iter().max_by_key(|&(value, count)| (count, value)).map(|(value, _)| value)
 }
 
 #[cfg(test)]
@@ -611,29 +509,17 @@ mod tests {
         assert_eq!(detect(odd.tensors()).as_ref(), Ok(&odd));
         assert_eq!(odd.to_string(), "resnet-basic-1-2-1-3-w12-20-40-80-stem8");
         let mut grouped = Architecture::named("resnext50_32x4d", None).unwrap();
-        grouped
-            .stages
-            .iter_mut()
-            .for_each(|stage| (stage.blocks, stage.groups) = (2, 16));
+        grouped.stages.iter_mut().for_each(|stage| (stage.blocks, stage.groups) = (2, 16));
         assert_eq!(detect(grouped.tensors()).as_ref(), Ok(&grouped));
-        assert_eq!(
-            grouped.to_string(),
-            "resnet-bottleneck-2-2-2-2-w64-inner128-g16"
-        );
+        assert_eq!(grouped.to_string(), "resnet-bottleneck-2-2-2-2-w64-inner128-g16");
     }
 
     #[test]
     fn a_few_wrong_tensors_do_not_hide_the_architecture() {
         let net = Architecture::named("resnet34", Some(10)).unwrap();
         let mut tensors = net.tensors();
-        tensors.retain(|(name, _)| {
-            name != "layer2.1.conv2.weight" && !name.starts_with("layer3.0.downsample")
-        });
-        tensors
-            .iter_mut()
-            .find(|(name, _)| name == "layer4.0.conv1.weight")
-            .unwrap()
-            .1 = vec![9, 9];
+        tensors.retain(|(name, _)| name != "layer2.1.conv2.weight" && !name.starts_with("layer3.0.downsample"));
+        tensors.iter_mut().find(|(name, _)| name == "layer4.0.conv1.weight").unwrap().1 = vec![9, 9];
         assert_eq!(detect(tensors), Ok(net));
     }
 
@@ -655,11 +541,7 @@ mod tests {
     #[test]
     fn strides_are_those_of_torchvision() {
         let net = Architecture::named("resnet50", None).unwrap().network();
-        let strided: Vec<_> = net
-            .convs()
-            .filter(|conv| conv.stride == 2)
-            .map(|conv| conv.name.as_str())
-            .collect();
+        let strided: Vec<_> = net.convs().filter(|conv| conv.stride == 2).map(|conv| conv.name.as_str()).collect();
         assert_eq!(
             strided,
             [
@@ -675,9 +557,6 @@ mod tests {
         assert_eq!(net.blocks.len(), 16);
         assert_eq!(net.blocks[0].shortcut.as_ref().unwrap().stride, 1);
         assert!(net.blocks[1].shortcut.is_none());
-        assert!(
-            net.convs()
-                .all(|conv| conv.relu != conv.name.contains("downsample"))
-        );
+        assert!(net.convs().all(|conv| conv.relu != conv.name.contains("downsample")));
     }
 }

@@ -48,11 +48,10 @@ pub enum Error {
         problems: Box<TensorProblems>,
     },
     /// Values that no network can run on.
-    #[error(
-        "weights: {}; the file is damaged or its training diverged: get another",
-        List(problems)
-    )]
+    #[error("weights: {}; the file is damaged or its training diverged: get another", List(problems))]
     Values {
+        /// The file.
+        file: String,
         /// A sentence for each tensor concerned.
         problems: Vec<String>,
     },
@@ -75,9 +74,7 @@ pub enum Error {
         architecture: String,
     },
     /// Logits were asked of a backbone without a head.
-    #[error(
-        "weights: this {architecture} has no head (`fc.weight`), so it gives features but no logits"
-    )]
+    #[error("weights: this {architecture} has no head (`fc.weight`), so it gives features but no logits")]
     NoHead {
         /// The file's network.
         architecture: String,

@@ -47,33 +47,17 @@ impl FoldedConv {
     /// Ioffe and Szegedy, *Batch Normalization*, 2015, section 3.1.
     pub fn new(spec: &ConvSpec, weight: &[f32], norm: &BatchNorm) -> Result<Self, Error> {
         let expect = |name: String, expected: usize, got: usize| {
-            if expected == got {
-                Ok(())
-            } else {
-                Err(Error::Shape {
-                    name,
-                    expected: vec![expected],
-                    got: vec![got],
-                })
-            }
+            if expected == got { Ok(()) } else { Err(Error::Shape { name, expected: vec![expected], got: vec![got] }) }
         };
         let per_channel = spec.weight_shape()[1..].iter().product::<usize>();
-        expect(
-            format!("{}.weight", spec.name),
-            spec.out_channels * per_channel,
-            weight.len(),
-        )?;
+        expect(format!("{}.weight", spec.name), spec.out_channels * per_channel, weight.len())?;
         for (part, values) in [
             ("weight", &norm.weight),
             ("bias", &norm.bias),
             ("running_mean", &norm.running_mean),
             ("running_var", &norm.running_var),
         ] {
-            expect(
-                format!("{}.{part}", spec.norm),
-                spec.out_channels,
-                values.len(),
-            )?;
+            expect(format!("{}.{part}", spec.norm), spec.out_channels, values.len())?;
         }
         let mut folded = Self {
             spec: spec.clone(),
@@ -83,27 +67,15 @@ impl FoldedConv {
         for (channel, weight) in weight.chunks_exact(per_channel).enumerate() {
             let deviation = (f64::from(norm.running_var[channel]) + BATCH_NORM_EPS).sqrt();
             let scale = f64::from(norm.weight[channel]) / deviation;
-            folded
-                .weight
-                .extend(weight.iter().map(|w| (f64::from(*w) * scale) as f32));
-            folded.bias.push(
-                (f64::from(norm.bias[channel]) - f64::from(norm.running_mean[channel]) * scale)
-                    as f32,
-            );
+            folded.weight.extend(weight.iter().map(|w| (f64::from(*w) * scale) as f32));
+            folded.bias.push((f64::from(norm.bias[channel]) - f64::from(norm.running_mean[channel]) * scale) as f32);
         }
-        if folded
-            .weight
-            .iter()
-            .chain(&folded.bias)
-            .all(|value| value.is_finite())
-        {
+        if folded.weight.iter().chain(&folded.bias).all(|value| value.is_finite()) {
             Ok(folded)
         } else {
             Err(Error::Values {
-                problems: vec![format!(
-                    "{} folded into {}: beyond f32",
-                    spec.norm, spec.name
-                )],
+                file: "weights".into(),
+                problems: vec![format!("{} folded into {}: beyond f32", spec.norm, spec.name)],
             })
         }
     }
@@ -153,19 +125,13 @@ mod tests {
         let input = [0.3_f64, -0.7, 1.1, 0.9];
         for channel in 0..2 {
             let dot = |weight: &[f32]| {
-                (0..2)
-                    .map(|i| f64::from(weight[2 * channel + i]) * input[2 * channel + i])
-                    .sum::<f64>()
+                (0..2).map(|i| f64::from(weight[2 * channel + i]) * input[2 * channel + i]).sum::<f64>()
             };
             let normalised = (dot(&weight) - f64::from(norm.running_mean[channel]))
                 / (f64::from(norm.running_var[channel]) + 1e-5).sqrt();
-            let expected =
-                normalised * f64::from(norm.weight[channel]) + f64::from(norm.bias[channel]);
+            let expected = normalised * f64::from(norm.weight[channel]) + f64::from(norm.bias[channel]);
             let got = dot(&folded.weight) + f64::from(folded.bias[channel]);
-            assert!(
-                (got - expected).abs() <= 1e-6 * expected.abs().max(1.0),
-                "{got} {expected}"
-            );
+            assert!((got - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{got} {expected}");
         }
     }
 
@@ -178,10 +144,7 @@ mod tests {
             running_var: vec![0.0; 2],
         };
         let overflow = FoldedConv::new(&spec(), &[1.0; 4], &norm).unwrap_err();
-        assert!(
-            overflow.to_string().contains("bn folded into conv"),
-            "{overflow}"
-        );
+        assert!(overflow.to_string().contains("bn folded into conv"), "{overflow}");
         let short = FoldedConv::new(&spec(), &[1.0; 3], &norm).unwrap_err();
         assert!(short.to_string().contains("conv.weight"), "{short}");
     }

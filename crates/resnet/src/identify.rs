@@ -11,14 +11,12 @@ pub(crate) struct Diagnosis {
 
 impl Diagnosis {
     pub(crate) fn new(what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            advice: advice.into(),
-        }
+        Self { what: what.into(), advice: advice.into() }
     }
 }
 
-const FROM_PYTORCH: &str = "load it in PyTorch and save its state dict with `safetensors.torch.save_file(model.state_dict(), path)`";
+const FROM_PYTORCH: &str =
+    "load it in PyTorch and save its state dict with `safetensors.torch.save_file(model.state_dict(), path)`";
 const DOWNLOAD_AGAIN: &str = "download it again";
 /// What may be used instead of an unsupported network.
 pub(crate) const SUPPORTED: &str = "supported are plain ResNets (18, 34, 50, 101, 152 and other depths and widths), \
@@ -31,25 +29,15 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     if bytes.is_empty() {
         return Some(Diagnosis::new("the file is empty", DOWNLOAD_AGAIN));
     }
-    let header = bytes
-        .first_chunk()
-        .map(|length| u64::from_le_bytes(*length));
+    let header = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
     if header.is_some_and(|length| length <= MAX_HEADER) && bytes.get(8) == Some(&b'{') {
         return None;
     }
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(512)])
-        .trim_start()
-        .to_ascii_lowercase();
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]).trim_start().to_ascii_lowercase();
     let diagnosis = if bytes.starts_with(b"PK\x03\x04") {
-        Diagnosis::new(
-            "this is a ZIP archive, most likely a PyTorch checkpoint (`torch.save`)",
-            FROM_PYTORCH,
-        )
+        Diagnosis::new("this is a ZIP archive, most likely a PyTorch checkpoint (`torch.save`)", FROM_PYTORCH)
     } else if matches!(bytes, [0x80, 2..=5, ..]) {
-        Diagnosis::new(
-            "this is a Python pickle, most likely an old PyTorch checkpoint",
-            FROM_PYTORCH,
-        )
+        Diagnosis::new("this is a Python pickle, most likely an old PyTorch checkpoint", FROM_PYTORCH)
     } else if bytes.get(257..262) == Some(b"ustar") {
         Diagnosis::new(
             "this is a tar archive, perhaps a PyTorch checkpoint of the oldest kind",
@@ -58,10 +46,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     } else if bytes.starts_with(&[0x1f, 0x8b]) {
         Diagnosis::new("this is a gzip archive", "unpack it first")
     } else if bytes.starts_with(b"GGUF") {
-        Diagnosis::new(
-            "this is a GGUF file, which holds language models",
-            SUPPORTED,
-        )
+        Diagnosis::new("this is a GGUF file, which holds language models", SUPPORTED)
     } else if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
         Diagnosis::new(
             "this is an HDF5 file, most likely a Keras or TensorFlow model",
@@ -77,10 +62,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
             "this is a Git LFS pointer, not the weights themselves",
             "run `git lfs pull` in its repository, or download the file itself",
         )
-    } else if start.starts_with("<!doctype")
-        || start.starts_with("<html")
-        || start.starts_with("<?xml")
-    {
+    } else if start.starts_with("<!doctype") || start.starts_with("<html") || start.starts_with("<?xml") {
         Diagnosis::new(
             "this is a web page, not weights",
             "download the file itself: look for a `download` or `raw` link, and log in if the page asks for it",
@@ -92,16 +74,10 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
                 "no ResNet needs shards: get a single `model.safetensors`, or load the model and save it as one file",
             )
         } else {
-            Diagnosis::new(
-                "this is a JSON file, not weights",
-                "give the `.safetensors` file that goes with it",
-            )
+            Diagnosis::new("this is a JSON file, not weights", "give the `.safetensors` file that goes with it")
         }
     } else if header.is_none() {
-        Diagnosis::new(
-            format!("the file is only {} bytes long", bytes.len()),
-            DOWNLOAD_AGAIN,
-        )
+        Diagnosis::new(format!("the file is only {} bytes long", bytes.len()), DOWNLOAD_AGAIN)
     } else {
         Diagnosis::new("this isn't a safetensors file", FROM_PYTORCH)
     };
@@ -110,212 +86,142 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
 
 /// Says what is wrong with a file that starts as safetensors does but can't be read as such.
 pub(crate) fn broken_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> Diagnosis {
-    let header = bytes
-        .first_chunk()
-        .map_or(0, |length| u64::from_le_bytes(*length));
+    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     let got = bytes.len() as u64;
-    let text = usize::try_from(header)
-        .ok()
-        .and_then(|length| bytes.get(8..)?.get(..length));
+    let text = usize::try_from(header).ok().and_then(|length| bytes.get(8..)?.get(..length));
     let Some(text) = text else {
         return Diagnosis::new(
-            format!(
-                "the file is truncated: it has {got} bytes, its header alone takes {}",
-                header.saturating_add(8)
-            ),
+            format!("the file is truncated: it has {got} bytes, its header alone takes {}", header.saturating_add(8)),
             DOWNLOAD_AGAIN,
         );
     };
     let tensors: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    let ends = tensors
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, info)| info["data_offsets"][1].as_u64());
-    match ends
-        .max()
-        .map(|end| end.saturating_add(header).saturating_add(8))
-    {
-        Some(end) if got < end => Diagnosis::new(
-            format!("the file is truncated: it has {got} bytes of {end}"),
-            DOWNLOAD_AGAIN,
-        ),
+    let ends = tensors.as_object().into_iter().flatten().filter_map(|(_, info)| info["data_offsets"][1].as_u64());
+    match ends.max().map(|end| end.saturating_add(header).saturating_add(8)) {
+        Some(end) if got < end => {
+            Diagnosis::new(format!("the file is truncated: it has {got} bytes of {end}"), DOWNLOAD_AGAIN)
+        }
         Some(end) if got > end => Diagnosis::new(
-            format!(
-                "the file has {} bytes after its last tensor, which safetensors forbids",
-                got - end
-            ),
+            format!("the file has {} bytes after its last tensor, which safetensors forbids", got - end),
             DOWNLOAD_AGAIN,
         ),
         _ => Diagnosis::new(format!("the file is damaged: {error}"), DOWNLOAD_AGAIN),
     }
 }
 
-/// Networks of other families, by what occurs in a tensor's name (a dot before and after it). The first that fits counts.
-const FAMILIES: &[(&str, &[&str])] = &[
-    (
-        "a CLIP model",
-        &[
-            ".logit_scale.",
-            ".text_model.",
-            ".vision_model.",
-            ".attnpool.",
-        ],
-    ),
-    ("a RegNet", &[".trunk_output.", ".regnet.", ".s1.b1."]),
-    (
-        "a Swin transformer",
-        &[".relative_position_bias_table.", ".swin."],
-    ),
-    (
-        "a ConvNeXt",
-        &[
-            ".layer_scale.",
-            ".layer_scale_parameter.",
-            ".convnext.",
-            ".convnextv2.",
-            ".conv_dw.weight.",
-            ".dwconv.",
-        ],
-    ),
-    (
-        "a vision transformer (ViT)",
-        &[
-            ".cls_token.",
-            ".class_token.",
-            ".pos_embed.",
-            ".patch_embed.",
-            ".vit.",
-            ".dinov2.",
-        ],
-    ),
-    (
-        "a language model",
-        &[
-            ".self_attn.",
-            ".attention.self.",
-            ".embed_tokens.",
-            ".lm_head.",
-            ".wte.",
-            ".word_embeddings.",
-        ],
-    ),
+/// Networks by what their tensors' names contain: all marks of a row must occur, in one name or several; the first row that fits
+/// counts. A mark is whole components between dots; `^` stands for the start of the name.
+type Marks = &'static [(&'static str, &'static [&'static str])];
+
+const FAMILIES: Marks = &[
+    ("a CLIP model", &[".text_model."]),
+    ("a CLIP model", &[".vision_model."]),
+    ("a CLIP model", &["^logit_scale."]),
+    ("a CLIP model", &[".attnpool."]),
+    ("a CLIP model", &["^stem.conv1.conv.", "^head.pos_embed."]),
+    ("a MaxViT", &[".mbconv."]),
+    ("a vision transformer (ViT)", &[".cls_token."]),
+    ("a vision transformer (ViT)", &[".class_token."]),
+    ("a Swin transformer", &[".relative_position_bias_table."]),
+    ("a Swin transformer", &[".cpb_mlp."]),
+    ("a Swin transformer", &[".swin."]),
+    ("a vision transformer (ViT)", &["^pos_embed."]),
+    ("a vision transformer (ViT)", &["^patch_embed."]),
+    ("a ConvNeXt", &["^features.1.0.layer_scale."]),
+    ("a ConvNeXt", &[".layer_scale_parameter."]),
+    ("a ConvNeXt", &[".convnextv2."]),
+    ("a ConvNeXt", &[".pwconv1."]),
+    ("a ConvNeXt", &["^stages.0.blocks.0.conv_dw.", ".mlp.fc1."]),
+    ("an EfficientNet or MobileNet", &["^conv_stem."]),
+    ("an EfficientNet", &[".efficientnet."]),
+    ("an EfficientNet", &["^features.1.0.block."]),
+    ("a MobileNet", &[".mobilenet_v1."]),
+    ("a MobileNet", &[".mobilenet_v2."]),
+    ("a MobileNet", &["^features.1.conv."]),
+    ("a MobileNet", &["^features.1.block."]),
+    ("a RegNet", &[".trunk_output."]),
+    ("a RegNet", &[".regnet."]),
+    ("a RegNet", &["^s1.b1."]),
     ("a DenseNet", &[".denseblock1."]),
-    (
-        "an Inception network",
-        &[".mixed_5b.", ".inception3a.", ".mixed_3b."],
-    ),
+    ("an Inception network", &[".mixed_5b."]),
+    ("an Inception network", &[".inception3a."]),
     ("a SqueezeNet", &[".squeeze.weight."]),
-    ("a ShuffleNet", &[".stage2.0.branch2."]),
-    (
-        "a detection or segmentation model",
-        &[".rpn.", ".fpn.", ".roi_heads.", ".aux_classifier."],
-    ),
-    ("a diffusion model", &[".down_blocks.", ".time_embedding."]),
+    ("a ShuffleNet", &["^stage2.0.branch2."]),
+    ("a VGG or AlexNet", &["^features.0.weight.", "^classifier."]),
+    ("a VGG or AlexNet", &["^features.0.weight.", "^pre_logits."]),
+    ("a pre-activation ResNet (v2, BiT)", &["^stages.0.blocks.0.norm1.", "^stages.0.blocks.0.conv2."]),
+    ("a pre-activation ResNet (v2, BiT)", &["^bit.encoder."]),
+    ("a ResNet with a stem of several convolutions (timm's byobnet)", &["^stem.conv1.conv.", "^stages.0.0."]),
+    ("a detection or segmentation model", &[".rpn."]),
+    ("a detection or segmentation model", &[".fpn."]),
+    ("a detection or segmentation model", &["^backbone.layer1.", "^classifier."]),
+    ("a video ResNet (3D convolutions)", &["^stem.0.", "^layer1.0.conv1.0."]),
+    ("a language model", &[".self_attn."]),
+    ("a language model", &[".attention.self."]),
+    ("a language model", &[".wte."]),
+    ("a diffusion model", &[".down_blocks."]),
 ];
 
-/// Residual networks with a twist, by the same marks; the shapes tell some more, see [`other_network`].
-const VARIANTS: &[(&str, &[&str])] = &[
-    (
-        "a ResNet-C or ResNet-D (a stem of three convolutions)",
-        &[".conv1.0.weight."],
-    ),
-    (
-        "an ECA-ResNet (efficient channel attention)",
-        &[".eca.", ".se.conv.weight."],
-    ),
-    (
-        "an SE-ResNet (squeeze and excitation)",
-        &[".se.", ".se_module."],
-    ),
-    (
-        "a ResNeSt or SKNet (split attention)",
-        &[
-            ".conv2.fc1.",
-            ".conv2.bn0.",
-            ".conv2.attn.",
-            ".conv2.paths.",
-        ],
-    ),
+/// Residual networks with a twist.
+const VARIANTS: Marks = &[
+    ("a ResNet-C or ResNet-D (a stem of three convolutions)", &["^conv1.0."]),
+    ("an ECA-ResNet (efficient channel attention)", &[".eca."]),
+    ("an ECA-ResNet (efficient channel attention)", &[".se.conv.weight."]),
+    ("an SE-ResNet (squeeze and excitation)", &[".se."]),
+    ("an SE-ResNet (squeeze and excitation)", &[".se_module."]),
+    ("a ResNeSt (split attention)", &[".conv2.fc1."]),
+    ("an SKNet (selective kernels)", &[".paths."]),
     ("a Res2Net", &[".convs.0."]),
-    (
-        "a ResNet with blurred pooling (BlurPool)",
-        &[".filt.", ".aa.", ".blurpool."],
-    ),
-    ("an IBN-ResNet", &[".bn1.in.", ".bn1.bn."]),
-    (
-        "a quantised ResNet",
-        &[
-            "._packed_params.",
-            ".zero_point.",
-            ".weight_scale.",
-            ".qweight.",
-        ],
-    ),
-    (
-        "a MoCo checkpoint (two encoders)",
-        &[".encoder_q.", ".encoder_k."],
-    ),
+    ("a ResNet with blurred pooling (BlurPool)", &[".filt."]),
+    ("a ResNet with blurred pooling (BlurPool)", &[".aa."]),
+    ("an IBN-ResNet", &[".bn1.in."]),
+    ("a quantised ResNet", &["._packed_params."]),
+    ("a quantised ResNet", &[".zero_point."]),
+    ("a quantised ResNet", &[".qweight."]),
 ];
+
+/// Finds a ResNet that stands under a prefix beside tensors that don't, by canonical names.
+pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
+    if tensors.keys().any(|name| name.starts_with("layer1.0.")) {
+        return None;
+    }
+    let prefix = tensors.keys().find_map(|name| Some(&name[..=name.find(".layer1.0.")?]))?;
+    Some(Diagnosis::new(
+        format!("its ResNet stands under `{prefix}`, but other tensors don't"),
+        format!(
+            "save it alone: \
+            `{{k.removeprefix(\"{prefix}\"): v for k, v in state_dict.items() if k.startswith(\"{prefix}\")}}`"
+        ),
+    ))
+}
 
 /// Names the network that canonical tensor names and shapes show, if it is none that this crate runs.
 pub(crate) fn other_network(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
-    let marked: Vec<String> = tensors
-        .keys()
-        .map(|name| format!(".{}.", name.to_ascii_lowercase()))
-        .collect();
-    let has = |mark: &str| marked.iter().any(|name| name.contains(mark));
-    let find = |table: &[(&'static str, &[&str])]| {
-        table
-            .iter()
-            .find(|(_, marks)| marks.iter().any(|mark| has(mark)))
-            .map(|(network, _)| *network)
+    let names: Vec<String> = tensors.keys().map(|name| format!("^.{}.", name.to_ascii_lowercase())).collect();
+    let has = |mark: &str| {
+        let mark = mark.replace('^', "^.");
+        names.iter().any(|name| name.contains(&mark))
     };
-    let network = find(FAMILIES).or_else(|| {
-        if has(".layer1.0.") {
-            let starts = |start: &str| tensors.keys().any(|name| name.starts_with(start));
-            let ends = |end: &str| tensors.keys().any(|name| name.ends_with(end));
-            let pooled_shortcut = tensors
-                .iter()
-                .any(|(name, shape)| name.ends_with(".downsample.1.weight") && shape.len() == 4);
-            find(VARIANTS).or(if pooled_shortcut {
-                Some("a ResNet-D (shortcuts with average pooling)")
-            } else if !ends("bn1.weight") && starts("conv1.bias") {
-                Some("a ResNet whose BatchNorm is already folded into its convolutions")
-            } else if ends(".bn1.weight") && !ends(".running_mean") {
-                Some("a ResNet with GroupNorm, or one that has lost its BatchNorm statistics")
-            } else if starts("conv1.weight") && ends(".bn1.running_mean") && !starts("bn1.") {
-                Some("a pre-activation ResNet (v2)")
-            } else {
-                None
-            })
-        } else if has(".stem.conv.weight.") && has(".stages.0.blocks.0.norm1.weight.") {
-            Some("a pre-activation ResNet (v2, BiT)")
-        } else if has(".conv_stem.weight.") {
-            // Both families have the same blocks; EfficientNet has BatchNorm after its last convolution.
-            Some(if has(".bn2.weight.") {
-                "an EfficientNet"
-            } else {
-                "a MobileNetV3"
-            })
-        } else if has(".efficientnet.") || has(".features.1.0.block.") {
-            Some("an EfficientNet")
-        } else if has(".mobilenet_v1.")
-            || has(".mobilenet_v2.")
-            || has(".features.1.conv.")
-            || has(".features.1.block.")
-        {
-            Some("a MobileNet")
-        } else if has(".features.0.weight.") && has(".classifier.") {
-            Some("a VGG or AlexNet")
+    let find =
+        |table: Marks| table.iter().find(|(_, marks)| marks.iter().all(|mark| has(mark))).map(|(network, _)| *network);
+    let variant = || {
+        let ends = |end: &str| tensors.keys().any(|name| name.ends_with(end));
+        let pooled_shortcut =
+            tensors.iter().any(|(name, shape)| name.ends_with(".downsample.1.weight") && shape.len() == 4);
+        find(VARIANTS).or(if pooled_shortcut {
+            Some("a ResNet-D (shortcuts with average pooling)")
+        } else if !ends("bn1.weight") && has("^conv1.bias.") {
+            Some("a ResNet whose BatchNorm is already folded into its convolutions")
+        } else if ends(".bn1.weight") && !ends(".running_mean") {
+            Some("a ResNet with GroupNorm, or one that has lost its BatchNorm statistics")
+        } else if has("^conv1.weight.") && ends(".bn1.running_mean") && !has("^bn1.") {
+            Some("a pre-activation ResNet (v2)")
         } else {
             None
-        }
-    })?;
-    Some(Diagnosis::new(
-        format!("this is {network}, which isn't supported"),
-        SUPPORTED,
-    ))
+        })
+    };
+    let network = find(FAMILIES).or_else(|| if has("^layer1.0.") { variant() } else { None })?;
+    Some(Diagnosis::new(format!("this is {network}, which isn't supported"), SUPPORTED))
 }
 
 #[cfg(test)]
@@ -337,10 +243,7 @@ mod tests {
             (b"GGUF\x03\0\0\0\0\0", "GGUF"),
             (b"\x89HDF\r\n\x1a\n\0\0", "HDF5"),
             (b"\x08\x07\x12\x07pytorch", "ONNX"),
-            (
-                b"version https://git-lfs.github.com/spec/v1\noid",
-                "LFS pointer",
-            ),
+            (b"version https://git-lfs.github.com/spec/v1\noid", "LFS pointer"),
             (b"\n<!DOCTYPE html><html>", "web page"),
             (b"<?xml version='1.0'?><Error>", "web page"),
             (b"{\"metadata\": {}, \"weight_map\": {}}", "shards"),
@@ -355,68 +258,29 @@ mod tests {
     }
 
     fn recognised(names: &[(&str, &[usize])]) -> Option<String> {
-        other_network(
-            &names
-                .iter()
-                .map(|(name, shape)| ((*name).into(), shape.to_vec()))
-                .collect(),
-        )
-        .map(|diagnosis| diagnosis.what)
+        other_network(&names.iter().map(|(name, shape)| ((*name).into(), shape.to_vec())).collect())
+            .map(|diagnosis| diagnosis.what)
     }
 
     #[test]
     fn other_families_are_recognised() {
         for (names, expected) in [
             (&["cls_token", "blocks.0.attn.qkv.weight"][..], "ViT"),
-            (
-                &["encoder.layers.encoder_layer_0.ln_1.weight", "class_token"],
-                "ViT",
-            ),
-            (
-                &[
-                    "visual.layer1.0.conv1.weight",
-                    "visual.attnpool.c_proj.weight",
-                ],
-                "CLIP",
-            ),
-            (
-                &[
-                    "conv_stem.weight",
-                    "bn2.weight",
-                    "blocks.0.0.conv_pw.weight",
-                ],
-                "EfficientNet",
-            ),
-            (
-                &["features.0.0.weight", "features.1.0.block.0.0.weight"],
-                "EfficientNet",
-            ),
+            (&["encoder.layers.encoder_layer_0.ln_1.weight", "class_token"], "ViT"),
+            (&["visual.layer1.0.conv1.weight", "visual.attnpool.c_proj.weight"], "CLIP"),
+            (&["conv_stem.weight", "bn2.weight", "blocks.0.0.conv_pw.weight"], "EfficientNet"),
+            (&["features.0.0.weight", "features.1.0.block.0.0.weight"], "EfficientNet"),
             (&["conv_stem.weight", "conv_head.bias"], "MobileNet"),
-            (
-                &["features.0.0.weight", "features.1.conv.0.0.weight"],
-                "MobileNet",
-            ),
-            (
-                &["stages.0.blocks.0.conv_dw.weight", "stem.0.weight"],
-                "ConvNeXt",
-            ),
-            (
-                &["features.1.0.layer_scale", "features.0.0.weight"],
-                "ConvNeXt",
-            ),
-            (
-                &["layers.0.blocks.0.attn.relative_position_bias_table"],
-                "Swin",
-            ),
+            (&["features.0.0.weight", "features.1.conv.0.0.weight"], "MobileNet"),
+            (&["stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.0.mlp.fc1.weight"], "ConvNeXt"),
+            (&["features.1.0.layer_scale", "features.0.0.weight"], "ConvNeXt"),
+            (&["layers.0.blocks.0.attn.relative_position_bias_table"], "Swin"),
             (&["features.0.weight", "classifier.6.weight"], "VGG"),
             (
-                &["stem.conv.weight", "stages.0.blocks.0.norm1.weight"],
+                &["stem.conv.weight", "stages.0.blocks.0.norm1.weight", "stages.0.blocks.0.conv2.weight"],
                 "pre-activation",
             ),
-            (
-                &["model.layers.0.self_attn.q_proj.weight"],
-                "language model",
-            ),
+            (&["model.layers.0.self_attn.q_proj.weight"], "language model"),
             (&["trunk_output.block1.block1-0.f.a.0.weight"], "RegNet"),
         ] {
             let names: Vec<(&str, &[usize])> = names.iter().map(|name| (*name, &[][..])).collect();
@@ -430,38 +294,14 @@ mod tests {
     fn variants_of_resnet_are_recognised() {
         type Edit = fn(&mut BTreeMap<String, Vec<usize>>);
         let edits: [(Edit, &str); 9] = [
-            (
-                |t| drop(t.insert("layer1.0.se.fc1.weight".into(), vec![16, 64, 1, 1])),
-                "SE-ResNet",
-            ),
-            (
-                |t| drop(t.insert("layer1.0.se.conv.weight".into(), vec![1, 1, 3])),
-                "ECA-ResNet",
-            ),
-            (
-                |t| drop(t.insert("layer2.0.downsample.0.filt".into(), vec![64, 1, 3, 3])),
-                "BlurPool",
-            ),
-            (
-                |t| drop(t.insert("conv1.0.weight".into(), vec![32, 3, 3, 3])),
-                "ResNet-D",
-            ),
-            (
-                |t| drop(t.insert("layer2.0.downsample.1.weight".into(), vec![128, 64, 1, 1])),
-                "average pooling",
-            ),
-            (
-                |t| t.retain(|name, _| !name.starts_with("bn1.")),
-                "pre-activation",
-            ),
-            (
-                |t| t.retain(|name, _| !name.contains("running_")),
-                "GroupNorm",
-            ),
-            (
-                |t| drop(t.insert("layer1.0.convs.0.weight".into(), vec![26, 26, 3, 3])),
-                "Res2Net",
-            ),
+            (|t| drop(t.insert("layer1.0.se.fc1.weight".into(), vec![16, 64, 1, 1])), "SE-ResNet"),
+            (|t| drop(t.insert("layer1.0.se.conv.weight".into(), vec![1, 1, 3])), "ECA-ResNet"),
+            (|t| drop(t.insert("layer2.0.downsample.0.filt".into(), vec![64, 1, 3, 3])), "BlurPool"),
+            (|t| drop(t.insert("conv1.0.weight".into(), vec![32, 3, 3, 3])), "ResNet-D"),
+            (|t| drop(t.insert("layer2.0.downsample.1.weight".into(), vec![128, 64, 1, 1])), "average pooling"),
+            (|t| t.retain(|name, _| !name.starts_with("bn1.")), "pre-activation"),
+            (|t| t.retain(|name, _| !name.contains("running_")), "GroupNorm"),
+            (|t| drop(t.insert("layer1.0.convs.0.weight".into(), vec![26, 26, 3, 3])), "Res2Net"),
             (
                 |t| {
                     t.retain(|name, _| !name.contains("bn"));
@@ -471,11 +311,7 @@ mod tests {
             ),
         ];
         for (edit, expected) in edits {
-            let mut tensors = Architecture::named("resnet18", Some(10))
-                .unwrap()
-                .tensors()
-                .into_iter()
-                .collect();
+            let mut tensors = Architecture::named("resnet18", Some(10)).unwrap().tensors().into_iter().collect();
             assert_eq!(other_network(&tensors), None);
             edit(&mut tensors);
             let diagnosis = other_network(&tensors).unwrap_or_else(|| panic!("{expected}"));

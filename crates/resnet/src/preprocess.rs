@@ -18,25 +18,15 @@ impl<'a> Image<'a> {
     /// # Errors
     /// [`Error::Image`] if a side is zero or `pixels` isn't `3 · width · height` long.
     pub fn new(width: usize, height: usize, pixels: &'a [u8]) -> Result<Self, Error> {
-        let expected = width
-            .checked_mul(height)
-            .and_then(|area| area.checked_mul(3));
+        let expected = width.checked_mul(height).and_then(|area| area.checked_mul(3));
         if width == 0 || height == 0 {
-            return Err(Error::Image(format!(
-                "the picture is {width}x{height}: it has no pixels"
-            )));
+            return Err(Error::Image(format!("the picture is {width}x{height}: it has no pixels")));
         }
         if expected != Some(pixels.len()) {
             let got = pixels.len();
-            return Err(Error::Image(format!(
-                "a {width}x{height} RGB picture doesn't have {got} bytes"
-            )));
+            return Err(Error::Image(format!("a {width}x{height} RGB picture doesn't have {got} bytes")));
         }
-        Ok(Self {
-            width,
-            height,
-            pixels,
-        })
+        Ok(Self { width, height, pixels })
     }
 }
 
@@ -66,9 +56,7 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
     recipe.check()?;
     let resized = match recipe.resize {
         Resize::Exact(size) => size,
-        Resize::ShorterSide(side) if image.width <= image.height => {
-            [side * image.height / image.width, side]
-        }
+        Resize::ShorterSide(side) if image.width <= image.height => [side * image.height / image.width, side],
         Resize::ShorterSide(side) => [side, side * image.width / image.height],
     };
     let [height, width] = recipe.input_size;
@@ -76,9 +64,8 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
     let (columns, left) = centre(resized[1], width);
     let cropped = resample(image, resized, rows, columns.clone(), recipe.interpolation);
 
-    let normalised: [[f32; 256]; 3] = std::array::from_fn(|c| {
-        std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c])
-    });
+    let normalised: [[f32; 256]; 3] =
+        std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c]));
     let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
     let mut data = black.repeat(height * width);
     let rows = data.chunks_exact_mut(width * 3).skip(top);
@@ -89,30 +76,22 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
             *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
         }
     }
-    Ok(ImageTensor {
-        height,
-        width,
-        data,
-    })
+    Ok(ImageTensor { height, width, data })
 }
 
 /// Resizes a picture to `size` (height, width) with antialiasing; gives its RGB bytes, row by row.
 ///
 /// # Numerics
-/// Equal, byte for byte, to Pillow's `Image.resize` with the filter of the same name: coefficients in f64, normalised to sum to 1
-/// and rounded to 22-bit fixed point; first along rows, rounded to bytes, then along columns.
+/// Equal, byte for byte, to the `Image.resize` of Pillow 13 with the filter of the same name: coefficients in f64, normalised to
+/// sum to 1 and rounded to 22-bit fixed point; first along rows, rounded to bytes, then along columns; the other way round
+/// for a picture that loses more than twice as many rows as columns. Pillow 12 and before always take rows first, so that there a
+/// byte of such a tall picture may differ by a level or two.
 ///
 /// # Errors
 /// [`Error::Image`] if a side of `size` is zero or above 65536.
-pub fn resize(
-    image: Image,
-    size: [usize; 2],
-    interpolation: Interpolation,
-) -> Result<Vec<u8>, Error> {
+pub fn resize(image: Image, size: [usize; 2], interpolation: Interpolation) -> Result<Vec<u8>, Error> {
     if size.iter().any(|side| !(1..=1 << 16).contains(side)) {
-        return Err(Error::Image(format!(
-            "can't resize to height and width {size:?}: 1 to 65536 is expected"
-        )));
+        return Err(Error::Image(format!("can't resize to height and width {size:?}: 1 to 65536 is expected")));
     }
     Ok(resample(image, size, 0..size[0], 0..size[1], interpolation))
 }
@@ -150,18 +129,14 @@ impl Taps {
         let scale = from as f64 / to as f64;
         let widening = scale.max(1.0);
         let support = radius * widening;
-        let mut taps = Self {
-            starts: Vec::new(),
-            coefficients: Vec::new(),
-        };
+        let mut taps = Self { starts: Vec::new(), coefficients: Vec::new() };
         for position in range {
             let centre = (position as f64 + 0.5) * scale;
             // `as` truncates towards zero and stops at zero, as wanted at the left edge.
             let start = (centre - support + 0.5) as usize;
             let end = ((centre + support + 0.5) as usize).min(from);
-            let weights: Vec<f64> = (start..end)
-                .map(|x| kernel((x as f64 - centre + 0.5) * widening.recip()))
-                .collect();
+            let weights: Vec<f64> =
+                (start..end).map(|x| kernel((x as f64 - centre + 0.5) * widening.recip())).collect();
             let sum: f64 = weights.iter().sum();
             let one = f64::from(1 << PRECISION);
             // Adding half away from zero and truncating: f64::round.
@@ -174,20 +149,63 @@ impl Taps {
 
     /// The inputs that any output needs.
     fn inputs(&self) -> Range<usize> {
-        let ends = self
-            .starts
-            .iter()
-            .zip(&self.coefficients)
-            .map(|(start, taps)| start + taps.len());
+        let ends = self.starts.iter().zip(&self.coefficients).map(|(start, taps)| start + taps.len());
         self.starts.first().copied().unwrap_or(0)..ends.max().unwrap_or(0)
     }
 
-    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
-        self.starts
-            .iter()
-            .copied()
-            .zip(self.coefficients.iter().map(Vec::as_slice))
+    /// The same for an axis whose first `left_out` inputs are gone.
+    fn without_first(mut self, left_out: usize) -> Self {
+        self.starts.iter_mut().for_each(|start| *start -= left_out);
+        self
     }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        self.starts.iter().copied().zip(self.coefficients.iter().map(Vec::as_slice))
+    }
+
+    /// Resizes every row of a picture of `width`.
+    fn across(&self, pixels: &[u8], width: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(pixels.len() / width * self.starts.len());
+        for row in pixels.chunks_exact(width * 3) {
+            let (row, _) = row.as_chunks::<3>();
+            for (start, taps) in self.iter() {
+                let mut sums = [HALF; 3];
+                for (coefficient, pixel) in taps.iter().zip(&row[start..]) {
+                    sums = std::array::from_fn(|c| multiply_add(sums[c], *coefficient, pixel[c]));
+                }
+                out.extend(sums.map(to_byte));
+            }
+        }
+        out
+    }
+
+    /// Resizes the `columns` of a picture of `width`.
+    fn down(&self, pixels: &[u8], width: usize, columns: Range<usize>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.starts.len() * columns.len() * 3);
+        let mut sums = vec![0; columns.len() * 3];
+        for (start, taps) in self.iter() {
+            sums.fill(HALF);
+            for (coefficient, row) in taps.iter().zip(pixels.chunks_exact(width * 3).skip(start)) {
+                for (sum, byte) in sums.iter_mut().zip(&row[columns.start * 3..]) {
+                    *sum = multiply_add(*sum, *coefficient, *byte);
+                }
+            }
+            out.extend(sums.iter().map(|sum| to_byte(*sum)));
+        }
+        out
+    }
+}
+
+/// One half, for rounding.
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// Sums can't overflow (see [`PRECISION`]); wrapping arithmetic spares the checks of debug builds.
+fn multiply_add(sum: i32, coefficient: i32, byte: u8) -> i32 {
+    sum.wrapping_add(coefficient.wrapping_mul(i32::from(byte)))
+}
+
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 fn triangle(x: f64) -> f64 {
@@ -217,46 +235,20 @@ fn resample(
     interpolation: Interpolation,
 ) -> Vec<u8> {
     let across = Taps::new(image.width, size[1], columns.clone(), interpolation);
-    let down = Taps::new(image.height, size[0], rows.clone(), interpolation);
-    let width = columns.len();
-    let needed = down.inputs();
-    // Sums can't overflow (see PRECISION); wrapping arithmetic spares the checks of debug builds.
-    let multiply_add = |sum: i32, coefficient: i32, byte: u8| {
-        sum.wrapping_add(coefficient.wrapping_mul(i32::from(byte)))
-    };
-    const HALF: i32 = 1 << (PRECISION - 1);
-    let to_byte = |sum: i32| (sum >> PRECISION).clamp(0, 255) as u8;
-
-    let mut narrow = Vec::with_capacity(needed.len() * width * 3);
-    for row in image
-        .pixels
-        .chunks_exact(image.width * 3)
-        .skip(needed.start)
-        .take(needed.len())
-    {
-        let (pixels, _) = row.as_chunks::<3>();
-        for (start, taps) in across.iter() {
-            let mut sums = [HALF; 3];
-            for (coefficient, pixel) in taps.iter().zip(&pixels[start..]) {
-                sums = std::array::from_fn(|c| multiply_add(sums[c], *coefficient, pixel[c]));
-            }
-            narrow.extend(sums.map(to_byte));
-        }
+    let down = Taps::new(image.height, size[0], rows, interpolation);
+    let lost = |from: usize, to: usize| from as i64 - to as i64;
+    let [lost_rows, lost_columns] = [lost(image.height, size[0]), lost(image.width, size[1])];
+    // The bytes between the passes are rounded, so their order shows; this is Pillow's.
+    if lost_rows > 0 && lost_rows > 2 * lost_columns {
+        let needed = across.inputs();
+        let low = down.down(image.pixels, image.width, needed.clone());
+        across.without_first(needed.start).across(&low, needed.len())
+    } else {
+        let needed = down.inputs();
+        let row = image.width * 3;
+        let narrow = across.across(&image.pixels[needed.start * row..needed.end * row], image.width);
+        down.without_first(needed.start).down(&narrow, columns.len(), 0..columns.len())
     }
-
-    let mut out = Vec::with_capacity(rows.len() * width * 3);
-    let mut sums = vec![0; width * 3];
-    for (start, taps) in down.iter() {
-        sums.fill(HALF);
-        let rows = narrow.chunks_exact(width * 3).skip(start - needed.start);
-        for (coefficient, row) in taps.iter().zip(rows) {
-            for (sum, byte) in sums.iter_mut().zip(row) {
-                *sum = multiply_add(*sum, *coefficient, *byte);
-            }
-        }
-        out.extend(sums.iter().map(|sum| to_byte(*sum)));
-    }
-    out
 }
 
 #[cfg(test)]
@@ -296,10 +288,7 @@ mod tests {
         let tensor = preprocess(Image::new(2, 2, &white).unwrap(), &recipe).unwrap();
         let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
         let (b, w) = (-2.0, 2.0);
-        assert_eq!(
-            red,
-            [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]
-        );
+        assert_eq!(red, [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]);
     }
 
     #[test]
@@ -307,19 +296,8 @@ mod tests {
         // Resized as a whole this would take 256 x 16 million pixels.
         let pixels = vec![9; 3 * 65_536];
         for (width, height) in [(65_536, 1), (1, 65_536)] {
-            let tensor = preprocess(
-                Image::new(width, height, &pixels).unwrap(),
-                &Recipe::default(),
-            )
-            .unwrap();
-            assert!(
-                tensor
-                    .data
-                    .as_chunks::<3>()
-                    .0
-                    .iter()
-                    .all(|pixel| *pixel == tensor.data[..3])
-            );
+            let tensor = preprocess(Image::new(width, height, &pixels).unwrap(), &Recipe::default()).unwrap();
+            assert!(tensor.data.as_chunks::<3>().0.iter().all(|pixel| *pixel == tensor.data[..3]));
         }
     }
 

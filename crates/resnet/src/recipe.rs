@@ -62,8 +62,7 @@ impl Default for Recipe {
 }
 
 /// Fields of timm's `pretrained_cfg` that say nothing about preprocessing at test time.
-const TIMM_IGNORED: [&str; 29] = [
-    "architecture",
+const TIMM_IGNORED: [&str; 28] = [
     "classifier",
     "custom_load",
     "file",
@@ -111,31 +110,30 @@ impl Recipe {
     /// # Errors
     /// [`Error::Recipe`] names the field that is malformed, unknown, or has a value that isn't supported.
     pub fn from_timm(json: &str) -> Result<Self, Error> {
-        let config: Map<String, Value> = serde_json::from_str(json)
-            .map_err(|error| recipe_error("config.json", error.to_string()))?;
+        let config: Map<String, Value> =
+            serde_json::from_str(json).map_err(|error| recipe_error("config.json", error.to_string()))?;
+        // Antialiased networks have the tensors of plain ones, so that only the name tells them apart.
+        if let Some(name) = config.get("architecture").and_then(Value::as_str)
+            && ["resnetaa", "resnetblur"].iter().any(|kind| name.starts_with(kind))
+        {
+            let problem = format!("{name} blurs where it strides, which isn't supported");
+            return Err(recipe_error("architecture", problem));
+        }
         let config = match config.get("pretrained_cfg") {
             Some(Value::Object(inner)) => inner,
             Some(other) => {
-                return Err(recipe_error(
-                    "pretrained_cfg",
-                    format!("{other} isn't an object"),
-                ));
+                return Err(recipe_error("pretrained_cfg", format!("{other} isn't an object")));
             }
             None => &config,
         };
-        let mut recipe = Self {
-            interpolation: Interpolation::Bicubic,
-            ..Self::default()
-        };
+        let mut recipe = Self { interpolation: Interpolation::Bicubic, ..Self::default() };
         let mut crop_pct = 0.875;
         for (field, value) in config.iter().filter(|(_, value)| !value.is_null()) {
             match field.as_str() {
                 "input_size" => match read::<[usize; 3]>(field, value)? {
                     [3, height, width] if height == width => recipe.input_size = [height, width],
                     other => {
-                        let problem = format!(
-                            "{other:?} isn't supported: [3, n, n] (colour, square) is expected"
-                        );
+                        let problem = format!("{other:?} isn't supported: [3, n, n] (colour, square) is expected");
                         return Err(recipe_error(field, problem));
                     }
                 },
@@ -143,31 +141,22 @@ impl Recipe {
                 "crop_pct" => crop_pct = read(field, value)?,
                 "crop_mode" => {
                     if value != "center" {
-                        return Err(recipe_error(
-                            field,
-                            format!("{value} isn't supported, only \"center\""),
-                        ));
+                        return Err(recipe_error(field, format!("{value} isn't supported, only \"center\"")));
                     }
                 }
                 "mean" => recipe.mean = read(field, value)?,
                 "std" => recipe.std = read(field, value)?,
+                "architecture" => {}
                 _ if TIMM_IGNORED.contains(&field.as_str()) => {}
                 _ => {
-                    return Err(recipe_error(
-                        field,
-                        "this field isn't known, so it can't be followed",
-                    ));
+                    return Err(recipe_error(field, "this field isn't known, so it can't be followed"));
                 }
             }
         }
         if !(crop_pct > 0.0 && crop_pct <= 1.0) {
-            return Err(recipe_error(
-                "crop_pct",
-                format!("{crop_pct} isn't above 0 and at most 1"),
-            ));
+            return Err(recipe_error("crop_pct", format!("{crop_pct} isn't above 0 and at most 1")));
         }
-        recipe.resize =
-            Resize::ShorterSide((recipe.input_size[0] as f64 / crop_pct).floor() as usize);
+        recipe.resize = Resize::ShorterSide((recipe.input_size[0] as f64 / crop_pct).floor() as usize);
         recipe.check()?;
         Ok(recipe)
     }
@@ -183,38 +172,25 @@ impl Recipe {
         };
         for (field, sides) in [("input_size", self.input_size), ("resize", sides)] {
             if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
-                return Err(recipe_error(
-                    field,
-                    format!("{sides:?} isn't between 1 and {MAX_SIDE}"),
-                ));
+                return Err(recipe_error(field, format!("{sides:?} isn't between 1 and {MAX_SIDE}")));
             }
         }
         if !self.mean.iter().all(|mean| mean.is_finite()) {
-            return Err(recipe_error(
-                "mean",
-                format!("{:?} isn't finite", self.mean),
-            ));
+            return Err(recipe_error("mean", format!("{:?} isn't finite", self.mean)));
         }
         if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
-            return Err(recipe_error(
-                "std",
-                format!("{:?} isn't positive and finite", self.std),
-            ));
+            return Err(recipe_error("std", format!("{:?} isn't positive and finite", self.std)));
         }
         Ok(())
     }
 }
 
 fn recipe_error(field: &str, problem: impl Into<String>) -> Error {
-    Error::Recipe {
-        field: field.into(),
-        problem: problem.into(),
-    }
+    Error::Recipe { field: field.into(), problem: problem.into() }
 }
 
 fn read<T: serde::de::DeserializeOwned>(field: &str, value: &Value) -> Result<T, Error> {
-    T::deserialize(value)
-        .map_err(|error| recipe_error(field, format!("{value} isn't supported: {error}")))
+    T::deserialize(value).map_err(|error| recipe_error(field, format!("{value} isn't supported: {error}")))
 }
 
 #[cfg(test)]
@@ -231,11 +207,8 @@ mod tests {
             "license": "apache-2.0", "url": null}}"#,
         )
         .unwrap();
-        let expected = Recipe {
-            resize: Resize::ShorterSide(235),
-            interpolation: Interpolation::Bicubic,
-            ..Recipe::default()
-        };
+        let expected =
+            Recipe { resize: Resize::ShorterSide(235), interpolation: Interpolation::Bicubic, ..Recipe::default() };
         assert_eq!(recipe, expected);
         let plain = Recipe::from_timm(r#"{"interpolation": "bilinear"}"#).unwrap();
         assert_eq!(plain, Recipe::default());
@@ -257,23 +230,18 @@ mod tests {
             (r#"{"mean": [1, 1]}"#, "mean"),
             (r#"{"mean": [1, 1, 1e300]}"#, "mean"),
             (r#"{"do_flip": true}"#, "do_flip"),
+            (r#"{"architecture": "resnetblur50", "pretrained_cfg": {}}"#, "architecture"),
             (r#"{"pretrained_cfg": 3}"#, "pretrained_cfg"),
             ("[]", "config.json"),
         ] {
             let error = Recipe::from_timm(json).unwrap_err().to_string();
-            assert!(
-                error.starts_with(&format!("recipe: {field}:")),
-                "{json}: {error}"
-            );
+            assert!(error.starts_with(&format!("recipe: {field}:")), "{json}: {error}");
         }
     }
 
     #[test]
     fn serde_round_trips_and_refuses_unknown_fields() {
-        let recipe = Recipe {
-            resize: Resize::Exact([10, 20]),
-            ..Recipe::default()
-        };
+        let recipe = Recipe { resize: Resize::Exact([10, 20]), ..Recipe::default() };
         let json = serde_json::to_string(&recipe).unwrap();
         assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
         assert!(json.contains(r#""resize":{"exact":[10,20]}"#), "{json}");

@@ -74,18 +74,12 @@ impl WeightFile {
     /// [`Error::Values`] for NaN, infinities and variances that aren't positive.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| Error::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             let advice = "it is a directory; give the `.safetensors` file in it";
-            return Err(io(std::io::Error::new(
-                std::io::ErrorKind::IsADirectory,
-                advice,
-            )));
+            return Err(io(std::io::Error::new(std::io::ErrorKind::IsADirectory, advice)));
         }
         let bytes = if metadata.len() == 0 {
             Bytes::Memory(Cow::Borrowed(&[]))
@@ -106,52 +100,28 @@ impl WeightFile {
     }
 
     fn parse(bytes: Bytes, file: String) -> Result<Self, Error> {
-        let format = |Diagnosis { what, advice }| Error::Format {
-            file: file.clone(),
-            what,
-            advice,
-        };
-        let unsupported = |Diagnosis { what, advice }| Error::Unsupported {
-            file: file.clone(),
-            what,
-            advice,
-        };
+        let format = |Diagnosis { what, advice }| Error::Format { file: file.clone(), what, advice };
+        let unsupported = |Diagnosis { what, advice }| Error::Unsupported { file: file.clone(), what, advice };
         if let Some(diagnosis) = identify::foreign_format(&bytes) {
             return Err(format(diagnosis));
         }
-        let (header, parsed) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| format(identify::broken_safetensors(&bytes, &error)))?;
+        let (header, parsed) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| format(identify::broken_safetensors(&bytes, &error)))?;
         let data = header + size_of::<u64>();
 
         let all = parsed.tensors();
-        let used = all
-            .iter()
-            .filter(|(name, _)| !name.ends_with("num_batches_tracked"));
+        let used = all.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
         let naming = Naming::detect(used.clone().map(|(name, _)| name.as_str()));
         let mut tensors = BTreeMap::new();
         for (name, info) in used {
             let canonical = naming.canonical(name);
             // Two spellings of one tensor: the second keeps its own name and is reported as unexpected.
-            let key = if tensors.contains_key(&canonical) {
-                name.clone()
-            } else {
-                canonical
-            };
+            let key = if tensors.contains_key(&canonical) { name.clone() } else { canonical };
             let range = data + info.data_offsets.0..data + info.data_offsets.1;
-            tensors.insert(
-                key,
-                Tensor {
-                    dtype: info.dtype,
-                    shape: info.shape.clone(),
-                    range,
-                },
-            );
+            tensors.insert(key, Tensor { dtype: info.dtype, shape: info.shape.clone(), range });
         }
 
-        let shapes = tensors
-            .iter()
-            .map(|(name, tensor)| (name.clone(), tensor.shape.clone()))
-            .collect();
+        let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         let fitted = Architecture::detect(&shapes).map(|architecture| {
             let problems = TensorProblems::find(&architecture, &shapes, &naming);
             (architecture, problems)
@@ -159,19 +129,14 @@ impl WeightFile {
         let architecture = match fitted {
             Ok((architecture, problems)) if problems.is_empty() => architecture,
             misfit => {
-                return Err(match (identify::other_network(&shapes), misfit) {
+                let other = identify::other_network(&shapes).or_else(|| identify::nested_resnet(&shapes));
+                return Err(match (other, misfit) {
                     (Some(diagnosis), _) => unsupported(diagnosis),
-                    (None, Ok((architecture, problems))) => Error::Tensors {
-                        file,
-                        architecture: architecture.to_string(),
-                        problems: Box::new(problems),
-                    },
+                    (None, Ok((architecture, problems))) => {
+                        Error::Tensors { file, architecture: architecture.to_string(), problems: Box::new(problems) }
+                    }
                     (None, Err(reason)) => {
-                        let names: Vec<_> = shapes
-                            .keys()
-                            .take(3)
-                            .map(|name| naming.original(name))
-                            .collect();
+                        let names: Vec<_> = shapes.keys().take(3).map(|name| naming.original(name)).collect();
                         let what = format!(
                             "this is no ResNet that can be run: {reason} (of its {} tensors, the first are {})",
                             shapes.len(),
@@ -183,25 +148,17 @@ impl WeightFile {
             }
         };
         let metadata = parsed.metadata().clone().unwrap_or_default();
-        let file_of = Self {
-            bytes,
-            tensors,
-            metadata,
-            architecture,
-        };
-        file_of.check_dtypes(&naming).map_err(unsupported)?;
-        file_of.check_values(&naming)?;
-        Ok(file_of)
+        let opened = Self { bytes, tensors, metadata, architecture };
+        opened.check_dtypes(&naming).map_err(unsupported)?;
+        opened.check_values(&naming, file)?;
+        Ok(opened)
     }
 
     fn check_dtypes(&self, naming: &Naming) -> Result<(), Diagnosis> {
         let mut by_dtype: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, tensor) in &self.tensors {
             if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                by_dtype
-                    .entry(format!("{:?}", tensor.dtype))
-                    .or_default()
-                    .push(naming.original(name));
+                by_dtype.entry(format!("{:?}", tensor.dtype)).or_default().push(naming.original(name));
             }
         }
         if by_dtype.is_empty() {
@@ -216,42 +173,25 @@ impl WeightFile {
             .iter()
             .map(|(dtype, names)| match names.as_slice() {
                 [name] => format!("{name} is stored as {dtype}"),
-                names => format!(
-                    "{} and {} more are stored as {dtype}",
-                    names[0],
-                    names.len() - 1
-                ),
+                names => format!("{} and {} more are stored as {dtype}", names[0], names.len() - 1),
             })
             .collect();
-        Err(Diagnosis::new(
-            format!("{} (F32, F16 or BF16 expected)", kinds.join(", ")),
-            advice,
-        ))
+        Err(Diagnosis::new(format!("{} (F32, F16 or BF16 expected)", kinds.join(", ")), advice))
     }
 
-    fn check_values(&self, naming: &Naming) -> Result<(), Error> {
+    fn check_values(&self, naming: &Naming, file: String) -> Result<(), Error> {
         let mut problems = Vec::new();
         for (name, tensor) in &self.tensors {
             let variance = name.ends_with(".running_var");
-            let good = |value: f32| {
-                value.is_finite() && (!variance || f64::from(value) + BATCH_NORM_EPS > 0.0)
-            };
+            let good = |value: f32| value.is_finite() && (!variance || f64::from(value) + BATCH_NORM_EPS > 0.0);
             let values = self.values(tensor);
             // Without early exit the check runs on whole vectors.
             if !values.iter().fold(true, |all, value| all & good(*value)) {
                 let index = values.iter().position(|value| !good(*value)).unwrap_or(0);
-                problems.push(format!(
-                    "`{}` holds {} at index {index}",
-                    naming.original(name),
-                    values[index]
-                ));
+                problems.push(format!("`{}` holds {} at index {index}", naming.original(name), values[index]));
             }
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Values { problems })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::Values { file, problems }) }
     }
 
     /// The network that the file holds.
@@ -270,10 +210,7 @@ impl WeightFile {
     pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
         self.tensors.iter().filter_map(|(name, tensor)| {
             let data = &self.bytes[tensor.range.clone()];
-            Some((
-                name.as_str(),
-                TensorView::new(tensor.dtype, tensor.shape.clone(), data).ok()?,
-            ))
+            Some((name.as_str(), TensorView::new(tensor.dtype, tensor.shape.clone(), data).ok()?))
         })
     }
 
@@ -294,9 +231,7 @@ impl WeightFile {
     /// [`Error::NoTensor`] or [`Error::Shape`] if `spec` belongs to another network; [`Error::Values`] if the folded weights
     /// are beyond f32.
     pub fn conv(&self, spec: &ConvSpec) -> Result<FoldedConv, Error> {
-        let read = |module: &str, part: &str, shape: &[usize]| {
-            self.read(&format!("{module}.{part}"), shape)
-        };
+        let read = |module: &str, part: &str, shape: &[usize]| self.read(&format!("{module}.{part}"), shape);
         let channels = [spec.out_channels];
         let norm = BatchNorm {
             weight: read(&spec.norm, "weight", &channels)?,
@@ -304,11 +239,7 @@ impl WeightFile {
             running_mean: read(&spec.norm, "running_mean", &channels)?,
             running_var: read(&spec.norm, "running_var", &channels)?,
         };
-        FoldedConv::new(
-            spec,
-            &read(&spec.name, "weight", &spec.weight_shape())?,
-            &norm,
-        )
+        FoldedConv::new(spec, &read(&spec.name, "weight", &spec.weight_shape())?, &norm)
     }
 
     /// The file's own head, `fc`.
@@ -318,9 +249,7 @@ impl WeightFile {
     pub fn head(&self) -> Result<Linear, Error> {
         let features = self.architecture.features();
         let Some(classes) = self.architecture.classes else {
-            return Err(Error::NoHead {
-                architecture: self.architecture.to_string(),
-            });
+            return Err(Error::NoHead { architecture: self.architecture.to_string() });
         };
         Ok(Linear {
             weight: self.read("fc.weight", &[classes, features])?,
@@ -331,18 +260,14 @@ impl WeightFile {
     }
 
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let tensor = self.tensors.get(name).ok_or_else(|| Error::NoTensor {
-            name: name.to_owned(),
-            architecture: self.architecture.to_string(),
-        })?;
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| Error::NoTensor { name: name.to_owned(), architecture: self.architecture.to_string() })?;
         if tensor.shape == shape {
             Ok(self.values(tensor))
         } else {
-            Err(Error::Shape {
-                name: name.to_owned(),
-                expected: shape.to_vec(),
-                got: tensor.shape.clone(),
-            })
+            Err(Error::Shape { name: name.to_owned(), expected: shape.to_vec(), got: tensor.shape.clone() })
         }
     }
 
@@ -351,18 +276,9 @@ impl WeightFile {
         let (two, _) = self.bytes[tensor.range.clone()].as_chunks::<2>();
         let (four, _) = self.bytes[tensor.range.clone()].as_chunks::<4>();
         match tensor.dtype {
-            Dtype::F16 => two
-                .iter()
-                .map(|bytes| f16::from_le_bytes(*bytes).to_f32())
-                .collect(),
-            Dtype::BF16 => two
-                .iter()
-                .map(|bytes| bf16::from_le_bytes(*bytes).to_f32())
-                .collect(),
-            _ => four
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect(),
+            Dtype::F16 => two.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+            Dtype::BF16 => two.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            _ => four.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
         }
     }
 }
@@ -389,42 +305,25 @@ pub struct TensorProblems {
 }
 
 impl TensorProblems {
-    fn find(
-        architecture: &Architecture,
-        found: &BTreeMap<String, Vec<usize>>,
-        naming: &Naming,
-    ) -> Self {
+    fn find(architecture: &Architecture, found: &BTreeMap<String, Vec<usize>>, naming: &Naming) -> Self {
         let expected: BTreeMap<_, _> = architecture.tensors().into_iter().collect();
         let mut problems = Self::default();
-        let unexpected: BTreeSet<&str> = found
-            .keys()
-            .filter(|name| !expected.contains_key(*name))
-            .map(String::as_str)
-            .collect();
+        let unexpected: BTreeSet<&str> =
+            found.keys().filter(|name| !expected.contains_key(*name)).map(String::as_str).collect();
         // A misspelt name is among the unexpected ones; only if there are none, any other will do.
-        let candidates = if unexpected.is_empty() {
-            found.keys().map(String::as_str).collect()
-        } else {
-            unexpected.clone()
-        };
+        let candidates =
+            if unexpected.is_empty() { found.keys().map(String::as_str).collect() } else { unexpected.clone() };
         for (name, expected) in &expected {
             match found.get(name) {
                 Some(shape) if shape == expected => {}
-                Some(shape) => problems.misshapen.push((
-                    naming.original(name),
-                    expected.clone(),
-                    shape.clone(),
-                )),
+                Some(shape) => problems.misshapen.push((naming.original(name), expected.clone(), shape.clone())),
                 None => {
                     let nearest = nearest(name, &candidates).map(|name| naming.original(name));
                     problems.missing.push((naming.original(name), nearest));
                 }
             }
         }
-        problems.unexpected = unexpected
-            .into_iter()
-            .map(|name| naming.original(name))
-            .collect();
+        problems.unexpected = unexpected.into_iter().map(|name| naming.original(name)).collect();
         problems
     }
 
@@ -445,21 +344,13 @@ impl fmt::Display for TensorProblems {
                 None => format!("`{name}`"),
             })
             .collect();
-        let unexpected: Vec<_> = self
-            .unexpected
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect();
+        let unexpected: Vec<_> = self.unexpected.iter().map(|name| format!("`{name}`")).collect();
         let misshapen: Vec<_> = self
             .misshapen
             .iter()
             .map(|(name, expected, got)| format!("`{name}` is {got:?}, expected {expected:?}"))
             .collect();
-        for (kind, items) in [
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("misshapen", misshapen),
-        ] {
+        for (kind, items) in [("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)] {
             if !items.is_empty() {
                 write!(f, "\n  {} {kind}: {}", items.len(), List(&items))?;
             }

@@ -17,7 +17,9 @@ pub fn assert_close(what: &str, got: &[f32], expected: &Expected) {
 /// The negative control: the same result with one element moved by ten times its bound (or poisoned) must be refused.
 pub fn assert_control(what: &str, got: &[f32], expected: &Expected) {
     let middle = got.len() / 2;
-    for poison in [expected.values[middle] + 10.0 * expected.bounds[middle].max(1e-6), f64::NAN] {
+    let value = expected.values[middle];
+    let moved = if value.is_finite() { value + 10.0 * expected.bounds[middle].max(1e-6) } else { 0.0 };
+    for poison in [moved, f64::NAN] {
         let mut wrong = got.to_vec();
         wrong[middle] = poison as f32;
         let worst = expected.compare(&wrong).unwrap_or_else(|message| panic!("{what}: {message}"));

@@ -88,6 +88,12 @@ impl Gpu {
         Output { buffer: self.upload(&data), len }
     }
 
+    /// Writes into an output, for operations that work in place.
+    pub fn write(&self, output: &Output, data: &[f32]) {
+        assert_eq!(data.len(), output.len, "the data fills the output");
+        self.queue.write_buffer(&output.buffer, 0, bytemuck::cast_slice(data));
+    }
+
     /// Records the operations into one encoder, submits, and fails on any validation error.
     pub fn run<'a>(&self, operations: impl IntoIterator<Item = &'a Commands>) {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -1,6 +1,6 @@
-mod direct;
+pub(crate) mod direct;
 mod weights;
-mod winograd;
+pub(crate) mod winograd;
 
 pub use weights::Conv2dWeights;
 

@@ -2,9 +2,9 @@ use crate::{
     Commands, Context, Error, Family, PackDesc, Workspace, WorkspaceSize,
     context::{Bind, volume, window},
     mirror,
-    ops::pack::pack_and_mirror,
+    ops::{pack::pack_and_mirror, ranges},
+    params::params,
 };
-use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
@@ -343,10 +343,6 @@ fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
     })
 }
 
-fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
-    (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
-}
-
 /// A part of the product that one dispatch computes.
 struct Band {
     batch: Range<u64>,
@@ -454,47 +450,47 @@ impl TextureOperands<'_> {
     }
 }
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    groups: u32,
-    a_base: u32,
-    a_batch: u32,
-    a_row: u32,
-    a_column: u32,
-    b_base: u32,
-    b_batch: u32,
-    b_row: u32,
-    b_column: u32,
-    c_base: u32,
-    c_batch: u32,
-    c_row: u32,
-    bias_base: u32,
-    has_bias: u32,
-    accumulate: u32,
-    pad: [u32; 2],
+params! {
+    MATMUL: struct Params {
+        m: u32,
+        n: u32,
+        k: u32,
+        groups: u32,
+        a_base: u32,
+        a_batch: u32,
+        a_row: u32,
+        a_column: u32,
+        b_base: u32,
+        b_batch: u32,
+        b_row: u32,
+        b_column: u32,
+        c_base: u32,
+        c_batch: u32,
+        c_row: u32,
+        bias_base: u32,
+        has_bias: u32,
+        accumulate: u32,
+        pad: [u32; 2],
+    }
 }
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct TextureParams {
-    m: u32,
-    n: u32,
-    k4: u32,
-    row_first: u32,
-    row_end: u32,
-    panels: u32,
-    a_base: u32,
-    a_batch: u32,
-    b_base: u32,
-    b_batch: u32,
-    b_panel: u32,
-    b_row: u32,
-    c_base: u32,
-    has_bias: u32,
-    groups: u32,
-    pad: u32,
+params! {
+    MATMUL_TEXTURE: struct TextureParams {
+        m: u32,
+        n: u32,
+        k4: u32,
+        row_first: u32,
+        row_end: u32,
+        panels: u32,
+        a_base: u32,
+        a_batch: u32,
+        b_base: u32,
+        b_batch: u32,
+        b_panel: u32,
+        b_row: u32,
+        c_base: u32,
+        has_bias: u32,
+        groups: u32,
+        pad: u32,
+    }
 }

@@ -4,8 +4,8 @@ use crate::{
     context::{Bind, volume, window},
     mirror,
     ops::conv2d::window_output,
+    params::params,
 };
-use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
@@ -249,23 +249,23 @@ impl MaxPool2d {
     }
 }
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Params {
-    height: u32,
-    width: u32,
-    channels: u32,
-    out_height: u32,
-    out_width: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dilation_h: u32,
-    dilation_w: u32,
-    first: u32,
-    count: u32,
-    x_base: u32,
+params! {
+    MAX_POOL2D, MAX_POOL2D_TEXTURE: struct Params {
+        height: u32,
+        width: u32,
+        channels: u32,
+        out_height: u32,
+        out_width: u32,
+        kernel_h: u32,
+        kernel_w: u32,
+        stride_h: u32,
+        stride_w: u32,
+        pad_h: u32,
+        pad_w: u32,
+        dilation_h: u32,
+        dilation_w: u32,
+        first: u32,
+        count: u32,
+        x_base: u32,
+    }
 }

@@ -1,11 +1,59 @@
 //! One module an operation: descriptor, shape checks, plan, bind.
 
+mod adamw;
+mod add_relu;
+mod avg_pool2d;
 mod conv2d;
+mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
 mod pack;
+mod reduce_sum;
+mod sgd;
+mod softmax_cross_entropy;
 
+pub use adamw::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW};
+pub use add_relu::{AddRelu, AddReluBuffers, AddReluDesc};
+pub use avg_pool2d::{AvgPool2d, AvgPool2dDesc};
 pub use conv2d::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights};
+pub use global_avg_pool2d::{GlobalAvgPool2d, GlobalAvgPool2dDesc};
 pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
 pub use max_pool2d::{MaxPool2d, MaxPool2dDesc};
 pub use pack::{Pack, PackDesc};
+pub use reduce_sum::{ReduceSum, ReduceSumDesc};
+pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
+pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
+
+use std::ops::Range;
+
+/// The layouts of the parameters of every shader that has any.
+#[cfg(feature = "reference")]
+#[doc(hidden)]
+pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
+    [
+        adamw::Params::LAYOUTS,
+        avg_pool2d::Params::LAYOUTS,
+        conv2d::direct::Params::LAYOUTS,
+        conv2d::winograd::Params::LAYOUTS,
+        global_avg_pool2d::Params::LAYOUTS,
+        matmul::Params::LAYOUTS,
+        matmul::TextureParams::LAYOUTS,
+        max_pool2d::Params::LAYOUTS,
+        pack::Params::LAYOUTS,
+        reduce_sum::Params::LAYOUTS,
+        sgd::Params::LAYOUTS,
+        softmax_cross_entropy::Params::LAYOUTS,
+    ]
+    .concat()
+}
+
+/// `length` in pieces of `step`.
+fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
+    (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
+}
+
+/// Elements to bind so that the binding starts where every device can (256 bytes), and where in them the range starts.
+fn aligned(elements: Range<u64>) -> (Range<u64>, u64) {
+    let start = elements.start / 64 * 64;
+    (start..elements.end, elements.start - start)
+}

@@ -3,8 +3,8 @@ use crate::{
     commands::Step,
     context::{Bind, volume, window},
     mirror,
+    params::params,
 };
-use bytemuck::{Pod, Zeroable};
 use wgpu::{BufferSlice, BufferUsages, TextureView};
 
 const OP: &str = "pack";
@@ -69,20 +69,20 @@ impl PackDesc {
     }
 }
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Params {
-    rows: u32,
-    columns: u32,
-    padded_rows: u32,
-    width4: u32,
-    panels: u32,
-    row: u32,
-    column: u32,
-    batch: u32,
-    first: u32,
-    total: u32,
-    pad: [u32; 2],
+params! {
+    PACK: struct Params {
+        rows: u32,
+        columns: u32,
+        padded_rows: u32,
+        width4: u32,
+        panels: u32,
+        row: u32,
+        column: u32,
+        batch: u32,
+        first: u32,
+        total: u32,
+        pad: [u32; 2],
+    }
 }
 
 /// A planned packing: `output[b, panel, r, c] = input[b batch_stride + r row_stride + (panel width + c) column_stride]`.

@@ -5,15 +5,29 @@
 //! terms of the sum and gamma(K) = K u / (1 - K u) (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed.,
 //! section 3.1). Comparing is done as `!(difference <= bound)`, so that NaN fails.
 
+mod adamw;
+mod add_relu;
+mod avg_pool2d;
 mod conv2d;
+mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
 mod pack;
+mod reduce_sum;
+mod sgd;
+mod softmax_cross_entropy;
 
+pub use adamw::adamw;
+pub use add_relu::add_relu;
+pub use avg_pool2d::avg_pool2d;
 pub use conv2d::{Conv2dInputs, conv2d};
+pub use global_avg_pool2d::global_avg_pool2d;
 pub use matmul::matmul;
 pub use max_pool2d::max_pool2d;
 pub use pack::pack;
+pub use reduce_sum::reduce_sum;
+pub use sgd::sgd;
+pub use softmax_cross_entropy::softmax_cross_entropy;
 
 /// Unit roundoff of f32: half the distance from 1 to the next number.
 pub const UNIT: f64 = 1.0 / 16_777_216.0;
@@ -50,6 +64,11 @@ pub struct Worst {
 }
 
 impl Expected {
+    /// Values that are given, not computed: exact.
+    pub fn exact(values: &[f32]) -> Self {
+        Expected { values: values.iter().map(|&value| f64::from(value)).collect(), bounds: vec![0.0; values.len()] }
+    }
+
     /// Compares with what a kernel gave: the worst element, or an error when the lengths differ.
     ///
     /// # Errors

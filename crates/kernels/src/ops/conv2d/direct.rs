@@ -6,8 +6,8 @@ use crate::{
     commands::Step,
     context::{Bind, window},
     mirror,
+    params::params,
 };
-use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
@@ -103,14 +103,8 @@ impl Conv2d {
         for pixels in self.pixel_windows()? {
             let panels = desc.out_channels.div_ceil(PANEL);
             let groups = (pixels.end - pixels.start).div_ceil(16) * u64::from(panels);
-            let params = self.context.uniform(&TextureParams {
-                shape: self.shape(&pixels),
-                panels,
-                zero: mirror::zero_texel(input),
-                relu: u32::from(desc.relu),
-                groups: groups as u32,
-                pad: 0,
-            });
+            let params = Params { x_base: mirror::zero_texel(input), ..self.direct_params(&pixels, groups) };
+            let params = self.context.uniform(&params);
             let elements = pixels.start * u64::from(desc.out_channels)..pixels.end * u64::from(desc.out_channels);
             let output = Bind::Slice(window(buffers.output, elements.clone()));
             let mut entries = vec![
@@ -130,10 +124,11 @@ impl Conv2d {
         Ok(steps)
     }
 
-    fn shape(&self, pixels: &Range<u64>) -> ShapeParams {
+    /// The parameters for a range of output pixels and a number of workgroups; windows start at their first element.
+    fn direct_params(&self, pixels: &Range<u64>, groups: u64) -> Params {
         let desc = &self.desc;
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
-        ShapeParams {
+        Params {
             height: desc.height,
             width: desc.width,
             channels4: desc.packed_channels() / 4,
@@ -153,6 +148,13 @@ impl Conv2d {
             group_out: desc.out_channels / desc.groups,
             pixel_first: pixels.start as u32,
             pixel_end: pixels.end as u32,
+            panel_first: 0,
+            x_base: 0,
+            y_base: 0,
+            relu: u32::from(desc.relu),
+            has_residual: u32::from(desc.residual),
+            groups: groups as u32,
+            pad: [0; 3],
         }
     }
 
@@ -215,14 +217,10 @@ impl Conv2d {
                 let count = panel_step.min(panels - panel_first);
                 let groups = (band.pixels.end - band.pixels.start).div_ceil(64) * count;
                 let params = self.context.uniform(&Params {
-                    shape: self.shape(&band.pixels),
                     panel_first: panel_first as u32,
                     x_base: ((band.input.start / 4) as u32).wrapping_neg(),
                     y_base: (band.pixels.start * out_width - start) as u32,
-                    relu: u32::from(desc.relu),
-                    has_residual: u32::from(desc.residual),
-                    groups: groups as u32,
-                    pad: [0; 3],
+                    ..self.direct_params(&band.pixels, groups)
                 });
                 let entries = [
                     (0, Bind::Uniform(&params)),
@@ -306,50 +304,33 @@ struct Band {
     input: Range<u64>,
 }
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct ShapeParams {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    span4: u32,
-    out_height: u32,
-    out_width: u32,
-    out_channels: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dilation_h: u32,
-    dilation_w: u32,
-    group_in: u32,
-    group_out: u32,
-    pixel_first: u32,
-    pixel_end: u32,
-}
-
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Params {
-    shape: ShapeParams,
-    panel_first: u32,
-    x_base: u32,
-    y_base: u32,
-    relu: u32,
-    has_residual: u32,
-    groups: u32,
-    pad: [u32; 3],
-}
-
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct TextureParams {
-    shape: ShapeParams,
-    panels: u32,
-    zero: u32,
-    relu: u32,
-    groups: u32,
-    pad: u32,
+params! {
+    CONV2D, CONV2D_TEXTURE: struct Params {
+        height: u32,
+        width: u32,
+        channels4: u32,
+        span4: u32,
+        out_height: u32,
+        out_width: u32,
+        out_channels: u32,
+        kernel_h: u32,
+        kernel_w: u32,
+        stride_h: u32,
+        stride_w: u32,
+        pad_h: u32,
+        pad_w: u32,
+        dilation_h: u32,
+        dilation_w: u32,
+        group_in: u32,
+        group_out: u32,
+        pixel_first: u32,
+        pixel_end: u32,
+        panel_first: u32,
+        x_base: u32,
+        y_base: u32,
+        relu: u32,
+        has_residual: u32,
+        groups: u32,
+        pad: [u32; 3],
+    }
 }

@@ -3,9 +3,8 @@
 use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP};
 use crate::{
     Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Workspace, WorkspaceSize, commands::Step, context::Bind,
-    mirror, ops::matmul::TextureOperands,
+    mirror, ops::matmul::TextureOperands, params::params,
 };
-use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 use wgpu::BufferUsages;
 
@@ -73,7 +72,7 @@ impl Conv2d {
         (0..all.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(all))
     }
 
-    fn params(&self, tiles: &Range<u64>, zero: u32) -> Params {
+    fn winograd_params(&self, tiles: &Range<u64>, zero: u32) -> Params {
         let desc = &self.desc;
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
         let [tiles_h, tiles_w] = self.tiles();
@@ -121,7 +120,7 @@ impl Conv2d {
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.params(&tiles, mirror::zero_texel(input)));
+            let params = self.context.uniform(&self.winograd_params(&tiles, mirror::zero_texel(input)));
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
@@ -166,7 +165,7 @@ impl Conv2d {
         let output_transform = self.context.pipeline(shader, "output_transform", &[]);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.params(&tiles, 0));
+            let params = self.context.uniform(&self.winograd_params(&tiles, 0));
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Slice(buffers.input)), (2, Bind::Slice(v))];
@@ -192,23 +191,23 @@ impl Conv2d {
     }
 }
 
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Params {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    out_height: u32,
-    out_width: u32,
-    out_channels4: u32,
-    pad_h: u32,
-    pad_w: u32,
-    tiles_h: u32,
-    tiles_w: u32,
-    tile_first: u32,
-    tile_count: u32,
-    zero: u32,
-    relu: u32,
-    has_residual: u32,
-    pad: u32,
+params! {
+    CONV2D_WINOGRAD, CONV2D_WINOGRAD_TEXTURE: struct Params {
+        height: u32,
+        width: u32,
+        channels4: u32,
+        out_height: u32,
+        out_width: u32,
+        out_channels4: u32,
+        pad_h: u32,
+        pad_w: u32,
+        tiles_h: u32,
+        tiles_w: u32,
+        tile_first: u32,
+        tile_count: u32,
+        zero: u32,
+        relu: u32,
+        has_residual: u32,
+        pad: u32,
+    }
 }

@@ -1,0 +1,256 @@
+use crate::{
+    Commands, Context, Error,
+    context::{Bind, volume, window},
+    ops::{aligned, ranges},
+    params::params,
+};
+use std::ops::Range;
+use wgpu::{BufferSlice, BufferUsages};
+
+const OP: &str = "avg_pool2d";
+
+/// Sizes of the images and of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvgPool2dDesc {
+    /// Images.
+    pub batch: u32,
+    /// Rows of the input.
+    pub height: u32,
+    /// Columns of the input.
+    pub width: u32,
+    /// Channels.
+    pub channels: u32,
+    /// Rows and columns of the window.
+    pub kernel: [u32; 2],
+    /// Steps down and right.
+    pub stride: [u32; 2],
+    /// Zeros around the input, above and below, left and right: at most half the kernel.
+    pub padding: [u32; 2],
+    /// Padded zeros count in the divisor.
+    pub count_include_pad: bool,
+}
+
+impl AvgPool2dDesc {
+    /// A square window that steps by its own size, without padding.
+    ///
+    /// ```
+    /// assert_eq!(kernels::AvgPool2dDesc::new(1, 8, 9, 64, 2).output_size(), Some([4, 4]));
+    /// ```
+    pub fn new(batch: u32, height: u32, width: u32, channels: u32, kernel: u32) -> Self {
+        AvgPool2dDesc {
+            batch,
+            height,
+            width,
+            channels,
+            kernel: [kernel; 2],
+            stride: [kernel; 2],
+            padding: [0; 2],
+            count_include_pad: true,
+        }
+    }
+
+    /// Rows and columns of the output, `floor((size + 2 padding - kernel) / stride) + 1`; none where the window exceeds
+    /// the padded input.
+    pub fn output_size(&self) -> Option<[u32; 2]> {
+        let size = |input: u32, i: usize| {
+            let padded = u64::from(input) + 2 * u64::from(self.padding[i]);
+            let room = padded.checked_sub(u64::from(self.kernel[i]))?;
+            u32::try_from(room.checked_div(u64::from(self.stride[i]))? + 1).ok()
+        };
+        Some([size(self.height, 0)?, size(self.width, 1)?])
+    }
+}
+
+params! {
+    AVG_POOL2D: struct Params {
+        height: u32,
+        width: u32,
+        channels: u32,
+        output_width: u32,
+        row_first: u32,
+        rows: u32,
+        kernel_height: u32,
+        kernel_width: u32,
+        stride_height: u32,
+        stride_width: u32,
+        padding_height: u32,
+        padding_width: u32,
+        count_include_pad: u32,
+        input_row: u32,
+        input_base: u32,
+        output_base: u32,
+        total: u32,
+        pad: [u32; 3],
+    }
+}
+
+/// A planned mean over sliding windows:
+/// `output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c]`.
+///
+/// Pixels outside are zero. D is the kernel's area, or without `count_include_pad` the number of the window's pixels that
+/// lie inside the image. The output's size is rounded down.
+///
+/// # Shapes
+/// input: NHWC `[batch, height, width, channels]`; output: `[batch, height', width', channels]` with
+/// [`AvgPool2dDesc::output_size`]. Buffers of usage STORAGE.
+///
+/// # Numerics
+/// Sums in f32: `|error| <= gamma(K + 4) sum |input| / D`, K the kernel's area, gamma(k) = k u / (1 - k u), u = 2^-24.
+///
+/// # Reference
+/// LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11), 1998,
+/// section II.B.
+///
+/// # Example
+/// ```no_run
+/// # fn example(context: &kernels::Context, input: &wgpu::Buffer, output: &wgpu::Buffer,
+/// #            encoder: &mut wgpu::CommandEncoder) -> Result<(), kernels::Error> {
+/// use kernels::{AvgPool2d, AvgPool2dDesc, wgpu};
+/// let pool = AvgPool2d::new(context, &AvgPool2dDesc::new(8, 56, 56, 64, 2))?;
+/// pool.bind(input.slice(..), output.slice(..))?.encode(encoder);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct AvgPool2d {
+    context: Context,
+    desc: AvgPool2dDesc,
+    output_size: [u32; 2],
+}
+
+impl AvgPool2d {
+    /// Plans the mean.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a size is zero, the window exceeds the padded input, padding is more than half the kernel, or
+    /// a tensor has more than 2^32 elements.
+    pub fn new(context: &Context, desc: &AvgPool2dDesc) -> Result<Self, Error> {
+        for (name, sizes) in [("kernel", desc.kernel), ("stride", desc.stride)] {
+            if sizes.contains(&0) {
+                return Err(Error::shape(OP, format_args!("{name} is {sizes:?}, at least 1 is expected")));
+            }
+        }
+        if (0..2).any(|i| desc.padding[i] > desc.kernel[i] / 2) {
+            return Err(Error::shape(
+                OP,
+                format_args!("padding {:?} exceeds half the kernel {:?}", desc.padding, desc.kernel),
+            ));
+        }
+        volume(OP, "input", &[desc.batch, desc.height, desc.width, desc.channels])?;
+        let Some(output_size @ [height, width]) = desc.output_size() else {
+            return Err(Error::shape(
+                OP,
+                format_args!(
+                    "a kernel of {:?} exceeds the input of {}x{} padded by {:?}",
+                    desc.kernel, desc.height, desc.width, desc.padding
+                ),
+            ));
+        };
+        volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
+        volume(OP, "kernel", &desc.kernel)?;
+        Ok(AvgPool2d { context: context.clone(), desc: *desc, output_size })
+    }
+
+    /// Ties the buffers. Tensors beyond what one binding may show are taken in bands of images, or of rows.
+    ///
+    /// # Errors
+    /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit; [`Error::Limit`] when
+    /// the rows of one window don't fit a binding.
+    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let [batch, height, width, channels] = [desc.batch, desc.height, desc.width, desc.channels].map(u64::from);
+        let [output_height, output_width] = self.output_size.map(u64::from);
+        let (row, output_row) = (width * channels, output_width * channels);
+        let (image, output_image) = (height * row, output_height * output_row);
+        self.context.check(OP, "input", input, batch * image, BufferUsages::STORAGE)?;
+        self.context.check(OP, "output", output, batch * output_image, BufferUsages::STORAGE)?;
+        let limit = self.context.binding_elements();
+        let mut commands = Commands::new(OP);
+        if batch * image.max(output_image) <= limit {
+            self.band(&mut commands, input, output, 0..batch, 0..output_height)?;
+            return Ok(commands);
+        }
+        // 64 elements may go to an aligned start.
+        let room = limit - 64;
+        let images = room / image.max(output_image);
+        if images > 0 {
+            for images in ranges(batch, images) {
+                self.band(&mut commands, input, output, images, 0..output_height)?;
+            }
+            return Ok(commands);
+        }
+        let (kernel, stride) = (u64::from(desc.kernel[0]), u64::from(desc.stride[0]));
+        let window_rows = kernel.min(height);
+        let rows = match (room / row).checked_sub(window_rows) {
+            Some(spare) => (spare / stride + 1).min(room / output_row),
+            None => 0,
+        };
+        if rows == 0 {
+            return Err(Error::Limit {
+                op: OP,
+                what: "elements of the rows of a window",
+                needed: (window_rows * row).max(output_row),
+                limit: "max_storage_buffer_binding_size / 4",
+                allowed: room,
+            });
+        }
+        for image in 0..batch {
+            for rows in ranges(output_height, rows) {
+                self.band(&mut commands, input, output, image..image + 1, rows)?;
+            }
+        }
+        Ok(commands)
+    }
+
+    fn band(
+        &self,
+        commands: &mut Commands,
+        input: BufferSlice<'_>,
+        output: BufferSlice<'_>,
+        images: Range<u64>,
+        rows: Range<u64>,
+    ) -> Result<(), Error> {
+        let desc = &self.desc;
+        let [height, width, channels] = [desc.height, desc.width, desc.channels].map(u64::from);
+        let [output_height, output_width] = self.output_size.map(u64::from);
+        let [kernel, stride, padding] = [desc.kernel, desc.stride, desc.padding].map(|pair| u64::from(pair[0]));
+        let top = (rows.start * stride).saturating_sub(padding);
+        let bottom = ((rows.end - 1) * stride + kernel - padding).min(height);
+        let (row, output_row) = (width * channels, output_width * channels);
+        let (read, input_base) =
+            aligned((images.start * height + top) * row..((images.end - 1) * height + bottom) * row);
+        let (written, output_base) = aligned(
+            (images.start * output_height + rows.start) * output_row
+                ..((images.end - 1) * output_height + rows.end) * output_row,
+        );
+        let (entry, first, lanes) = if channels.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 3, 1) };
+        let total = (images.end - images.start) * (rows.end - rows.start) * output_row / lanes;
+        let params = self.context.uniform(&Params {
+            height: desc.height,
+            width: desc.width,
+            channels: (channels / lanes) as u32,
+            output_width: self.output_size[1],
+            row_first: rows.start as u32,
+            rows: (rows.end - rows.start) as u32,
+            kernel_height: desc.kernel[0],
+            kernel_width: desc.kernel[1],
+            stride_height: desc.stride[0],
+            stride_width: desc.stride[1],
+            padding_height: desc.padding[0],
+            padding_width: desc.padding[1],
+            count_include_pad: u32::from(desc.count_include_pad),
+            input_row: top as u32,
+            input_base: (input_base / lanes) as u32,
+            output_base: (output_base / lanes) as u32,
+            total: total as u32,
+            pad: [0; 3],
+        });
+        let entries = [
+            (0, Bind::Uniform(&params)),
+            (first, Bind::Slice(window(input, read))),
+            (first + 1, Bind::Slice(window(output, written))),
+        ];
+        let pipeline = self.context.pipeline(&shaders::AVG_POOL2D, entry, &[]);
+        commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+// avg_pool2d: the mean of every channel over a sliding window.
+//
+// Formula   output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c], pixels outside being zero;
+//           D = kernel height x width when padding counts, else the pixels of the window that lie inside.
+// Layouts   NHWC, windows of both. channels counts vec4 (main, C divisible by 4) or scalars (ragged).
+// Dispatch  64 invocations a workgroup, one vec4 or scalar of the output each, numbered as they lie.
+// Limits    bound by memory: kernel height x width reads an output, most from the cache. Padding is half the kernel or less,
+//           so that no window lies wholly outside.
+// Paper     LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11),
+//           1998, section II.B.
+// Twin      kernels::reference::avg_pool2d.
+
+struct Params {
+    height: u32,         // of an image of the input
+    width: u32,
+    channels: u32,       // vec4 or scalars of a pixel
+    output_width: u32,
+    row_first: u32,      // rows of the output in this band
+    rows: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_height: u32,
+    stride_width: u32,
+    padding_height: u32,
+    padding_width: u32,
+    count_include_pad: u32,
+    input_row: u32,      // row of the input that input_base is
+    input_base: u32,     // where the band starts in the bound windows
+    output_base: u32,
+    total: u32,          // vec4 or scalars to write
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> input_scalar: array<f32>;
+@group(0) @binding(4) var<storage, read_write> output_scalar: array<f32>;
+
+// The part of a window that lies inside the image.
+struct Window {
+    first: u32,   // of the bound input
+    rows: u32,
+    columns: u32,
+    divisor: f32,
+}
+
+fn window_of(i: u32) -> Window {
+    let channel = i % p.channels;
+    let column = i / p.channels % p.output_width;
+    let row = i / p.channels / p.output_width % p.rows + p.row_first;
+    let image = i / p.channels / p.output_width / p.rows;
+    // Both ends are counted from the padded edge, so that nothing is negative.
+    let top = max(row * p.stride_height, p.padding_height);
+    let left = max(column * p.stride_width, p.padding_width);
+    let rows = min(row * p.stride_height + p.kernel_height, p.height + p.padding_height) - top;
+    let columns = min(column * p.stride_width + p.kernel_width, p.width + p.padding_width) - left;
+    let y = top - p.padding_height - p.input_row;
+    let x = left - p.padding_width;
+    let first = p.input_base + ((image * p.height + y) * p.width + x) * p.channels + channel;
+    let area = select(rows * columns, p.kernel_height * p.kernel_width, p.count_include_pad != 0u);
+    return Window(first, rows, columns, f32(area));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    let window = window_of(i);
+    var sum = vec4<f32>();
+    for (var y = 0u; y < window.rows; y++) {
+        for (var x = 0u; x < window.columns; x++) { sum += input[window.first + (y * p.width + x) * p.channels]; }
+    }
+    output[p.output_base + i] = sum / window.divisor;
+}
+
+@compute @workgroup_size(64)
+fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    let window = window_of(i);
+    var sum = 0.0;
+    for (var y = 0u; y < window.rows; y++) {
+        for (var x = 0u; x < window.columns; x++) { sum += input_scalar[window.first + (y * p.width + x) * p.channels]; }
+    }
+    output_scalar[p.output_base + i] = sum / window.divisor;
+}

@@ -1,0 +1,60 @@
+use kernels::{Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, reference, wgpu::Limits};
+use proptest::prelude::*;
+use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
+
+fn check(gpu: &Gpu, desc: &GlobalAvgPool2dDesc, input: &[f32]) -> usize {
+    let (buffer, output) = (gpu.upload(input), gpu.output((desc.batch * desc.channels) as usize));
+    let plan = GlobalAvgPool2d::new(&gpu.context(Family::Tiled), desc).unwrap();
+    let commands = plan.bind(buffer.slice(..), output.slice()).unwrap();
+    gpu.run([&commands]);
+    assert_close(&format!("{desc:?}"), &gpu.read(&output), &reference::global_avg_pool2d(desc, input));
+    commands.dispatches()
+}
+
+fn check_samples(gpu: &Gpu, batch: u32, height: u32, width: u32, channels: u32, seed: u64) -> usize {
+    let desc = GlobalAvgPool2dDesc { batch, height, width, channels };
+    check(gpu, &desc, &Samples::new(seed).vec((batch * height * width * channels) as usize))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn ragged_shapes(batch in 1u32..5, height in 1u32..12, width in 1u32..12, channels in 1u32..70, seed: u64) {
+        check_samples(gpu(), batch, height, width, channels, seed);
+    }
+}
+
+#[test]
+fn all_negative_and_large() {
+    let mut samples = Samples::new(1);
+    let input: Vec<f32> = (0..2 * 49 * 5).map(|_| -1e30 * samples.signed().abs() - 1.0).collect();
+    check(gpu(), &GlobalAvgPool2dDesc { batch: 2, height: 7, width: 7, channels: 5 }, &input);
+}
+
+#[test]
+fn work_beyond_a_binding_is_split() {
+    let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 4 << 10, ..Limits::default() });
+    for channels in [20, 21] {
+        // Bands of images, then an image in bands of pixels.
+        assert!(check_samples(&narrow, 7, 4, 4, channels, 2) > 1);
+        assert!(check_samples(&narrow, 2, 9, 11, channels, 3) > 2);
+    }
+}
+
+#[test]
+fn more_workgroups_than_an_axis_holds_are_folded() {
+    let narrow = gpu_with(Limits { max_compute_workgroups_per_dimension: 4, ..Limits::default() });
+    assert_eq!(check_samples(&narrow, 9, 2, 2, 67, 4), 1);
+}
+
+#[test]
+fn bad_input_is_an_error() {
+    let gpu = gpu();
+    let context = gpu.context(Family::Tiled);
+    let desc = GlobalAvgPool2dDesc { batch: 1, height: 2, width: 2, channels: 4 };
+    let error = GlobalAvgPool2d::new(&context, &GlobalAvgPool2dDesc { width: 0, ..desc }).unwrap_err();
+    assert_eq!(error.to_string(), "global_avg_pool2d: input is empty: [1, 2, 0, 4]");
+    let (input, output) = (gpu.upload(&[0f32; 16]), gpu.output(5));
+    let error = GlobalAvgPool2d::new(&context, &desc).unwrap().bind(input.slice(..), output.slice()).unwrap_err();
+    assert_eq!(error.to_string(), "global_avg_pool2d: output needs 16 bytes, the slice has 20");
+}

@@ -1,0 +1,10 @@
+//! The backbone against PyTorch, torchvision and Pillow.
+//!
+//! The fixtures in `tests/fixtures/resnet` come with the scripts that made them; weights, inputs and pictures are drawn by
+//! `testkit::formula`, which both sides compute.
+
+mod fixture;
+mod formula;
+mod network;
+mod preprocess;
+mod weights;

@@ -1,0 +1,164 @@
+//! The list of layers and the folded weights, walked in f64 by the definition of each layer, give PyTorch's values: so what
+//! [`resnet::Network`] says is right, whatever runs it.
+
+use resnet::{ConvSpec, PoolSpec, WeightFile};
+
+use crate::fixture::{Case, Fixture, Tap};
+
+/// A batch of NHWC images in f64.
+struct Tensor {
+    shape: [usize; 4],
+    data: Vec<f64>,
+}
+
+impl Tensor {
+    fn zeros(n: usize, [h, w]: [usize; 2], c: usize) -> Self {
+        Self { shape: [n, h, w, c], data: vec![0.0; n * h * w * c] }
+    }
+
+    fn pixel(&self, n: usize, y: usize, x: usize) -> &[f64] {
+        let [_, h, w, c] = self.shape;
+        &self.data[((n * h + y) * w + x) * c..][..c]
+    }
+
+    /// Calls `visit(output offset, window y, window x, input pixel)` for every window position inside the picture.
+    fn windows(&self, spec: [usize; 3], out: [usize; 2], mut visit: impl FnMut(usize, usize, usize, &[f64])) {
+        let [kernel, stride, padding] = spec;
+        let [n, h, w, _] = self.shape;
+        for (output, position) in (0..n * out[0] * out[1]).enumerate() {
+            let (n, y, x) = (position / (out[0] * out[1]), position / out[1] % out[0], position % out[1]);
+            for (ky, kx) in (0..kernel).flat_map(|ky| (0..kernel).map(move |kx| (ky, kx))) {
+                let (iy, ix) = ((y * stride + ky).wrapping_sub(padding), (x * stride + kx).wrapping_sub(padding));
+                if iy < h && ix < w {
+                    visit(output, ky, kx, self.pixel(n, iy, ix));
+                }
+            }
+        }
+    }
+
+    fn conv(&self, file: &WeightFile, spec: &ConvSpec) -> Self {
+        let folded = file.conv(spec).unwrap();
+        let size = spec.output_size([self.shape[1], self.shape[2]]);
+        let mut out = Self::zeros(self.shape[0], size, spec.out_channels);
+        let [out_channels, group_in, kernel, _] = spec.weight_shape();
+        let group_out = out_channels / spec.groups;
+        for pixel in out.data.chunks_exact_mut(out_channels) {
+            pixel.iter_mut().zip(&folded.bias).for_each(|(value, bias)| *value = f64::from(*bias));
+        }
+        // [ky][kx][group][i][o], so that the innermost loop runs over neighbours.
+        let taps = kernel * kernel;
+        let mut weight = vec![0.0; folded.weight.len()];
+        for (index, value) in folded.weight.iter().enumerate() {
+            let (o, i, tap) = (index / (group_in * taps), index / taps % group_in, index % taps);
+            weight[((tap * spec.groups + o / group_out) * group_in + i) * group_out + o % group_out] =
+                f64::from(*value);
+        }
+        self.windows([kernel, spec.stride, spec.padding], size, |output, ky, kx, pixel| {
+            let to = &mut out.data[output * out_channels..][..out_channels];
+            let weight = &weight[(ky * kernel + kx) * out_channels * group_in..];
+            for (channel, value) in pixel.iter().enumerate() {
+                let to = &mut to[channel / group_in * group_out..][..group_out];
+                for (to, weight) in to.iter_mut().zip(&weight[channel * group_out..]) {
+                    *to += value * weight;
+                }
+            }
+        });
+        out
+    }
+
+    fn max_pool(&self, spec: &PoolSpec) -> Self {
+        let size = spec.output_size([self.shape[1], self.shape[2]]);
+        let mut out = Self::zeros(self.shape[0], size, self.shape[3]);
+        out.data.fill(f64::NEG_INFINITY);
+        self.windows([spec.kernel, spec.stride, spec.padding], size, |output, _, _, pixel| {
+            for (to, value) in out.data[output * pixel.len()..].iter_mut().zip(pixel) {
+                *to = to.max(*value);
+            }
+        });
+        out
+    }
+
+    fn relu(mut self) -> Self {
+        self.data.iter_mut().for_each(|value| *value = value.max(0.0));
+        self
+    }
+}
+
+fn check(case: &Case, tap: &Tap, shape: &[usize], got: &[f64]) {
+    let name = format!("{} {}", case.architecture(), tap.name);
+    assert_eq!(tap.shape, shape, "{name}");
+    let mean = got.iter().map(|value| value.abs()).sum::<f64>() / got.len() as f64;
+    // Folded weights are rounded to f32: 2^-24 each, and some dozens of layers pass it on.
+    let close = |got: f64, expected: f64| (got - expected).abs() <= 2e-6 * (expected.abs() + tap.mean_abs);
+    assert!(close(mean, tap.mean_abs), "{name}: mean {mean}, expected {}", tap.mean_abs);
+    let mut samples = 0;
+    for (index, expected) in case.samples(tap) {
+        assert!(close(got[index], expected), "{name} [{index}]: {}, expected {expected}", got[index]);
+        samples += 1;
+    }
+    assert_eq!(samples, 64, "{name}");
+    let (index, expected) = case.samples(tap).next().unwrap();
+    assert!(!close(got[index] + 1e-3, expected), "{name}: a wrong value passes");
+}
+
+fn run(case: &Case) {
+    let file = case.weights();
+    let network = file.architecture().network();
+    let [n, c, h, w] = case.input;
+    let mut x = Tensor { shape: [n, h, w, c], data: case.input_nhwc().into_iter().map(f64::from).collect() };
+    let mut taps = case.taps.iter();
+    let mut tap = |x: &Tensor| {
+        let [n, h, w, c] = x.shape;
+        check(case, taps.next().unwrap(), &[n, c, h, w], &x.data);
+    };
+    x = x.conv(&file, &network.stem).relu();
+    tap(&x);
+    x = x.max_pool(&network.pool);
+    tap(&x);
+    for (i, block) in network.blocks.iter().enumerate() {
+        let shortcut = block.shortcut.as_ref().map(|spec| x.conv(&file, spec));
+        let (last, rest) = block.convs.split_last().unwrap();
+        let mut branch = rest
+            .iter()
+            .fold(None, |branch: Option<Tensor>, spec| Some(branch.as_ref().unwrap_or(&x).conv(&file, spec).relu()));
+        branch = branch.map(|branch| branch.conv(&file, last));
+        let mut sum = branch.unwrap();
+        let shortcut = shortcut.unwrap_or(x);
+        assert_eq!(sum.shape, shortcut.shape);
+        sum.data.iter_mut().zip(&shortcut.data).for_each(|(sum, value)| *sum += value);
+        x = sum.relu();
+        if network.blocks.get(i + 1).is_none_or(|next| next.stage != block.stage) {
+            tap(&x);
+        }
+    }
+    let [n, h, w, c] = x.shape;
+    let mut features = vec![0.0; n * c];
+    for (i, value) in x.data.iter().enumerate() {
+        features[i / (h * w * c) * c + i % c] += value / (h * w) as f64;
+    }
+    check(case, &case.taps[6], &[n, network.features], &features);
+    let head = file.head().unwrap();
+    assert_eq!(Some(head.classes), network.classes);
+    let mut logits = Vec::new();
+    for features in features.chunks_exact(head.features) {
+        for (weight, bias) in head.weight.chunks_exact(head.features).zip(&head.bias) {
+            logits.push(weight.iter().zip(features).map(|(w, x)| f64::from(*w) * x).sum::<f64>() + f64::from(*bias));
+        }
+    }
+    check(case, &case.taps[7], &[n, head.classes], &logits);
+}
+
+#[test]
+fn walking_the_layers_gives_what_pytorch_gives() {
+    let fixture = Fixture::load();
+    assert_eq!(fixture.cases.len(), 11);
+    // The others differ from these in nothing but numbers of blocks and channels.
+    let walked = ["resnet-basic-1-1-1-1-w32", "resnet18", "resnet50", "resnext50_32x4d"];
+    let small = |case: &&Case| case.input[2] == 64 && walked.contains(&case.architecture().to_string().as_str());
+    let mut count = 0;
+    for case in fixture.cases.iter().filter(small) {
+        run(case);
+        count += 1;
+    }
+    assert_eq!(count, walked.len());
+}
