@@ -2,7 +2,9 @@
 
 use std::f64::consts::TAU;
 
-use resnet::{Architecture, Image as Picture, ImageTensor, Recipe, WeightFile, preprocess};
+use resnet::{
+    Architecture, Backbone, BackboneOptions, Image as Picture, ImageTensor, Recipe, Tap, WeightFile, preprocess,
+};
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::decode::Image;
@@ -14,7 +16,7 @@ use crate::features::Extractor;
 pub struct GpuExtractor<'a> {
     gpu: &'a Gpu,
     recipe: Recipe,
-    batch: usize,
+    backbone: Backbone,
     len: usize,
 }
 
@@ -25,7 +27,10 @@ impl<'a> GpuExtractor<'a> {
     /// The weights or the recipe don't suit; the adapter refuses.
     pub fn new(gpu: &'a Gpu, weights: &WeightFile, recipe: &Recipe, batch: usize) -> Result<Self> {
         recipe.check()?;
-        Ok(Self { gpu, recipe: recipe.clone(), batch, len: weights.architecture().features() })
+        let options = BackboneOptions { input_size: recipe.input_size, ..BackboneOptions::new(batch) };
+        let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
+        gpu.check()?;
+        Ok(Self { gpu, recipe: recipe.clone(), backbone, len: weights.architecture().features() })
     }
 }
 
@@ -38,17 +43,9 @@ impl Extractor for GpuExtractor<'_> {
     }
 
     fn forward(&self, inputs: &[ImageTensor]) -> Result<Vec<f32>> {
+        let features = self.backbone.submit(&self.gpu.queue, inputs)?.wait(Tap::Features)?;
         self.gpu.check()?;
-        // SCAFFOLD until the backbone lands
-        Ok(inputs
-            .iter()
-            .flat_map(|tensor| {
-                let step = tensor.data.len() / self.len;
-                (0..self.len).map(move |i| {
-                    tensor.data[i * step..(i + 1) * step].iter().skip(i % 3).step_by(3).sum::<f32>() / step as f32
-                })
-            })
-            .collect())
+        Ok(features)
     }
 
     fn feature_len(&self) -> usize {
@@ -56,7 +53,7 @@ impl Extractor for GpuExtractor<'_> {
     }
 
     fn batch(&self) -> usize {
-        self.batch
+        self.backbone.batch()
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Image {
 ///
 /// As Pillow's `convert("RGB")`: grey is repeated, alpha dropped without blending, palettes looked up, colour
 /// profiles ignored, the first frame of an animation taken; 16 bits are scaled to 8. The orientation that a camera
-/// notes (EXIF) is applied.
+/// notes (EXIF) is applied. The pixels of a JPEG may differ from libjpeg's by a few levels, since the standard leaves the
+/// enlarging of the colour planes open.
 ///
 /// # Errors
 /// The reason, in words: an unknown or damaged format, a file cut short, more pixels than `limits` allow. A decoder

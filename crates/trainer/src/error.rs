@@ -198,7 +198,10 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
             Self::InvalidOption { .. } | Self::RunExists { .. } => Fault::Usage,
-            Self::NoAdapter(_) | Self::Device(_) | Self::Kernel(_) => Fault::Device,
+            Self::NoAdapter(_)
+            | Self::Device(_)
+            | Self::Kernel(_)
+            | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_)) => Fault::Device,
             Self::Interrupted => Fault::Interrupted,
             _ => Fault::Input,
         }

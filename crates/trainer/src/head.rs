@@ -123,7 +123,7 @@ impl Default for TrainOptions {
             learning_rate: 3e-3,
             weight_decay: 1e-2,
             epochs: 100,
-            batch_size: 32,
+            batch_size: 64,
             warmup_epochs: 5,
             label_smoothing: 0.0,
             class_weights: ClassWeights::None,

@@ -176,6 +176,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         recipe: recipe.clone(),
         split: request.split,
         train: request.train,
+        features: absolute(&cache),
         batch: request.batch,
         adapter: Summary::of(&gpu.adapter),
     };
@@ -392,11 +393,14 @@ fn pass(
     progress: &dyn Progress,
 ) -> Result<(Features, Extraction)> {
     let extractor = GpuExtractor::new(gpu, &run.weights, &run.recipe, batch.min(photos.len()).max(1))?;
+    let len = run.weights.architecture().features();
     // The run's features are keyed by the file the backbone came from, whose digest its config has.
     let path = run.folder.join(run::CONFIG);
     let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
-    let key = config.map(|config| key(&config.weights.sha256, &run.recipe)).unwrap_or_default();
-    let mut features = known(&run.folder.join(run::FEATURES), &key, run.weights.architecture().features(), progress);
+    let mut features = match config {
+        Some(config) => known(&config.features, &key(&config.weights.sha256, &run.recipe), len, progress),
+        None => Features::new("", len),
+    };
     let extraction = extract(photos, &extractor, &mut features, limits, progress)?;
     Ok((features, extraction))
 }

@@ -62,6 +62,8 @@ pub struct Config {
     pub split: SplitOptions,
     /// How the head was trained.
     pub train: TrainOptions,
+    /// Where the photos' features are, absolute.
+    pub features: PathBuf,
     /// Photos a batch in the backbone.
     pub batch: usize,
     /// The adapter: its figures may differ from another's in the last digits.

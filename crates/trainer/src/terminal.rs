@@ -69,8 +69,9 @@ impl Progress for Terminal {
 
     fn end(&self) {
         let Some((stage, start, bar)) = self.stage.lock().ok().and_then(|mut stage| stage.take()) else { return };
-        bar.finish_and_clear();
+        // Before the bar is finished, which would fill it.
         let (steps, seconds) = (bar.position(), start.elapsed().as_secs_f64());
+        bar.finish_and_clear();
         if self.quiet || steps == 0 {
             return;
         }
