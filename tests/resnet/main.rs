@@ -5,6 +5,7 @@
 
 mod fixture;
 mod formula;
+mod forward;
 mod network;
 mod preprocess;
 mod weights;

@@ -87,6 +87,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A backbone was asked for something that it can't do.
+    #[error("backbone: {0}")]
+    Options(String),
+    /// A layer doesn't run on the device.
+    #[error(transparent)]
+    Kernels(#[from] kernels::Error),
+    /// The device was lost while it worked.
+    #[error("backbone: the device was lost: {0}")]
+    Device(String),
     /// A picture's size and its pixels don't fit.
     #[error("preprocess: {0}")]
     Image(String),

@@ -17,6 +17,8 @@
 //! ```
 
 mod architecture;
+mod arena;
+mod backbone;
 mod error;
 mod fold;
 mod identify;
@@ -26,8 +28,10 @@ mod recipe;
 mod weights;
 
 pub use architecture::{Architecture, Block, BlockSpec, ConvSpec, Network, PoolSpec, Stage};
+pub use backbone::{Backbone, BackboneOptions, Pending, Tap};
 pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
+pub use kernels;
 pub use preprocess::{Image, ImageTensor, preprocess, resize};
 pub use recipe::{Interpolation, Recipe, Resize};
 pub use safetensors;

@@ -1,0 +1,99 @@
+//! Which buffer each activation lives in: few buffers, each reused as soon as nothing reads its content any more.
+
+use crate::backbone::Tensor;
+
+/// The plan of an arena.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Arena {
+    /// Length of each buffer, in f32 values.
+    pub slots: Vec<u64>,
+    /// The buffer of each tensor.
+    pub places: Vec<usize>,
+}
+
+impl Arena {
+    /// Plans for `layers` in order, each given as the tensors it reads and the one it writes. Tensors that are kept have a
+    /// buffer to themselves.
+    ///
+    /// A tensor takes the smallest free buffer that holds it, else the largest free one, grown, else a new one. That is
+    /// greedy, not optimal: for a chain with shortcuts it needs no more than the widest block's operands.
+    pub fn plan(tensors: &[Tensor], layers: &[(Vec<usize>, usize)]) -> Self {
+        let last_read = |tensor: usize| layers.iter().rposition(|(inputs, _)| inputs.contains(&tensor));
+        let mut slots: Vec<u64> = Vec::new();
+        let mut places = vec![0; tensors.len()];
+        let mut free: Vec<usize> = Vec::new();
+        let written = std::iter::once((None, 0)).chain(layers.iter().enumerate().map(|(i, layer)| (Some(i), layer.1)));
+        for (layer, output) in written {
+            let Tensor { len, kept } = tensors[output];
+            let fitting = free.iter().copied().filter(|&slot| slots[slot] >= len).min_by_key(|&slot| slots[slot]);
+            let chosen = fitting.or_else(|| free.iter().copied().max_by_key(|&slot| slots[slot])).filter(|_| !kept);
+            places[output] = match chosen {
+                Some(slot) => {
+                    free.retain(|&other| other != slot);
+                    slots[slot] = slots[slot].max(len);
+                    slot
+                }
+                None => {
+                    slots.push(len);
+                    slots.len() - 1
+                }
+            };
+            let Some(layer) = layer else { continue };
+            for &input in &layers[layer].0 {
+                if last_read(input) == Some(layer) && !tensors[input].kept && !free.contains(&places[input]) {
+                    free.push(places[input]);
+                }
+            }
+        }
+        Arena { slots, places }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensors(lens: &[u64]) -> Vec<Tensor> {
+        lens.iter().enumerate().map(|(i, &len)| Tensor { len, kept: i == 0 }).collect()
+    }
+
+    #[test]
+    fn a_chain_alternates_between_two_buffers() {
+        let layers: Vec<_> = (0..6).map(|i| (vec![i], i + 1)).collect();
+        let arena = Arena::plan(&tensors(&[5, 10, 10, 10, 10, 10, 10]), &layers);
+        assert_eq!(arena.slots, [5, 10, 10]);
+        assert_eq!(arena.places, [0, 1, 2, 1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn no_layer_writes_over_what_is_still_read() {
+        // Three blocks of two layers, each with the identity as shortcut.
+        let mut layers = vec![(vec![0], 1)];
+        for block in 0..3 {
+            let x = 1 + 2 * block;
+            layers.push((vec![x], x + 1));
+            layers.push((vec![x + 1, x], x + 2));
+        }
+        let tensors = tensors(&[3, 8, 8, 8, 4, 4, 4, 4]);
+        let arena = Arena::plan(&tensors, &layers);
+        for (i, (inputs, output)) in layers.iter().enumerate() {
+            let live = (0..tensors.len()).filter(|tensor| {
+                let written = layers.iter().position(|layer| layer.1 == *tensor).is_none_or(|at| at < i);
+                let read = layers.iter().rposition(|layer| layer.0.contains(tensor)).is_some_and(|at| at >= i);
+                written && read
+            });
+            for tensor in live {
+                assert_ne!(arena.places[tensor], arena.places[*output], "layer {i} {inputs:?}");
+            }
+        }
+        assert_eq!(arena.slots.len(), 4);
+    }
+
+    #[test]
+    fn what_is_kept_is_not_reused() {
+        let mut tensors = tensors(&[4, 4, 4, 4]);
+        tensors[1].kept = true;
+        let arena = Arena::plan(&tensors, &[(vec![0], 1), (vec![1], 2), (vec![2], 3)]);
+        assert_eq!(arena.places, [0, 1, 2, 3]);
+    }
+}

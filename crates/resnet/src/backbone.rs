@@ -1,0 +1,466 @@
+//! The forward pass on the GPU.
+
+use crate::{ConvSpec, Error, ImageTensor, Network, WeightFile, arena::Arena};
+use kernels::{
+    Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
+    MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Workspace, WorkspaceSize, encode_all,
+    wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
+};
+
+/// What a forward pass can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Tap {
+    /// The stem's convolution with its ReLU, `[batch, height / 2, width / 2, stem_width]`.
+    Stem,
+    /// The max-pooling behind it, `[batch, height / 4, width / 4, stem_width]`.
+    Pool,
+    /// The output of stage 1 to 4, `[batch, height / 2^(s + 1), …, width of the stage]`.
+    Stage(usize),
+    /// The global average pool of stage 4, `[batch, features]`.
+    Features,
+    /// The file's own head on the features, `[batch, classes]`.
+    Logits,
+}
+
+/// How a [`Backbone`] is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackboneOptions {
+    /// Images a forward pass takes, at least 1.
+    pub batch: usize,
+    /// Rows and columns of an image.
+    pub input_size: [usize; 2],
+    /// What is to be read. A tap keeps its buffer for itself; what isn't tapped shares the arena. Layers behind the last
+    /// tap aren't planned.
+    pub taps: Vec<Tap>,
+}
+
+impl BackboneOptions {
+    /// Pooled features of photos of 224x224.
+    pub fn new(batch: usize) -> Self {
+        Self { batch, input_size: [224, 224], taps: vec![Tap::Features] }
+    }
+}
+
+/// A frozen ResNet on a device: planned once, run for batch after batch.
+///
+/// BatchNorm is folded into the convolutions, ReLU and the residual addition are fused into them. A pass is recorded
+/// into one encoder; activations live in an arena of few buffers that layers reuse as soon as nothing reads them any more.
+///
+/// # Shapes
+/// Input `[batch, height, width, 3]`, NHWC f32, normalised as the weights' [`Recipe`](crate::Recipe) says; outputs as
+/// [`Tap`] says.
+///
+/// # Numerics
+/// f32 throughout; within a relative 1e-4 of PyTorch's at every stage.
+///
+/// # Reference
+/// He et al., *Deep Residual Learning for Image Recognition*, 2015; Xie et al., *Aggregated Residual Transformations*, 2016;
+/// Zagoruyko and Komodakis, *Wide Residual Networks*, 2016.
+///
+/// # Example
+/// ```no_run
+/// # fn example(device: &kernels::wgpu::Device, queue: &kernels::wgpu::Queue, photos: &[resnet::ImageTensor])
+/// #     -> Result<(), resnet::Error> {
+/// use resnet::{Backbone, BackboneOptions, Tap, WeightFile};
+/// let weights = WeightFile::open("resnet18.safetensors")?;
+/// let context = kernels::Context::new(device);
+/// let backbone = Backbone::new(&context, queue, &weights, &BackboneOptions::new(8))?;
+/// let features = backbone.submit(queue, photos)?.wait(Tap::Features)?;
+/// assert_eq!(features.len(), photos.len() * backbone.len_of(Tap::Features).unwrap());
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Backbone {
+    device: Device,
+    options: BackboneOptions,
+    input: Buffer,
+    taps: Vec<(Tap, Buffer, usize)>,
+    commands: Vec<Commands>,
+    arena_bytes: u64,
+    workspace_bytes: u64,
+    weight_bytes: u64,
+}
+
+impl Backbone {
+    /// Plans the network of `weights` on the context's device and uploads it.
+    ///
+    /// Weights are folded, packed and handed to `queue` layer by layer, with a submit after each, so that they aren't
+    /// in host memory all at once.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for an empty batch, image or list of taps; [`Error::NoHead`] when logits are asked of a file
+    /// without a head; [`Error::Kernels`] when the device can't hold or run a layer; what reading the weights gives.
+    pub fn new(
+        context: &Context,
+        queue: &Queue,
+        weights: &WeightFile,
+        options: &BackboneOptions,
+    ) -> Result<Self, Error> {
+        let architecture = weights.architecture();
+        if options.batch == 0 || options.input_size.contains(&0) || options.taps.is_empty() {
+            return Err(Error::Options(format!(
+                "a batch of {} images of {:?} with taps {:?}: none may be empty",
+                options.batch, options.input_size, options.taps
+            )));
+        }
+        if let Some(tap) = options.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
+            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
+        }
+        if options.taps.contains(&Tap::Logits) {
+            weights.head()?;
+        }
+        let graph = Graph::new(context, &architecture.network(), options)?;
+        let arena = Arena::plan(&graph.tensors, &graph.layers.iter().map(Layer::operands).collect::<Vec<_>>());
+        graph.bind(context, queue, weights, options, &arena)
+    }
+
+    /// Images a pass takes.
+    pub fn batch(&self) -> usize {
+        self.options.batch
+    }
+
+    /// Rows and columns of an image.
+    pub fn input_size(&self) -> [usize; 2] {
+        self.options.input_size
+    }
+
+    /// Values that a tap gives for each image, if it was asked for.
+    pub fn len_of(&self, tap: Tap) -> Option<usize> {
+        self.taps.iter().find(|(name, ..)| *name == tap).map(|(_, _, len)| len / self.options.batch)
+    }
+
+    /// Bytes of the arena in which activations live, at its largest.
+    pub fn arena_bytes(&self) -> u64 {
+        self.arena_bytes
+    }
+
+    /// Bytes of scratch memory that the kernels share.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.workspace_bytes
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    /// The input, `[batch, height, width, 3]`, for callers that fill it on the device (STORAGE, COPY_DST).
+    pub fn input(&self) -> &Buffer {
+        &self.input
+    }
+
+    /// A tap's buffer, if it was asked for (STORAGE, COPY_SRC).
+    pub fn output(&self, tap: Tap) -> Option<&Buffer> {
+        self.taps.iter().find(|(name, ..)| *name == tap).map(|(_, buffer, _)| buffer)
+    }
+
+    /// Records one forward pass into the caller's encoder.
+    pub fn encode(&self, encoder: &mut CommandEncoder) {
+        encode_all(encoder, &self.commands);
+    }
+
+    /// Uploads up to a batch of images, runs the network in one submit and starts reading the taps back.
+    ///
+    /// The device works while the caller prepares the next batch; [`Pending::wait`] collects. A pass costs the same
+    /// however few images it is given.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when there are none, more than the batch, or one of another size.
+    pub fn submit(&self, queue: &Queue, images: &[ImageTensor]) -> Result<Pending, Error> {
+        let [height, width] = self.options.input_size;
+        if images.is_empty() || images.len() > self.options.batch {
+            let batch = self.options.batch;
+            return Err(Error::Options(format!("{} images for a batch of {batch}", images.len())));
+        }
+        for (place, image) in images.iter().enumerate() {
+            if [image.height, image.width] != [height, width] || image.data.len() != height * width * 3 {
+                let got = [image.height, image.width];
+                return Err(Error::Options(format!(
+                    "image {place} is {got:?}, the backbone takes {:?}",
+                    [height, width]
+                )));
+            }
+            let offset = (place * height * width * 3 * 4) as u64;
+            queue.write_buffer(&self.input, offset, bytemuck::cast_slice(&image.data));
+        }
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        self.encode(&mut encoder);
+        let taps = (self.taps.iter())
+            .map(|(tap, buffer, len)| {
+                let len = len / self.options.batch * images.len();
+                let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("resnet read-back"),
+                    size: len as u64 * 4,
+                    usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                });
+                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, len as u64 * 4);
+                (*tap, staging)
+            })
+            .collect();
+        let submission = queue.submit([encoder.finish()]);
+        Ok(Pending { device: self.device.clone(), submission, taps })
+    }
+}
+
+/// A batch on its way through the network.
+#[derive(Debug)]
+pub struct Pending {
+    device: Device,
+    submission: wgpu::SubmissionIndex,
+    taps: Vec<(Tap, Buffer)>,
+}
+
+impl Pending {
+    /// Waits for the device and reads what a tap gave, image after image. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for a tap that wasn't asked for; [`Error::Device`] when the device was lost.
+    pub fn wait(&self, tap: Tap) -> Result<Vec<f32>, Error> {
+        let Some((_, staging)) = self.taps.iter().find(|(name, _)| *name == tap) else {
+            return Err(Error::Options(format!("{tap:?} isn't among the taps that the backbone was made with")));
+        };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver lives until the end of this function.
+            let _ = sender.send(result);
+        });
+        let lost = |message: String| Error::Device(message);
+        self.device
+            .poll(wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None })
+            .map_err(|error| lost(error.to_string()))?;
+        receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
+        let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
+        let values = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        staging.unmap();
+        Ok(values)
+    }
+}
+
+/// A layer and the tensors (by number) that it reads and writes.
+enum Layer {
+    Conv { plan: Conv2d, spec: ConvSpec, input: usize, residual: Option<usize>, output: usize },
+    MaxPool { plan: MaxPool2d, input: usize, output: usize },
+    AvgPool { plan: GlobalAvgPool2d, input: usize, output: usize },
+    Head { plan: Matmul, input: usize, output: usize },
+}
+
+impl Layer {
+    /// What it reads, and what it writes.
+    fn operands(&self) -> (Vec<usize>, usize) {
+        match *self {
+            Layer::Conv { input, residual, output, .. } => ([input].into_iter().chain(residual).collect(), output),
+            Layer::MaxPool { input, output, .. }
+            | Layer::AvgPool { input, output, .. }
+            | Layer::Head { input, output, .. } => (vec![input], output),
+        }
+    }
+
+    fn workspace_size(&self) -> WorkspaceSize {
+        match self {
+            Layer::Conv { plan, .. } => plan.workspace_size(),
+            Layer::MaxPool { plan, .. } => plan.workspace_size(),
+            Layer::Head { plan, .. } => plan.workspace_size(),
+            Layer::AvgPool { .. } => WorkspaceSize::default(),
+        }
+    }
+}
+
+/// An activation.
+pub(crate) struct Tensor {
+    /// f32 values.
+    pub len: u64,
+    /// Whether it keeps a buffer of its own: the input, and what is tapped.
+    pub kept: bool,
+}
+
+/// The network as a list of planned layers over numbered tensors; tensor 0 is the input.
+struct Graph<'a> {
+    context: &'a Context,
+    options: &'a BackboneOptions,
+    layers: Vec<Layer>,
+    tensors: Vec<Tensor>,
+    tapped: Vec<(Tap, usize)>,
+}
+
+impl<'a> Graph<'a> {
+    fn new(context: &'a Context, network: &Network, options: &'a BackboneOptions) -> Result<Self, Error> {
+        let pixels = options.batch * options.input_size[0] * options.input_size[1];
+        let input = Tensor { len: pixels as u64 * 3, kept: true };
+        let mut graph = Graph { context, options, layers: Vec::new(), tensors: vec![input], tapped: Vec::new() };
+        let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
+        let mut size = options.input_size;
+        let mut x = graph.conv(&network.stem, &mut size, 0, None)?;
+        graph.tap(Tap::Stem, x);
+        if last > Tap::Stem {
+            x = graph.max_pool(network, &mut size, x)?;
+            graph.tap(Tap::Pool, x);
+        }
+        for (place, block) in network.blocks.iter().enumerate() {
+            if last < Tap::Stage(block.stage) {
+                return Ok(graph);
+            }
+            let mut shortcut_size = size;
+            let shortcut = match &block.shortcut {
+                Some(conv) => graph.conv(conv, &mut shortcut_size, x, None)?,
+                None => x,
+            };
+            for (i, conv) in block.convs.iter().enumerate() {
+                let residual = (i + 1 == block.convs.len()).then_some(shortcut);
+                x = graph.conv(conv, &mut size, x, residual)?;
+            }
+            if network.blocks.get(place + 1).is_none_or(|next| next.stage != block.stage) {
+                graph.tap(Tap::Stage(block.stage), x);
+            }
+        }
+        if last >= Tap::Features {
+            let [height, width] = size.map(|side| side as u32);
+            let (batch, channels) = (options.batch as u32, network.features as u32);
+            let plan = GlobalAvgPool2d::new(context, &GlobalAvgPool2dDesc { batch, height, width, channels })?;
+            let output = graph.tensor(options.batch * network.features);
+            graph.layers.push(Layer::AvgPool { plan, input: x, output });
+            graph.tap(Tap::Features, output);
+            if let (Tap::Logits, Some(classes)) = (last, network.classes) {
+                let desc =
+                    MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(batch, channels, classes as u32) };
+                let logits = graph.tensor(options.batch * classes);
+                graph.layers.push(Layer::Head { plan: Matmul::new(context, &desc)?, input: output, output: logits });
+                graph.tap(Tap::Logits, logits);
+            }
+        }
+        Ok(graph)
+    }
+
+    fn tensor(&mut self, len: usize) -> usize {
+        self.tensors.push(Tensor { len: len as u64, kept: false });
+        self.tensors.len() - 1
+    }
+
+    fn tap(&mut self, tap: Tap, tensor: usize) {
+        if self.options.taps.contains(&tap) {
+            self.tensors[tensor].kept = true;
+            self.tapped.push((tap, tensor));
+        }
+    }
+
+    /// Plans a convolution on an image of `size`, which becomes the output's.
+    fn conv(
+        &mut self,
+        spec: &ConvSpec,
+        size: &mut [usize; 2],
+        input: usize,
+        residual: Option<usize>,
+    ) -> Result<usize, Error> {
+        let desc = Conv2dDesc {
+            batch: self.options.batch as u32,
+            height: size[0] as u32,
+            width: size[1] as u32,
+            in_channels: spec.in_channels as u32,
+            out_channels: spec.out_channels as u32,
+            kernel: [spec.kernel as u32; 2],
+            stride: [spec.stride as u32; 2],
+            padding: [spec.padding as u32; 2],
+            dilation: [1, 1],
+            groups: spec.groups as u32,
+            residual: residual.is_some(),
+            relu: spec.relu,
+        };
+        let plan = Conv2d::new(self.context, &desc)?;
+        *size = spec.output_size(*size);
+        let output = self.tensor(desc.output_len() as usize);
+        self.layers.push(Layer::Conv { plan, spec: spec.clone(), input, residual, output });
+        Ok(output)
+    }
+
+    fn max_pool(&mut self, network: &Network, size: &mut [usize; 2], input: usize) -> Result<usize, Error> {
+        let pool = network.pool;
+        let desc = MaxPool2dDesc {
+            batch: self.options.batch as u32,
+            height: size[0] as u32,
+            width: size[1] as u32,
+            channels: network.stem.out_channels as u32,
+            kernel: [pool.kernel as u32; 2],
+            stride: [pool.stride as u32; 2],
+            padding: [pool.padding as u32; 2],
+            dilation: [1, 1],
+        };
+        let plan = MaxPool2d::new(self.context, &desc)?;
+        *size = pool.output_size(*size);
+        let output = self.tensor(desc.output_len() as usize);
+        self.layers.push(Layer::MaxPool { plan, input, output });
+        Ok(output)
+    }
+
+    fn bind(
+        self,
+        context: &Context,
+        queue: &Queue,
+        weights: &WeightFile,
+        options: &BackboneOptions,
+        arena: &Arena,
+    ) -> Result<Backbone, Error> {
+        let device = context.device();
+        let buffer = |label, bytes| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let slots: Vec<Buffer> = arena.slots.iter().map(|len| buffer("resnet activations", len * 4)).collect();
+        let slice = |tensor: usize| slots[arena.places[tensor]].slice(0..self.tensors[tensor].len * 4);
+        let size = self.layers.iter().map(Layer::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union);
+        let workspace = Workspace::new(context, size)?;
+        let mut weight_bytes = 0;
+        let mut commands = Vec::new();
+        for layer in &self.layers {
+            commands.push(match layer {
+                Layer::Conv { plan, spec, input, residual, output } => {
+                    let folded = weights.conv(spec)?;
+                    let packed: Conv2dWeights = plan.weights(queue, &folded.weight, Some(&folded.bias))?;
+                    queue.submit([]);
+                    weight_bytes += packed.bytes();
+                    let buffers =
+                        Conv2dBuffers { input: slice(*input), residual: residual.map(slice), output: slice(*output) };
+                    plan.bind_in(&workspace, &packed, &buffers)?
+                }
+                Layer::MaxPool { plan, input, output } => plan.bind_in(&workspace, slice(*input), slice(*output))?,
+                Layer::AvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                Layer::Head { plan, input, output } => {
+                    let head = weights.head()?;
+                    let upload = |values: &[f32]| {
+                        let target = buffer("resnet head", values.len() as u64 * 4);
+                        queue.write_buffer(&target, 0, bytemuck::cast_slice(values));
+                        target
+                    };
+                    let (weight, bias) = (upload(&head.weight), upload(&head.bias));
+                    weight_bytes += weight.size() + bias.size();
+                    let buffers = MatmulBuffers {
+                        a: slice(*input),
+                        b: weight.slice(..),
+                        bias: Some(bias.slice(..)),
+                        output: slice(*output),
+                    };
+                    plan.bind_in(&workspace, &buffers)?
+                }
+            });
+        }
+        let taps = self
+            .tapped
+            .iter()
+            .map(|&(tap, tensor)| (tap, slots[arena.places[tensor]].clone(), self.tensors[tensor].len as usize));
+        Ok(Backbone {
+            device: device.clone(),
+            options: options.clone(),
+            input: slots[arena.places[0]].clone(),
+            taps: taps.collect(),
+            commands,
+            arena_bytes: arena.slots.iter().map(|len| len * 4).sum(),
+            workspace_bytes: size.total_bytes(),
+            weight_bytes,
+        })
+    }
+}

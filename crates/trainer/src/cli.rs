@@ -1,0 +1,288 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kernels::{Family, wgpu::Backends};
+use trainer::device::Selection;
+use trainer::head::{ClassWeights, Optimizer, TrainOptions};
+use trainer::split::SplitOptions;
+
+/// Gives a ResNet that knows ImageNet a new head for your own photos, on any GPU.
+///
+/// Without a command, the demo runs: no files, no network, less than a minute.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trainer",
+    version,
+    max_term_width = 110,
+    after_help = "Examples:
+  trainer                                                     the demo
+  trainer train photos --weights resnet18.safetensors --out run
+  trainer predict run new.jpg
+  trainer doctor                                              what this machine can do
+
+Exit codes: 0 done, 1 done but photos were rejected (with --strict), 2 usage, 3 bad input, 4 device, 5 I/O, 130 interrupted."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Take the adapter with this number or part of its name (see `trainer doctor`)
+    #[arg(long, global = true, value_name = "NAME|INDEX", help_heading = "Everywhere")]
+    pub adapter: Option<String>,
+    /// Take only adapters of this graphics interface
+    #[arg(long, global = true, value_enum, help_heading = "Everywhere")]
+    pub backend: Option<Backend>,
+    /// Take these kernels: `texture` for software adapters, `tiled` for GPUs
+    #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Everywhere")]
+    pub kernels: Kernels,
+    /// Photos that pass through the backbone at once
+    #[arg(long, global = true, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
+    pub batch: u16,
+    /// Another seed, another split and another training
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
+    pub seed: u64,
+    /// Print results as JSON
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+    /// Exit with 1 if a photo had to be left out
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Kernels {
+    Auto,
+    Texture,
+    Tiled,
+}
+
+impl Global {
+    pub fn selection(&self) -> Selection {
+        Selection {
+            backends: self.backend.map(|backend| match backend {
+                Backend::Vulkan => Backends::VULKAN,
+                Backend::Metal => Backends::METAL,
+                Backend::Dx12 => Backends::DX12,
+            }),
+            adapter: self.adapter.clone(),
+            family: match self.kernels {
+                Kernels::Auto => None,
+                Kernels::Texture => Some(Family::Texture),
+                Kernels::Tiled => Some(Family::Tiled),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Train(Box<Train>),
+    Evaluate(Evaluate),
+    Predict(Predict),
+    Embed(Embed),
+    Doctor,
+}
+
+/// Train a head on a folder of photos, and judge it
+///
+/// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
+/// A part without a folder of its own is drawn from the others, by the photos' content: the same photo always plays the
+/// same part, copies stay together, and added photos hardly move any other. Features are kept in the run: a second
+/// training with the same backbone takes seconds.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer train photos --weights resnet18.safetensors --out run
+  trainer train photos --weights resnet50.safetensors --out run --force --optimizer sgd --class-weights balanced
+  trainer train photos --weights resnet18.safetensors --out run2 --seed 1 --cache features.safetensors --json")]
+pub struct Train {
+    /// The folder of photos
+    pub dir: PathBuf,
+    /// The backbone: a ResNet's safetensors file (torchvision's, timm's or transformers' names)
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// The folder to write model, labels, metrics, predictions and report into
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Replace a finished run; its features are used again
+    #[arg(long)]
+    pub force: bool,
+    /// Keep features in this file instead of the run, to share them between runs
+    #[arg(long, value_name = "FILE")]
+    pub cache: Option<PathBuf>,
+    /// Preprocess as this JSON says (ours, or timm's config.json) instead of as the weights do
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Share of each class that chooses the best epoch
+    #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().validation)]
+    pub val: f64,
+    /// Share of each class that judges the result
+    #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().test)]
+    pub test: f64,
+    /// How gradients change the weights
+    #[arg(long, value_enum, default_value = "adamw")]
+    pub optimizer: OptimizerName,
+    /// The highest learning rate [default: 0.003 for adamw, 0.01 for sgd]
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// Pull of the weights towards zero
+    #[arg(long, value_name = "RATE", default_value_t = TrainOptions::default().weight_decay)]
+    pub weight_decay: f64,
+    /// Of sgd, with Nesterov's look ahead
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    pub momentum: f64,
+    /// Passes over the training photos, at most
+    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().epochs)]
+    pub epochs: usize,
+    /// Photos a training step
+    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().batch_size)]
+    pub batch_size: usize,
+    /// Epochs over which the learning rate rises
+    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().warmup_epochs)]
+    pub warmup: usize,
+    /// Share of the target spread over all classes
+    #[arg(long, value_name = "SHARE", default_value_t = TrainOptions::default().label_smoothing)]
+    pub label_smoothing: f64,
+    /// What a photo counts: the same each, or the same each class
+    #[arg(long, value_enum, default_value = "none")]
+    pub class_weights: ClassWeightsName,
+    /// Stop after so many epochs without a lower validation loss; 0 for never
+    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().patience.unwrap_or(0))]
+    pub patience: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerName {
+    Adamw,
+    Sgd,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ClassWeightsName {
+    None,
+    Balanced,
+}
+
+impl Train {
+    pub fn options(&self, seed: u64) -> TrainOptions {
+        let default = TrainOptions::default();
+        let (optimizer, rate) = match self.optimizer {
+            OptimizerName::Adamw => (default.optimizer, default.learning_rate),
+            OptimizerName::Sgd => (Optimizer::Sgd { momentum: self.momentum, nesterov: self.momentum > 0.0 }, 0.01),
+        };
+        TrainOptions {
+            optimizer,
+            learning_rate: self.learning_rate.unwrap_or(rate),
+            weight_decay: self.weight_decay,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            warmup_epochs: self.warmup.min(self.epochs.saturating_sub(1)),
+            label_smoothing: self.label_smoothing,
+            class_weights: match self.class_weights {
+                ClassWeightsName::None => ClassWeights::None,
+                ClassWeightsName::Balanced => ClassWeights::Balanced,
+            },
+            patience: (self.patience > 0).then_some(self.patience),
+            seed,
+        }
+    }
+}
+
+/// Judge a run on a folder of labelled photos
+///
+/// Photos that the run was trained on, or that chose its epoch, are left out: they would flatter it. DIR/test is
+/// taken where it exists.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer evaluate run photos-from-another-camera
+  trainer evaluate run photos --predictions predictions.csv --json")]
+pub struct Evaluate {
+    /// The folder that `trainer train` wrote
+    pub run: PathBuf,
+    /// The folder of photos, one sub-folder for each class
+    pub dir: PathBuf,
+    /// Judge the photos too that the run was made with
+    #[arg(long)]
+    pub all: bool,
+    /// Write what the head says about each photo into this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+}
+
+/// Say what is on photos
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer predict run new.jpg
+  trainer predict run holiday/ --top 1 --json")]
+pub struct Predict {
+    /// The folder that `trainer train` wrote
+    pub run: PathBuf,
+    /// Photos, or folders of photos
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+    /// How many classes to name, the most probable first
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
+    pub top: u16,
+}
+
+/// Write the backbone's features of every photo of a folder
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer embed photos --weights resnet18.safetensors --out features.safetensors
+  trainer embed photos --weights resnet18.safetensors --out features.npy
+
+A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.")]
+pub struct Embed {
+    /// The folder of photos; sub-folders too, labelled or not
+    pub dir: PathBuf,
+    /// The backbone: a ResNet's safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// The file to write: .safetensors or .npy
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Preprocess as this JSON says instead of as the weights do
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_library_s() {
+        let line = ["trainer", "train", "d", "--weights", "w", "--out", "o", "--seed", "3"];
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Some(Command::Train(train)) = cli.command else { panic!("not train") };
+        assert_eq!(train.options(cli.global.seed), TrainOptions { seed: 3, ..Default::default() });
+        let short =
+            Cli::try_parse_from(line.into_iter().chain(["--epochs", "2", "--optimizer", "sgd", "--patience", "0"]));
+        let Some(Command::Train(train)) = short.unwrap().command else { panic!("not train") };
+        let options = train.options(0);
+        assert_eq!((options.warmup_epochs, options.patience, options.learning_rate), (1, None, 0.01));
+        options.validate().unwrap();
+    }
+}

@@ -1,0 +1,237 @@
+//! The commands: what each asks of the library, and what it prints.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use pollster::block_on;
+use resnet::Recipe;
+use serde_json::{Value, json};
+use trainer::dataset::{self, Photo, Rejected};
+use trainer::decode::Limits;
+use trainer::pipeline::{self, Request};
+use trainer::progress::Progress;
+use trainer::report::{self, Prediction};
+use trainer::run::{self, Run};
+use trainer::split::SplitOptions;
+use trainer::{Error, device, doctor};
+
+use crate::cli::{Embed, Evaluate, Global, Predict, Train};
+use crate::terminal::Terminal;
+
+/// How many photos were rejected, which is for `--strict` to judge.
+pub type Outcome = Result<usize>;
+
+pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
+    let request = Request {
+        data: args.dir.clone(),
+        weights: args.weights.clone(),
+        out: args.out.clone(),
+        force: args.force,
+        cache: args.cache.clone(),
+        recipe: recipe(args.recipe.as_deref())?,
+        split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
+        train: args.options(global.seed),
+        batch: global.batch.into(),
+        limits: Limits::default(),
+    };
+    let gpu = block_on(device::open(&global.selection()))?;
+    let trained = pipeline::train(&request, &gpu, terminal)?;
+    let (config, metrics) = (&trained.config, &trained.metrics);
+    tell_rejected(&config.rejected, terminal);
+    if global.json {
+        emit_json(&serde_json::to_value(metrics)?)?;
+        return Ok(config.rejected.len());
+    }
+    let photos = &metrics.photos;
+    let mut out = format!(
+        "{}, {}: {} to train, {} to validate, {} to test{}\n",
+        report::count(photos.train + photos.validation + photos.test, "photo"),
+        report::count(config.classes.len(), "class").replace("classs", "classes"),
+        photos.train,
+        photos.validation,
+        photos.test,
+        if photos.rejected > 0 { format!(", {} rejected", photos.rejected) } else { String::new() },
+    );
+    let history = &metrics.history;
+    let _ = writeln!(
+        out,
+        "{} on {}; {}, the best is number {}\n",
+        config.weights.architecture,
+        config.adapter.name,
+        report::count(history.epochs.len(), "epoch"),
+        history.best + 1
+    );
+    match (&metrics.test, &metrics.validation) {
+        (Some(test), _) => out.push_str(&report::text("Photos never trained on", test)),
+        (None, Some(validation)) => {
+            out.push_str("No photos were set aside to test. These chose the epoch and flatter it a little:\n\n");
+            out.push_str(&report::text("Validation photos", validation));
+        }
+        (None, None) => out.push_str("No photos were set aside to judge by (--test 0 --val 0).\n"),
+    }
+    let seconds = &metrics.seconds;
+    let _ = writeln!(
+        out,
+        "\n{:.1} s: {:.1} s for features, {:.1} s for the head\nWritten to {}: see {} there",
+        seconds.total,
+        seconds.features,
+        seconds.head,
+        args.out.display(),
+        run::REPORT
+    );
+    emit(&out)?;
+    Ok(config.rejected.len())
+}
+
+pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
+    let run = Run::open(&args.run)?;
+    let gpu = block_on(device::open(&global.selection()))?;
+    let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &Limits::default(), &gpu, terminal)?;
+    tell_rejected(&judged.rejected, terminal);
+    if let Some(path) = &args.predictions {
+        run::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
+    }
+    if global.json {
+        emit_json(&json!({
+            "evaluation": judged.evaluation, "rejected": judged.rejected, "left_out_as_seen": judged.seen,
+        }))?;
+    } else {
+        let mut out = String::new();
+        if judged.seen > 0 {
+            let photos = report::count(judged.seen, "photo");
+            let _ = writeln!(out, "{photos} left out: the run was made with them (--all judges them too)\n");
+        }
+        out.push_str(&report::text(&args.dir.display().to_string(), &judged.evaluation));
+        emit(&out)?;
+    }
+    Ok(judged.rejected.len())
+}
+
+pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
+    let run = Run::open(&args.run)?;
+    let (photos, mut rejected) = photos_of(args)?;
+    let gpu = block_on(device::open(&global.selection()))?;
+    let (predictions, unreadable) =
+        pipeline::predict(&run, &photos, global.batch.into(), &Limits::default(), &gpu, terminal)?;
+    rejected.extend(unreadable);
+    tell_rejected(&rejected, terminal);
+    let top = usize::from(args.top);
+    if global.json {
+        let photos: Vec<Value> =
+            predictions.iter().map(|photo| prediction_json(photo, &run.head.classes, top)).collect();
+        emit_json(&json!({ "photos": photos, "rejected": rejected }))?;
+    } else {
+        let width = run.head.classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
+        let mut out = String::new();
+        for photo in &predictions {
+            let _ = writeln!(out, "{}", photo.name);
+            for &(class, probability) in photo.top.iter().take(top) {
+                let _ = writeln!(out, "  {:width$}  {:>5.1} %", run.head.classes[class], 100.0 * probability);
+            }
+        }
+        emit(&out)?;
+    }
+    if predictions.is_empty() {
+        return Err(Error::NothingReadable { what: "predict".to_owned(), found: rejected.len() }.into());
+    }
+    Ok(rejected.len())
+}
+
+/// Photos by their paths; of folders, all that is in them.
+fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
+    let (mut photos, mut rejected) = (Vec::new(), Vec::new());
+    for path in &args.photos {
+        if path.is_dir() {
+            let listing = dataset::list(path)?;
+            photos.extend(listing.photos.into_iter().map(|photo| pipeline::photo(&photo.path)));
+            rejected.extend(listing.rejected);
+        } else {
+            photos.push(pipeline::photo(path));
+        }
+    }
+    Ok((photos, rejected))
+}
+
+fn prediction_json(photo: &Prediction, classes: &[String], top: usize) -> Value {
+    let choices = photo.top.iter().take(top);
+    let choices: Vec<Value> =
+        choices.map(|&(class, probability)| json!({ "label": classes[class], "probability": probability })).collect();
+    json!({ "path": photo.name, "predictions": choices })
+}
+
+pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
+    let npy = match args.out.extension().and_then(|end| end.to_str()) {
+        Some("npy") => true,
+        Some("safetensors") => false,
+        _ => {
+            let value = args.out.display().to_string();
+            return Err(Error::InvalidOption {
+                option: "--out",
+                value,
+                expected: "a name ending in .safetensors or .npy",
+            }
+            .into());
+        }
+    };
+    let recipe = recipe(args.recipe.as_deref())?;
+    let gpu = block_on(device::open(&global.selection()))?;
+    let batch = global.batch.into();
+    let embedded = pipeline::embed(&args.dir, &args.weights, recipe, batch, &Limits::default(), &gpu, terminal)?;
+    tell_rejected(&embedded.rejected, terminal);
+    let [photos, features] = embedded.shape();
+    if npy {
+        run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
+        run::write(&args.out, &embedded.npy())?;
+    } else {
+        run::write(&args.out, &embedded.safetensors())?;
+    }
+    if global.json {
+        emit_json(&json!({ "photos": photos, "features": features, "rejected": embedded.rejected }))?;
+    } else {
+        emit(&format!("{} x {features} features in {}\n", report::count(photos, "photo"), args.out.display()))?;
+    }
+    Ok(embedded.rejected.len())
+}
+
+pub fn doctor(global: &Global) -> Outcome {
+    let selection = global.selection();
+    let adapters = block_on(device::adapters(selection.backends));
+    let gpu = block_on(device::open(&selection))?;
+    let diagnosis = doctor::examine(&adapters, &gpu)?;
+    if global.json {
+        emit_json(&serde_json::to_value(&diagnosis)?)?;
+    } else {
+        emit(&diagnosis.text())?;
+    }
+    Ok(0)
+}
+
+fn recipe(path: Option<&Path>) -> Result<Option<Recipe>> {
+    let Some(path) = path else { return Ok(None) };
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+    let recipe = pipeline::parse_recipe(&text, path).with_context(|| path.display().to_string())?;
+    Ok(Some(recipe))
+}
+
+fn tell_rejected(rejected: &[Rejected], terminal: &Terminal) {
+    if !rejected.is_empty() {
+        let photos = report::count(rejected.len(), "photo");
+        terminal.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
+    }
+}
+
+fn emit_json(value: &Value) -> Result<()> {
+    emit(&format!("{value:#}\n"))
+}
+
+/// Prints a result. A reader that has had enough (`| head`) is no failure.
+pub fn emit(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("can't write to the standard output"),
+    }
+}

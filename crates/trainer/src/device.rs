@@ -1,0 +1,218 @@
+//! The adapter: which there are, which is taken, and what it says when it fails.
+
+use std::sync::{Arc, Mutex};
+
+use kernels::wgpu::{self, Adapter, Backends, DeviceType};
+use kernels::{Context, Family, Tune};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Which adapter is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only these graphics interfaces; all if empty.
+    pub backends: Option<Backends>,
+    /// A part of its name, in any case, or its number in the list of [`adapters`].
+    pub adapter: Option<String>,
+    /// These kernels instead of those that suit the adapter.
+    pub family: Option<Family>,
+}
+
+/// An adapter, in a few words that can be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Its name.
+    pub name: String,
+    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `software` or `other`.
+    pub kind: String,
+    /// The graphics interface: `vulkan`, `metal`, `dx12`.
+    pub backend: String,
+    /// The driver and its version.
+    pub driver: String,
+}
+
+impl Summary {
+    /// Of this adapter.
+    pub fn of(adapter: &Adapter) -> Self {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            DeviceType::DiscreteGpu => "discrete GPU",
+            DeviceType::IntegratedGpu => "integrated GPU",
+            DeviceType::VirtualGpu => "virtual GPU",
+            DeviceType::Cpu => "software",
+            DeviceType::Other => "other",
+        };
+        Self {
+            name: info.name,
+            kind: kind.to_owned(),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        }
+    }
+}
+
+/// An open adapter.
+pub struct Gpu {
+    /// The adapter.
+    pub adapter: Adapter,
+    /// Its device, with all the limits it has and the features that kernels can use.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    /// Its kernels.
+    pub context: Context,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// All adapters of these graphics interfaces, the fastest kind first.
+pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
+    let backends = backends.unwrap_or(Backends::PRIMARY);
+    let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
+    description.backends = backends;
+    let mut adapters = wgpu::Instance::new(description).enumerate_adapters(backends).await;
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+/// Opens the adapter that `selection` names, or the first.
+///
+/// # Errors
+/// There is none, or none such; the driver refuses.
+pub async fn open(selection: &Selection) -> Result<Gpu> {
+    let adapters = adapters(selection.backends).await;
+    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
+    let chosen = choose(&names, selection.adapter.as_deref())?;
+    let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
+    let name = &names[chosen];
+    let (device, queue) = adapter
+        .request_device(&wgpu::DeviceDescriptor {
+            label: Some("trainer"),
+            required_features: kernels::wanted_features(&adapter),
+            required_limits: adapter.limits(),
+            ..Default::default()
+        })
+        .await
+        .map_err(|error| Error::Device(format!("{name}: {error}")))?;
+    let failure = Arc::new(Mutex::new(None));
+    let keep = {
+        let failure = Arc::clone(&failure);
+        move |message: String| {
+            if let Ok(mut failure) = failure.lock() {
+                failure.get_or_insert(message);
+            }
+        }
+    };
+    let uncaptured = keep.clone();
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured(error.to_string())));
+    device.set_device_lost_callback(move |reason, message| {
+        if reason != wgpu::DeviceLostReason::Destroyed {
+            keep(format!("the device was lost: {message}"));
+        }
+    });
+    let context = match selection.family {
+        Some(family) => Context::with_tune(&device, Tune::new(family)),
+        None => Context::new(&device),
+    };
+    Ok(Gpu { adapter, device, queue, context, failure })
+}
+
+impl Gpu {
+    /// Blocks until all that was submitted is done.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn wait(&self) -> Result<()> {
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Device(error.to_string()))?;
+        self.check()
+    }
+
+    /// Reads a buffer of f32 back, blocking. It needs the usage COPY_SRC.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read back"),
+            size: buffer.size(),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+        self.queue.submit([encoder.finish()]);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        self.wait()?;
+        let failed = |error: String| Error::Device(format!("reading back: {error}"));
+        receiver.recv().map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        let view = staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        Ok(view.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    /// What the device complained about since it was opened, if anything.
+    ///
+    /// # Errors
+    /// The first complaint.
+    pub fn check(&self) -> Result<()> {
+        match self.failure.lock() {
+            Ok(failure) => failure.clone().map_or(Ok(()), |message| Err(Error::Device(message))),
+            Err(_) => Err(Error::Device("its error handler failed".to_owned())),
+        }
+    }
+}
+
+fn choose(names: &[String], wanted: Option<&str>) -> Result<usize> {
+    if names.is_empty() {
+        return Err(none());
+    }
+    let Some(wanted) = wanted else { return Ok(0) };
+    let found = match wanted.parse::<usize>() {
+        Ok(index) => (index < names.len()).then_some(index),
+        Err(_) => names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase())),
+    };
+    found.ok_or_else(|| {
+        let list: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index}: {name}")).collect();
+        Error::NoAdapter(format!("no adapter {wanted:?}; there are {}", list.join(", ")))
+    })
+}
+
+fn none() -> Error {
+    let advice = if cfg!(target_os = "linux") {
+        "install a Vulkan driver: mesa-vulkan-drivers on Debian and Ubuntu (it has a software one too, for machines without a GPU), \
+         mesa-vulkan-drivers on Fedora, vulkan-swrast or your GPU's vulkan-* package on Arch, or NVIDIA's own driver; \
+         in a container, also pass the GPU through"
+    } else if cfg!(target_os = "windows") {
+        "install the driver of your graphics card; Windows 10 and later have a software one (WARP) for DX12"
+    } else if cfg!(target_os = "macos") {
+        "Metal needs macOS 10.13 or later, and isn't there in most virtual machines"
+    } else {
+        "install a Vulkan driver"
+    };
+    Error::NoAdapter(format!("no graphics adapter found: {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapters_are_chosen_by_part_of_name_or_number() {
+        let names = ["Radeon RX 7600".to_owned(), "llvmpipe (LLVM 15)".to_owned()];
+        assert_eq!(choose(&names, None).unwrap(), 0);
+        assert_eq!(choose(&names, Some("LLVM")).unwrap(), 1);
+        assert_eq!(choose(&names, Some("1")).unwrap(), 1);
+        for absent in ["2", "geforce"] {
+            let error = choose(&names, Some(absent)).unwrap_err();
+            assert!(error.to_string().contains("0: Radeon RX 7600, 1: llvmpipe"), "{error}");
+            assert_eq!(error.fault(), crate::Fault::Device);
+        }
+        assert!(choose(&[], None).unwrap_err().to_string().contains("no graphics adapter found: "));
+    }
+}

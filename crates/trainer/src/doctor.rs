@@ -1,0 +1,195 @@
+//! What the machine has, what will be slow on it, and what to do about it.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
+use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
+use serde::Serialize;
+
+use crate::device::{Gpu, Summary};
+use crate::error::{Error, Result};
+
+/// Rows and columns of the matrices that are multiplied to measure speed.
+const SIZE: u32 = 1024;
+
+/// The findings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Diagnosis {
+    /// Every adapter there is; a number here is what `--adapter` takes.
+    pub adapters: Vec<Summary>,
+    /// The one taken.
+    pub adapter: Summary,
+    /// The kernels planned on it: `tiled` or `texture`.
+    pub kernels: &'static str,
+    /// Why these.
+    pub reason: String,
+    /// Lanes of its subgroups, least and most.
+    pub subgroup: [u32; 2],
+    /// The features that matter here, and whether it has them.
+    pub features: Vec<(&'static str, bool)>,
+    /// The limits that matter here.
+    pub limits: Vec<(&'static str, u64)>,
+    /// 10⁹ multiplications and additions a second of a 1024 x 1024 matrix product, checked.
+    pub matmul_gflops: f64,
+    /// Cores that decode photos.
+    pub cores: usize,
+    /// What is slow, and what to do.
+    pub advice: Vec<String>,
+}
+
+/// Examines an open adapter, which takes a second or so.
+///
+/// # Errors
+/// The adapter fails, or multiplies wrongly.
+pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
+    let info = gpu.adapter.get_info();
+    let limits = gpu.device.limits();
+    let family = gpu.context.tune().family;
+    let suited = Tune::for_device(&gpu.device).family;
+    let lanes = format!("subgroups of {} to {} lanes", info.subgroup_min_size, info.subgroup_max_size);
+    let reason = match (family == suited, family) {
+        (false, _) => format!("forced; {} would be chosen", suited.name()),
+        (true, Family::Texture) => format!("a software adapter with {lanes}"),
+        (true, _) if info.device_type == DeviceType::Cpu => format!("a software adapter, but with {lanes}, not 8"),
+        (true, _) => "a GPU".to_owned(),
+    };
+    let has = |feature| gpu.adapter.features().contains(feature);
+    let matmul_gflops = matmul_gflops(gpu)?;
+    Ok(Diagnosis {
+        adapters: adapters.iter().map(Summary::of).collect(),
+        adapter: Summary::of(&gpu.adapter),
+        kernels: family.name(),
+        reason,
+        subgroup: [info.subgroup_min_size, info.subgroup_max_size],
+        features: vec![
+            ("subgroup", has(wgpu::Features::SUBGROUP)),
+            ("shader-f16", has(wgpu::Features::SHADER_F16)),
+            ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
+        ],
+        limits: vec![
+            ("bytes a binding", limits.max_storage_buffer_binding_size),
+            ("bytes a buffer", limits.max_buffer_size),
+            ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size.into()),
+            ("invocations a workgroup", limits.max_compute_invocations_per_workgroup.into()),
+            ("workgroups an axis", limits.max_compute_workgroups_per_dimension.into()),
+            ("texels a texture side", limits.max_texture_dimension_2d.into()),
+        ],
+        matmul_gflops,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        advice: advice(adapters, &info, family, suited),
+    })
+}
+
+fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited: Family) -> Vec<String> {
+    let mut advice = Vec::new();
+    if family != suited {
+        advice.push(format!(
+            "These kernels are correct here but made for other adapters: drop --kernels, {} are faster.",
+            suited.name()
+        ));
+    }
+    if info.device_type == DeviceType::Cpu {
+        advice.push(
+            "This is a software adapter: the CPU does the GPU's work. Every photo passes through the network once and its features \
+             are kept, so a few thousand photos are bearable; a small network (ResNet-18) is 3 to 4 times faster than ResNet-50."
+                .to_owned(),
+        );
+        let real = adapters.iter().position(|adapter| adapter.get_info().device_type != DeviceType::Cpu);
+        advice.push(match real {
+            Some(index) => format!("There is a GPU: --adapter {index} takes it."),
+            None if cfg!(target_os = "linux") => {
+                "If the machine has a GPU, its Vulkan driver isn't installed or not visible (in a container, pass the GPU through)."
+                    .to_owned()
+            }
+            None => "If the machine has a GPU, its driver isn't installed or not visible.".to_owned(),
+        });
+        if suited != Family::Texture {
+            advice.push(
+                "The fast kernels for software adapters need subgroups of 8 lanes: lavapipe has them on CPUs with AVX \
+                 (LP_NATIVE_VECTOR_WIDTH=256 where it takes 512 bits)."
+                    .to_owned(),
+            );
+        }
+    }
+    if cfg!(debug_assertions) {
+        advice.push("This is a build for development: --release decodes photos a little faster.".to_owned());
+    }
+    advice
+}
+
+/// The speed of the matrix product, the best of several runs, its result checked.
+fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
+    let desc = MatmulDesc::new(SIZE, SIZE, SIZE);
+    let count = (SIZE * SIZE) as usize;
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
+    let buffer = |values: &[f32]| {
+        let contents = bytemuck::cast_slice(values);
+        gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some("doctor"), contents, usage })
+    };
+    // Row r of A is r mod 7 everywhere, column c of B is c mod 5: every sum is exact.
+    let value = |r: usize, c: usize| (r % 7 * (c % 5)) as f32 * SIZE as f32;
+    let a = buffer(&(0..count).map(|i| (i / SIZE as usize % 7) as f32).collect::<Vec<_>>());
+    let b = buffer(&(0..count).map(|i| (i % SIZE as usize % 5) as f32).collect::<Vec<_>>());
+    let output = buffer(&vec![f32::NAN; count]);
+    let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
+    let matmul = Matmul::new(&gpu.context, &desc)?.bind(&buffers)?;
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        matmul.encode(&mut encoder);
+        let start = Instant::now();
+        gpu.queue.submit([encoder.finish()]);
+        gpu.wait()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    let result = gpu.read(&output)?;
+    let wrong = (0..count).find(|&i| {
+        let expected = value(i / SIZE as usize, i % SIZE as usize);
+        // NaN, which an unwritten output holds, is not within.
+        let within = (result[i] - expected).abs() <= 1e-4 * expected;
+        !within
+    });
+    match wrong {
+        Some(i) => Err(Error::Device(format!(
+            "the matrix product is wrong at element {i}: {}; run `cargo run -p kernels --example verify`",
+            result[i]
+        ))),
+        None => Ok(desc.flops() as f64 / best / 1e9),
+    }
+}
+
+impl Diagnosis {
+    /// The findings for people.
+    pub fn text(&self) -> String {
+        let mut out = String::from("Adapters\n");
+        for (index, adapter) in self.adapters.iter().enumerate() {
+            let mark = if *adapter == self.adapter { '*' } else { ' ' };
+            let Summary { name, kind, backend, driver } = adapter;
+            let _ = writeln!(out, "{mark} {index}  {name} ({kind}, {backend}, {driver})");
+        }
+        let _ = writeln!(out, "\nKernels   {}: {}", self.kernels, self.reason);
+        let _ = writeln!(
+            out,
+            "Speed     matmul {SIZE}: {:.1} GFLOP/s; decoding on {} cores",
+            self.matmul_gflops, self.cores
+        );
+        let features: Vec<String> =
+            self.features.iter().map(|(name, has)| format!("{name} {}", if *has { "yes" } else { "no" })).collect();
+        let _ = writeln!(
+            out,
+            "Features  {}; subgroup {} to {} lanes",
+            features.join(", "),
+            self.subgroup[0],
+            self.subgroup[1]
+        );
+        out.push_str("Limits\n");
+        for (name, value) in &self.limits {
+            let _ = writeln!(out, "  {value:>14}  {name}");
+        }
+        for advice in &self.advice {
+            let _ = write!(out, "\n{advice}\n");
+        }
+        out
+    }
+}

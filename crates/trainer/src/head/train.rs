@@ -1,0 +1,660 @@
+//! The training itself, on the adapter.
+
+use kernels::wgpu::{self, Buffer, BufferUsages, util::DeviceExt as _};
+use kernels::{
+    AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Matmul, MatmulBuffers, MatmulDesc,
+    ReduceSum, ReduceSumDesc, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers,
+    SoftmaxCrossEntropyDesc, Workspace, encode_all,
+};
+
+use super::{Epoch, Head, History, Optimizer, Samples, TrainOptions};
+use crate::device::Gpu;
+use crate::error::{Error, Result};
+use crate::evaluate::{log_softmax, top};
+use crate::progress::{Progress, Stage};
+
+/// Steps recorded into one submit: enough that its cost vanishes, few enough that a GPU's watchdog stays calm.
+const STEPS: usize = 64;
+/// The coarsest alignment of a binding's offset, in bytes.
+const ALIGNMENT: usize = 256;
+/// A label that no class has: the sample doesn't count.
+const IGNORED: u32 = u32::MAX;
+
+/// Trains a head and keeps the one of the epoch with the lowest validation loss, or the last without validation.
+///
+/// Features are divided by the root of their mean square over the training part, so that one learning rate suits every
+/// backbone; the head that comes out takes them as they are. The first weights are zero. Each epoch takes the photos in a new
+/// order; a last batch that isn't full counts as what it holds.
+///
+/// The validation loss is the mean of -w ln p(label) / mean w, w being the class weights, without smoothing.
+///
+/// # Errors
+/// Options out of range; features or labels that don't fit; a loss that isn't finite any more; the device fails; the watcher
+/// asks to stop.
+pub fn train(
+    gpu: &Gpu,
+    samples: Samples<'_>,
+    validation: Option<Samples<'_>>,
+    classes: &[String],
+    options: &TrainOptions,
+    progress: &dyn Progress,
+) -> Result<(Head, History)> {
+    options.validate()?;
+    let width = check(&samples, classes.len(), None)?;
+    if let Some(validation) = &validation {
+        check(validation, classes.len(), Some(width))?;
+    }
+    let scale = scale(samples.features)?;
+    let mut counts = vec![0; classes.len()];
+    samples.labels.iter().for_each(|&label| counts[label] += 1);
+    let class_weights = options.class_weights.of(&counts);
+
+    let batch = options.batch_size.min(samples.labels.len());
+    let steps = samples.labels.len().div_ceil(batch);
+    let learner = Learner::new(gpu, width, &class_weights, batch, steps.min(STEPS), options)?;
+    let judge = validation
+        .map(|samples| {
+            Judge::new(gpu, &learner, &scaled(samples.features, scale), samples.labels, class_weights.clone())
+        })
+        .transpose()?;
+
+    let mut history = History::default();
+    let mut lowest = f64::INFINITY;
+    let mut order: Vec<usize> = (0..samples.labels.len()).collect();
+    let mut random = options.seed;
+    progress.begin(Stage::Head, options.epochs);
+    let mut epochs = || -> Result<()> {
+        for epoch in 0..options.epochs {
+            if progress.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            shuffle(&mut order, &mut random);
+            let mut loss = 0.0;
+            for (chunk, photos) in order.chunks(STEPS * batch).enumerate() {
+                loss += learner.learn(gpu, &samples, scale, photos, epoch * steps + chunk * STEPS, steps, options)?;
+            }
+            let mut figures = Epoch {
+                train_loss: loss / order.len() as f64,
+                validation_loss: None,
+                validation_top1: None,
+                learning_rate: options.learning_rate_at((epoch + 1) * steps - 1, steps),
+            };
+            if let Some(judge) = &judge {
+                let (loss, top1) = judge.judge(gpu, classes.len())?;
+                (figures.validation_loss, figures.validation_top1) = (Some(loss), Some(top1));
+            }
+            let decisive = figures.validation_loss.unwrap_or(figures.train_loss);
+            if !(decisive.is_finite() && figures.train_loss.is_finite()) {
+                let what = format!("the loss of epoch {} (try a lower learning rate)", epoch + 1);
+                return Err(Error::NotFinite { operation: "train", what });
+            }
+            if judge.is_none() || decisive < lowest {
+                lowest = decisive;
+                history.best = epoch;
+                learner.keep(gpu);
+            }
+            history.epochs.push(figures);
+            let of_validation = match (figures.validation_loss, figures.validation_top1) {
+                (Some(loss), Some(top1)) => format!(", validation {loss:.3} ({:.1} % right)", 100.0 * top1),
+                _ => String::new(),
+            };
+            progress.note(&format!("loss {:.3}{of_validation}", figures.train_loss));
+            progress.advance(1);
+            if options.patience.is_some_and(|patience| epoch >= history.best + patience) {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let outcome = epochs();
+    progress.end();
+    outcome?;
+    let weight = gpu.read(&learner.best.0)?.into_iter().map(|value| (f64::from(value) * scale) as f32).collect();
+    Ok((Head { weight, bias: gpu.read(&learner.best.1)?, classes: classes.to_vec() }, history))
+}
+
+/// Checks that features and labels fit, and gives the number of features a photo.
+fn check(samples: &Samples<'_>, classes: usize, width: Option<usize>) -> Result<usize> {
+    let (count, got) = (samples.labels.len(), samples.features.len());
+    let shape = |operand, expected, got| Err(Error::Shape { operation: "train", operand, expected, got });
+    if count == 0 {
+        return shape("labels", 1, 0);
+    }
+    let width = width.unwrap_or(got / count);
+    if width == 0 || got != count * width {
+        return shape("features", count * width.max(1), got);
+    }
+    if let Some(&label) = samples.labels.iter().find(|&&label| label >= classes) {
+        return shape("classes", label + 1, classes);
+    }
+    Ok(width)
+}
+
+/// What features are multiplied by: 1 / sqrt(mean x²).
+fn scale(features: &[f32]) -> Result<f64> {
+    let square = features.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / features.len() as f64;
+    match square {
+        square if !square.is_finite() => {
+            Err(Error::NotFinite { operation: "train", what: "one of the features".to_owned() })
+        }
+        // A backbone that is silent on every photo has nothing to scale.
+        0.0 => Ok(1.0),
+        square => Ok(1.0 / square.sqrt()),
+    }
+}
+
+fn scaled(features: &[f32], scale: f64) -> Vec<f32> {
+    features.iter().map(|&x| (f64::from(x) * scale) as f32).collect()
+}
+
+/// Fisher and Yates's shuffle, by SplitMix64.
+fn shuffle(order: &mut [usize], state: &mut u64) {
+    for last in (1..order.len()).rev() {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = *state;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        order.swap(last, ((u128::from(bits) * (last as u128 + 1)) >> 64) as usize);
+    }
+}
+
+/// Weights with what changes them. Every step of a submit has its own slot in the inputs, and so its own commands.
+struct Learner {
+    weight: Buffer,
+    bias: Buffer,
+    /// Weight and bias of the best epoch so far.
+    best: (Buffer, Buffer),
+    features: Buffer,
+    labels: Buffer,
+    loss: Buffer,
+    slots: Vec<Slot>,
+    batch: usize,
+    width: usize,
+    stride: Stride,
+}
+
+/// Bytes from one slot to the next.
+struct Stride {
+    features: usize,
+    labels: usize,
+}
+
+struct Slot {
+    backward: Vec<Commands>,
+    updates: [Update; 2],
+}
+
+impl Slot {
+    /// All of a step, in order.
+    fn commands(&self) -> impl Iterator<Item = &Commands> {
+        self.backward.iter().chain(self.updates.iter().map(Update::commands))
+    }
+}
+
+enum Update {
+    Sgd(BoundSgd),
+    AdamW(BoundAdamW),
+}
+
+impl Update {
+    fn set_step(&self, queue: &wgpu::Queue, learning_rate: f64, step: u32) {
+        match self {
+            Self::Sgd(update) => update.set_step(queue, learning_rate, step),
+            Self::AdamW(update) => update.set_step(queue, learning_rate, step),
+        }
+    }
+
+    fn commands(&self) -> &Commands {
+        match self {
+            Self::Sgd(update) => update.commands(),
+            Self::AdamW(update) => update.commands(),
+        }
+    }
+}
+
+/// A parameter with its gradient and the optimiser's memory of it.
+struct Parameter<'a> {
+    value: &'a Buffer,
+    grad: Buffer,
+    memory: [Buffer; 2],
+    weight_decay: f64,
+    len: u32,
+}
+
+impl Parameter<'_> {
+    fn update(&self, context: &Context, optimizer: Optimizer) -> Result<Update> {
+        let (param, grad) = (self.value.slice(..), self.grad.slice(..));
+        let Self { len, weight_decay, .. } = *self;
+        Ok(match optimizer {
+            Optimizer::Sgd { momentum, nesterov } => {
+                let desc = SgdDesc { momentum, nesterov, weight_decay, ..SgdDesc::new(len) };
+                let memory = (momentum > 0.0).then(|| self.memory[0].slice(..));
+                Update::Sgd(Sgd::new(context, &desc)?.bind(&SgdBuffers { param, grad, momentum: memory })?)
+            }
+            Optimizer::AdamW { beta1, beta2, eps } => {
+                let desc = AdamWDesc { beta1, beta2, eps, weight_decay, ..AdamWDesc::new(len) };
+                let [exp_avg, exp_avg_sq] = [self.memory[0].slice(..), self.memory[1].slice(..)];
+                Update::AdamW(AdamW::new(context, &desc)?.bind(&AdamWBuffers { param, grad, exp_avg, exp_avg_sq })?)
+            }
+        })
+    }
+}
+
+/// A buffer of zeros.
+fn zeros(gpu: &Gpu, label: &'static str, bytes: usize) -> Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes as u64,
+        usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+/// The elements that a step has of a buffer.
+fn part(buffer: &Buffer, slot: usize, stride: usize, elements: usize) -> wgpu::BufferSlice<'_> {
+    let start = (slot * stride) as u64;
+    buffer.slice(start..start + 4 * elements as u64)
+}
+
+fn number(operand: &'static str, value: usize) -> Result<u32> {
+    let most = u32::MAX as usize;
+    u32::try_from(value).map_err(|_| Error::Shape { operation: "train", operand, expected: most, got: value })
+}
+
+impl Learner {
+    fn new(
+        gpu: &Gpu,
+        width: usize,
+        class_weights: &[f32],
+        batch: usize,
+        slots: usize,
+        options: &TrainOptions,
+    ) -> Result<Self> {
+        let context = &gpu.context;
+        let classes = class_weights.len();
+        let [m, k, n] = [number("the batch", batch)?, number("features", width)?, number("classes", classes)?];
+        let zeros = |label, elements: usize| zeros(gpu, label, 4 * elements);
+        let (weight, bias) = (zeros("weight", classes * width), zeros("bias", classes));
+        let best = (zeros("best weight", classes * width), zeros("best bias", classes));
+        let stride = Stride {
+            features: (4 * batch * width).next_multiple_of(ALIGNMENT),
+            labels: (4 * batch).next_multiple_of(ALIGNMENT),
+        };
+        let features = zeros("features", slots * stride.features / 4);
+        let labels = zeros("labels", slots * stride.labels / 4);
+        let loss = zeros("loss", slots * stride.labels / 4);
+        let (logits, grad_logits) = (zeros("logits", batch * classes), zeros("grad_logits", batch * classes));
+        let contents = bytemuck::cast_slice(class_weights);
+        let usage = BufferUsages::STORAGE;
+        let class_weights = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("class weights"),
+            contents,
+            usage,
+        });
+        let parameter = |value, elements: usize, weight_decay| -> Result<Parameter> {
+            let memory = [zeros("mean gradient", elements), zeros("mean squared gradient", elements)];
+            let len = number("weights", elements)?;
+            Ok(Parameter { value, grad: zeros("gradient", elements), memory, weight_decay, len })
+        };
+        let weights = parameter(&weight, classes * width, options.weight_decay)?;
+        let biases = parameter(&bias, classes, 0.0)?;
+
+        let forward = Matmul::new(context, &MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(m, k, n) })?;
+        let of_loss = SoftmaxCrossEntropy::new(
+            context,
+            &SoftmaxCrossEntropyDesc {
+                label_smoothing: options.label_smoothing,
+                class_weights: true,
+                ..SoftmaxCrossEntropyDesc::new(m, n)
+            },
+        )?;
+        let of_weight = Matmul::new(context, &MatmulDesc { transpose_a: true, ..MatmulDesc::new(n, m, k) })?;
+        let of_bias = ReduceSum::new(context, &ReduceSumDesc { rows: m, columns: n })?;
+        let size = forward.workspace_size().union(of_weight.workspace_size()).union(of_bias.workspace_size());
+        let workspace = Workspace::new(context, size)?;
+
+        let slot = |slot: usize| -> Result<Slot> {
+            let input = part(&features, slot, stride.features, batch * width);
+            let logits_of =
+                MatmulBuffers { a: input, b: weight.slice(..), bias: Some(bias.slice(..)), output: logits.slice(..) };
+            let losses = SoftmaxCrossEntropyBuffers {
+                logits: logits.slice(..),
+                labels: part(&labels, slot, stride.labels, batch),
+                class_weights: Some(class_weights.slice(..)),
+                sample_weights: None,
+                loss: part(&loss, slot, stride.labels, batch),
+                grad_logits: Some(grad_logits.slice(..)),
+            };
+            let gradient =
+                MatmulBuffers { a: grad_logits.slice(..), b: input, bias: None, output: weights.grad.slice(..) };
+            Ok(Slot {
+                backward: vec![
+                    forward.bind_in(&workspace, &logits_of)?,
+                    of_loss.bind(&losses)?,
+                    of_weight.bind_in(&workspace, &gradient)?,
+                    of_bias.bind_in(&workspace, grad_logits.slice(..), biases.grad.slice(..))?,
+                ],
+                updates: [weights.update(context, options.optimizer)?, biases.update(context, options.optimizer)?],
+            })
+        };
+        let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
+        Ok(Self { weight, bias, best, features, labels, loss, slots, batch, width, stride })
+    }
+
+    /// Takes steps, the first of which has number `first`, on these photos, and gives the sum of their losses.
+    #[allow(clippy::too_many_arguments, reason = "private, called once; a struct would say no more")]
+    fn learn(
+        &self,
+        gpu: &Gpu,
+        samples: &Samples<'_>,
+        scale: f64,
+        photos: &[usize],
+        first: usize,
+        steps_per_epoch: usize,
+        options: &TrainOptions,
+    ) -> Result<f64> {
+        let steps = photos.len().div_ceil(self.batch);
+        let (row, label_row) = (self.stride.features / 4, self.stride.labels / 4);
+        let mut features = vec![0f32; steps * row];
+        let mut labels = vec![IGNORED; steps * label_row];
+        for (step, batch) in photos.chunks(self.batch).enumerate() {
+            for (place, &photo) in batch.iter().enumerate() {
+                let from = &samples.features[photo * self.width..][..self.width];
+                let to = &mut features[step * row + place * self.width..][..self.width];
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = (f64::from(from) * scale) as f32);
+                labels[step * label_row + place] = samples.labels[photo] as u32;
+            }
+        }
+        gpu.queue.write_buffer(&self.features, 0, bytemuck::cast_slice(&features));
+        gpu.queue.write_buffer(&self.labels, 0, bytemuck::cast_slice(&labels));
+        for (step, slot) in self.slots[..steps].iter().enumerate() {
+            let step = first + step;
+            for update in &slot.updates {
+                update.set_step(
+                    &gpu.queue,
+                    options.learning_rate_at(step, steps_per_epoch),
+                    number("steps", step + 1)?,
+                );
+            }
+        }
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        encode_all(&mut encoder, self.slots[..steps].iter().flat_map(Slot::commands));
+        gpu.queue.submit([encoder.finish()]);
+        let losses = gpu.read(&self.loss)?;
+        // A slot's losses add up to the mean over its batch.
+        let sums = losses.chunks(label_row).zip(photos.chunks(self.batch));
+        Ok(sums
+            .map(|(losses, batch)| {
+                batch.len() as f64 * losses[..batch.len()].iter().copied().map(f64::from).sum::<f64>()
+            })
+            .sum())
+    }
+
+    /// Keeps the present weights as the best.
+    fn keep(&self, gpu: &Gpu) {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        for (from, to) in [(&self.weight, &self.best.0), (&self.bias, &self.best.1)] {
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+        }
+        gpu.queue.submit([encoder.finish()]);
+    }
+}
+
+/// The validation part, on the device.
+struct Judge {
+    forward: Commands,
+    logits: Buffer,
+    labels: Vec<usize>,
+    class_weights: Vec<f32>,
+}
+
+impl Judge {
+    fn new(gpu: &Gpu, learner: &Learner, features: &[f32], labels: &[usize], class_weights: Vec<f32>) -> Result<Self> {
+        let (m, k) = (number("validation photos", labels.len())?, number("features", learner.width)?);
+        let n = number("classes", class_weights.len())?;
+        let logits = zeros(gpu, "validation logits", 4 * labels.len() * class_weights.len());
+        let features = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("validation features"),
+            contents: bytemuck::cast_slice(features),
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+        });
+        let desc = MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(m, k, n) };
+        let forward = Matmul::new(&gpu.context, &desc)?.bind(&MatmulBuffers {
+            a: features.slice(..),
+            b: learner.weight.slice(..),
+            bias: Some(learner.bias.slice(..)),
+            output: logits.slice(..),
+        })?;
+        Ok(Self { forward, logits, labels: labels.to_vec(), class_weights })
+    }
+
+    /// The weighted mean loss, and the share that is right.
+    fn judge(&self, gpu: &Gpu, classes: usize) -> Result<(f64, f64)> {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        self.forward.encode(&mut encoder);
+        gpu.queue.submit([encoder.finish()]);
+        let logits = gpu.read(&self.logits)?;
+        let (mut loss, mut weights, mut right) = (0.0, 0.0, 0);
+        for (row, &label) in logits.chunks_exact(classes).zip(&self.labels) {
+            let weight = f64::from(self.class_weights[label]);
+            loss -= weight * log_softmax(row, label);
+            weights += weight;
+            right += usize::from(top(row, 1) == [label]);
+        }
+        Ok((if weights > 0.0 { loss / weights } else { 0.0 }, right as f64 / self.labels.len() as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Selection, open};
+    use crate::head::ClassWeights;
+
+    fn gpu() -> Gpu {
+        pollster::block_on(open(&Selection::default())).unwrap()
+    }
+
+    fn classes(count: usize) -> Vec<String> {
+        (0..count).map(|class| class.to_string()).collect()
+    }
+
+    /// Photos of `classes` clouds that overlap a little, class by class in turn; the classes have unequal sizes.
+    fn clouds(count: usize, classes: usize, width: usize, seed: u64) -> (Vec<f32>, Vec<usize>) {
+        let mut state = seed;
+        let mut noise = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let labels: Vec<usize> = (0..count).map(|photo| (photo * photo + photo / 3) % classes).collect();
+        let features = labels.iter().flat_map(|&label| {
+            (0..width).map(|i| if i % classes == label { 1.5 } else { 0.5 } + 1.2 * noise()).collect::<Vec<_>>()
+        });
+        (features.collect(), labels)
+    }
+
+    /// The same training in f64, by definition and without batches' padding.
+    fn twin(
+        features: &[f32],
+        labels: &[usize],
+        classes: usize,
+        options: &TrainOptions,
+    ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let width = features.len() / labels.len();
+        let scale = 1.0 / (features.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / features.len() as f64).sqrt();
+        let mut counts = vec![0; classes];
+        labels.iter().for_each(|&label| counts[label] += 1);
+        let class_weights: Vec<f64> = options.class_weights.of(&counts).into_iter().map(f64::from).collect();
+        let all: f64 = class_weights.iter().sum();
+        // Bias last in each row.
+        let mut weights = vec![vec![0.0; width + 1]; classes];
+        let mut memory = vec![vec![(0.0, 0.0); width + 1]; classes];
+        let (mut order, mut random): (Vec<usize>, u64) = ((0..labels.len()).collect(), options.seed);
+        let steps = labels.len().div_ceil(options.batch_size);
+        let mut losses = Vec::new();
+        for epoch in 0..options.epochs {
+            shuffle(&mut order, &mut random);
+            let mut sum = 0.0;
+            for (step, batch) in order.chunks(options.batch_size).enumerate() {
+                let step = epoch * steps + step;
+                let mut grads = vec![vec![0.0; width + 1]; classes];
+                let total: f64 = batch.iter().map(|&photo| class_weights[labels[photo]]).sum();
+                for &photo in batch {
+                    let mut input: Vec<f64> =
+                        features[photo * width..][..width].iter().map(|&x| f64::from(x) * scale).collect();
+                    input.push(1.0);
+                    let logits: Vec<f64> =
+                        weights.iter().map(|row| row.iter().zip(&input).map(|(w, x)| w * x).sum()).collect();
+                    let max = logits.iter().copied().fold(f64::MIN, f64::max);
+                    let sum_exp: f64 = logits.iter().map(|z| (z - max).exp()).sum();
+                    let (label, e) = (labels[photo], options.label_smoothing);
+                    for class in 0..classes {
+                        let log_p = logits[class] - max - sum_exp.ln();
+                        let target = f64::from(u8::from(class == label));
+                        let own = class_weights[label] * (1.0 - e);
+                        sum -= batch.len() as f64 / total
+                            * (own * target + e / classes as f64 * class_weights[class])
+                            * log_p;
+                        let grad = (own + e / classes as f64 * all) * log_p.exp()
+                            - e / classes as f64 * class_weights[class]
+                            - own * target;
+                        grads[class].iter_mut().zip(&input).for_each(|(g, x)| *g += grad * x / total);
+                    }
+                }
+                let rate = options.learning_rate_at(step, steps);
+                for class in 0..classes {
+                    for i in 0..=width {
+                        let decay = if i < width { options.weight_decay } else { 0.0 };
+                        let (w, g, m) = (&mut weights[class][i], grads[class][i], &mut memory[class][i]);
+                        match options.optimizer {
+                            Optimizer::Sgd { momentum, nesterov } => {
+                                let g = g + decay * *w;
+                                m.0 = if step == 0 { g } else { momentum * m.0 + g };
+                                *w -= rate * if nesterov { g + momentum * m.0 } else { m.0 };
+                            }
+                            Optimizer::AdamW { beta1, beta2, eps } => {
+                                let t = (step + 1) as i32;
+                                *m = (beta1 * m.0 + (1.0 - beta1) * g, beta2 * m.1 + (1.0 - beta2) * g * g);
+                                let v = (m.1 / (1.0 - beta2.powi(t))).sqrt() + eps;
+                                *w -= rate * (decay * *w + m.0 / (1.0 - beta1.powi(t)) / v);
+                            }
+                        }
+                    }
+                }
+            }
+            losses.push(sum / labels.len() as f64);
+        }
+        let weight = weights.iter().flat_map(|row| row[..width].iter().map(|w| w * scale)).collect();
+        (weight, weights.iter().map(|row| row[width]).collect(), losses)
+    }
+
+    fn agrees(options: &TrainOptions, count: usize, width: usize) {
+        let (features, labels) = clouds(count, 3, width, 1);
+        let samples = Samples { features: &features, labels: &labels };
+        let (head, history) = train(&gpu(), samples, None, &classes(3), options, &()).unwrap();
+        let (weight, bias, losses) = twin(&features, &labels, 3, options);
+        let largest = weight.iter().chain(&bias).fold(0.0, |max: f64, w| max.max(w.abs()));
+        assert!(largest > 0.01, "nothing was learnt");
+        // f32 against f64 over some hundred steps; a wrong gradient, decay or schedule is off by far more.
+        let worst = head.weight.iter().chain(&head.bias).zip(weight.iter().chain(&bias));
+        let worst = worst.map(|(&got, &expected)| (f64::from(got) - expected).abs()).fold(0.0, f64::max);
+        assert!(worst <= 2e-4 * largest, "{worst} of {largest} with {options:?}");
+        for (epoch, expected) in history.epochs.iter().zip(losses) {
+            assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
+        }
+        assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs - 1));
+    }
+
+    #[test]
+    fn adamw_and_sgd_do_what_their_definitions_do() {
+        let adamw = TrainOptions { epochs: 12, warmup_epochs: 3, batch_size: 16, seed: 3, ..Default::default() };
+        // Eps not small against the gradients: an AdamW step of a gradient near zero is a coin toss otherwise.
+        let adamw = TrainOptions { optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-3 }, ..adamw };
+        agrees(&adamw, 101, 8);
+        agrees(&TrainOptions { label_smoothing: 0.1, class_weights: ClassWeights::Balanced, ..adamw }, 64, 5);
+        let sgd = |momentum, nesterov| TrainOptions {
+            optimizer: Optimizer::Sgd { momentum, nesterov },
+            learning_rate: 0.05,
+            weight_decay: 0.02,
+            ..adamw
+        };
+        agrees(&sgd(0.9, true), 101, 8);
+        agrees(&sgd(0.9, false), 50, 7);
+        agrees(&sgd(0.0, false), 50, 7);
+        // More steps than a submit holds, a batch larger than the part.
+        agrees(&TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..sgd(0.5, false) }, 150, 4);
+        agrees(&TrainOptions { batch_size: 4096, ..adamw }, 30, 4);
+    }
+
+    #[test]
+    fn the_best_epoch_is_kept_and_patience_ends_it() {
+        let (features, labels) = clouds(60, 3, 12, 1);
+        let (others, truth) = clouds(90, 3, 12, 2);
+        // A third of the validation labels is wrong: overconfidence costs.
+        let wrong: Vec<usize> =
+            truth.iter().enumerate().map(|(i, &l)| if i % 3 == 0 { (l + 1) % 3 } else { l }).collect();
+        let options = TrainOptions { learning_rate: 0.05, patience: Some(4), ..Default::default() };
+        let validation = Samples { features: &others, labels: &wrong };
+        let samples = Samples { features: &features, labels: &labels };
+        let (head, history) = train(&gpu(), samples, Some(validation), &classes(3), &options, &()).unwrap();
+        assert!(history.epochs.len() < options.epochs, "never stopped");
+        assert_eq!(history.epochs.len(), history.best + 1 + 4);
+        let loss = |epoch: usize| history.epochs[epoch].validation_loss.unwrap();
+        assert!((0..history.epochs.len()).all(|epoch| loss(epoch) >= loss(history.best)));
+        // The head that came out is the one of that epoch, on features as they are.
+        let logits = head.logits(&others).unwrap();
+        let rows = logits.chunks(3).zip(&wrong);
+        let again: f64 = rows.map(|(row, &label)| -log_softmax(row, label)).sum::<f64>() / wrong.len() as f64;
+        assert!((again - loss(history.best)).abs() < 1e-4, "{again} is not {}", loss(history.best));
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_heads_and_scale_does_not_matter() {
+        let (features, labels) = clouds(80, 4, 6, 9);
+        let options = TrainOptions { epochs: 5, warmup_epochs: 0, ..Default::default() };
+        let of = |features: &[f32], seed| {
+            let samples = Samples { features, labels: &labels };
+            train(&gpu(), samples, None, &classes(4), &TrainOptions { seed, ..options }, &()).unwrap().0
+        };
+        assert_eq!(of(&features, 1), of(&features, 1));
+        assert_ne!(of(&features, 1), of(&features, 2));
+        let large: Vec<f32> = features.iter().map(|x| 1024.0 * x).collect();
+        let (small, large) = (of(&features, 1), of(&large, 1));
+        assert!(small.weight.iter().zip(&large.weight).all(|(a, b)| (a - 1024.0 * b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused() {
+        let gpu = gpu();
+        let run = |features: &[f32], labels: &[usize], options: &TrainOptions| {
+            train(&gpu, Samples { features, labels }, None, &classes(2), options, &()).unwrap_err().to_string()
+        };
+        let options = TrainOptions::default();
+        assert!(run(&[], &[], &options).contains("labels"));
+        assert!(run(&[1.0; 3], &[0, 1], &options).contains("features"));
+        assert!(run(&[1.0; 4], &[0, 2], &options).contains("classes"));
+        assert!(run(&[1.0, f32::NAN], &[0, 1], &options).contains("not finite"));
+        let wild = TrainOptions {
+            optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
+            learning_rate: 1e38,
+            weight_decay: 1e3,
+            ..options
+        };
+        let (features, labels) = clouds(20, 2, 4, 1);
+        assert!(run(&features, &labels, &wild).contains("try a lower learning rate"));
+    }
+
+    #[test]
+    fn interruption_ends_it() {
+        struct Stop;
+        impl Progress for Stop {
+            fn cancelled(&self) -> bool {
+                true
+            }
+        }
+        let samples = Samples { features: &[1.0, 2.0], labels: &[0, 1] };
+        let outcome = train(&gpu(), samples, None, &classes(2), &TrainOptions::default(), &Stop);
+        assert!(matches!(outcome, Err(Error::Interrupted)));
+    }
+}

@@ -1,0 +1,494 @@
+//! The stations joined: from a folder to a run, and from a run to judgements and predictions.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use resnet::{Recipe, WeightFile};
+
+use crate::backbone::GpuExtractor;
+use crate::dataset::{self, Dataset, Part, Photo, Rejected, first};
+use crate::decode::Limits;
+use crate::device::{Gpu, Summary};
+use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::features::{Extraction, Features, extract};
+use crate::head::{self, Samples, TrainOptions};
+use crate::progress::Progress;
+use crate::report::{self, Metrics, Photos, Prediction, Seconds, hex};
+use crate::run::{self, Config, Run, Staged, Weights, majority};
+use crate::split::{Entry, SplitOptions, duplicates, split};
+
+/// What a training is asked to do.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The folder of photos.
+    pub data: PathBuf,
+    /// The backbone's weights.
+    pub weights: PathBuf,
+    /// The folder to write the run into.
+    pub out: PathBuf,
+    /// Replace a finished run there.
+    pub force: bool,
+    /// Where features are kept instead of in the run.
+    pub cache: Option<PathBuf>,
+    /// Preprocessing, where it isn't the weights' own.
+    pub recipe: Option<Recipe>,
+    /// Which photo plays which part.
+    pub split: SplitOptions,
+    /// How the head is trained.
+    pub train: TrainOptions,
+    /// Photos a batch in the backbone.
+    pub batch: usize,
+    /// Bounds on photos.
+    pub limits: Limits,
+}
+
+/// What a training did.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// Everything needed to do it again.
+    pub config: Config,
+    /// The judgement.
+    pub metrics: Metrics,
+    /// The judgement, photo by photo.
+    pub predictions: Vec<Prediction>,
+}
+
+/// The preprocessing that belongs to a weight file: a run's own, from its metadata; timm's, from the `config.json`
+/// beside it; else torchvision's.
+///
+/// # Errors
+/// It is given, and can't be followed.
+pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<Recipe> {
+    if let Some(text) = weights.metadata().get("recipe") {
+        return parse_recipe(text, path);
+    }
+    let config = path.with_file_name("config.json");
+    match std::fs::read_to_string(&config) {
+        Ok(text) if text.contains("\"pretrained_cfg\"") => Ok(Recipe::from_timm(&text)?),
+        _ => Ok(Recipe::default()),
+    }
+}
+
+/// A recipe from JSON, ours or timm's.
+///
+/// # Errors
+/// It is neither, or can't be followed.
+pub fn parse_recipe(text: &str, path: &Path) -> Result<Recipe> {
+    let recipe = match serde_json::from_str::<Recipe>(text) {
+        Ok(recipe) => recipe,
+        Err(_) if text.contains("\"crop_pct\"") || text.contains("\"pretrained_cfg\"") => Recipe::from_timm(text)?,
+        Err(error) => {
+            let reason = format!("its recipe can't be read: {error}");
+            return Err(Error::InvalidRun { path: path.to_owned(), reason });
+        }
+    };
+    recipe.check()?;
+    Ok(recipe)
+}
+
+/// What features depend on besides the photo: the program's version, the weights, the recipe.
+fn key(weights_sha256: &str, recipe: &Recipe) -> String {
+    let recipe = serde_json::to_string(recipe).expect("plain data");
+    format!("trainer {}, weights {weights_sha256}, recipe {recipe}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Trains a head on a folder of photos and writes the run.
+///
+/// # Errors
+/// Any of [`Error`]. The features computed until then are kept for the next time, also when interrupted.
+pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Trained> {
+    let start = Instant::now();
+    request.train.validate()?;
+    let dataset = Dataset::open(&request.data)?;
+    let weights = WeightFile::open(&request.weights)?;
+    let recipe = match &request.recipe {
+        Some(recipe) => recipe.clone(),
+        None => recipe_of(&weights, &request.weights)?,
+    };
+    let weights_sha256 = run::sha256(&request.weights)?;
+    run::prepare(&request.out, request.force)?;
+    for warning in &dataset.warnings {
+        progress.warn(warning);
+    }
+
+    let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch)?;
+    let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
+    let mut features = known(&cache, &key(&weights_sha256, &recipe), weights.architecture().features(), progress);
+    let before = features.count();
+    let extraction = extract(&dataset.photos, &extractor, &mut features, &request.limits, progress);
+    if features.count() > before {
+        features.save(&cache)?;
+    }
+    let mut extraction = extraction?;
+    extraction.rejected.splice(0..0, dataset.rejected.iter().cloned());
+    let featured = Instant::now();
+
+    let parts = deal(&dataset, &extraction, &request.split, progress)?;
+    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
+    let of = |part: Part| -> Result<(Vec<f32>, Vec<usize>)> {
+        let members: Vec<usize> = (0..parts.len()).filter(|&index| parts[index] == part).collect();
+        let rows = features.gather(members.iter().map(|&index| &extraction.kept[index].1))?;
+        Ok((rows, members.iter().map(|&index| labels[index]).collect()))
+    };
+    let (train, validation, test) = (of(Part::Train)?, of(Part::Validation)?, of(Part::Test)?);
+    let validation_samples =
+        (!validation.1.is_empty()).then_some(Samples { features: &validation.0, labels: &validation.1 });
+    let (head, history) = head::train(
+        gpu,
+        Samples { features: &train.0, labels: &train.1 },
+        validation_samples,
+        &dataset.classes,
+        &request.train,
+        progress,
+    )?;
+    let trained = Instant::now();
+
+    let mut counts = vec![0; dataset.classes.len()];
+    train.1.iter().for_each(|&label| counts[label] += 1);
+    let majority = majority(&counts);
+    let judge = |(features, labels): &(Vec<f32>, Vec<usize>)| -> Result<Option<Evaluation>> {
+        match labels.is_empty() {
+            true => Ok(None),
+            false => evaluate(&head.logits(features)?, labels, &dataset.classes, majority).map(Some),
+        }
+    };
+    let (test_evaluation, validation_evaluation) = (judge(&test)?, judge(&validation)?);
+    let logits = head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
+    let rows = logits.chunks_exact(dataset.classes.len());
+    let predictions = extraction.kept.iter().zip(&parts).zip(rows).map(|((&(photo, digest), &part), row)| {
+        let Photo { name, path, label, .. } = dataset.photos[photo].clone();
+        Prediction::new(name, path, digest, Some(part), Some(label), row)
+    });
+    let predictions = predictions.collect();
+
+    let config = Config {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        data: absolute(&request.data),
+        classes: dataset.classes.clone(),
+        rejected: extraction.rejected,
+        weights: Weights {
+            path: absolute(&request.weights),
+            sha256: weights_sha256,
+            architecture: weights.architecture().to_string(),
+        },
+        recipe: recipe.clone(),
+        split: request.split,
+        train: request.train,
+        features: absolute(&cache),
+        batch: request.batch,
+        adapter: Summary::of(&gpu.adapter),
+    };
+    let metrics = Metrics {
+        photos: Photos {
+            train: train.1.len(),
+            validation: validation.1.len(),
+            test: test.1.len(),
+            rejected: config.rejected.len(),
+            computed: extraction.computed,
+        },
+        test: test_evaluation,
+        validation: validation_evaluation,
+        history,
+        seconds: Seconds {
+            features: (featured - start).as_secs_f64(),
+            head: (trained - featured).as_secs_f64(),
+            total: start.elapsed().as_secs_f64(),
+        },
+    };
+    let trained = Trained { config, metrics, predictions };
+    let model = run::model(&weights, &head, &recipe)?;
+    save(&request.out, &trained, &model)?;
+    Ok(trained)
+}
+
+fn save(folder: &Path, trained: &Trained, model: &[u8]) -> Result<()> {
+    let Trained { config, metrics, predictions } = trained;
+    let json = |value: serde_json::Result<Vec<u8>>| value.expect("plain data");
+    let mut staged = Staged::new(folder);
+    staged.add(run::MODEL, model)?;
+    staged.add(run::LABELS, (config.classes.join("\n") + "\n").as_bytes())?;
+    staged.add(run::METRICS, &json(serde_json::to_vec_pretty(metrics)))?;
+    staged.add(run::PREDICTIONS, &report::predictions_csv(predictions, &config.classes)?)?;
+    staged.add(run::REPORT, page(trained).as_bytes())?;
+    staged.add(run::CONFIG, &json(serde_json::to_vec_pretty(config)))?;
+    staged.commit()
+}
+
+/// The report as a page, on the test part, or on what there is.
+fn page(trained: &Trained) -> String {
+    let Trained { config, metrics, predictions } = trained;
+    let (part, title, evaluation) = match (&metrics.test, &metrics.validation) {
+        (Some(test), _) => (Part::Test, "Photos never trained on", test),
+        (None, Some(validation)) => (Part::Validation, "Validation photos (they chose the epoch)", validation),
+        (None, None) => return String::from("<!doctype html><title>No photos were set aside to judge by</title>\n"),
+    };
+    let judged: Vec<_> = predictions.iter().filter(|photo| photo.part == Some(part)).cloned().collect();
+    let photos = &metrics.photos;
+    let facts = [
+        ("photos", config.data.display().to_string()),
+        (
+            "parts",
+            format!(
+                "{} train, {} validation, {} test, {} rejected",
+                photos.train, photos.validation, photos.test, photos.rejected
+            ),
+        ),
+        ("backbone", format!("{}, {}", config.weights.architecture, config.weights.path.display())),
+        ("SHA-256 of the weights", config.weights.sha256.clone()),
+        ("seed", config.split.seed.to_string()),
+        ("head", serde_json::to_string(&config.train).expect("plain data")),
+        ("adapter", format!("{} ({}, {})", config.adapter.name, config.adapter.kind, config.adapter.driver)),
+        ("time", format!("{:.1} s", metrics.seconds.total)),
+        ("trainer", config.version.clone()),
+    ];
+    report::html(title, evaluation, &metrics.history, &judged, &facts)
+}
+
+/// The features of an earlier run, or none; a damaged file costs time, no more.
+fn known(path: &Path, key: &str, len: usize, progress: &dyn Progress) -> Features {
+    match Features::load(path, key, len) {
+        Ok(Some(features)) => features,
+        Ok(None) => Features::new(key, len),
+        Err(error) => {
+            progress.warn(&format!("{error}; features are computed anew"));
+            Features::new(key, len)
+        }
+    }
+}
+
+/// The part of each photo kept, with warnings about copies, and an error where a class has nothing to learn from.
+fn deal(
+    dataset: &Dataset,
+    extraction: &Extraction,
+    options: &SplitOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<Part>> {
+    let photo = |index: usize| &dataset.photos[extraction.kept[index].0];
+    let entries: Vec<Entry> = (extraction.kept.iter())
+        .map(|&(index, digest)| Entry { label: dataset.photos[index].label, digest, part: dataset.photos[index].part })
+        .collect();
+    let parts = split(&entries, options)?;
+    let copies = duplicates(&entries);
+    let name = |indices: &Vec<usize>| photo(indices[0]).name.clone();
+    let tell = |which: Vec<&Vec<usize>>, what: &str| {
+        if !which.is_empty() {
+            let names: Vec<String> = which.iter().map(|indices| name(indices)).collect();
+            progress.warn(&format!(
+                "{}: {}",
+                what.replace('#', &report::count(names.len(), "photo")),
+                first(&names, 5)
+            ));
+        }
+    };
+    let differs = |value: &dyn Fn(usize) -> usize| {
+        copies.iter().filter(|copy| copy.iter().any(|&index| value(index) != value(copy[0]))).collect::<Vec<_>>()
+    };
+    tell(copies.iter().collect(), "# occur more than once, and copies stay in one part");
+    tell(differs(&|index| entries[index].label), "# lie in several classes: no classifier can get all of them right");
+    tell(
+        differs(&|index| parts[index] as usize),
+        "# lie in several of the folders train, val and test: the test is too kind",
+    );
+    for (class, &found) in dataset.classes.iter().zip(&dataset.counts()) {
+        let train = (0..entries.len())
+            .any(|index| parts[index] == Part::Train && dataset.classes[entries[index].label] == *class);
+        if !train {
+            return Err(Error::NothingReadable { what: format!("class {class:?}"), found });
+        }
+    }
+    Ok(parts)
+}
+
+/// A judgement of a run on a folder.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The judgement.
+    pub evaluation: Evaluation,
+    /// The same, photo by photo.
+    pub predictions: Vec<Prediction>,
+    /// What couldn't be read.
+    pub rejected: Vec<Rejected>,
+    /// How many photos were left out because the run was trained on them, or chosen by them.
+    pub seen: usize,
+}
+
+/// Judges a run on a folder of labelled photos: its `test` folder where it has one, else all of it, without the
+/// photos that the run was made with unless `all` is set.
+///
+/// # Errors
+/// The folder isn't labelled with the run's classes; none of its photos is left to judge by.
+pub fn judge(
+    run: &Run,
+    data: &Path,
+    all: bool,
+    batch: usize,
+    limits: &Limits,
+    gpu: &Gpu,
+    progress: &dyn Progress,
+) -> Result<Judged> {
+    let mut dataset = Dataset::open_for(data, &run.head.classes)?;
+    for warning in &dataset.warnings {
+        progress.warn(warning);
+    }
+    if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
+        dataset.photos.retain(|photo| photo.part == Some(Part::Test));
+    }
+    let (features, mut extraction) = pass(run, &dataset.photos, batch, limits, gpu, progress)?;
+    extraction.rejected.splice(0..0, dataset.rejected);
+    let seen = run.seen()?;
+    let found = extraction.kept.len();
+    if !all {
+        extraction.kept.retain(|(_, digest)| !seen.digests.contains(&hex(digest)));
+    }
+    let left_out = found - extraction.kept.len();
+    if extraction.kept.is_empty() {
+        let what = match left_out {
+            0 => data.display().to_string(),
+            _ => format!("{}: the run was made with {left_out} of them (--all judges those too)", data.display()),
+        };
+        return Err(Error::NothingReadable { what, found: dataset.photos.len() });
+    }
+    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
+    let logits = run.head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
+    let evaluation = evaluate(&logits, &labels, &run.head.classes, seen.majority)?;
+    let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
+    let predictions = rows.map(|(&(photo, digest), row)| {
+        let Photo { name, path, label, part } = dataset.photos[photo].clone();
+        Prediction::new(name, path, digest, part, Some(label), row)
+    });
+    Ok(Judged { evaluation, predictions: predictions.collect(), rejected: extraction.rejected, seen: left_out })
+}
+
+/// What a run says about photos of unknown class.
+///
+/// # Errors
+/// None of the photos can be read; the adapter failed.
+pub fn predict(
+    run: &Run,
+    photos: &[Photo],
+    batch: usize,
+    limits: &Limits,
+    gpu: &Gpu,
+    progress: &dyn Progress,
+) -> Result<(Vec<Prediction>, Vec<Rejected>)> {
+    let (features, extraction) = pass(run, photos, batch, limits, gpu, progress)?;
+    let logits = run.head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
+    let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
+    let predictions = rows.map(|(&(photo, digest), row)| {
+        let Photo { name, path, .. } = photos[photo].clone();
+        Prediction::new(name, path, digest, None, None, row)
+    });
+    Ok((predictions.collect(), extraction.rejected))
+}
+
+/// Photos through a run's backbone, using the features that its training kept.
+fn pass(
+    run: &Run,
+    photos: &[Photo],
+    batch: usize,
+    limits: &Limits,
+    gpu: &Gpu,
+    progress: &dyn Progress,
+) -> Result<(Features, Extraction)> {
+    let extractor = GpuExtractor::new(gpu, &run.weights, &run.recipe, batch.min(photos.len()).max(1))?;
+    let len = run.weights.architecture().features();
+    // The run's features are keyed by the file the backbone came from, whose digest its config has.
+    let path = run.folder.join(run::CONFIG);
+    let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
+    let mut features = match config {
+        Some(config) => known(&config.features, &key(&config.weights.sha256, &run.recipe), len, progress),
+        None => Features::new("", len),
+    };
+    let extraction = extract(photos, &extractor, &mut features, limits, progress)?;
+    Ok((features, extraction))
+}
+
+/// Features of all photos of a folder.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// The photos' names, one for each row.
+    pub names: Vec<String>,
+    /// `[names, feature_len]`.
+    pub features: Vec<f32>,
+    /// What couldn't be read.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Passes every photo of a folder, labelled or not, through a backbone.
+///
+/// # Errors
+/// No photos that can be read; the adapter failed.
+pub fn embed(
+    data: &Path,
+    weights: &Path,
+    recipe: Option<Recipe>,
+    batch: usize,
+    limits: &Limits,
+    gpu: &Gpu,
+    progress: &dyn Progress,
+) -> Result<Embedded> {
+    let listing = dataset::list(data)?;
+    let file = WeightFile::open(weights)?;
+    let recipe = match recipe {
+        Some(recipe) => recipe,
+        None => recipe_of(&file, weights)?,
+    };
+    let extractor = GpuExtractor::new(gpu, &file, &recipe, batch)?;
+    let mut features = Features::new("", file.architecture().features());
+    let mut extraction = extract(&listing.photos, &extractor, &mut features, limits, progress)?;
+    extraction.rejected.splice(0..0, listing.rejected);
+    if extraction.kept.is_empty() {
+        return Err(Error::NothingReadable { what: data.display().to_string(), found: extraction.rejected.len() });
+    }
+    Ok(Embedded {
+        names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),
+        features: features.gather(extraction.kept.iter().map(|(_, digest)| digest))?,
+        rejected: extraction.rejected,
+    })
+}
+
+impl Embedded {
+    /// As safetensors: the tensor `features`, the names as a JSON list `paths` in the metadata.
+    pub fn safetensors(&self) -> Vec<u8> {
+        use safetensors::tensor::{Dtype, TensorView};
+        let bytes = self.bytes();
+        let view = TensorView::new(Dtype::F32, self.shape().to_vec(), &bytes).expect("as many bytes as the shape says");
+        let paths = serde_json::to_string(&self.names).expect("plain data");
+        let metadata = HashMap::from([("paths".to_owned(), paths)]);
+        safetensors::serialize([("features", view)], Some(metadata)).expect("one plain tensor")
+    }
+
+    /// As NumPy's .npy, version 1.0, which has no room for names.
+    pub fn npy(&self) -> Vec<u8> {
+        let [rows, columns] = self.shape();
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+        // Magic, version and length are 10 bytes; the data begins at a multiple of 64.
+        let padded = (header.len() + 11).next_multiple_of(64) - 11;
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend(((padded + 1) as u16).to_le_bytes());
+        bytes.extend(format!("{header:padded$}\n").bytes());
+        bytes.extend(self.bytes());
+        bytes
+    }
+
+    /// Photos and features a photo.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.names.len(), self.features.len() / self.names.len().max(1)]
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.features.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+}
+
+/// A path that means the same from any folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A photo given by its path alone.
+pub fn photo(path: &Path) -> Photo {
+    Photo { path: path.to_owned(), name: path.display().to_string(), label: 0, part: None }
+}

@@ -1,0 +1,378 @@
+//! The folder a training leaves behind, and the way back from it to a classifier.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `model.safetensors` | the whole network under torchvision's names, the new head as `fc`; labels and preprocessing in its metadata |
+//! | `labels.txt` | the labels, one a line, in the order of the outputs |
+//! | `config.json` | everything needed to do it again ([`Config`]) |
+//! | `metrics.json` | the judgement ([`Metrics`](crate::report::Metrics)) |
+//! | `predictions.csv` | what the head says about each photo |
+//! | `report.html` | the judgement as a page |
+//! | `features.safetensors` | every photo's features, for the next training ([`Features`](crate::features::Features)) |
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use resnet::{Recipe, WeightFile};
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::dataset::{Part, Rejected};
+use crate::error::{Error, Result};
+use crate::head::{Head, TrainOptions};
+use crate::report::hex;
+use crate::split::SplitOptions;
+
+/// The network with its new head.
+pub const MODEL: &str = "model.safetensors";
+/// The labels.
+pub const LABELS: &str = "labels.txt";
+/// How it was made; written last, so that a folder with it is whole.
+pub const CONFIG: &str = "config.json";
+/// The judgement.
+pub const METRICS: &str = "metrics.json";
+/// The judgement, photo by photo.
+pub const PREDICTIONS: &str = "predictions.csv";
+/// The judgement as a page.
+pub const REPORT: &str = "report.html";
+/// The features of all photos.
+pub const FEATURES: &str = "features.safetensors";
+
+const TEMPORARY: (&str, &str) = (".trainer-", ".part");
+
+/// Everything needed to do it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The version of this program.
+    pub version: String,
+    /// The folder of photos, absolute.
+    pub data: PathBuf,
+    /// The labels, in the order of the outputs.
+    pub classes: Vec<String>,
+    /// What couldn't be read.
+    pub rejected: Vec<Rejected>,
+    /// The backbone.
+    pub weights: Weights,
+    /// Resize, crop and normalisation.
+    pub recipe: Recipe,
+    /// Which photo plays which part.
+    pub split: SplitOptions,
+    /// How the head was trained.
+    pub train: TrainOptions,
+    /// Where the photos' features are, absolute.
+    pub features: PathBuf,
+    /// Photos a batch in the backbone.
+    pub batch: usize,
+    /// The adapter: its figures may differ from another's in the last digits.
+    pub adapter: crate::device::Summary,
+}
+
+/// Which backbone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// Where it lay, absolute; empty if it was embedded in the program.
+    pub path: PathBuf,
+    /// Of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// Its architecture, as found in the file.
+    pub architecture: String,
+}
+
+/// Files that become visible together: each is written and synced under a temporary name, and renamed by [`commit`](Self::commit).
+///
+/// Dropped before that, nothing has changed. (A machine that stops amid the renames leaves some files new and some old, each
+/// of them whole; [`MODEL`] needs none of the others.)
+#[derive(Debug)]
+pub struct Staged {
+    folder: PathBuf,
+    files: Vec<(NamedTempFile, PathBuf)>,
+}
+
+impl Staged {
+    /// In this folder, which exists.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), files: Vec::new() }
+    }
+
+    /// Writes and syncs one file.
+    ///
+    /// # Errors
+    /// The folder isn't writable, or the disk is full.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.folder.join(name);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+        #[cfg(unix)]
+        {
+            // As any new file: the user's umask decides, not the temporary file's secrecy.
+            use std::os::unix::fs::PermissionsExt as _;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut file = builder.tempfile_in(&self.folder).map_err(Error::io("write", &path))?;
+        file.write_all(bytes).map_err(Error::io("write", &path))?;
+        file.as_file().sync_all().map_err(Error::io("write", &path))?;
+        self.files.push((file, path));
+        Ok(())
+    }
+
+    /// Gives all files their names, in the order they were added.
+    ///
+    /// # Errors
+    /// A rename failed, for instance because a folder has that name.
+    pub fn commit(self) -> Result<()> {
+        for (file, path) in self.files {
+            file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// As [`Staged`]; what was there stays.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut staged = Staged::new(folder);
+    staged.add(&name, bytes)?;
+    staged.commit()
+}
+
+/// Makes the folder of a new run, or takes over one whose training didn't end.
+///
+/// # Errors
+/// It holds a finished run and `force` isn't set, or something that is no run at all.
+pub fn prepare(folder: &Path, force: bool) -> Result<()> {
+    let exists = |problem| Err(Error::RunExists { path: folder.to_owned(), problem });
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return std::fs::create_dir_all(folder).map_err(Error::io("create", folder));
+        }
+        Err(error) => return Err(Error::io("create", folder)(error)),
+        Ok(data) if !data.is_dir() => {
+            return exists("is a file: give a folder to write the run into");
+        }
+        Ok(_) => {}
+    }
+    let mut names = HashSet::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) {
+            // A killed run's. Should it be in use by a living one, that one fails and says so.
+            std::fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+        } else if !name.starts_with('.') {
+            names.insert(name);
+        }
+    }
+    let finished = names.contains(CONFIG) && names.contains(MODEL);
+    let unfinished = names.iter().all(|name| name == FEATURES);
+    match (finished, unfinished, force) {
+        (true, _, false) => exists("holds a finished run: give another folder, or --force to replace it"),
+        (true, _, true) | (false, true, _) => Ok(()),
+        (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder"),
+    }
+}
+
+/// SHA-256 of a file, in hexadecimal digits.
+///
+/// # Errors
+/// It can't be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    std::io::copy(&mut file, &mut hash).map_err(Error::io("read", path))?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// The bytes of [`MODEL`]: the backbone's tensors as they were in their file, and the head as `fc.weight` and `fc.bias`.
+///
+/// # Errors
+/// The head's width isn't the backbone's.
+pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe) -> Result<Vec<u8>> {
+    let (classes, features) = (head.classes.len(), weights.architecture().features());
+    if head.weight.len() != classes * features || head.bias.len() != classes {
+        let (expected, got) = (classes * features, head.weight.len());
+        return Err(Error::Shape { operation: "save the model", operand: "fc.weight", expected, got });
+    }
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
+    let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
+    let mut tensors: Vec<(&str, TensorView)> = weights.tensors().filter(|(name, _)| !name.starts_with("fc.")).collect();
+    tensors.push(("fc.weight", view(vec![classes, features], &weight)));
+    tensors.push(("fc.bias", view(vec![classes], &bias)));
+    let json = |value: serde_json::Result<String>| value.expect("plain data");
+    let metadata = HashMap::from([
+        ("format".to_owned(), "pt".to_owned()),
+        ("labels".to_owned(), json(serde_json::to_string(&head.classes))),
+        ("recipe".to_owned(), json(serde_json::to_string(recipe))),
+    ]);
+    Ok(safetensors::serialize(tensors, Some(metadata)).expect("plain tensors under distinct names"))
+}
+
+/// A finished run, to predict with.
+pub struct Run {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The network.
+    pub weights: WeightFile,
+    /// The head, out of it.
+    pub head: Head,
+    /// The preprocessing, out of its metadata.
+    pub recipe: Recipe,
+}
+
+impl Run {
+    /// Opens the run in `folder` by its [`MODEL`] alone.
+    ///
+    /// # Errors
+    /// There is none, or it isn't one that a run wrote.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let invalid = |reason: String| Error::InvalidRun { path: folder.to_owned(), reason };
+        let path = folder.join(MODEL);
+        if !path.is_file() {
+            return Err(invalid(format!("no {MODEL} in it; `trainer train` makes one")));
+        }
+        let weights = WeightFile::open(&path)?;
+        let read = |key: &str| {
+            let text = weights.metadata().get(key);
+            text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))
+        };
+        let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
+        let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
+        let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
+        let linear = weights.head()?;
+        if linear.classes != classes.len() {
+            let reason = format!("{} labels for {} outputs in {MODEL}", classes.len(), linear.classes);
+            return Err(invalid(reason));
+        }
+        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        Ok(Self { folder: folder.to_owned(), weights, head, recipe })
+    }
+
+    /// What the head has seen already, by [`PREDICTIONS`].
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn seen(&self) -> Result<Seen> {
+        let invalid = |reason: String| Error::InvalidRun { path: self.folder.clone(), reason };
+        let path = self.folder.join(PREDICTIONS);
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let damaged = |error: csv::Error| invalid(format!("{PREDICTIONS}: {error}"));
+        let headers = reader.headers().map_err(damaged)?.clone();
+        let column = |name: &str| {
+            let found = headers.iter().position(|header| header == name);
+            found.ok_or_else(|| invalid(format!("{PREDICTIONS} has no column {name:?}")))
+        };
+        let (part, label, digest) = (column("part")?, column("label")?, column("sha256")?);
+        let (train, test) = (Part::Train.to_string(), Part::Test.to_string());
+        let mut digests = HashSet::new();
+        let mut counts = vec![0; self.head.classes.len()];
+        for row in reader.records() {
+            let row = row.map_err(damaged)?;
+            if row.get(part) != Some(&test) {
+                digests.extend(row.get(digest).map(str::to_owned));
+            }
+            let class = self.head.classes.iter().position(|class| row.get(label) == Some(class));
+            if let (true, Some(class)) = (row.get(part) == Some(&train), class) {
+                counts[class] += 1;
+            }
+        }
+        Ok(Seen { digests, majority: majority(&counts) })
+    }
+}
+
+/// What a head has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// SHA-256 of the photos of train and validation, in hexadecimal digits.
+    pub digests: HashSet<String>,
+    /// The class most frequent in training.
+    pub majority: usize,
+}
+
+/// Index of the greatest count, the first of equals.
+pub(crate) fn majority(counts: &[usize]) -> usize {
+    (0..counts.len()).max_by_key(|&class| (counts[class], std::cmp::Reverse(class))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_appear_together_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, b"old").unwrap();
+        let mut staged = Staged::new(dir.path());
+        staged.add("a", b"new").unwrap();
+        staged.add("b", b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        drop(staged);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let mut staged = Staged::new(dir.path());
+        staged.add("a", b"new").unwrap();
+        staged.add("b", b"new").unwrap();
+        staged.commit().unwrap();
+        assert_eq!(
+            (std::fs::read(&path).unwrap(), std::fs::read_dir(dir.path()).unwrap().count()),
+            (b"new".to_vec(), 2)
+        );
+        assert!(write(&dir.path().join("no/such/file"), b"").unwrap_err().to_string().starts_with("can't write"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn outputs_are_as_readable_as_any_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        write(&dir.path().join("ours"), b"").unwrap();
+        std::fs::write(dir.path().join("usual"), b"").unwrap();
+        assert_eq!(mode("ours"), mode("usual"));
+    }
+
+    #[test]
+    fn folders_are_taken_over_only_if_they_are_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("deep/run");
+        let put = |name: &str| std::fs::write(folder.join(name), b"").unwrap();
+        prepare(&folder, false).unwrap();
+        prepare(&folder, false).unwrap();
+        put(FEATURES);
+        put(".trainer-xyz.part");
+        prepare(&folder, false).unwrap();
+        assert!(!folder.join(".trainer-xyz.part").exists());
+        put(MODEL);
+        assert!(prepare(&folder, true).unwrap_err().to_string().contains("holds no run"));
+        put(CONFIG);
+        let error = prepare(&folder, false).unwrap_err();
+        assert!(error.to_string().contains("--force") && error.fault() == crate::Fault::Usage, "{error}");
+        prepare(&folder, true).unwrap();
+        assert!(prepare(&folder.join(MODEL), true).unwrap_err().to_string().contains("is a file"));
+    }
+
+    #[test]
+    fn digests_of_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("abc");
+        std::fs::write(&path, b"abc").unwrap();
+        assert!(sha256(&path).unwrap().starts_with("ba7816bf8f01cfea414140de5dae2223"));
+    }
+
+    #[test]
+    fn a_folder_without_model_is_no_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Run::open(dir.path()).err().unwrap();
+        assert!(error.to_string().contains("no model.safetensors in it"), "{error}");
+    }
+}

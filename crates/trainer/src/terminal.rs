@@ -1,0 +1,95 @@
+//! Progress, warnings and interruption at a terminal.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use trainer::progress::{Progress, Stage};
+
+/// Set by the first ctrl-c; the second ends the program at once.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Bars on stderr where that is a terminal, a line at the end of each stage where it isn't, nothing when quiet.
+pub struct Terminal {
+    quiet: bool,
+    stage: Mutex<Option<(Stage, Instant, ProgressBar)>>,
+}
+
+impl Terminal {
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, stage: Mutex::new(None) }
+    }
+
+    /// From now on, ctrl-c asks the work to stop.
+    pub fn listen() -> Result<(), ctrlc::Error> {
+        ctrlc::set_handler(|| {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        })
+    }
+
+    fn bar(&self) -> Option<ProgressBar> {
+        self.stage.lock().ok()?.as_ref().map(|(_, _, bar)| bar.clone())
+    }
+}
+
+impl Progress for Terminal {
+    fn begin(&self, stage: Stage, total: usize) {
+        let template = match stage {
+            Stage::Features => "photos {bar:30} {pos}/{len}  {per_sec}  {eta} left",
+            Stage::Head => "epochs {bar:30} {pos}/{len}  {msg}",
+        };
+        let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let rate = |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.1} images/s", state.per_sec());
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.with_key("per_sec", rate));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        if let Ok(mut current) = self.stage.lock() {
+            *current = Some((stage, Instant::now(), bar));
+        }
+    }
+
+    fn advance(&self, steps: usize) {
+        if let Some(bar) = self.bar() {
+            bar.inc(steps as u64);
+        }
+    }
+
+    fn note(&self, figures: &str) {
+        if let Some(bar) = self.bar() {
+            bar.set_message(figures.to_owned());
+        }
+    }
+
+    fn end(&self) {
+        let Some((stage, start, bar)) = self.stage.lock().ok().and_then(|mut stage| stage.take()) else { return };
+        // Before the bar is finished, which would fill it.
+        let (steps, seconds) = (bar.position(), start.elapsed().as_secs_f64());
+        bar.finish_and_clear();
+        if self.quiet || steps == 0 {
+            return;
+        }
+        match stage {
+            Stage::Features => eprintln!("{steps} photos in {seconds:.1} s, {:.1} images/s", steps as f64 / seconds),
+            Stage::Head => eprintln!("{steps} epochs in {seconds:.1} s  {}", bar.message()),
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        let print = || eprintln!("warning: {message}");
+        match self.bar() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        INTERRUPTED.load(Ordering::SeqCst)
+    }
+}

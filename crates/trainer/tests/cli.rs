@@ -1,0 +1,263 @@
+//! The binary as a user meets it: what it prints, writes and returns. Photos are drawn, weights are random: what is
+//! tested is the road, not where it leads.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{Rgb, RgbImage};
+use resnet::Architecture;
+use tempfile::TempDir;
+use trainer::backbone::random_weights;
+
+/// A folder with tiny weights and a data set of three classes, told apart by colour.
+struct World {
+    dir: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let architecture = Architecture::basic([1; 4], [8, 8, 16, 32], None);
+        std::fs::write(dir.path().join("weights.safetensors"), random_weights(&architecture, 1)).unwrap();
+        let recipe = r#"{"input_size": [32, 32], "resize": {"shorter_side": 36}, "interpolation": "bilinear",
+            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#;
+        std::fs::write(dir.path().join("recipe.json"), recipe).unwrap();
+        let world = Self { dir };
+        for (class, colour) in [("blue", [40, 60, 220]), ("green", [40, 200, 60]), ("red", [220, 50, 40])] {
+            for index in 0..12 {
+                world.draw(&format!("photos/{class}/{index:02}.png"), colour, index);
+            }
+        }
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn draw(&self, name: &str, colour: [u8; 3], index: u32) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let shade = |value: u8, x: u32, y: u32| value.saturating_sub(((x * (index + 3) + y * 5) % 40) as u8);
+        let picture = RgbImage::from_fn(48, 40 + index, |x, y| Rgb(colour.map(|value| shade(value, x, y))));
+        picture.save(path).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(line.split_whitespace())
+            .current_dir(self.dir.path())
+            .output();
+        output.unwrap()
+    }
+
+    /// Runs, expects an exit code, returns stdout and stderr.
+    fn expect(&self, code: i32, line: &str) -> (String, String) {
+        let output = self.run(line);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert_eq!(output.status.code(), Some(code), "`trainer {line}`\n{out}\n{err}");
+        (out, err)
+    }
+
+    fn train(&self, more: &str) -> (String, String) {
+        self.expect(0, &format!("train photos --weights weights.safetensors --recipe recipe.json --out run {more}"))
+    }
+
+    fn json(&self, line: &str) -> serde_json::Value {
+        let (out, _) = self.expect(0, line);
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}\n{out}"))
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn from_photos_to_predictions() {
+    let world = World::new();
+    let (out, err) = world.train("");
+    assert!(out.starts_with("36 photos, 3 classes: "), "{out}");
+    assert!(out.contains("Photos never trained on: ") && out.contains("taken for class"), "{out}");
+    assert!(err.contains("36 photos in "), "{err}");
+    let expected = [
+        "config.json",
+        "features.safetensors",
+        "labels.txt",
+        "metrics.json",
+        "model.safetensors",
+        "predictions.csv",
+        "report.html",
+    ];
+    assert_eq!(files(&world.path("run")), expected);
+    assert_eq!(world.read("run/labels.txt"), "blue\ngreen\nred\n");
+    assert_eq!(world.read("run/predictions.csv").lines().count(), 37);
+    let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
+    // Colours are told apart even by random weights.
+    assert!(metrics["test"]["top1"].as_f64().unwrap() > 0.8, "{metrics}");
+    let config: serde_json::Value = serde_json::from_str(&world.read("run/config.json")).unwrap();
+    assert_eq!(config["classes"], serde_json::json!(["blue", "green", "red"]));
+
+    // The model is a network of its own, with a head.
+    let model = resnet::WeightFile::open(world.path("run/model.safetensors")).unwrap();
+    assert_eq!(model.head().unwrap().classes, 3);
+    let original = resnet::WeightFile::open(world.path("weights.safetensors")).unwrap();
+    for (name, tensor) in original.tensors().filter(|(name, _)| !name.starts_with("fc.")) {
+        let (_, kept) = model.tensors().find(|(other, _)| *other == name).unwrap();
+        assert_eq!(tensor.data(), kept.data(), "{name}");
+    }
+
+    // The photos it was made with don't judge it: what is left is the test part, judged as before.
+    let (out, _) = world.expect(0, "evaluate run photos --predictions again.csv");
+    assert!(out.contains("left out: the run was made with them"), "{out}");
+    let again = world.json("evaluate run photos --json");
+    assert_eq!(again["evaluation"], metrics["test"]);
+    assert_eq!(world.json("evaluate run photos --all --json")["evaluation"]["count"], 36);
+    let tests = metrics["test"]["count"].as_u64().unwrap() as usize;
+    assert_eq!(world.read("again.csv").lines().count(), tests + 1);
+
+    world.draw("new/sea.png", [30, 50, 230], 99);
+    let answer = world.json("predict run new/sea.png --top 2 --json");
+    assert_eq!(answer["photos"][0]["predictions"][0]["label"], "blue", "{answer}");
+    assert_eq!(answer["photos"][0]["predictions"].as_array().unwrap().len(), 2);
+    let (out, _) = world.expect(0, "predict run new");
+    assert!(out.starts_with("new/sea.png\n  blue "), "{out}");
+}
+
+#[test]
+fn a_second_training_skips_the_backbone_and_repeats_the_first() {
+    let world = World::new();
+    world.train("--seed 5");
+    let (metrics, predictions) = (world.read("run/metrics.json"), world.read("run/predictions.csv"));
+    assert!(metrics.contains("\"computed\": 36"), "{metrics}");
+    let line = "train photos --weights weights.safetensors --recipe recipe.json --out run --seed 5";
+    let (_, err) = world.expect(2, line);
+    assert!(err.contains("holds a finished run: give another folder, or --force"), "{err}");
+    world.train("--seed 5 --force");
+    assert!(world.read("run/metrics.json").contains("\"computed\": 0"));
+    assert_eq!(world.read("run/predictions.csv"), predictions);
+    world.draw("photos/red/00.png", [200, 30, 30], 77);
+    world.train("--seed 5 --force");
+    assert!(world.read("run/metrics.json").contains("\"computed\": 1"));
+}
+
+#[test]
+fn unreadable_photos_are_named_and_strictness_is_a_choice() {
+    let world = World::new();
+    std::fs::write(world.path("photos/red/03.png"), "no photo").unwrap();
+    std::fs::write(world.path("photos/red/list.txt"), "no photo").unwrap();
+    let (out, err) = world.train("");
+    assert!(err.contains("photos/red/03.png") || err.contains("red/03.png: "), "{err}");
+    assert!(err.contains("1 files are no photos and were ignored: red/list.txt"), "{err}");
+    assert!(out.contains("1 rejected"), "{out}");
+    world.expect(1, "evaluate run photos --strict");
+    let (_, err) = world.expect(3, "predict run photos/red/03.png");
+    assert!(err.contains("left out:\n  photos/red/03.png: "), "{err}");
+    world.expect(0, "predict run photos/red/03.png photos/red/04.png");
+    world.expect(1, "predict run photos/red/03.png photos/red/04.png --strict");
+    let (_, err) = world.expect(3, "predict run nowhere.jpg");
+    assert!(err.contains("nowhere.jpg"), "{err}");
+}
+
+#[test]
+fn features_for_other_programs() {
+    let world = World::new();
+    let command = "embed photos --weights weights.safetensors --recipe recipe.json --out";
+    let (out, _) = world.expect(0, &format!("{command} features.safetensors"));
+    assert_eq!(out, "36 photos x 32 features in features.safetensors\n");
+    let bytes = std::fs::read(world.path("features.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("features").unwrap().shape(), [36, 32]);
+    world.expect(0, &format!("{command} features.npy"));
+    let npy = std::fs::read(world.path("features.npy")).unwrap();
+    assert!(npy.starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (36, 32), }"));
+    assert_eq!(npy[127], b'\n');
+    assert_eq!(&npy[128..], file.tensor("features").unwrap().data());
+    assert!(world.read("features.txt").starts_with("blue/00.png\nblue/01.png\n"));
+    world.expect(2, &format!("{command} features.csv"));
+}
+
+#[test]
+fn mistakes_have_their_exit_codes() {
+    let world = World::new();
+    world.expect(2, "train photos");
+    world.expect(2, "dance");
+    world.expect(2, "predict run photo.jpg --top 0");
+    let train = |rest: &str| format!("train {rest} --out run2");
+    let (_, err) = world.expect(3, &train("nowhere --weights weights.safetensors"));
+    assert!(err.contains("error: nowhere: no such folder"), "{err}");
+    world.expect(5, &train("photos --weights nothing.safetensors"));
+    let (_, err) = world.expect(3, &train("photos --weights recipe.json"));
+    assert!(err.contains("recipe.json"), "{err}");
+    world.expect(2, &train("photos --weights weights.safetensors --test 0.9 --val 0.5"));
+    world.expect(2, &train("photos --weights weights.safetensors --learning-rate 0"));
+    let (_, err) = world.expect(2, "train photos --weights weights.safetensors --out photos");
+    assert!(err.contains("isn't empty and holds no run"), "{err}");
+    let (_, err) = world.expect(4, "doctor --adapter no-such-adapter");
+    assert!(err.contains("no adapter \"no-such-adapter\"; there are 0: "), "{err}");
+    let (_, err) = world.expect(3, "predict photos photos/red/00.png");
+    assert!(err.contains("photos: not a usable run: no model.safetensors in it"), "{err}");
+    assert!(!world.path("run2").join("config.json").exists());
+}
+
+#[test]
+fn a_machine_without_adapter_says_what_to_install() {
+    let world = World::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .arg("doctor")
+        // A Vulkan loader that finds no driver.
+        .envs([("VK_ICD_FILENAMES", "/nonexistent.json"), ("VK_DRIVER_FILES", "/nonexistent.json")])
+        .current_dir(world.dir.path())
+        .output()
+        .unwrap();
+    if cfg!(target_os = "linux") {
+        assert_eq!(output.status.code(), Some(4));
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.contains("no graphics adapter found") && err.contains("mesa-vulkan-drivers"), "{err}");
+    }
+}
+
+#[test]
+fn the_doctor_examines() {
+    let world = World::new();
+    let findings = world.json("doctor --json");
+    assert!(findings["matmul_gflops"].as_f64().unwrap() > 0.0);
+    assert!(["tiled", "texture"].contains(&findings["kernels"].as_str().unwrap()));
+    let (out, _) = world.expect(0, "doctor --kernels tiled");
+    assert!(out.contains("Kernels   tiled"), "{out}");
+}
+
+#[test]
+fn help_has_examples() {
+    let world = World::new();
+    for command in ["", "train", "evaluate", "predict", "embed"] {
+        assert!(world.expect(0, &format!("{command} --help")).0.contains("Examples:"), "{command}");
+    }
+}
+
+/// Everything below a folder is one data set or another's: the part a photo plays may be given by folders.
+#[test]
+fn parts_given_by_folders_are_obeyed() {
+    let world = World::new();
+    for (part, indices) in [("train", 0..8), ("val", 8..10), ("test", 10..12)] {
+        for class in ["blue", "green", "red"] {
+            for index in indices.clone() {
+                let to = world.path(&format!("parts/{part}/{class}/{index:02}.png"));
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::copy(world.path(&format!("photos/{class}/{index:02}.png")), to).unwrap();
+            }
+        }
+    }
+    let line = "train parts --weights weights.safetensors --recipe recipe.json --out run";
+    let (out, _) = world.expect(0, line);
+    assert!(out.starts_with("36 photos, 3 classes: 24 to train, 6 to validate, 6 to test"), "{out}");
+    assert!(world.read("run/predictions.csv").contains("test/red/11.png,test,red,"));
+}

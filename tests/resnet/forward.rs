@@ -1,0 +1,133 @@
+//! The forward pass on the machine's adapter gives PyTorch's values at every tap of every architecture.
+
+use crate::fixture::{Case, Fixture, Tap as Expected};
+use kernels::Family;
+use resnet::{Backbone, BackboneOptions, Error, ImageTensor, Tap};
+use testkit::gpu;
+
+const TAPS: [(&str, Tap); 8] = [
+    ("stem", Tap::Stem),
+    ("maxpool", Tap::Pool),
+    ("layer1", Tap::Stage(1)),
+    ("layer2", Tap::Stage(2)),
+    ("layer3", Tap::Stage(3)),
+    ("layer4", Tap::Stage(4)),
+    ("features", Tap::Features),
+    ("logits", Tap::Logits),
+];
+
+/// A relative 1e-4 of the value and of the tap's mean magnitude.
+fn close(got: f32, expected: f64, tap: &Expected) -> bool {
+    (f64::from(got) - expected).abs() <= 1e-4 * (expected.abs() + tap.mean_abs)
+}
+
+fn images(case: &Case) -> Vec<ImageTensor> {
+    let [_, _, height, width] = case.input;
+    case.input_nhwc()
+        .chunks_exact(height * width * 3)
+        .map(|data| ImageTensor { height, width, data: data.to_vec() })
+        .collect()
+}
+
+fn check(case: &Case, family: Family) {
+    let context = gpu().context(family);
+    let weights = case.weights();
+    let options = BackboneOptions {
+        batch: case.input[0],
+        input_size: [case.input[2], case.input[3]],
+        taps: TAPS.map(|(_, tap)| tap).to_vec(),
+    };
+    let backbone = Backbone::new(&context, &gpu().queue, &weights, &options).unwrap();
+    let scope = gpu().device.push_error_scope(kernels::wgpu::ErrorFilter::Validation);
+    let pending = backbone.submit(&gpu().queue, &images(case)).unwrap();
+    for (expected, (name, tap)) in case.taps.iter().zip(TAPS) {
+        assert_eq!(expected.name, name);
+        let got = pending.wait(tap).unwrap();
+        let what = format!("{} {name} {family:?}", case.architecture());
+        assert_eq!(got.len(), expected.shape.iter().product::<usize>(), "{what}");
+        let mean = got.iter().map(|value| f64::from(value.abs())).sum::<f64>() / got.len() as f64;
+        assert!((mean - expected.mean_abs).abs() <= 1e-4 * expected.mean_abs, "{what}: mean {mean}");
+        for (index, want) in case.samples(expected) {
+            assert!(close(got[index], want, expected), "{what} [{index}]: {} instead of {want}", got[index]);
+        }
+        let (index, want) = case.samples(expected).next().unwrap();
+        let wrong = got[index] + 3e-4 * (want.abs() + expected.mean_abs) as f32;
+        assert!(!close(wrong, want, expected), "{what}: a wrong value passes");
+    }
+    if let Some(error) = pollster::block_on(scope.pop()) {
+        panic!("validation: {error}");
+    }
+}
+
+/// Every case on the first family that the adapter prefers; the tiled one too on the smallest net, for it is slow where it
+/// isn't preferred.
+#[test]
+fn every_architecture_gives_what_pytorch_gives() {
+    let families = gpu().families();
+    for case in &Fixture::load().cases {
+        check(case, families[0]);
+        if case.architecture().to_string().starts_with("resnet-basic") {
+            families.iter().skip(1).for_each(|&family| check(case, family));
+        }
+    }
+}
+
+#[test]
+fn buffers_are_reused_and_a_tap_keeps_its_own() {
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string() == "resnet18").unwrap();
+    let weights = case.weights();
+    let context = gpu().context(gpu().families()[0]);
+    let input_size = [case.input[2], case.input[3]];
+    let bytes = |taps: &[Tap]| {
+        let options = BackboneOptions { batch: case.input[0], input_size, taps: taps.to_vec() };
+        Backbone::new(&context, &gpu().queue, &weights, &options).unwrap().arena_bytes()
+    };
+    let (batch, pixels) = (case.input[0] as u64, (input_size[0] * input_size[1]) as u64);
+    // Input, the stem's output, and two activations of stage 1 (a block's input and its middle) of which one may take the
+    // stem's place; then what is pooled.
+    let stem = batch * pixels / 4 * 64 * 4;
+    let stage1 = batch * pixels / 16 * 64 * 4;
+    let all = bytes(&TAPS.map(|(_, tap)| tap));
+    let features = bytes(&[Tap::Features]);
+    assert!(features <= batch * pixels * 3 * 4 + stem + 2 * stage1 + batch * 512 * 4, "{features}");
+    assert!(all > features, "{all} {features}");
+    assert!(bytes(&[Tap::Stem]) < features);
+}
+
+#[test]
+fn a_small_batch_gives_the_first_results_of_a_large_one() {
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string().starts_with("resnet-basic")).unwrap();
+    let context = gpu().context(gpu().families()[0]);
+    let options = BackboneOptions { batch: 3, input_size: [case.input[2], case.input[3]], taps: vec![Tap::Features] };
+    let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap();
+    let images = images(case);
+    let both = backbone.submit(&gpu().queue, &images).unwrap().wait(Tap::Features).unwrap();
+    let one = backbone.submit(&gpu().queue, &images[..1]).unwrap().wait(Tap::Features).unwrap();
+    assert_eq!(one, both[..one.len()]);
+}
+
+#[test]
+fn what_it_cannot_do_is_an_error() {
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string().starts_with("resnet-basic")).unwrap();
+    let context = gpu().context(gpu().families()[0]);
+    let weights = case.weights();
+    let new = |options: &BackboneOptions| Backbone::new(&context, &gpu().queue, &weights, options);
+    let good = BackboneOptions { batch: 1, input_size: [64, 64], taps: vec![Tap::Features] };
+    for bad in [
+        BackboneOptions { batch: 0, ..good.clone() },
+        BackboneOptions { input_size: [0, 64], ..good.clone() },
+        BackboneOptions { taps: vec![], ..good.clone() },
+        BackboneOptions { taps: vec![Tap::Stage(5)], ..good.clone() },
+    ] {
+        assert!(matches!(new(&bad), Err(Error::Options(_))), "{bad:?}");
+    }
+    let backbone = new(&good).unwrap();
+    let image = ImageTensor { height: 32, width: 64, data: vec![0.0; 32 * 64 * 3] };
+    let error = backbone.submit(&gpu().queue, &[image]).unwrap_err();
+    assert_eq!(error.to_string(), "backbone: image 0 is [32, 64], the backbone takes [64, 64]");
+    assert!(matches!(backbone.submit(&gpu().queue, &[]), Err(Error::Options(_))));
+    assert!(matches!(backbone.submit(&gpu().queue, &images(case)), Err(Error::Options(_))));
+}
