@@ -150,7 +150,7 @@ pub struct Train {
     /// Passes over the training photos, at most
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().epochs)]
     pub epochs: usize,
-    /// Photos a training step
+    /// Photos a training step, at most; an epoch has eight steps or more
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().batch_size)]
     pub batch_size: usize,
     /// Epochs over which the learning rate rises

@@ -102,7 +102,7 @@ fn from_photos_to_predictions() {
     assert_eq!(world.read("run/predictions.csv").lines().count(), 37);
     let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
     // Colours are told apart even by random weights.
-    assert!(metrics["test"]["top1"].as_f64().unwrap() > 0.8, "{metrics}");
+    assert!(metrics["test"]["top1"].as_f64().unwrap() > 0.8, "{}", metrics["test"]);
     let config: serde_json::Value = serde_json::from_str(&world.read("run/config.json")).unwrap();
     assert_eq!(config["classes"], serde_json::json!(["blue", "green", "red"]));
 

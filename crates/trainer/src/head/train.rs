@@ -49,7 +49,7 @@ pub fn train(
     samples.labels.iter().for_each(|&label| counts[label] += 1);
     let class_weights = options.class_weights.of(&counts);
 
-    let batch = options.batch_size.min(samples.labels.len());
+    let batch = options.batch_of(samples.labels.len());
     let steps = samples.labels.len().div_ceil(batch);
     let learner = Learner::new(gpu, width, &class_weights, batch, steps.min(STEPS), options)?;
     let judge = validation
@@ -491,12 +491,13 @@ mod tests {
         let mut weights = vec![vec![0.0; width + 1]; classes];
         let mut memory = vec![vec![(0.0, 0.0); width + 1]; classes];
         let (mut order, mut random): (Vec<usize>, u64) = ((0..labels.len()).collect(), options.seed);
-        let steps = labels.len().div_ceil(options.batch_size);
+        let batch_size = options.batch_of(labels.len());
+        let steps = labels.len().div_ceil(batch_size);
         let mut losses = Vec::new();
         for epoch in 0..options.epochs {
             shuffle(&mut order, &mut random);
             let mut sum = 0.0;
-            for (step, batch) in order.chunks(options.batch_size).enumerate() {
+            for (step, batch) in order.chunks(batch_size).enumerate() {
                 let step = epoch * steps + step;
                 let mut grads = vec![vec![0.0; width + 1]; classes];
                 let total: f64 = batch.iter().map(|&photo| class_weights[labels[photo]]).sum();
@@ -582,7 +583,7 @@ mod tests {
         agrees(&sgd(0.9, true), 101, 8);
         agrees(&sgd(0.9, false), 50, 7);
         agrees(&sgd(0.0, false), 50, 7);
-        // More steps than a submit holds, a batch larger than the part.
+        // More steps than a submit holds, a batch larger than an eighth of the part.
         agrees(&TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..sgd(0.5, false) }, 150, 4);
         agrees(&TrainOptions { batch_size: 4096, ..adamw }, 30, 4);
     }
