@@ -229,7 +229,7 @@ impl Context {
             return Err(Error::Usage { op, operand, missing: format!("{:?}", usage - got), got: format!("{got:?}") });
         }
         let alignment = u64::from(self.limits().min_storage_buffer_offset_alignment);
-        if slice.offset() % alignment != 0 {
+        if !slice.offset().is_multiple_of(alignment) {
             return Err(Error::Alignment { op, operand, offset: slice.offset(), alignment });
         }
         Ok(())
@@ -237,7 +237,7 @@ impl Context {
 
     /// The most f32 elements that one binding may show, a multiple of 64 (256 bytes, the coarsest alignment).
     pub(crate) fn binding_elements(&self) -> u64 {
-        (u64::from(self.limits().max_storage_buffer_binding_size) / 256 * 64).max(64)
+        (self.limits().max_storage_buffer_binding_size / 256 * 64).max(64)
     }
 
     /// Splits `elements` into windows that can be bound: their starts are multiples of 64 elements.

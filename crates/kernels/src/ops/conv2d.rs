@@ -102,7 +102,10 @@ impl Conv2dDesc {
                 return Err(Error::shape(OP, format_args!("{name} is {sizes:?}, at least 1 is expected")));
             }
         }
-        if self.groups == 0 || self.in_channels % self.groups != 0 || self.out_channels % self.groups != 0 {
+        if self.groups == 0
+            || !self.in_channels.is_multiple_of(self.groups)
+            || !self.out_channels.is_multiple_of(self.groups)
+        {
             return Err(Error::shape(
                 OP,
                 format_args!(

@@ -60,7 +60,7 @@ impl MatmulDesc {
     /// A as the texture kernel reads it, when it isn't so already: rows of whole texels.
     fn pack_a(&self) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_a { (1, self.m) } else { (self.k, 1) };
-        (self.transpose_a || self.k % 4 != 0).then(|| PackDesc {
+        (self.transpose_a || !self.k.is_multiple_of(4)).then(|| PackDesc {
             batch: self.batch,
             rows: self.m,
             columns: self.k,
@@ -75,7 +75,7 @@ impl MatmulDesc {
     /// B likewise: panels of 64 columns, whole groups of four k.
     fn pack_b(&self) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
-        (self.transpose_b || self.n % 4 != 0 || self.k % 4 != 0).then(|| PackDesc {
+        (self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
             batch: self.batch,
             rows: self.k,
             columns: self.n,
@@ -396,7 +396,7 @@ impl TextureOperands<'_> {
         };
         let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
         let bias_slice = bias.unwrap_or(none.slice(..));
-        let (entry, binding) = if self.n % 4 == 0 { ("main", 4) } else { ("ragged", 5) };
+        let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
         let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &[]);
         let step = |batches: Range<u64>, rows: Range<u64>| {
             let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };

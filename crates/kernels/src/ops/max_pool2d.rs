@@ -137,7 +137,7 @@ impl MaxPool2d {
             ));
         };
         volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
-        let fits = desc.channels % 4 == 0 && desc.input_len() / 4 <= mirror::capacity(context.device());
+        let fits = desc.channels.is_multiple_of(4) && desc.input_len() / 4 <= mirror::capacity(context.device());
         let family = match context.family(OP)? {
             Family::Texture if !fits => Family::Tiled,
             family => family,

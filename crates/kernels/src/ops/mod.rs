@@ -47,6 +47,13 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
     .concat()
 }
 
+/// Texels of a row of a linear texture.
+#[cfg(feature = "reference")]
+#[doc(hidden)]
+pub fn linear_texture_row() -> u32 {
+    crate::mirror::ROW as u32
+}
+
 /// `length` in pieces of `step`.
 fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
     (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))

@@ -111,7 +111,7 @@ impl Pack {
     /// [`Error::Shape`] for an empty matrix, a panel that isn't a multiple of 4, or fewer padded rows than rows.
     pub fn new(context: &Context, desc: &PackDesc) -> Result<Self, Error> {
         volume(OP, "input", &[desc.batch, desc.rows, desc.columns])?;
-        if desc.panel == 0 || desc.panel % 4 != 0 {
+        if desc.panel == 0 || !desc.panel.is_multiple_of(4) {
             return Err(Error::shape(OP, format_args!("panel is {}, a multiple of 4 is expected", desc.panel)));
         }
         if desc.padded_rows < desc.rows {

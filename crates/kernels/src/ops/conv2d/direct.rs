@@ -20,7 +20,7 @@ const RESIDUAL: usize = 3;
 pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let input = desc.input_len() / u64::from(desc.in_channels) * u64::from(desc.packed_channels());
-    let packable = desc.in_channels % 4 == 0 || desc.input_len() <= context.binding_elements();
+    let packable = desc.in_channels.is_multiple_of(4) || desc.input_len() <= context.binding_elements();
     let weight = u64::from(desc.out_channels.div_ceil(PANEL) * desc.kernel[0] * desc.kernel[1])
         * u64::from(Span::of(desc).span4)
         * u64::from(PANEL);
@@ -32,7 +32,7 @@ impl Conv2d {
     fn padding_pack(&self) -> Option<PackDesc> {
         let desc = &self.desc;
         let pixels = (desc.input_len() / u64::from(desc.in_channels)) as u32;
-        (desc.in_channels % 4 != 0).then(|| PackDesc {
+        (!desc.in_channels.is_multiple_of(4)).then(|| PackDesc {
             batch: 1,
             rows: pixels,
             columns: desc.in_channels,
@@ -50,10 +50,10 @@ impl Conv2d {
         size.bytes[0] = pack.map_or(0, |pack| pack.output_len() * 4);
         if self.family == Family::Texture {
             size.texels[INPUT] = pack.map_or(self.desc.input_len(), |pack| pack.output_len()) / 4;
-            if pack.is_some() && self.desc.input_len() % 4 == 0 {
+            if pack.is_some() && self.desc.input_len().is_multiple_of(4) {
                 size.texels[RAW] = self.desc.input_len() / 4;
             }
-            if self.desc.residual && self.desc.out_channels % 4 == 0 {
+            if self.desc.residual && self.desc.out_channels.is_multiple_of(4) {
                 size.texels[RESIDUAL] = self.desc.output_len() / 4;
             }
         }
@@ -89,7 +89,7 @@ impl Conv2d {
                 steps.push(mirror::copy(packed, input));
             }
         }
-        let ragged = desc.out_channels % 4 != 0;
+        let ragged = !desc.out_channels.is_multiple_of(4);
         let mut residual_view = input_view;
         if let (Some(residual), false) = (buffers.residual, ragged) {
             let (texture, view) = workspace.texture(OP, RESIDUAL, size.texels[RESIDUAL])?;

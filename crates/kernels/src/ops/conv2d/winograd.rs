@@ -24,8 +24,8 @@ pub(super) fn suits(context: &Context, family: Family, desc: &Conv2dDesc) -> boo
         && desc.stride == [1, 1]
         && desc.dilation == [1, 1]
         && desc.groups == 1
-        && desc.in_channels % 4 == 0
-        && desc.out_channels % 4 == 0;
+        && desc.in_channels.is_multiple_of(4)
+        && desc.out_channels.is_multiple_of(4);
     // The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
     let pays = desc.in_channels.min(desc.out_channels) >= 64;
     let limit = context.binding_elements();
