@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use trainer::dataset::{self, Photo, Rejected};
 use trainer::decode::Limits;
 use trainer::pipeline::{self, Request};
-use trainer::progress::Progress;
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
@@ -39,7 +38,6 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let gpu = block_on(device::open(&global.selection()))?;
     let trained = pipeline::train(&request, &gpu, terminal)?;
     let (config, metrics) = (&trained.config, &trained.metrics);
-    tell_rejected(&config.rejected, terminal);
     if global.json {
         emit_json(&serde_json::to_value(metrics)?)?;
         return Ok(config.rejected.len());
@@ -89,7 +87,6 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
     let run = Run::open(&args.run)?;
     let gpu = block_on(device::open(&global.selection()))?;
     let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &Limits::default(), &gpu, terminal)?;
-    tell_rejected(&judged.rejected, terminal);
     if let Some(path) = &args.predictions {
         run::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }
@@ -112,11 +109,11 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
 pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = Run::open(&args.run)?;
     let (photos, mut rejected) = photos_of(args)?;
+    pipeline::tell_rejected(&rejected, terminal);
     let gpu = block_on(device::open(&global.selection()))?;
     let (predictions, unreadable) =
         pipeline::predict(&run, &photos, global.batch.into(), &Limits::default(), &gpu, terminal)?;
     rejected.extend(unreadable);
-    tell_rejected(&rejected, terminal);
     let top = usize::from(args.top);
     if global.json {
         let photos: Vec<Value> =
@@ -179,7 +176,6 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
     let gpu = block_on(device::open(&global.selection()))?;
     let batch = global.batch.into();
     let embedded = pipeline::embed(&args.dir, &args.weights, recipe, batch, &Limits::default(), &gpu, terminal)?;
-    tell_rejected(&embedded.rejected, terminal);
     let [photos, features] = embedded.shape();
     if npy {
         run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
@@ -214,13 +210,6 @@ fn recipe(path: Option<&Path>) -> Result<Option<Recipe>> {
         std::fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     let recipe = pipeline::parse_recipe(&text, path).with_context(|| path.display().to_string())?;
     Ok(Some(recipe))
-}
-
-fn tell_rejected(rejected: &[Rejected], terminal: &Terminal) {
-    if !rejected.is_empty() {
-        let photos = report::count(rejected.len(), "photo");
-        terminal.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
-    }
 }
 
 fn emit_json(value: &Value) -> Result<()> {

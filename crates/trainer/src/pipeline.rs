@@ -123,6 +123,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     }
     let mut extraction = extraction?;
     extraction.rejected.splice(0..0, dataset.rejected.iter().cloned());
+    tell_rejected(&extraction.rejected, progress);
     let featured = Instant::now();
 
     let parts = deal(&dataset, &extraction, &request.split, progress)?;
@@ -246,6 +247,14 @@ fn page(trained: &Trained) -> String {
     report::html(title, evaluation, &metrics.history, &judged, &facts)
 }
 
+/// Names what was left out, with the reasons.
+pub fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
+    if !rejected.is_empty() {
+        let photos = report::count(rejected.len(), "photo");
+        progress.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
+    }
+}
+
 /// The features of an earlier run, or none; a damaged file costs time, no more.
 fn known(path: &Path, key: &str, len: usize, progress: &dyn Progress) -> Features {
     match Features::load(path, key, len) {
@@ -337,6 +346,7 @@ pub fn judge(
     }
     let (features, mut extraction) = pass(run, &dataset.photos, batch, limits, gpu, progress)?;
     extraction.rejected.splice(0..0, dataset.rejected);
+    tell_rejected(&extraction.rejected, progress);
     let seen = run.seen()?;
     let found = extraction.kept.len();
     if !all {
@@ -374,6 +384,7 @@ pub fn predict(
     progress: &dyn Progress,
 ) -> Result<(Vec<Prediction>, Vec<Rejected>)> {
     let (features, extraction) = pass(run, photos, batch, limits, gpu, progress)?;
+    tell_rejected(&extraction.rejected, progress);
     let logits = run.head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
     let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
     let predictions = rows.map(|(&(photo, digest), row)| {
@@ -439,6 +450,7 @@ pub fn embed(
     let mut features = Features::new("", file.architecture().features());
     let mut extraction = extract(&listing.photos, &extractor, &mut features, limits, progress)?;
     extraction.rejected.splice(0..0, listing.rejected);
+    tell_rejected(&extraction.rejected, progress);
     if extraction.kept.is_empty() {
         return Err(Error::NothingReadable { what: data.display().to_string(), found: extraction.rejected.len() });
     }

@@ -22,7 +22,7 @@ const IGNORED: u32 = u32::MAX;
 
 /// Trains a head and keeps the one of the epoch with the lowest validation loss, or the last without validation.
 ///
-/// Features are [standardised](Standard) over the training part, so that one learning rate suits every backbone; the head
+/// Features are standardised by the training part (by feature, mean 0 and deviation 1), so that one learning rate suits every backbone; the head
 /// that comes out takes them as they are. The first weights are zero. Each epoch takes the photos in a new order; a last batch
 /// that isn't full counts as what it holds.
 ///
