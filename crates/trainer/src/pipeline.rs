@@ -504,3 +504,43 @@ fn absolute(path: &Path) -> PathBuf {
 pub fn photo(path: &Path) -> Photo {
     Photo { path: path.to_owned(), name: path.display().to_string(), label: 0, part: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::random_weights;
+    use resnet::{Architecture, Interpolation, Resize};
+
+    #[test]
+    fn weights_own_their_preprocessing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        std::fs::write(&path, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
+        let weights = WeightFile::open(&path).unwrap();
+        assert_eq!(recipe_of(&weights, &path).unwrap(), Recipe::default());
+        // timm's, beside the weights.
+        let timm = r#"{"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 1.0, "interpolation": "bicubic"}}"#;
+        std::fs::write(dir.path().join("config.json"), timm).unwrap();
+        let recipe = recipe_of(&weights, &path).unwrap();
+        assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
+        assert_eq!(recipe.interpolation, Interpolation::Bicubic);
+        // A run's own, in the metadata of its model, before any file beside it.
+        let head = head::Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
+        let own = Recipe { input_size: [32, 32], ..Recipe::default() };
+        std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own).unwrap()).unwrap();
+        let run = Run::open(dir.path()).unwrap();
+        assert_eq!((recipe_of(&run.weights, &path).unwrap(), run.recipe, run.head), (own.clone(), own, head.clone()));
+        let narrow = head::Head { weight: vec![0.5; 8], ..head };
+        assert!(run::model(&weights, &narrow, &Recipe::default()).is_err());
+        assert!(parse_recipe("{\"size\": 3}", &path).unwrap_err().to_string().contains("recipe can't be read"));
+    }
+
+    #[test]
+    fn npy_is_padded_to_64() {
+        let embedded = Embedded { names: vec!["a".into(), "b".into()], features: vec![1.0; 6], rejected: Vec::new() };
+        let bytes = embedded.npy();
+        assert_eq!(bytes.len(), 128 + 24);
+        assert_eq!(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])) + 10, 128);
+        assert!(String::from_utf8_lossy(&bytes[10..128]).contains("'shape': (2, 3)"));
+    }
+}
