@@ -10,11 +10,11 @@ use resnet::Recipe;
 use serde_json::{Value, json};
 use trainer::dataset::{self, Photo, Rejected};
 use trainer::decode::Limits;
-use trainer::pipeline::{self, Request};
+use trainer::pipeline::{self, Request, Trained};
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
-use trainer::{Error, device, doctor};
+use trainer::{Error, demo, device, doctor};
 
 use crate::cli::{Embed, Evaluate, Global, Predict, Train};
 use crate::terminal::Terminal;
@@ -201,6 +201,47 @@ pub fn doctor(global: &Global) -> Outcome {
     } else {
         emit(&diagnosis.text())?;
     }
+    Ok(0)
+}
+
+pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
+    let gpu = block_on(device::open(&global.selection()))?;
+    let compared = demo::compare(&gpu, global.seed, global.batch.into(), terminal)?;
+    let judgement = |trained: &Trained| trained.metrics.test.clone().context("the demo has a test part");
+    let (pretrained, random) = (judgement(&compared.pretrained)?, judgement(&compared.random)?);
+    if global.json {
+        emit_json(&json!({ "pretrained": pretrained, "random": random }))?;
+        return Ok(0);
+    }
+    let Trained { config, metrics, .. } = &compared.pretrained;
+    let photos = &metrics.photos;
+    let mut out = format!(
+        "A new head for {} kinds of things:\n  {}.\n\
+         The pictures are drawn by this program, none is a photo: {} to learn from, {} to choose\n\
+         the epoch by, {} to judge by. The backbone has seen other things, drawn likewise.\n\n",
+        config.classes.len(),
+        config.classes.chunks(4).map(|classes| classes.join(", ")).collect::<Vec<_>>().join(",\n  "),
+        photos.train,
+        photos.validation,
+        photos.test
+    );
+    let _ = writeln!(out, "{:40}right   95 % interval", "The new head");
+    let rows = [("on the pretrained backbone", &pretrained), ("on the same network, random weights", &random)];
+    for (name, evaluation) in rows {
+        let [low, high] = evaluation.top1_interval.map(|share| 100.0 * share);
+        let _ = writeln!(out, "  {name:37}{:>5.1} %   {low:.1} to {high:.1}", 100.0 * evaluation.top1);
+    }
+    let _ = writeln!(out, "  {:37}{:>5.1} %", "guessing", 100.0 * pretrained.baseline.top1);
+    let _ = write!(
+        out,
+        "\n{:.1} s on {}\n\n\
+         Now your own photos, in a folder for each class, and a ResNet with ImageNet weights\n\
+         (torchvision's, timm's or transformers', as .safetensors):\n\n  \
+         cargo run --release -p trainer -- train photos --weights resnet18.safetensors --out run\n",
+        metrics.seconds.total + compared.random.metrics.seconds.total,
+        config.adapter.name,
+    );
+    emit(&out)?;
     Ok(0)
 }
 

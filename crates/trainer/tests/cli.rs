@@ -245,6 +245,15 @@ fn the_doctor_examines() {
 }
 
 #[test]
+fn the_demo_shows_what_transfer_is_worth() {
+    let world = World::new();
+    let findings = world.json("--json --quiet");
+    let top1 = |name: &str| findings[name]["top1"].as_f64().unwrap();
+    assert!(top1("pretrained") > top1("random") + 0.2, "{} and {}", top1("pretrained"), top1("random"));
+    assert_eq!(findings["pretrained"]["count"], 320);
+}
+
+#[test]
 fn help_has_examples() {
     let world = World::new();
     for command in ["", "train", "evaluate", "predict", "embed", "doctor"] {
