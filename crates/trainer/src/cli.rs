@@ -97,6 +97,10 @@ pub enum Command {
     Evaluate(Evaluate),
     Predict(Predict),
     Embed(Embed),
+    /// Say what this machine can do, what is slow on it and why
+    #[command(after_help = "Examples:
+  trainer doctor
+  trainer doctor --adapter 1 --kernels tiled --json")]
     Doctor,
 }
 
