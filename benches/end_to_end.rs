@@ -41,6 +41,7 @@ fn main() {
         force: true,
         cache: None,
         recipe: None,
+        reading: None,
         split: SplitOptions::default(),
         train: TrainOptions { epochs: 20, ..TrainOptions::default() },
         batch: 8,

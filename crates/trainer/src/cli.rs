@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::{Family, wgpu::Backends};
+use trainer::decode::{Background, Exif, Limits, Reading};
 use trainer::device::Selection;
 use trainer::head::{ClassWeights, Optimizer, TrainOptions};
 use trainer::split::SplitOptions;
@@ -57,6 +59,15 @@ pub struct Global {
     /// Exit with 1 if a photo had to be left out
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub strict: bool,
+    /// Leave out photos of more pixels
+    #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().pixels, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
+    pub max_pixels: u64,
+    /// Leave out files of more bytes
+    #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
+    pub max_bytes: u64,
+    /// Leave out photos that take longer to decode
+    #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().time.as_secs(), value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
+    pub max_seconds: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -74,6 +85,10 @@ pub enum Kernels {
 }
 
 impl Global {
+    pub fn limits(&self) -> Limits {
+        Limits { bytes: self.max_bytes, pixels: self.max_pixels, time: Duration::from_secs(self.max_seconds) }
+    }
+
     pub fn selection(&self) -> Selection {
         Selection {
             backends: self.backend.map(|backend| match backend {
@@ -133,6 +148,8 @@ pub struct Train {
     /// Preprocess as this JSON says (ours, or timm's config.json) instead of as the weights do
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
     /// Share of each class that chooses the best epoch
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().validation)]
     pub val: f64,
@@ -169,6 +186,25 @@ pub struct Train {
     /// Stop after so many epochs without a lower validation loss; 0 for never
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().patience.unwrap_or(0))]
     pub patience: usize,
+}
+
+/// How photos are read. A run keeps it, and `evaluate` and `predict` follow the run.
+#[derive(Debug, Args)]
+pub struct ReadingArgs {
+    /// Turn photos as the camera noted, or `ignore` it, as torchvision does [default: apply]
+    #[arg(long, value_name = "apply|ignore")]
+    pub exif: Option<Exif>,
+    /// The colour behind transparent parts, or `drop` for the colours stored there, as Pillow does [default: drop]
+    #[arg(long, value_name = "drop|white|black|#rrggbb")]
+    pub background: Option<Background>,
+}
+
+impl ReadingArgs {
+    /// None if nothing was said, for the weights may be a run's, with a way of their own.
+    pub fn reading(&self) -> Option<Reading> {
+        (self.exif.is_some() || self.background.is_some())
+            .then(|| Reading { exif: self.exif.unwrap_or_default(), background: self.background.unwrap_or_default() })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -264,6 +300,8 @@ pub struct Embed {
     /// Preprocess as this JSON says instead of as the weights do
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use pollster::block_on;
 use resnet::Recipe;
 use serde_json::{Value, json};
 use trainer::dataset::{self, Photo, Rejected};
-use trainer::decode::Limits;
 use trainer::pipeline::{self, Request, Trained};
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
@@ -30,10 +29,11 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
         force: args.force,
         cache: args.cache.clone(),
         recipe: recipe(args.recipe.as_deref())?,
+        reading: args.reading.reading(),
         split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
         train: args.options(global.seed),
         batch: global.batch.into(),
-        limits: Limits::default(),
+        limits: global.limits(),
     };
     let gpu = block_on(device::open(&global.selection()))?;
     let trained = pipeline::train(&request, &gpu, terminal)?;
@@ -86,7 +86,7 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
 pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
     let run = Run::open(&args.run)?;
     let gpu = block_on(device::open(&global.selection()))?;
-    let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &Limits::default(), &gpu, terminal)?;
+    let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &global.limits(), &gpu, terminal)?;
     if let Some(path) = &args.predictions {
         run::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }
@@ -112,7 +112,7 @@ pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome 
     pipeline::tell_rejected(&rejected, terminal);
     let gpu = block_on(device::open(&global.selection()))?;
     let (predictions, unreadable) =
-        pipeline::predict(&run, &photos, global.batch.into(), &Limits::default(), &gpu, terminal)?;
+        pipeline::predict(&run, &photos, global.batch.into(), &global.limits(), &gpu, terminal)?;
     rejected.extend(unreadable);
     let top = usize::from(args.top);
     if global.json {
@@ -175,7 +175,16 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
     let recipe = recipe(args.recipe.as_deref())?;
     let gpu = block_on(device::open(&global.selection()))?;
     let batch = global.batch.into();
-    let embedded = pipeline::embed(&args.dir, &args.weights, recipe, batch, &Limits::default(), &gpu, terminal)?;
+    let embedded = pipeline::embed(
+        &args.dir,
+        &args.weights,
+        recipe,
+        args.reading.reading(),
+        batch,
+        &global.limits(),
+        &gpu,
+        terminal,
+    )?;
     let [photos, features] = embedded.shape();
     if npy {
         run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;

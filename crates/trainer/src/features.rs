@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest as _, Sha256};
 
 use crate::dataset::{Photo, Rejected};
-use crate::decode::{Image, Limits, decode};
+use crate::decode::{Decoder, Image, Limits, Reading, decode_by, decode_unguarded};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
 use crate::split::Digest;
@@ -164,7 +164,26 @@ pub fn extract<E: Extractor>(
     photos: &[Photo],
     extractor: &E,
     features: &mut Features,
+    reading: &Reading,
     limits: &Limits,
+    progress: &dyn Progress,
+) -> Result<Extraction> {
+    let source = Source { decoder: decode_unguarded, reading, limits };
+    extract_from(&source, photos, extractor, features, progress)
+}
+
+/// How pixels are come by.
+struct Source<'a> {
+    decoder: Decoder,
+    reading: &'a Reading,
+    limits: &'a Limits,
+}
+
+fn extract_from<E: Extractor>(
+    source: &Source,
+    photos: &[Photo],
+    extractor: &E,
+    features: &mut Features,
     progress: &dyn Progress,
 ) -> Result<Extraction> {
     let known: HashSet<Digest> = features.rows.keys().copied().collect();
@@ -178,7 +197,7 @@ pub fn extract<E: Extractor>(
         let known = &known;
         scope.spawn(move || {
             for chunk in photos.chunks(stride) {
-                let loaded: Vec<_> = chunk.par_iter().map(|photo| load(photo, extractor, known, limits)).collect();
+                let loaded: Vec<_> = chunk.par_iter().map(|photo| load(photo, extractor, known, source)).collect();
                 if progress.cancelled() || sender.send(loaded).is_err() {
                     return;
                 }
@@ -225,15 +244,15 @@ pub fn extract<E: Extractor>(
     outcome
 }
 
-fn load<E: Extractor>(photo: &Photo, extractor: &E, known: &HashSet<Digest>, limits: &Limits) -> Loaded<E::Input> {
-    let (digest, bytes) = match read(&photo.path, limits) {
+fn load<E: Extractor>(photo: &Photo, extractor: &E, known: &HashSet<Digest>, source: &Source) -> Loaded<E::Input> {
+    let (digest, bytes) = match read(&photo.path, source.limits) {
         Ok(read) => read,
         Err(reason) => return Loaded::Rejected(reason),
     };
     if known.contains(&digest) {
         return Loaded::Known(digest);
     }
-    match decode(&bytes, limits).and_then(|image| extractor.prepare(image)) {
+    match decode_by(source.decoder, bytes, source.reading, source.limits).and_then(|image| extractor.prepare(image)) {
         Ok(input) => Loaded::Ready(digest, input),
         Err(reason) => Loaded::Rejected(reason),
     }
@@ -332,7 +351,7 @@ mod tests {
         photos.swap(1, 2);
         let extractor = Measure::default();
         let mut features = Features::new("key", 3);
-        let result = extract(&photos, &extractor, &mut features, &Limits::default(), &()).unwrap();
+        let result = extract(&photos, &extractor, &mut features, &Reading::default(), &Limits::default(), &()).unwrap();
         let kept: Vec<usize> = result.kept.iter().map(|&(index, _)| index).collect();
         assert_eq!(kept, [0, 1, 2, 4, 5, 6, 7, 8]);
         let rejected: Vec<&str> = result.rejected.iter().map(|photo| photo.name.as_str()).collect();
@@ -350,13 +369,13 @@ mod tests {
         let (dir, photos) = folder(9);
         let file = dir.path().join("features.safetensors");
         let mut features = Features::new("key", 3);
-        extract(&photos, &Measure::default(), &mut features, &Limits::default(), &()).unwrap();
+        extract(&photos, &Measure::default(), &mut features, &Reading::default(), &Limits::default(), &()).unwrap();
         features.save(&file).unwrap();
         image::RgbImage::new(50, 50).save(&photos[5].path).unwrap();
         let mut again = Features::load(&file, "key", 3).unwrap().unwrap();
         assert_eq!(again, features);
         let extractor = Measure::default();
-        let result = extract(&photos, &extractor, &mut again, &Limits::default(), &()).unwrap();
+        let result = extract(&photos, &extractor, &mut again, &Reading::default(), &Limits::default(), &()).unwrap();
         assert_eq!((result.computed, extractor.forwarded.load(Ordering::Relaxed)), (1, 1));
         assert_eq!(result.kept.len(), 9);
         assert_eq!(again.gather([&result.kept[5].1]).unwrap(), [50.0, 50.0, 0.0]);
@@ -389,9 +408,35 @@ mod tests {
         let (_dir, photos) = folder(60);
         let mut features = Features::new("key", 3);
         let watcher = StopAfter(AtomicUsize::new(0), AtomicBool::new(false));
-        let error = extract(&photos, &Measure::default(), &mut features, &Limits::default(), &watcher).unwrap_err();
+        let error =
+            extract(&photos, &Measure::default(), &mut features, &Reading::default(), &Limits::default(), &watcher)
+                .unwrap_err();
         assert!(matches!(error, Error::Interrupted));
         assert!((8..60).contains(&features.count()), "{}", features.count());
+    }
+
+    #[test]
+    fn a_decoder_that_panics_or_hangs_costs_its_photo_only() {
+        let (_dir, photos) = folder(9);
+        // Told apart by their width, 2 and up.
+        let decoder: Decoder = |bytes, reading, limits| match decode_unguarded(bytes, reading, limits)?.width {
+            4 => panic!("as planned"),
+            7 => loop {
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            },
+            _ => decode_unguarded(bytes, reading, limits),
+        };
+        // Long enough for the others on a machine that has much else to do.
+        let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
+        let source = Source { decoder, reading: &Reading::default(), limits: &limits };
+        let mut features = Features::new("key", 3);
+        let result = extract_from(&source, &photos, &Measure::default(), &mut features, &()).unwrap();
+        let kept: Vec<usize> = result.kept.iter().map(|&(index, _)| index).collect();
+        assert_eq!(kept, [0, 1, 3, 4, 6, 7, 8]);
+        let rejected: Vec<_> =
+            result.rejected.iter().map(|photo| (photo.name.as_str(), photo.reason.as_str())).collect();
+        let reasons = ["the decoder failed on it: a damaged file", "not decoded within the limit of 2 seconds"];
+        assert_eq!(rejected, [("002.png", reasons[0]), ("005.png", reasons[1])]);
     }
 
     #[test]
@@ -414,10 +459,10 @@ mod tests {
         }
         let (_dir, photos) = folder(20);
         let mut features = Features::new("key", 1);
-        let error = extract(&photos, &Fails, &mut features, &Limits::default(), &()).unwrap_err();
+        let error = extract(&photos, &Fails, &mut features, &Reading::default(), &Limits::default(), &()).unwrap_err();
         assert_eq!(error.to_string(), "extract features: the backbone's output is not finite");
         assert_eq!(features.count(), 0);
         let mut wrong = Features::new("key", 2);
-        assert!(extract(&photos, &Fails, &mut wrong, &Limits::default(), &()).is_err());
+        assert!(extract(&photos, &Fails, &mut wrong, &Reading::default(), &Limits::default(), &()).is_err());
     }
 }

@@ -14,6 +14,7 @@ use terminal::Terminal;
 
 fn main() -> ExitCode {
     quieten_wayland();
+    quieten_decoders();
     let Cli { global, command } = Cli::parse();
     let terminal = Terminal::new(global.quiet);
     if let Err(error) = Terminal::listen() {
@@ -45,6 +46,16 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Fault::Interrupted) => 130,
         Some(Fault::Io) | None => 5,
     }
+}
+
+/// A photo whose decoder panics is reported with its name and left out: the panic's own message says nothing to the user.
+fn quieten_decoders() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(trainer::decode::THREAD) {
+            tell(panic);
+        }
+    }));
 }
 
 /// Mesa's Vulkan layer that orders adapters asks the desktop, and where there is none (a server, a container) it prints

@@ -8,7 +8,7 @@ use resnet::{Recipe, WeightFile};
 
 use crate::backbone::GpuExtractor;
 use crate::dataset::{self, Dataset, Part, Photo, Rejected, first};
-use crate::decode::Limits;
+use crate::decode::{JPEG_DECODER, Limits, Reading};
 use crate::device::{Gpu, Summary};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate};
@@ -34,6 +34,8 @@ pub struct Request {
     pub cache: Option<PathBuf>,
     /// Preprocessing, where it isn't the weights' own.
     pub recipe: Option<Recipe>,
+    /// How photos are read, where it isn't the weights' own way.
+    pub reading: Option<Reading>,
     /// Which photo plays which part.
     pub split: SplitOptions,
     /// How the head is trained.
@@ -88,10 +90,12 @@ pub fn parse_recipe(text: &str, path: &Path) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// What features depend on besides the photo: the program's version, the weights, the recipe.
-fn key(weights_sha256: &str, recipe: &Recipe) -> String {
+/// What features depend on besides the photo: the program's version, the weights, how photos are read and prepared.
+fn key(weights_sha256: &str, recipe: &Recipe, reading: &Reading) -> String {
     let recipe = serde_json::to_string(recipe).expect("plain data");
-    format!("trainer {}, weights {weights_sha256}, recipe {recipe}", env!("CARGO_PKG_VERSION"))
+    let reading = serde_json::to_string(reading).expect("plain data");
+    let version = env!("CARGO_PKG_VERSION");
+    format!("trainer {version}, {JPEG_DECODER}, weights {weights_sha256}, recipe {recipe}, reading {reading}")
 }
 
 /// Trains a head on a folder of photos and writes the run.
@@ -107,6 +111,10 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         Some(recipe) => recipe.clone(),
         None => recipe_of(&weights, &request.weights)?,
     };
+    let reading = match request.reading {
+        Some(reading) => reading,
+        None => run::reading_of(&weights, &request.weights)?,
+    };
     let weights_sha256 = run::sha256(&request.weights)?;
     run::prepare(&request.out, request.force)?;
     for warning in &dataset.warnings {
@@ -115,9 +123,10 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
 
     let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch)?;
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let mut features = known(&cache, &key(&weights_sha256, &recipe), weights.architecture().features(), progress);
+    let key = key(&weights_sha256, &recipe, &reading);
+    let mut features = known(&cache, &key, weights.architecture().features(), progress);
     let before = features.count();
-    let extraction = extract(&dataset.photos, &extractor, &mut features, &request.limits, progress);
+    let extraction = extract(&dataset.photos, &extractor, &mut features, &reading, &request.limits, progress);
     if features.count() > before {
         features.save(&cache)?;
     }
@@ -175,6 +184,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
             architecture: weights.architecture().to_string(),
         },
         recipe: recipe.clone(),
+        reading,
         split: request.split,
         train: request.train,
         features: absolute(&cache),
@@ -199,7 +209,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         },
     };
     let trained = Trained { config, metrics, predictions };
-    let model = run::model(&weights, &head, &recipe)?;
+    let model = run::model(&weights, &head, &recipe, &reading)?;
     save(&request.out, &trained, &model)?;
     Ok(trained)
 }
@@ -409,10 +419,10 @@ fn pass(
     let path = run.folder.join(run::CONFIG);
     let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
     let mut features = match config {
-        Some(config) => known(&config.features, &key(&config.weights.sha256, &run.recipe), len, progress),
+        Some(config) => known(&config.features, &key(&config.weights.sha256, &run.recipe, &run.reading), len, progress),
         None => Features::new("", len),
     };
-    let extraction = extract(photos, &extractor, &mut features, limits, progress)?;
+    let extraction = extract(photos, &extractor, &mut features, &run.reading, limits, progress)?;
     Ok((features, extraction))
 }
 
@@ -435,6 +445,7 @@ pub fn embed(
     data: &Path,
     weights: &Path,
     recipe: Option<Recipe>,
+    reading: Option<Reading>,
     batch: usize,
     limits: &Limits,
     gpu: &Gpu,
@@ -446,9 +457,13 @@ pub fn embed(
         Some(recipe) => recipe,
         None => recipe_of(&file, weights)?,
     };
+    let reading = match reading {
+        Some(reading) => reading,
+        None => run::reading_of(&file, weights)?,
+    };
     let extractor = GpuExtractor::new(gpu, &file, &recipe, batch)?;
     let mut features = Features::new("", file.architecture().features());
-    let mut extraction = extract(&listing.photos, &extractor, &mut features, limits, progress)?;
+    let mut extraction = extract(&listing.photos, &extractor, &mut features, &reading, limits, progress)?;
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, progress);
     if extraction.kept.is_empty() {
@@ -527,11 +542,12 @@ mod tests {
         // A run's own, in the metadata of its model, before any file beside it.
         let head = head::Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
         let own = Recipe { input_size: [32, 32], ..Recipe::default() };
-        std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own).unwrap()).unwrap();
+        std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own, &Reading::default()).unwrap())
+            .unwrap();
         let run = Run::open(dir.path()).unwrap();
         assert_eq!((recipe_of(&run.weights, &path).unwrap(), run.recipe, run.head), (own.clone(), own, head.clone()));
         let narrow = head::Head { weight: vec![0.5; 8], ..head };
-        assert!(run::model(&weights, &narrow, &Recipe::default()).is_err());
+        assert!(run::model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
         assert!(parse_recipe("{\"size\": 3}", &path).unwrap_err().to_string().contains("recipe can't be read"));
     }
 

@@ -8,7 +8,7 @@ use image::codecs::jpeg::JpegEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Part, Rejected};
-use crate::decode::{Limits, decode};
+use crate::decode::{Limits, Reading, decode};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, softmax, top};
 use crate::head::History;
@@ -411,7 +411,7 @@ fn mistakes(out: &mut String, evaluation: &Evaluation, predictions: &[Prediction
 
 /// An `<img>` with the picture in it; `None` if the photo has gone.
 fn thumbnail(path: &Path) -> Option<String> {
-    let image = decode(&std::fs::read(path).ok()?, &Limits::default()).ok()?;
+    let image = decode(std::fs::read(path).ok()?, &Reading::default(), &Limits::default()).ok()?;
     let image = image::RgbImage::from_raw(image.width as u32, image.height as u32, image.rgb)?;
     let image = image::DynamicImage::from(image).thumbnail(THUMBNAIL, THUMBNAIL);
     let mut bytes = Cursor::new(Vec::new());

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::dataset::{Part, Rejected};
+use crate::decode::Reading;
 use crate::error::{Error, Result};
 use crate::head::{Head, TrainOptions};
 use crate::report::hex;
@@ -58,6 +59,8 @@ pub struct Config {
     pub weights: Weights,
     /// Resize, crop and normalisation.
     pub recipe: Recipe,
+    /// Orientation and transparency.
+    pub reading: Reading,
     /// Which photo plays which part.
     pub split: SplitOptions,
     /// How the head was trained.
@@ -195,7 +198,7 @@ pub fn sha256(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// The head's width isn't the backbone's.
-pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe) -> Result<Vec<u8>> {
+pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Reading) -> Result<Vec<u8>> {
     let (classes, features) = (head.classes.len(), weights.architecture().features());
     if head.weight.len() != classes * features || head.bias.len() != classes {
         let (expected, got) = (classes * features, head.weight.len());
@@ -212,6 +215,7 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe) -> Result<Vec<u
         ("format".to_owned(), "pt".to_owned()),
         ("labels".to_owned(), json(serde_json::to_string(&head.classes))),
         ("recipe".to_owned(), json(serde_json::to_string(recipe))),
+        ("reading".to_owned(), json(serde_json::to_string(reading))),
     ]);
     Ok(safetensors::serialize(tensors, Some(metadata)).expect("plain tensors under distinct names"))
 }
@@ -226,6 +230,19 @@ pub struct Run {
     pub head: Head,
     /// The preprocessing, out of its metadata.
     pub recipe: Recipe,
+    /// How photos are read, likewise.
+    pub reading: Reading,
+}
+
+/// How photos are read for these weights: a run's own way, from its metadata, else the default.
+///
+/// # Errors
+/// It is given, and can't be followed.
+pub fn reading_of(weights: &WeightFile, path: &Path) -> Result<Reading> {
+    let Some(text) = weights.metadata().get("reading") else { return Ok(Reading::default()) };
+    let invalid =
+        |error| Error::InvalidRun { path: path.to_owned(), reason: format!("its reading can't be read: {error}") };
+    serde_json::from_str(text).map_err(invalid)
 }
 
 impl Run {
@@ -247,13 +264,14 @@ impl Run {
         let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
         let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
         let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
+        let reading = reading_of(&weights, &path)?;
         let linear = weights.head()?;
         if linear.classes != classes.len() {
             let reason = format!("{} labels for {} outputs in {MODEL}", classes.len(), linear.classes);
             return Err(invalid(reason));
         }
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
-        Ok(Self { folder: folder.to_owned(), weights, head, recipe })
+        Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading })
     }
 
     /// What the head has seen already, by [`PREDICTIONS`].

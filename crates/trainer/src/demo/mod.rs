@@ -74,6 +74,7 @@ pub fn compare(gpu: &Gpu, seed: u64, batch: usize, progress: &dyn Progress) -> R
             force: false,
             cache: None,
             recipe: None,
+            reading: None,
             split: SplitOptions { seed, ..Default::default() },
             train: TrainOptions { seed, ..Default::default() },
             batch,
