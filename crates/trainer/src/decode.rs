@@ -49,6 +49,9 @@ impl Limits {
     }
 }
 
+/// What a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
+const OVERHEAD: u64 = 64 << 20;
+
 /// What becomes of the note in a photo (EXIF) that says how the camera was held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -199,11 +202,13 @@ pub fn decode_unguarded(bytes: &[u8], reading: &Reading, limits: &Limits) -> Res
         return Err("cut short: the JPEG has no end marker".into());
     }
     let mut bounds = DecoderLimits::default();
-    bounds.max_alloc = Some(limits.pixels.saturating_mul(8));
-    reader.limits(bounds);
+    bounds.max_alloc = Some(OVERHEAD);
+    reader.limits(bounds.clone());
     let mut decoder = reader.into_decoder().map_err(words)?;
     let (width, height) = decoder.dimensions();
     limits.check_pixels(width, height)?;
+    bounds.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(OVERHEAD));
+    decoder.set_limits(bounds).map_err(words)?;
     let orientation = match reading.exif {
         Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
         // Damaged metadata is no reason to refuse the photo.
