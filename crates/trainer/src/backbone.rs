@@ -43,6 +43,11 @@ impl Extractor for GpuExtractor<'_> {
     }
 
     fn forward(&self, inputs: &[ImageTensor]) -> Result<Vec<f32>> {
+        #[cfg(test)]
+        self.gpu.inputs.lock().unwrap().extend(inputs.iter().map(|input| -> crate::split::Digest {
+            use sha2::Digest as _;
+            sha2::Sha256::digest(bytemuck::cast_slice(&input.data)).into()
+        }));
         let features = self.backbone.submit(&self.gpu.queue, inputs)?.wait(Tap::Features)?;
         self.gpu.check()?;
         Ok(features)

@@ -63,6 +63,9 @@ pub struct Gpu {
     /// Its kernels.
     pub context: Context,
     failure: Arc<Mutex<Option<String>>>,
+    /// SHA-256 of every input that a backbone was given here.
+    #[cfg(test)]
+    pub(crate) inputs: Mutex<Vec<crate::split::Digest>>,
 }
 
 /// All adapters of these graphics interfaces, the fastest kind first.
@@ -120,7 +123,15 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         Some(family) => Context::with_tune(&device, Tune::new(family)),
         None => Context::new(&device),
     };
-    Ok(Gpu { adapter, device, queue, context, failure })
+    Ok(Gpu {
+        adapter,
+        device,
+        queue,
+        context,
+        failure,
+        #[cfg(test)]
+        inputs: Mutex::default(),
+    })
 }
 
 impl Gpu {

@@ -551,6 +551,104 @@ mod tests {
         assert!(parse_recipe("{\"size\": 3}", &path).unwrap_err().to_string().contains("recipe can't be read"));
     }
 
+    /// Photos that are easily read in two ways: turned by the camera, transparent, deep, compressed with loss.
+    fn delicate_photos(folder: &Path) {
+        use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, Rgba};
+        for (class, shade) in [("a", 20u8), ("b", 160)] {
+            std::fs::create_dir_all(folder.join(class)).unwrap();
+            let write = |name: &str, image: DynamicImage, format: ImageFormat| {
+                let mut bytes = std::io::Cursor::new(Vec::new());
+                image.write_to(&mut bytes, format).unwrap();
+                let mut bytes = bytes.into_inner();
+                if name.starts_with("turned") {
+                    // An EXIF segment that holds one tag: orientation 6.
+                    let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01".to_vec();
+                    exif.extend(b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00");
+                    bytes.splice(2..2, exif);
+                }
+                std::fs::write(folder.join(class).join(name), bytes).unwrap();
+            };
+            let rgb = ImageBuffer::from_fn(50, 40, |x, y| Rgb([shade, 2 * x as u8, 3 * y as u8]));
+            write("plain.jpg", rgb.clone().into(), ImageFormat::Jpeg);
+            write("turned.jpg", rgb.clone().into(), ImageFormat::Jpeg);
+            write("plain.gif", rgb.into(), ImageFormat::Gif);
+            let clear = ImageBuffer::from_fn(45, 60, |x, y| Rgba([x as u8, shade, y as u8, 4 * x as u8]));
+            write("clear.png", clear.clone().into(), ImageFormat::Png);
+            write("clear.webp", clear.into(), ImageFormat::WebP);
+            let deep = ImageBuffer::from_fn(70, 35, |x, y| Luma([u16::from(shade) + (x * y) as u16 / 20]));
+            write("deep.png", deep.into(), ImageFormat::Png);
+        }
+    }
+
+    #[test]
+    fn every_command_gives_the_backbone_the_same_numbers() {
+        use crate::decode::{Background, Exif, decode};
+        use resnet::{Image, preprocess};
+        use sha2::{Digest as _, Sha256};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (data, out, weights) = (dir.path().join("data"), dir.path().join("run"), dir.path().join("w.safetensors"));
+        delicate_photos(&data);
+        std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
+        let gpu = pollster::block_on(crate::device::open(&Default::default())).unwrap();
+        let given = || {
+            let mut inputs = std::mem::take(&mut *gpu.inputs.lock().unwrap());
+            inputs.sort();
+            inputs
+        };
+        let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
+        let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };
+        let limits = Limits::default();
+
+        let request = Request {
+            data: data.clone(),
+            weights: weights.clone(),
+            out: out.clone(),
+            force: false,
+            cache: None,
+            recipe: Some(recipe.clone()),
+            reading: Some(reading),
+            split: SplitOptions::default(),
+            train: TrainOptions { epochs: 1, warmup_epochs: 0, ..Default::default() },
+            batch: 5,
+            limits,
+        };
+        let trained = train(&request, &gpu, &()).unwrap();
+        assert_eq!((trained.config.reading, trained.config.rejected), (reading, Vec::new()));
+        let trained = given();
+        let hashes_of = |reading: &Reading| {
+            let mut hashes: Vec<[u8; 32]> = (dataset::list(&data).unwrap().photos.iter())
+                .map(|photo| {
+                    let image = decode(std::fs::read(&photo.path).unwrap(), reading, &limits).unwrap();
+                    let image = Image::new(image.width, image.height, &image.rgb).unwrap();
+                    let tensor = preprocess(image, &recipe).unwrap();
+                    Sha256::digest(bytemuck::cast_slice(&tensor.data)).into()
+                })
+                .collect();
+            hashes.sort();
+            hashes
+        };
+        assert_eq!(trained.len(), 12);
+        assert_eq!(trained, hashes_of(&reading));
+        let others = hashes_of(&Reading::default());
+        let same = others.iter().filter(|hash| trained.contains(hash)).count();
+        assert_eq!(same, 6, "three of a class can be read in two ways, and the test must see it");
+
+        // Features that were kept would spare the others the photos.
+        std::fs::remove_file(out.join(run::FEATURES)).unwrap();
+        let run = Run::open(&out).unwrap();
+        judge(&run, &data, true, 4, &limits, &gpu, &()).unwrap();
+        assert_eq!(given(), trained, "evaluate");
+        let photos: Vec<Photo> =
+            (dataset::list(&data).unwrap().photos.iter()).map(|found| photo(&found.path)).collect();
+        predict(&run, &photos, 3, &limits, &gpu, &()).unwrap();
+        assert_eq!(given(), trained, "predict");
+        embed(&data, &out.join(run::MODEL), None, None, 7, &limits, &gpu, &()).unwrap();
+        assert_eq!(given(), trained, "embed, as the run");
+        embed(&data, &weights, Some(recipe), Some(Reading::default()), 7, &limits, &gpu, &()).unwrap();
+        assert_eq!(given(), others, "embed, in another way");
+    }
+
     #[test]
     fn npy_is_padded_to_64() {
         let embedded = Embedded { names: vec!["a".into(), "b".into()], features: vec![1.0; 6], rejected: Vec::new() };
