@@ -9,13 +9,13 @@ use pollster::block_on;
 use resnet::Recipe;
 use serde_json::{Value, json};
 use trainer::dataset::{self, Photo, Rejected};
-use trainer::pipeline::{self, Request, Trained};
+use trainer::pipeline::{self, Overrides, Request, Trained};
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
 use trainer::{Error, demo, device, doctor};
 
-use crate::cli::{Embed, Evaluate, Global, Predict, Train};
+use crate::cli::{Embed, Evaluate, Global, Predict, ReadingArgs, Train};
 use crate::terminal::Terminal;
 
 /// How many photos were rejected, which is for `--strict` to judge.
@@ -28,8 +28,7 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
         out: args.out.clone(),
         force: args.force,
         cache: args.cache.clone(),
-        recipe: recipe(args.recipe.as_deref())?,
-        reading: args.reading.reading(),
+        overrides: overrides(args.recipe.as_deref(), &args.reading)?,
         split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
         train: args.options(global.seed),
         batch: global.batch.into(),
@@ -172,19 +171,10 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
             .into());
         }
     };
-    let recipe = recipe(args.recipe.as_deref())?;
+    let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
     let gpu = block_on(device::open(&global.selection()))?;
     let batch = global.batch.into();
-    let embedded = pipeline::embed(
-        &args.dir,
-        &args.weights,
-        recipe,
-        args.reading.reading(),
-        batch,
-        &global.limits(),
-        &gpu,
-        terminal,
-    )?;
+    let embedded = pipeline::embed(&args.dir, &args.weights, &overrides, batch, &global.limits(), &gpu, terminal)?;
     let [photos, features] = embedded.shape();
     if npy {
         run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
@@ -254,12 +244,15 @@ pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
     Ok(0)
 }
 
-fn recipe(path: Option<&Path>) -> Result<Option<Recipe>> {
-    let Some(path) = path else { return Ok(None) };
+fn overrides(recipe: Option<&Path>, reading: &ReadingArgs) -> Result<Overrides> {
+    Ok(Overrides { recipe: recipe.map(read_recipe).transpose()?, reading: reading.reading() })
+}
+
+fn read_recipe(path: &Path) -> Result<Recipe> {
     let text =
         std::fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     let recipe = pipeline::parse_recipe(&text, path).with_context(|| path.display().to_string())?;
-    Ok(Some(recipe))
+    Ok(recipe)
 }
 
 fn emit_json(value: &Value) -> Result<()> {

@@ -32,10 +32,8 @@ pub struct Request {
     pub force: bool,
     /// Where features are kept instead of in the run.
     pub cache: Option<PathBuf>,
-    /// Preprocessing, where it isn't the weights' own.
-    pub recipe: Option<Recipe>,
-    /// How photos are read, where it isn't the weights' own way.
-    pub reading: Option<Reading>,
+    /// Where photos aren't read and prepared as the weights say.
+    pub overrides: Overrides,
     /// Which photo plays which part.
     pub split: SplitOptions,
     /// How the head is trained.
@@ -44,6 +42,24 @@ pub struct Request {
     pub batch: usize,
     /// Bounds on photos.
     pub limits: Limits,
+}
+
+/// What is asked for instead of the weights' own way with photos.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Resize, crop and normalisation.
+    pub recipe: Option<Recipe>,
+    /// Orientation and transparency.
+    pub reading: Option<Reading>,
+}
+
+impl Overrides {
+    /// What to do: as asked for, else as the weights say.
+    fn or_of(&self, weights: &WeightFile, path: &Path) -> Result<(Recipe, Reading)> {
+        let recipe = self.recipe.clone().map_or_else(|| recipe_of(weights, path), Ok)?;
+        let reading = self.reading.map_or_else(|| run::reading_of(weights, path), Ok)?;
+        Ok((recipe, reading))
+    }
 }
 
 /// What a training did.
@@ -107,14 +123,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     request.train.validate()?;
     let dataset = Dataset::open(&request.data)?;
     let weights = WeightFile::open(&request.weights)?;
-    let recipe = match &request.recipe {
-        Some(recipe) => recipe.clone(),
-        None => recipe_of(&weights, &request.weights)?,
-    };
-    let reading = match request.reading {
-        Some(reading) => reading,
-        None => run::reading_of(&weights, &request.weights)?,
-    };
+    let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
     let weights_sha256 = run::sha256(&request.weights)?;
     run::prepare(&request.out, request.force)?;
     for warning in &dataset.warnings {
@@ -444,8 +453,7 @@ pub struct Embedded {
 pub fn embed(
     data: &Path,
     weights: &Path,
-    recipe: Option<Recipe>,
-    reading: Option<Reading>,
+    overrides: &Overrides,
     batch: usize,
     limits: &Limits,
     gpu: &Gpu,
@@ -453,14 +461,7 @@ pub fn embed(
 ) -> Result<Embedded> {
     let listing = dataset::list(data)?;
     let file = WeightFile::open(weights)?;
-    let recipe = match recipe {
-        Some(recipe) => recipe,
-        None => recipe_of(&file, weights)?,
-    };
-    let reading = match reading {
-        Some(reading) => reading,
-        None => run::reading_of(&file, weights)?,
-    };
+    let (recipe, reading) = overrides.or_of(&file, weights)?;
     let extractor = GpuExtractor::new(gpu, &file, &recipe, batch)?;
     let mut features = Features::new("", file.architecture().features());
     let mut extraction = extract(&listing.photos, &extractor, &mut features, &reading, limits, progress)?;
@@ -606,8 +607,7 @@ mod tests {
             out: out.clone(),
             force: false,
             cache: None,
-            recipe: Some(recipe.clone()),
-            reading: Some(reading),
+            overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },
             split: SplitOptions::default(),
             train: TrainOptions { epochs: 1, warmup_epochs: 0, ..Default::default() },
             batch: 5,
@@ -643,9 +643,10 @@ mod tests {
             (dataset::list(&data).unwrap().photos.iter()).map(|found| photo(&found.path)).collect();
         predict(&run, &photos, 3, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), trained, "predict");
-        embed(&data, &out.join(run::MODEL), None, None, 7, &limits, &gpu, &()).unwrap();
+        embed(&data, &out.join(run::MODEL), &Overrides::default(), 7, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), trained, "embed, as the run");
-        embed(&data, &weights, Some(recipe), Some(Reading::default()), 7, &limits, &gpu, &()).unwrap();
+        let overrides = Overrides { recipe: Some(recipe), reading: Some(Reading::default()) };
+        embed(&data, &weights, &overrides, 7, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), others, "embed, in another way");
     }
 
