@@ -279,3 +279,22 @@ fn parts_given_by_folders_are_obeyed() {
     assert!(out.starts_with("36 photos, 3 classes: 24 to train, 6 to validate, 6 to test"), "{out}");
     assert!(world.read("run/predictions.csv").contains("test/red/11.png,test,red,"));
 }
+
+#[test]
+fn photos_are_read_as_the_run_says_and_within_limits() {
+    let world = World::new();
+    let train = "train photos --weights weights.safetensors --recipe recipe.json --epochs 2 -q";
+    world.expect(0, &format!("{train} --out run --exif ignore --background white"));
+    let config = std::fs::read_to_string(world.path("run/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["reading"], serde_json::json!({ "exif": "ignore", "background": "#ffffff" }));
+    // The run decides from then on.
+    world.expect(2, "predict run photos/red/00.png --exif apply");
+    world.expect(0, "predict run photos/red/00.png");
+    world.expect(2, &format!("{train} --out other --background pink"));
+    let embed = "embed photos --weights weights.safetensors --recipe recipe.json --out all.npy -q";
+    let (_, err) = world.expect(3, &format!("{embed} --max-pixels 1000"));
+    assert!(err.contains("00.png: 48 x 40 pixels are more than the limit of 1000"), "{err}");
+    let (_, err) = world.expect(3, &format!("{embed} --max-bytes 9"));
+    assert!(err.contains("bytes are more than the limit of 9"), "{err}");
+}
