@@ -15,8 +15,8 @@ impl Diagnosis {
     }
 }
 
-const FROM_PYTORCH: &str =
-    "load it in PyTorch and save its state dict with `safetensors.torch.save_file(model.state_dict(), path)`";
+const FROM_PYTORCH: &str = "convert it with `python tools/convert.py FILE` (PyTorch's own files can run code when they are loaded, so \
+    they never are here)";
 const DOWNLOAD_AGAIN: &str = "download it again";
 /// What may be used instead of an unsupported network.
 pub(crate) const SUPPORTED: &str = "supported are plain ResNets (18, 34, 50, 101, 152 and other depths and widths), \
@@ -41,7 +41,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     } else if bytes.get(257..262) == Some(b"ustar") {
         Diagnosis::new(
             "this is a tar archive, perhaps a PyTorch checkpoint of the oldest kind",
-            format!("unpack it, or, if it is a checkpoint, {FROM_PYTORCH}"),
+            format!("unpack it, or {FROM_PYTORCH}"),
         )
     } else if bytes.starts_with(&[0x1f, 0x8b]) {
         Diagnosis::new("this is a gzip archive", "unpack it first")
@@ -79,7 +79,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     } else if header.is_none() {
         Diagnosis::new(format!("the file is only {} bytes long", bytes.len()), DOWNLOAD_AGAIN)
     } else {
-        Diagnosis::new("this isn't a safetensors file", FROM_PYTORCH)
+        Diagnosis::new("this isn't a safetensors file", format!("if PyTorch wrote it, {FROM_PYTORCH}"))
     };
     Some(diagnosis)
 }
