@@ -34,11 +34,11 @@ def load(torch, path):
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, struct.error, ...
         # Of a refused pickle, the one line that says what it wanted; the rest advises to load it unsafely.
         lines = str(error).strip().splitlines()
-        refusal = next((line.strip() for line in lines if "Unsupported" in line), None)
+        refusal = next((line.strip() for line in lines if line.strip().startswith("WeightsUnpickler error:")), None)
         if refusal is None:
             fail(f"{path}: this isn't a whole PyTorch checkpoint: {lines[0] if lines else type(error).__name__}")
         fail(
-            f"{path}: not loaded, as it asks for more than tensors: {refusal}\n"
+            f"{path}: not loaded, as it asks for more than tensors: {refusal.split(':', 1)[1].split('. ')[0].strip()}\n"
             "If this is a whole pickled model rather than a state dict, and you trust who made it, save its state dict where it\n"
             "was made: torch.save(model.state_dict(), path)."
         )

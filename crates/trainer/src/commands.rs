@@ -15,9 +15,9 @@ use trainer::progress::Progress;
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
-use trainer::{Error, device, doctor};
+use trainer::{Error, device, doctor, hub, inspect};
 
-use crate::cli::{Embed, Evaluate, Global, Predict, Train};
+use crate::cli::{Embed, Evaluate, Global, Inspect, Predict, Train};
 use crate::terminal::Terminal;
 
 /// How many photos were rejected, which is for `--strict` to judge.
@@ -26,7 +26,7 @@ pub type Outcome = Result<usize>;
 pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let request = Request {
         data: args.dir.clone(),
-        weights: args.weights.clone(),
+        weights: hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights,
         out: args.out.clone(),
         force: args.force,
         cache: args.cache.clone(),
@@ -176,9 +176,10 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
         }
     };
     let recipe = recipe(args.recipe.as_deref())?;
+    let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
     let gpu = block_on(device::open(&global.selection()))?;
     let batch = global.batch.into();
-    let embedded = pipeline::embed(&args.dir, &args.weights, recipe, batch, &Limits::default(), &gpu, terminal)?;
+    let embedded = pipeline::embed(&args.dir, &weights, recipe, batch, &Limits::default(), &gpu, terminal)?;
     tell_rejected(&embedded.rejected, terminal);
     let [photos, features] = embedded.shape();
     if npy {
@@ -193,6 +194,16 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
         emit(&format!("{} x {features} features in {}\n", report::count(photos, "photo"), args.out.display()))?;
     }
     Ok(embedded.rejected.len())
+}
+
+pub fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
+    let found = inspect::inspect(&hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?)?;
+    if global.json {
+        emit_json(&serde_json::to_value(&found)?)?;
+    } else {
+        emit(&found.text())?;
+    }
+    Ok(0)
 }
 
 pub fn doctor(global: &Global) -> Outcome {
@@ -212,7 +223,7 @@ fn recipe(path: Option<&Path>) -> Result<Option<Recipe>> {
     let Some(path) = path else { return Ok(None) };
     let text =
         std::fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
-    let recipe = pipeline::parse_recipe(&text, path).with_context(|| path.display().to_string())?;
+    let recipe = Recipe::from_json(&text).map_err(Error::from).with_context(|| path.display().to_string())?;
     Ok(Some(recipe))
 }
 

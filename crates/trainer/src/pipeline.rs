@@ -55,37 +55,16 @@ pub struct Trained {
     pub predictions: Vec<Prediction>,
 }
 
-/// The preprocessing that belongs to a weight file: a run's own, from its metadata; timm's, from the `config.json`
-/// beside it; else torchvision's.
+/// The preprocessing that belongs to a weight file, and the file that says so: a run's own, from its metadata; timm's or
+/// transformers', from the configuration beside it; else torchvision's, which no file says.
 ///
 /// # Errors
 /// It is given, and can't be followed.
-pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<Recipe> {
-    if let Some(text) = weights.metadata().get("recipe") {
-        return parse_recipe(text, path);
+pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<PathBuf>)> {
+    match weights.metadata().get("recipe") {
+        Some(text) => Ok((Recipe::from_json(text)?, Some(path.to_owned()))),
+        None => Ok(Recipe::beside(path)?),
     }
-    let config = path.with_file_name("config.json");
-    match std::fs::read_to_string(&config) {
-        Ok(text) if text.contains("\"pretrained_cfg\"") => Ok(Recipe::from_timm(&text)?),
-        _ => Ok(Recipe::default()),
-    }
-}
-
-/// A recipe from JSON, ours or timm's.
-///
-/// # Errors
-/// It is neither, or can't be followed.
-pub fn parse_recipe(text: &str, path: &Path) -> Result<Recipe> {
-    let recipe = match serde_json::from_str::<Recipe>(text) {
-        Ok(recipe) => recipe,
-        Err(_) if text.contains("\"crop_pct\"") || text.contains("\"pretrained_cfg\"") => Recipe::from_timm(text)?,
-        Err(error) => {
-            let reason = format!("its recipe can't be read: {error}");
-            return Err(Error::InvalidRun { path: path.to_owned(), reason });
-        }
-    };
-    recipe.check()?;
-    Ok(recipe)
 }
 
 /// What features depend on besides the photo: the program's version, the weights, the recipe.
@@ -105,7 +84,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     let weights = WeightFile::open(&request.weights)?;
     let recipe = match &request.recipe {
         Some(recipe) => recipe.clone(),
-        None => recipe_of(&weights, &request.weights)?,
+        None => recipe_of(&weights, &request.weights)?.0,
     };
     let weights_sha256 = run::sha256(&request.weights)?;
     run::prepare(&request.out, request.force)?;
@@ -433,7 +412,7 @@ pub fn embed(
     let file = WeightFile::open(weights)?;
     let recipe = match recipe {
         Some(recipe) => recipe,
-        None => recipe_of(&file, weights)?,
+        None => recipe_of(&file, weights)?.0,
     };
     let extractor = GpuExtractor::new(gpu, &file, &recipe, batch)?;
     let mut features = Features::new("", file.architecture().features());
