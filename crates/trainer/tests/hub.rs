@@ -99,7 +99,7 @@ impl Hub {
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let headers = lines.map_while(|line| line.ok().filter(|line| !line.is_empty()));
         let headers =
-            headers.filter_map(|line| Some(line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.into()))?));
+            headers.filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.into())));
         let asked = {
             let headers = headers.collect();
             let mut log = self.log.lock().unwrap();
