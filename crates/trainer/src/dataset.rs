@@ -176,7 +176,11 @@ fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || JUNK.contains(&name.to_ascii_lowercase().as_str())
 }
 
-fn check_folder(path: &Path) -> Result<()> {
+/// Checks that this is a folder.
+///
+/// # Errors
+/// [`Error::NotAFolder`]; it can't be looked at.
+pub fn check_folder(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(data) if data.is_dir() => Ok(()),
         Ok(_) => Err(Error::NotAFolder { path: path.to_owned(), problem: "not a folder" }),

@@ -102,7 +102,7 @@ pub struct TrainOptions {
     pub weight_decay: f64,
     /// Passes over the training photos, at most.
     pub epochs: usize,
-    /// Photos a step.
+    /// Photos a step, at most: see [`batch_of`](Self::batch_of).
     pub batch_size: usize,
     /// Epochs over which the learning rate rises.
     pub warmup_epochs: usize,
@@ -120,7 +120,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-            learning_rate: 3e-3,
+            learning_rate: 1e-3,
             weight_decay: 1e-2,
             epochs: 100,
             batch_size: 64,
@@ -165,6 +165,12 @@ impl TrainOptions {
                 check(eps > 0.0, "eps", eps, "more than 0")
             }
         }
+    }
+
+    /// Photos a step when there are so many to train on: fewer than `batch_size` where an epoch would have less than eight
+    /// steps, since a head on a handful of photos needs as many steps as any other.
+    pub fn batch_of(&self, photos: usize) -> usize {
+        self.batch_size.min(photos.div_ceil(8))
     }
 
     /// The learning rate of a step, counted from 0: a straight rise over the warm-up, then half a cosine towards 0.
@@ -236,6 +242,12 @@ mod tests {
         assert!((10..49).all(|step| rate(step + 1) < rate(step)));
         let flat = TrainOptions { warmup_epochs: 0, epochs: 1, ..options };
         assert_eq!(flat.learning_rate_at(0, 1), 1.0);
+    }
+
+    #[test]
+    fn few_photos_make_small_batches() {
+        let of = |photos| TrainOptions { batch_size: 64, ..Default::default() }.batch_of(photos);
+        assert_eq!((of(10_000), of(512), of(100), of(3)), (64, 64, 13, 1));
     }
 
     #[test]

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         Some(Command::Predict(args)) => commands::predict(args, &global, &terminal),
         Some(Command::Embed(args)) => commands::embed(args, &global, &terminal),
         Some(Command::Inspect(args)) => commands::inspect(args, &global, &terminal),
-        Some(Command::Doctor) | None => commands::doctor(&global),
+        Some(Command::Doctor) => commands::doctor(&global),
+        None => commands::demo(&global, &terminal),
     };
     match outcome {
         Ok(rejected) if rejected > 0 && global.strict => ExitCode::from(1),

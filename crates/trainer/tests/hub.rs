@@ -98,8 +98,7 @@ impl Hub {
         let mut words = first.split(' ').map(str::to_owned);
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let headers = lines.map_while(|line| line.ok().filter(|line| !line.is_empty()));
-        let headers =
-            headers.filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.into())));
+        let headers = headers.filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.into())));
         let asked = {
             let headers = headers.collect();
             let mut log = self.log.lock().unwrap();
@@ -620,7 +619,7 @@ fn two_processes_at_once_download_once() {
     assert!(inspect("1").wait_with_output().unwrap().status.success());
     assert_eq!(hub.asked().len(), 0);
     let mut train = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    train.args(["train", "nowhere", "--backbone", "org/other", "--out", "run"]).current_dir(cache.path());
+    train.args(["train", ".", "--backbone", "org/other", "--out", "run"]).current_dir(cache.path());
     let output = train.env("HF_HUB_CACHE", cache.path()).env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("not in the cache"));

@@ -1,7 +1,7 @@
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume, window},
-    ops::{aligned, ranges},
+    ops::{aligned, conv2d::window_output, ranges},
     params::params,
 };
 use std::ops::Range;
@@ -52,12 +52,7 @@ impl AvgPool2dDesc {
     /// Rows and columns of the output, `floor((size + 2 padding - kernel) / stride) + 1`; none where the window exceeds
     /// the padded input.
     pub fn output_size(&self) -> Option<[u32; 2]> {
-        let size = |input: u32, i: usize| {
-            let padded = u64::from(input) + 2 * u64::from(self.padding[i]);
-            let room = padded.checked_sub(u64::from(self.kernel[i]))?;
-            u32::try_from(room.checked_div(u64::from(self.stride[i]))? + 1).ok()
-        };
-        Some([size(self.height, 0)?, size(self.width, 1)?])
+        window_output([self.height, self.width], self.kernel, self.stride, self.padding, [1; 2])
     }
 }
 
