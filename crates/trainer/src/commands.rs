@@ -253,7 +253,7 @@ pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
         out,
         "\n{:.1} s on {}\n\n\
          Now your own photos, in a folder for each class, and a ResNet with ImageNet weights\n\
-         (torchvision's, timm's or transformers', as .safetensors):\n\n  \
+         (this name is downloaded once; others, and files, do as well):\n\n  \
          cargo run --release -p trainer -- train photos --backbone resnet18 --out run\n",
         metrics.seconds.total + compared.random.metrics.seconds.total,
         config.adapter.name,
