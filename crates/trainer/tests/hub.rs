@@ -160,9 +160,10 @@ impl Hub {
             }
         };
         let file = |name: &str| self.files.get(name).map(Vec::as_slice);
-        if asked.storage {
+        if asked.storage || path.starts_with("/stored/") {
             let Some(bytes) = path.strip_prefix("/stored/").and_then(file) else { return error(404, "") };
-            return send(bytes, Vec::new());
+            // Storage has tags of its own, which say nothing about the content.
+            return send(bytes, vec![header("ETag", "\"5d41402abc4b2a76b9719d911017c592\"")]);
         }
         if let Some(revision) = path.strip_prefix("/api/models/org/net/revision/") {
             if !["main", "v1", "refs%2Fpr%2F1", COMMIT].contains(&revision) {
@@ -333,6 +334,18 @@ fn a_download_lands_in_the_layout_that_python_shares() {
         assert_eq!(hub.asked().len(), 1);
         assert_eq!(std::fs::read_to_string(folder.join("refs").join(revision)).unwrap(), COMMIT);
     }
+}
+
+#[test]
+fn a_mirror_may_store_what_it_serves() {
+    let etag: &'static str = sha256(&weights()).leak();
+    let headers: &'static [_] = vec![("X-Linked-Etag", etag), ("Location", "/stored/model.safetensors")].leak();
+    let hub = Hub::start(move |asked| {
+        asked.path.ends_with(&format!("{COMMIT}/{WEIGHTS}")).then_some(Mishap::Status(302, headers))
+    });
+    let cache = cache();
+    whole(&resolve("org/net", &hub.options(&cache), &()).unwrap());
+    assert!(blob(&cache, "").is_file(), "kept under the hub's tag, not the storage's");
 }
 
 #[test]
