@@ -46,6 +46,8 @@ enum Mishap {
     Damage,
     /// Send the whole file, whatever part was asked for.
     IgnoreRange,
+    /// Close the connection without a word.
+    HangUp,
     /// Say nothing for so long, then go on.
     Wait(Duration),
 }
@@ -116,6 +118,7 @@ impl Hub {
                 headers = more.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
             }
             Some(Mishap::Cut(bytes)) => send = bytes,
+            Some(Mishap::HangUp) => return Ok(()),
             Some(Mishap::Damage) => body[1000] ^= 1,
             Some(Mishap::IgnoreRange) => {
                 let mut whole = asked.clone();
@@ -498,6 +501,10 @@ fn a_busy_hub_is_waited_for_but_not_forever() {
     whole(&resolve("org/net", &hub.options(&cache()), &()).unwrap());
     assert!(start.elapsed() >= Duration::from_secs(1), "Retry-After isn't kept: {:?}", start.elapsed());
     assert_eq!(hub.downloads().len(), 3);
+
+    let hub = Hub::start(|asked| (asked.before == 0).then_some(Mishap::HangUp));
+    let options = Options { attempts: 4, ..hub.options(&cache()) };
+    resolve("org/net", &options, &()).unwrap();
 
     for (status, words) in [(429, ["too many requests", "HF_TOKEN"]), (503, ["in trouble", "503"])] {
         let hub = Hub::start(move |_| Some(Mishap::Status(status, &[])));

@@ -263,9 +263,8 @@ impl<'a> Client<'a> {
                     if status.is_success() || status.is_redirection() || status == StatusCode::RANGE_NOT_SATISFIABLE {
                         return Ok(answer);
                     }
-                    let passing = status.is_server_error()
-                        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-                    if !passing {
+                    let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+                    if !status.is_server_error() && !busy.contains(&status) {
                         return Err(self.refused(&answer));
                     }
                     let after =
@@ -276,10 +275,7 @@ impl<'a> Client<'a> {
                     }
                     pause
                 }
-                // Neither a name that doesn't exist nor a wrong certificate gets better by asking again.
-                Err(ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed) if !last => {
-                    self.pause(tries)
-                }
+                Err(error) if passing(&error) && !last => self.pause(tries),
                 Err(error) => return Err(self.unreachable(&error.to_string())),
             };
             self.wait(pause)?;
@@ -394,8 +390,7 @@ impl<'a> Client<'a> {
     }
 
     fn unreachable(&self, reason: &str) -> Error {
-        let advice =
-            "check the connection, the proxy (HTTPS_PROXY) and HF_ENDPOINT, and try again: what came in is kept";
+        let advice = "check the connection, the proxy (HTTPS_PROXY), the system's certificates and HF_ENDPOINT, and try again: what came in is kept";
         self.network(format!("can't get it from {}: {reason}", self.options.endpoint), advice)
     }
 
@@ -405,6 +400,26 @@ impl<'a> Client<'a> {
 }
 
 const ENDPOINT: &str = "check HF_ENDPOINT, and try again";
+
+/// Whether asking again may help. Neither a host that doesn't exist nor a wrong certificate gets better.
+fn passing(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(_) => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::BrokenPipe
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::ConnectionReset
+                | ErrorKind::Interrupted
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::TimedOut
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::WouldBlock
+        ),
+        _ => false,
+    }
+}
 
 fn origin(uri: &Uri) -> Option<Origin> {
     let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
@@ -461,6 +476,17 @@ fn verify(file: &mut File, metadata: &Metadata) -> std::io::Result<Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_passing_trouble_is_tried_again() {
+        let io = |kind| passing(&ureq::Error::Io(kind));
+        assert!(io(ErrorKind::ConnectionReset.into()) && io(ErrorKind::UnexpectedEof.into()));
+        // As TLS and the resolver report theirs.
+        assert!(
+            !io(std::io::Error::new(ErrorKind::InvalidData, "certificate")) && !io(std::io::Error::other("no host"))
+        );
+        assert!(!passing(&ureq::Error::HostNotFound));
+    }
 
     #[test]
     fn locations_are_joined_and_never_lose_encryption() {
