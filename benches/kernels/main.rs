@@ -9,6 +9,7 @@ mod avg_pool2d;
 mod global_avg_pool2d;
 mod matmul;
 mod reduce_sum;
+mod scale_add_relu;
 mod sgd;
 mod softmax_cross_entropy;
 
@@ -41,6 +42,7 @@ fn main() {
     global_avg_pool2d::bench(&mut criterion);
     matmul::bench(&mut criterion);
     reduce_sum::bench(&mut criterion);
+    scale_add_relu::bench(&mut criterion);
     sgd::bench(&mut criterion);
     softmax_cross_entropy::bench(&mut criterion);
     criterion.final_summary();

@@ -33,11 +33,7 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let task = if args.task == "source" {
-        Task::Source
-    } else {
-        Task::Target
-    };
+    let task = if args.task == "source" { Task::Source } else { Task::Target };
     fs::create_dir_all(&args.dir).with_context(|| format!("can't make {}", args.dir.display()))?;
     let write = if args.raw { write_raw } else { write_png };
     write(&args, &task.classes()).with_context(|| format!("can't write to {}", args.dir.display()))
@@ -59,17 +55,10 @@ fn write_png(args: &Args, classes: &[Class]) -> anyhow::Result<()> {
 
 fn write_raw(args: &Args, classes: &[Class]) -> anyhow::Result<()> {
     let create = |name: &str| File::create(Path::new(&args.dir).join(name)).map(BufWriter::new);
-    let (mut images, mut labels, mut names) = (
-        create("images.u8")?,
-        create("labels.u8")?,
-        create("classes.txt")?,
-    );
+    let (mut images, mut labels, mut names) = (create("images.u8")?, create("labels.u8")?, create("classes.txt")?);
     for (label, class) in classes.iter().enumerate() {
         let label = u8::try_from(label).context("a label must fit a byte")?;
-        let pictures: Vec<_> = (0..args.count)
-            .into_par_iter()
-            .map(|index| class.draw(index, args.seed))
-            .collect();
+        let pictures: Vec<_> = (0..args.count).into_par_iter().map(|index| class.draw(index, args.seed)).collect();
         for picture in pictures {
             images.write_all(&picture.rgb)?;
             labels.write_all(&[label])?;

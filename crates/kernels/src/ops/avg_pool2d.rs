@@ -28,6 +28,8 @@ pub struct AvgPool2dDesc {
     pub padding: [u32; 2],
     /// Padded zeros count in the divisor.
     pub count_include_pad: bool,
+    /// A last window that hangs over the padded input counts too, if it starts inside the input or the padding before it.
+    pub ceil_mode: bool,
 }
 
 impl AvgPool2dDesc {
@@ -46,16 +48,26 @@ impl AvgPool2dDesc {
             stride: [kernel; 2],
             padding: [0; 2],
             count_include_pad: true,
+            ceil_mode: false,
         }
     }
 
     /// Rows and columns of the output, `floor((size + 2 padding - kernel) / stride) + 1`; none where the window exceeds
-    /// the padded input.
+    /// the padded input. In ceil mode it is rounded up, less windows that would start behind the input:
+    /// `min(ceil((size + 2 padding - kernel) / stride) + 1, ceil((size + padding) / stride))`.
+    ///
+    /// ```
+    /// let pool = kernels::AvgPool2dDesc { ceil_mode: true, ..kernels::AvgPool2dDesc::new(1, 8, 9, 64, 2) };
+    /// assert_eq!(pool.output_size(), Some([4, 5]));
+    /// ```
     pub fn output_size(&self) -> Option<[u32; 2]> {
         let size = |input: u32, i: usize| {
-            let padded = u64::from(input) + 2 * u64::from(self.padding[i]);
-            let room = padded.checked_sub(u64::from(self.kernel[i]))?;
-            u32::try_from(room.checked_div(u64::from(self.stride[i]))? + 1).ok()
+            let [kernel, stride, padding] = [self.kernel[i], self.stride[i], self.padding[i]].map(u64::from);
+            let padded = u64::from(input) + 2 * padding;
+            let hanging = if self.ceil_mode { stride.checked_sub(1)? } else { 0 };
+            let windows = (padded + hanging).checked_sub(kernel)?.checked_div(stride)? + 1;
+            let starts = (u64::from(input) + padding).div_ceil(stride);
+            u32::try_from(if self.ceil_mode { windows.min(starts) } else { windows }).ok()
         };
         Some([size(self.height, 0)?, size(self.width, 1)?])
     }
@@ -87,8 +99,8 @@ params! {
 /// A planned mean over sliding windows:
 /// `output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c]`.
 ///
-/// Pixels outside are zero. D is the kernel's area, or without `count_include_pad` the number of the window's pixels that
-/// lie inside the image. The output's size is rounded down.
+/// Pixels outside are zero. D is the number of the window's pixels inside the padded image, or without `count_include_pad`
+/// inside the image. The output's size is rounded down, in ceil mode up.
 ///
 /// # Shapes
 /// input: NHWC `[batch, height, width, channels]`; output: `[batch, height', width', channels]` with

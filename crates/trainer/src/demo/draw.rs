@@ -38,10 +38,7 @@ pub enum Task {
 impl Task {
     /// The task's classes, in the order of their labels.
     pub fn classes(self) -> Vec<Class> {
-        let class = |(silhouette, pattern)| Class {
-            silhouette,
-            pattern,
-        };
+        let class = |(silhouette, pattern)| Class { silhouette, pattern };
         match self {
             Self::Source => Silhouette::SOURCE
                 .into_iter()
@@ -93,11 +90,7 @@ impl Class {
         let mut rng = Rng::new(&[seed, self.silhouette as u64, self.pattern as u64, index]);
         let rng = &mut rng;
         // Bright on dark, whatever the hues: what there is to see is where the brightness changes.
-        let (ground, bright, dark) = (
-            colour(0.1, 0.5, rng),
-            colour(0.7, 1.0, rng),
-            colour(0.1, 0.6, rng),
-        );
+        let (ground, bright, dark) = (colour(0.1, 0.5, rng), colour(0.7, 1.0, rng), colour(0.1, 0.6, rng));
         let light = Light::new(rng);
         let mut canvas = background(ground, rng);
 
@@ -174,29 +167,13 @@ struct Thing {
 impl Thing {
     /// A shape turned by `turns`, stretched and sheared a little, and flipped or not.
     fn new(mut shape: Shape, centre: Point, scale: f32, turns: f32, rng: &mut Rng) -> Self {
-        shape.ripple = [
-            rng.range(0.0, 0.035),
-            rng.range(0.5, 1.2),
-            rng.range(0.0, 1.0),
-        ];
+        shape.ripple = [rng.range(0.0, 0.035), rng.range(0.5, 1.2), rng.range(0.0, 1.0)];
         let (stretch, shear) = (rng.range(0.88, 1.14), rng.range(-0.15, 0.15));
         let flip = if rng.chance(0.5) { -1.0 } else { 1.0 };
         let [c, s] = polar(1.0 / scale, turns);
-        let (across, down) = (
-            [flip * c * stretch, flip * s * stretch],
-            [-s / stretch, c / stretch],
-        );
-        let inverse = [
-            [across[0] + shear * down[0], across[1] + shear * down[1]],
-            down,
-        ];
-        Self {
-            shape,
-            centre,
-            inverse,
-            scale,
-            height: rng.range(3.0, 9.0),
-        }
+        let (across, down) = ([flip * c * stretch, flip * s * stretch], [-s / stretch, c / stretch]);
+        let inverse = [[across[0] + shear * down[0], across[1] + shear * down[1]], down];
+        Self { shape, centre, inverse, scale, height: rng.range(3.0, 9.0) }
     }
 
     /// The object that the picture is of.
@@ -205,13 +182,7 @@ impl Thing {
         let scale = rng.range(42.0, 54.0);
         let offset = rng.point((62.0 - scale).max(10.0));
         let turns = 0.05 * rng.normal();
-        Self::new(
-            shape,
-            [MIDDLE + offset[0], MIDDLE + offset[1]],
-            scale,
-            turns,
-            rng,
-        )
+        Self::new(shape, [MIDDLE + offset[0], MIDDLE + offset[1]], scale, turns, rng)
     }
 
     /// A small plain thing somewhere near the edge.
@@ -227,22 +198,14 @@ impl Thing {
     fn in_front(rng: &mut Rng) -> Self {
         let shape = if rng.chance(0.6) {
             let bend = rng.range(-0.7, 0.7);
-            let arc = (-4..=4)
-                .map(|i| i as f32 / 4.0)
-                .map(|t| [1.4 * t, bend * (t * t - 0.5)]);
+            let arc = (-4..=4).map(|i| i as f32 / 4.0).map(|t| [1.4 * t, bend * (t * t - 0.5)]);
             Shape::default().stroke(arc.collect(), rng.range(0.05, 0.1))
         } else {
             Shape::default().disc([0.0, 0.0], rng.range(0.15, 0.28))
         };
         let offset = rng.point(50.0);
         let (scale, turns) = (rng.range(36.0, 56.0), rng.range(0.0, 1.0));
-        Self::new(
-            shape,
-            [MIDDLE + offset[0], MIDDLE + offset[1]],
-            scale,
-            turns,
-            rng,
-        )
+        Self::new(shape, [MIDDLE + offset[0], MIDDLE + offset[1]], scale, turns, rng)
     }
 
     fn to_plane(&self, x: usize, y: usize) -> Point {
@@ -255,11 +218,7 @@ impl Thing {
         let at = |i: usize| {
             let p = self.to_plane(i % CANVAS, i / CANVAS);
             let far = length(p) > 1.9;
-            if far {
-                CANVAS as f32
-            } else {
-                self.scale * self.shape.distance(p)
-            }
+            if far { CANVAS as f32 } else { self.scale * self.shape.distance(p) }
         };
         (0..CANVAS * CANVAS).map(at).collect()
     }
@@ -278,18 +237,12 @@ impl Thing {
             let d = field[i];
             let covered = (0.5 - d).clamp(0.0, 1.0);
             if covered < 1.0 {
-                let above = at(
-                    x + light.towards[0] * self.height,
-                    y + light.towards[1] * self.height,
-                );
+                let above = at(x + light.towards[0] * self.height, y + light.towards[1] * self.height);
                 let shade = light.shadow * smooth(0.5 - above / light.softness);
                 *pixel = pixel.map(|v| v * (1.0 - shade));
             }
             if covered > 0.0 {
-                let slope = [
-                    at(x + 1.0, y) - at(x - 1.0, y),
-                    at(x, y + 1.0) - at(x, y - 1.0),
-                ];
+                let slope = [at(x + 1.0, y) - at(x - 1.0, y), at(x, y + 1.0) - at(x, y - 1.0)];
                 let steep = 1.0 - smooth(-d / rim);
                 let facing = 0.5 * steep * dot(slope, light.towards);
                 let lit = light.ambient + (1.0 - light.ambient) * (0.7 + facing);
@@ -311,11 +264,7 @@ fn background(ground: Rgb, rng: &mut Rng) -> Vec<Rgb> {
     (0..CANVAS * CANVAS)
         .map(|i| {
             let p @ [x, y] = [(i % CANVAS) as f32, (i / CANVAS) as f32];
-            let share = if patterned {
-                texture.at(p)
-            } else {
-                clouds([x * cloud, y * cloud], salt)
-            };
+            let share = if patterned { texture.at(p) } else { clouds([x * cloud, y * cloud], salt) };
             let rough = 1.0 + grain * (noise([0.4 * x, 0.4 * y], !salt) - 0.5);
             blend(ground, other, share).map(|v| v * rough)
         })
@@ -358,11 +307,7 @@ fn develop(canvas: &[Rgb], rng: &mut Rng) -> Picture {
             rgb.push((255.0 * v.clamp(0.0, 1.0) + 0.5) as u8);
         }
     }
-    Picture {
-        width: SIDE,
-        height: SIDE,
-        rgb,
-    }
+    Picture { width: SIDE, height: SIDE, rgb }
 }
 
 #[cfg(test)]
@@ -374,65 +319,35 @@ mod tests {
     #[test]
     fn pictures_are_the_same_everywhere() {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        for class in Task::Source
-            .classes()
-            .into_iter()
-            .step_by(9)
-            .chain(Task::Target.classes())
-        {
+        for class in Task::Source.classes().into_iter().step_by(9).chain(Task::Target.classes()) {
             for index in 0..2 {
                 for byte in class.draw(index, 7).rgb {
                     hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
                 }
             }
         }
-        assert_eq!(
-            hash, 2_283_391_231_652_062_658,
-            "the pictures changed: the embedded backbone must be trained anew"
-        );
+        assert_eq!(hash, 2_283_391_231_652_062_658, "the pictures changed: the embedded backbone must be trained anew");
     }
 
     #[test]
     fn class_index_and_seed_each_make_another_picture() {
-        let all: Vec<Class> = [Task::Source, Task::Target]
-            .into_iter()
-            .flat_map(Task::classes)
-            .collect();
+        let all: Vec<Class> = [Task::Source, Task::Target].into_iter().flat_map(Task::classes).collect();
         let mut seen: HashSet<Vec<u8>> = all.iter().map(|class| class.draw(0, 0).rgb).collect();
         seen.insert(all[0].draw(1, 0).rgb);
         seen.insert(all[0].draw(0, 1).rgb);
         assert_eq!(seen.len(), 96 + 8 + 2);
         let picture = all[0].draw(0, 0);
-        assert_eq!(
-            (picture.width, picture.height, picture.rgb.len()),
-            (SIDE, SIDE, SIDE * SIDE * 3)
-        );
+        assert_eq!((picture.width, picture.height, picture.rgb.len()), (SIDE, SIDE, SIDE * SIDE * 3));
     }
 
     #[test]
     fn tasks_share_no_silhouette_and_no_pattern() {
         let (source, target) = (Task::Source.classes(), Task::Target.classes());
         for t in &target {
-            assert!(
-                source
-                    .iter()
-                    .all(|s| s.silhouette != t.silhouette && s.pattern != t.pattern),
-                "{t}"
-            );
+            assert!(source.iter().all(|s| s.silhouette != t.silhouette && s.pattern != t.pattern), "{t}");
             // One cue alone always leaves two classes.
-            assert_eq!(
-                target
-                    .iter()
-                    .filter(|o| o.silhouette == t.silhouette)
-                    .count(),
-                2,
-                "{t}"
-            );
-            assert_eq!(
-                target.iter().filter(|o| o.pattern == t.pattern).count(),
-                2,
-                "{t}"
-            );
+            assert_eq!(target.iter().filter(|o| o.silhouette == t.silhouette).count(), 2, "{t}");
+            assert_eq!(target.iter().filter(|o| o.pattern == t.pattern).count(), 2, "{t}");
         }
         let names: HashSet<String> = source.iter().chain(&target).map(Class::to_string).collect();
         assert_eq!(names.len(), 96 + 8);
@@ -451,11 +366,7 @@ mod tests {
             sum
         };
         let means: Vec<Rgb> = (0..classes.len())
-            .map(|label| {
-                (0..COUNT).fold([0.0; 3], |sum, i| {
-                    blend(sum, colour(label, i), 1.0 / (i + 1) as f32)
-                })
-            })
+            .map(|label| (0..COUNT).fold([0.0; 3], |sum, i| blend(sum, colour(label, i), 1.0 / (i + 1) as f32)))
             .collect();
         let nearest = |v: Rgb| {
             let away = |m: &Rgb| (0..3).map(|c| (v[c] - m[c]) * (v[c] - m[c])).sum::<f32>();

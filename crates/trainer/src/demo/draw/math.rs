@@ -27,10 +27,7 @@ fn unit(bits: u64) -> f32 {
 impl Rng {
     /// A stream of its own for each list of words.
     pub(super) fn new(words: &[u64]) -> Self {
-        Self(words.iter().fold(
-            0,
-            |state, &word| mix(state.wrapping_add(GOLDEN) ^ mix(word)),
-        ))
+        Self(words.iter().fold(0, |state, &word| mix(state.wrapping_add(GOLDEN) ^ mix(word))))
     }
 
     pub(super) fn bits(&mut self) -> u64 {
@@ -75,11 +72,7 @@ pub(super) fn noise(p: Point, salt: u64) -> f32 {
     let (x, y) = (p[0].floor(), p[1].floor());
     let (u, v) = (smooth(p[0] - x), smooth(p[1] - y));
     let top = lerp(lattice(x, y, salt), lattice(x + 1.0, y, salt), u);
-    let bottom = lerp(
-        lattice(x, y + 1.0, salt),
-        lattice(x + 1.0, y + 1.0, salt),
-        u,
-    );
+    let bottom = lerp(lattice(x, y + 1.0, salt), lattice(x + 1.0, y + 1.0, salt), u);
     lerp(top, bottom, v)
 }
 
@@ -142,15 +135,9 @@ mod tests {
     fn sine_is_the_sine() {
         for i in -2000..2000 {
             let turns = i as f32 / 640.0;
-            let (got, expected) = (
-                f64::from(sin(turns)),
-                (f64::from(turns) * std::f64::consts::TAU).sin(),
-            );
+            let (got, expected) = (f64::from(sin(turns)), (f64::from(turns) * std::f64::consts::TAU).sin());
             let difference = (got - expected).abs();
-            assert!(
-                difference <= 2e-6,
-                "sin of {turns} turns: {got}, expected {expected}"
-            );
+            assert!(difference <= 2e-6, "sin of {turns} turns: {got}, expected {expected}");
         }
     }
 
@@ -159,12 +146,8 @@ mod tests {
         let mut rng = Rng::new(&[1]);
         let draws: Vec<f32> = (0..20_000).map(|_| rng.normal()).collect();
         let mean = draws.iter().sum::<f32>() / draws.len() as f32;
-        let variance =
-            draws.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / draws.len() as f32;
-        assert!(
-            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04,
-            "mean {mean}, variance {variance}"
-        );
+        let variance = draws.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / draws.len() as f32;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04, "mean {mean}, variance {variance}");
     }
 
     #[test]

@@ -77,34 +77,27 @@ impl Silhouette {
             Self::Star => {
                 let points = rng.whole(5, 7);
                 let inner = rng.range(0.42, 0.55);
-                shape.polygon(outline(2 * points, |i, t| {
-                    polar(if i % 2 == 0 { 1.05 } else { inner }, t - 0.25)
-                }))
+                shape.polygon(outline(2 * points, |i, t| polar(if i % 2 == 0 { 1.05 } else { inner }, t - 0.25)))
             }
             Self::Gear => {
                 let teeth = rng.whole(8, 11);
                 let root = rng.range(0.72, 0.78);
-                let toothed = outline(4 * teeth, |i, t| {
-                    polar(if i % 4 < 2 { 1.0 } else { root }, t)
-                });
-                shape
-                    .polygon(toothed)
-                    .cut_disc([0.0, 0.0], rng.range(0.2, 0.3))
+                let toothed = outline(4 * teeth, |i, t| polar(if i % 4 < 2 { 1.0 } else { root }, t));
+                shape.polygon(toothed).cut_disc([0.0, 0.0], rng.range(0.2, 0.3))
             }
             Self::Cross => {
                 let (w, h) = (rng.range(0.26, 0.36), 0.96);
-                shape
-                    .polygon(vec![[-w, -h], [w, -h], [w, h], [-w, h]])
-                    .polygon(vec![[-h, -w], [h, -w], [h, w], [-h, w]])
+                shape.polygon(vec![[-w, -h], [w, -h], [w, h], [-w, h]]).polygon(vec![
+                    [-h, -w],
+                    [h, -w],
+                    [h, w],
+                    [-h, w],
+                ])
             }
-            Self::Ring => shape
-                .disc([0.0, 0.0], 0.95)
-                .cut_disc([0.0, 0.0], rng.range(0.42, 0.56)),
+            Self::Ring => shape.disc([0.0, 0.0], 0.95).cut_disc([0.0, 0.0], rng.range(0.42, 0.56)),
             Self::Crescent => {
                 let bite = rng.range(0.38, 0.52);
-                shape
-                    .disc([-0.1, 0.0], 0.98)
-                    .cut_disc([bite, 0.0], rng.range(0.68, 0.78))
+                shape.disc([-0.1, 0.0], 0.98).cut_disc([bite, 0.0], rng.range(0.68, 0.78))
             }
             Self::Flower => {
                 let petals = rng.whole(5, 7);
@@ -119,11 +112,7 @@ impl Silhouette {
                 let (y, height) = (0.3, 1.35);
                 let up = r * r / height;
                 let side = (r * r - up * up).sqrt();
-                shape.disc([0.0, y], r).polygon(vec![
-                    [0.0, y - height],
-                    [side, y - up],
-                    [-side, y - up],
-                ])
+                shape.disc([0.0, y], r).polygon(vec![[0.0, y - height], [side, y - up], [-side, y - up]])
             }
             Self::Bolt => {
                 let k = rng.range(-0.08, 0.08);
@@ -139,10 +128,7 @@ impl Silhouette {
             }
             Self::Spiral => {
                 let turns = rng.range(1.5, 1.8);
-                let path = (0..=32)
-                    .map(|i| i as f32 / 32.0)
-                    .map(|s| polar(0.1 + 0.76 * s, turns * s))
-                    .collect();
+                let path = (0..=32).map(|i| i as f32 / 32.0).map(|s| polar(0.1 + 0.76 * s, turns * s)).collect();
                 shape.stroke(path, 0.18)
             }
             Self::Arrow => {
@@ -172,17 +158,14 @@ impl Silhouette {
             Self::Heart => {
                 let cleft = rng.range(0.4, 0.48);
                 let r = 0.92 - cleft;
-                shape
-                    .disc([-cleft, -0.32], r)
-                    .disc([cleft, -0.32], r)
-                    .polygon(vec![
-                        [-cleft - 0.72 * r, -0.32 + 0.69 * r],
-                        [-cleft, -0.32],
-                        [0.0, -0.42],
-                        [cleft, -0.32],
-                        [cleft + 0.72 * r, -0.32 + 0.69 * r],
-                        [0.0, 0.95],
-                    ])
+                shape.disc([-cleft, -0.32], r).disc([cleft, -0.32], r).polygon(vec![
+                    [-cleft - 0.72 * r, -0.32 + 0.69 * r],
+                    [-cleft, -0.32],
+                    [0.0, -0.42],
+                    [cleft, -0.32],
+                    [cleft + 0.72 * r, -0.32 + 0.69 * r],
+                    [0.0, 0.95],
+                ])
             }
             Self::Key => {
                 let bow = rng.range(0.46, 0.54);
@@ -190,12 +173,7 @@ impl Silhouette {
                 shape
                     .disc([-0.55, 0.0], bow)
                     .cut_disc([-0.62, 0.0], 0.19)
-                    .polygon(vec![
-                        [-0.2, -0.18],
-                        [1.05, -0.18],
-                        [1.05, 0.18],
-                        [-0.2, 0.18],
-                    ])
+                    .polygon(vec![[-0.2, -0.18], [1.05, -0.18], [1.05, 0.18], [-0.2, 0.18]])
                     .polygon(vec![[0.8, 0.0], [1.05, 0.0], [1.05, bit], [0.8, bit]])
                     .polygon(vec![[0.35, 0.0], [0.6, 0.0], [0.6, bit], [0.35, bit]])
             }
@@ -217,24 +195,14 @@ pub(super) struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self {
-            parts: Vec::new(),
-            ripple: [0.0, 1.0, 0.0],
-        }
+        Self { parts: Vec::new(), ripple: [0.0, 1.0, 0.0] }
     }
 }
 
 enum Part {
-    Disc {
-        centre: Point,
-        radius: f32,
-        cut: bool,
-    },
+    Disc { centre: Point, radius: f32, cut: bool },
     Polygon(Vec<Point>),
-    Stroke {
-        path: Vec<Point>,
-        radius: f32,
-    },
+    Stroke { path: Vec<Point>, radius: f32 },
 }
 
 impl Shape {
@@ -244,19 +212,11 @@ impl Shape {
     }
 
     pub(super) fn disc(self, centre: Point, radius: f32) -> Self {
-        self.with(Part::Disc {
-            centre,
-            radius,
-            cut: false,
-        })
+        self.with(Part::Disc { centre, radius, cut: false })
     }
 
     fn cut_disc(self, centre: Point, radius: f32) -> Self {
-        self.with(Part::Disc {
-            centre,
-            radius,
-            cut: true,
-        })
+        self.with(Part::Disc { centre, radius, cut: true })
     }
 
     fn polygon(self, corners: Vec<Point>) -> Self {
@@ -270,27 +230,13 @@ impl Shape {
     /// Signed distance of `p` to the outline, negative inside.
     pub(super) fn distance(&self, p: Point) -> f32 {
         let [amplitude, period, phase] = self.ripple;
-        let p = [
-            p[0] + amplitude * sin(p[1] / period + phase),
-            p[1] + amplitude * sin(p[0] / period + 2.0 * phase),
-        ];
+        let p = [p[0] + amplitude * sin(p[1] / period + phase), p[1] + amplitude * sin(p[0] / period + 2.0 * phase)];
         self.parts.iter().fold(f32::INFINITY, |d, part| match part {
-            Part::Disc {
-                centre,
-                radius,
-                cut: false,
-            } => d.min(length(sub(p, *centre)) - radius),
-            Part::Disc {
-                centre,
-                radius,
-                cut: true,
-            } => d.max(radius - length(sub(p, *centre))),
+            Part::Disc { centre, radius, cut: false } => d.min(length(sub(p, *centre)) - radius),
+            Part::Disc { centre, radius, cut: true } => d.max(radius - length(sub(p, *centre))),
             Part::Polygon(corners) => d.min(polygon(corners, p)),
             Part::Stroke { path, radius } => {
-                let nearest = path
-                    .windows(2)
-                    .map(|ab| segment(ab[0], ab[1], p))
-                    .fold(f32::INFINITY, f32::min);
+                let nearest = path.windows(2).map(|ab| segment(ab[0], ab[1], p)).fold(f32::INFINITY, f32::min);
                 d.min(nearest.sqrt() - radius)
             }
         })
@@ -312,18 +258,12 @@ fn polygon(corners: &[Point], p: Point) -> f32 {
     let mut a = corners[corners.len() - 1];
     for &b in corners {
         nearest = nearest.min(segment(a, b, p));
-        if (a[1] > p[1]) != (b[1] > p[1])
-            && p[0] < a[0] + (b[0] - a[0]) * (p[1] - a[1]) / (b[1] - a[1])
-        {
+        if (a[1] > p[1]) != (b[1] > p[1]) && p[0] < a[0] + (b[0] - a[0]) * (p[1] - a[1]) / (b[1] - a[1]) {
             inside = !inside;
         }
         a = b;
     }
-    if inside {
-        -nearest.sqrt()
-    } else {
-        nearest.sqrt()
-    }
+    if inside { -nearest.sqrt() } else { nearest.sqrt() }
 }
 
 #[cfg(test)]
@@ -332,56 +272,27 @@ mod tests {
 
     #[test]
     fn distances_to_a_square_are_exact() {
-        let square =
-            Shape::default().polygon(vec![[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]);
-        let square = Shape {
-            ripple: [0.0, 1.0, 0.0],
-            ..square
-        };
-        for (p, expected) in [
-            ([0.0, 0.0], -1.0),
-            ([0.75, 0.5], -0.25),
-            ([3.0, 0.0], 2.0),
-            ([4.0, 5.0], 5.0),
-        ] {
+        let square = Shape::default().polygon(vec![[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]);
+        let square = Shape { ripple: [0.0, 1.0, 0.0], ..square };
+        for (p, expected) in [([0.0, 0.0], -1.0), ([0.75, 0.5], -0.25), ([3.0, 0.0], 2.0), ([4.0, 5.0], 5.0)] {
             let got = square.distance(p);
-            assert!(
-                (got - expected).abs() <= 1e-6,
-                "{p:?}: {got}, expected {expected}"
-            );
+            assert!((got - expected).abs() <= 1e-6, "{p:?}: {got}, expected {expected}");
         }
     }
 
     #[test]
     fn every_family_is_about_the_unit_disc_in_size() {
-        let target = [
-            Silhouette::Arrow,
-            Silhouette::Fish,
-            Silhouette::Heart,
-            Silhouette::Key,
-        ];
+        let target = [Silhouette::Arrow, Silhouette::Fish, Silhouette::Heart, Silhouette::Key];
         for family in Silhouette::SOURCE.into_iter().chain(target) {
             let shape = family.shape(&mut Rng::new(&[family as u64]));
             let at = |i: i32| (i % 128 - 64, i / 128 - 64);
-            let inside =
-                |&(x, y): &(i32, i32)| shape.distance([x as f32 / 32.0, y as f32 / 32.0]) < 0.0;
+            let inside = |&(x, y): &(i32, i32)| shape.distance([x as f32 / 32.0, y as f32 / 32.0]) < 0.0;
             let filled: Vec<(i32, i32)> = (0..128 * 128).map(at).filter(inside).collect();
-            let reach = filled
-                .iter()
-                .map(|&(x, y)| length([x as f32 / 32.0, y as f32 / 32.0]))
-                .fold(0.0, f32::max);
-            assert!(
-                (0.9..1.4).contains(&reach),
-                "{} reaches {reach}",
-                family.noun()
-            );
+            let reach = filled.iter().map(|&(x, y)| length([x as f32 / 32.0, y as f32 / 32.0])).fold(0.0, f32::max);
+            assert!((0.9..1.4).contains(&reach), "{} reaches {reach}", family.noun());
             // Of the square of side 2.
             let share = filled.len() as f32 / (64.0 * 64.0);
-            assert!(
-                (0.15..0.85).contains(&share),
-                "{} fills {share}",
-                family.noun()
-            );
+            assert!((0.15..0.85).contains(&share), "{} fills {share}", family.noun());
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Surfaces of things: how much of the second colour a point has.
 
-use super::math::{
-    Point, Rng, clouds, cos, fract, lattice, length, lerp, noise, polar, smooth, sub,
-};
+use super::math::{Point, Rng, clouds, cos, fract, lattice, length, lerp, noise, polar, smooth, sub};
 
 /// A family of surfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +74,7 @@ fn bars(x: f32, duty: f32) -> f32 {
 
 /// The lattice points around `(x, y)` and itself.
 fn neighbours(x: f32, y: f32) -> impl Iterator<Item = (f32, f32)> {
-    [-1.0, 0.0, 1.0]
-        .into_iter()
-        .flat_map(move |i| [-1.0, 0.0, 1.0].map(|j| (x + i, y + j)))
+    [-1.0, 0.0, 1.0].into_iter().flat_map(move |i| [-1.0, 0.0, 1.0].map(|j| (x + i, y + j)))
 }
 
 impl Texture {
@@ -97,10 +93,7 @@ impl Texture {
     /// Share of the second colour at `p`, in `[0, 1]`.
     pub(super) fn at(&self, p: Point) -> f32 {
         let [c, s] = self.turn;
-        let straight = [
-            c * p[0] - s * p[1] + self.shift[0],
-            s * p[0] + c * p[1] + self.shift[1],
-        ];
+        let straight = [c * p[0] - s * p[1] + self.shift[0], s * p[0] + c * p[1] + self.shift[1]];
         let half = [0.5 * straight[0], 0.5 * straight[1]];
         let [x, y] = [
             straight[0] + self.warp * (noise(half, self.salt) - 0.5),
@@ -146,11 +139,7 @@ impl Texture {
             Pattern::Woven => {
                 let (u, v) = (0.6 * x, 0.6 * y);
                 let across = (u.floor() + v.floor()) % 2.0 == 0.0;
-                let (along, side) = if across {
-                    (fract(u), fract(v))
-                } else {
-                    (fract(v), fract(u))
-                };
+                let (along, side) = if across { (fract(u), fract(v)) } else { (fract(v), fract(u)) };
                 let strand = bars(2.0 * side + 0.5, 0.68);
                 // Each strand dives under its neighbours at both ends.
                 strand.max(0.85 * smooth(2.6 * (along - 0.5).abs() - 0.55))
