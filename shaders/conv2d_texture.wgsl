@@ -147,34 +147,41 @@ fn product(tile: Tile, lane: u32) -> Product {
     let lower = corner(tile.pixel + lane + 8u);
     let first = min(tile.panel * 64u / p.group_out * p.group_in / 4u, p.channels4 - p.span4);
     var left = tile.panel * p.kernel_h * p.kernel_w * p.span4 * 64u + lane;
-    for (var kh = 0u; kh < p.kernel_h; kh++) {
-        for (var kw = 0u; kw < p.kernel_w; kw++) {
-            let start_u = tap_start(upper, kh, kw);
-            let start_v = tap_start(lower, kh, kw);
-            for (var c4 = 0u; c4 < p.span4; c4++) {
-                let u = load_x(select(start_u + first + c4, p.x_base, start_u == none));
-                let v = load_x(select(start_v + first + c4, p.x_base, start_v == none));
-                let w0 = load_w(left); let w1 = load_w(left + 16u); let w2 = load_w(left + 32u); let w3 = load_w(left + 48u);
-                let z0 = load_w(left + 8u); let z1 = load_w(left + 24u); let z2 = load_w(left + 40u); let z3 = load_w(left + 56u);
-                left += 64u;
-                { let a = subgroupShuffle(u, 0u); l0 = row(l0, a, w0, w1, w2, w3); r0 = row(r0, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 1u); l1 = row(l1, a, w0, w1, w2, w3); r1 = row(r1, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 2u); l2 = row(l2, a, w0, w1, w2, w3); r2 = row(r2, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 3u); l3 = row(l3, a, w0, w1, w2, w3); r3 = row(r3, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 4u); l4 = row(l4, a, w0, w1, w2, w3); r4 = row(r4, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 5u); l5 = row(l5, a, w0, w1, w2, w3); r5 = row(r5, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 6u); l6 = row(l6, a, w0, w1, w2, w3); r6 = row(r6, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(u, 7u); l7 = row(l7, a, w0, w1, w2, w3); r7 = row(r7, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 0u); l8 = row(l8, a, w0, w1, w2, w3); r8 = row(r8, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 1u); l9 = row(l9, a, w0, w1, w2, w3); r9 = row(r9, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 2u); la = row(la, a, w0, w1, w2, w3); ra = row(ra, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 3u); lb = row(lb, a, w0, w1, w2, w3); rb = row(rb, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 4u); lc = row(lc, a, w0, w1, w2, w3); rc = row(rc, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 5u); ld = row(ld, a, w0, w1, w2, w3); rd = row(rd, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 6u); le = row(le, a, w0, w1, w2, w3); re = row(re, a, z0, z1, z2, z3); }
-                { let a = subgroupShuffle(v, 7u); lf = row(lf, a, w0, w1, w2, w3); rf = row(rf, a, z0, z1, z2, z3); }
-            }
-        }
+    // One loop over taps and channels: a driver without registers enough carries all sums in and out of every loop.
+    var kh = 0u;
+    var kw = 0u;
+    var c4 = 0u;
+    for (var step = p.kernel_h * p.kernel_w * p.span4; step > 0u; step--) {
+        let start_u = tap_start(upper, kh, kw);
+        let start_v = tap_start(lower, kh, kw);
+        let u = load_x(select(start_u + first + c4, p.x_base, start_u == none));
+        let v = load_x(select(start_v + first + c4, p.x_base, start_v == none));
+        let w0 = load_w(left); let w1 = load_w(left + 16u); let w2 = load_w(left + 32u); let w3 = load_w(left + 48u);
+        let z0 = load_w(left + 8u); let z1 = load_w(left + 24u); let z2 = load_w(left + 40u); let z3 = load_w(left + 56u);
+        left += 64u;
+        { let a = subgroupShuffle(u, 0u); l0 = row(l0, a, w0, w1, w2, w3); r0 = row(r0, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 1u); l1 = row(l1, a, w0, w1, w2, w3); r1 = row(r1, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 2u); l2 = row(l2, a, w0, w1, w2, w3); r2 = row(r2, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 3u); l3 = row(l3, a, w0, w1, w2, w3); r3 = row(r3, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 4u); l4 = row(l4, a, w0, w1, w2, w3); r4 = row(r4, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 5u); l5 = row(l5, a, w0, w1, w2, w3); r5 = row(r5, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 6u); l6 = row(l6, a, w0, w1, w2, w3); r6 = row(r6, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(u, 7u); l7 = row(l7, a, w0, w1, w2, w3); r7 = row(r7, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 0u); l8 = row(l8, a, w0, w1, w2, w3); r8 = row(r8, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 1u); l9 = row(l9, a, w0, w1, w2, w3); r9 = row(r9, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 2u); la = row(la, a, w0, w1, w2, w3); ra = row(ra, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 3u); lb = row(lb, a, w0, w1, w2, w3); rb = row(rb, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 4u); lc = row(lc, a, w0, w1, w2, w3); rc = row(rc, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 5u); ld = row(ld, a, w0, w1, w2, w3); rd = row(rd, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 6u); le = row(le, a, w0, w1, w2, w3); re = row(re, a, z0, z1, z2, z3); }
+        { let a = subgroupShuffle(v, 7u); lf = row(lf, a, w0, w1, w2, w3); rf = row(rf, a, z0, z1, z2, z3); }
+        c4++;
+        let next_tap = c4 == p.span4;
+        c4 = select(c4, 0u, next_tap);
+        kw += select(0u, 1u, next_tap);
+        let next_row = kw == p.kernel_w;
+        kw = select(kw, 0u, next_row);
+        kh += select(0u, 1u, next_row);
     }
     return Product(
         array<vec4<f32>, 16>(l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, la, lb, lc, ld, le, lf),

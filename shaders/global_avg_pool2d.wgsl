@@ -10,13 +10,13 @@
 
 struct Params {
     width: u32,       // vec4 or scalars of a pixel
-    pixels: u32,      // of the band
-    image: u32,       // from one image to the next
+    pixels: u32,      // of an image, or of the band of the only one
     input_base: u32,  // where the band starts in the bound windows
     output_base: u32,
     total: u32,       // vec4 or scalars to write
     accumulate: u32,
     divisor: f32,
+    pad: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -26,7 +26,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> output_scalar: array<f32>;
 
 fn first_of(i: u32) -> u32 {
-    return p.input_base + i / p.width * p.image + i % p.width;
+    return p.input_base + i / p.width * p.pixels * p.width + i % p.width;
 }
 
 @compute @workgroup_size(64)

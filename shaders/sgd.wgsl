@@ -49,7 +49,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     let i = (id.x + id.y * count.x) * 64u + t;
     if i >= arrayLength(&param) { return; }
     var old = vec4<f32>();
-    if p.momentum != 0.0 && p.first == 0u { old = momentum[i]; }
+    if p.momentum != 0.0 { old = momentum[i]; }
     let next = step_from(param[i], grad[i], old);
     param[i] = next.param;
     if p.momentum != 0.0 { momentum[i] = next.momentum; }
@@ -60,7 +60,7 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     let i = (id.x + id.y * count.x) * 64u + t;
     if i >= arrayLength(&param_scalar) { return; }
     var old = 0.0;
-    if p.momentum != 0.0 && p.first == 0u { old = momentum_scalar[i]; }
+    if p.momentum != 0.0 { old = momentum_scalar[i]; }
     let next = step_from(vec4<f32>(param_scalar[i]), vec4<f32>(grad_scalar[i]), vec4<f32>(old));
     param_scalar[i] = next.param.x;
     if p.momentum != 0.0 { momentum_scalar[i] = next.momentum.x; }

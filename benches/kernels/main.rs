@@ -6,8 +6,11 @@
 mod adamw;
 mod add_relu;
 mod avg_pool2d;
+mod conv2d;
 mod global_avg_pool2d;
 mod matmul;
+mod max_pool2d;
+mod pack;
 mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
@@ -39,8 +42,11 @@ fn main() {
     adamw::bench(&mut criterion);
     add_relu::bench(&mut criterion);
     avg_pool2d::bench(&mut criterion);
+    conv2d::bench(&mut criterion);
     global_avg_pool2d::bench(&mut criterion);
     matmul::bench(&mut criterion);
+    max_pool2d::bench(&mut criterion);
+    pack::bench(&mut criterion);
     reduce_sum::bench(&mut criterion);
     scale_add_relu::bench(&mut criterion);
     sgd::bench(&mut criterion);

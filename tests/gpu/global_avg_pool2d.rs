@@ -1,4 +1,4 @@
-use kernels::{Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, reference, wgpu::Limits};
+use kernels::{Error, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
 
@@ -39,6 +39,10 @@ fn work_beyond_a_binding_is_split() {
         assert!(check_samples(&narrow, 7, 4, 4, channels, 2) > 1);
         assert!(check_samples(&narrow, 2, 9, 11, channels, 3) > 2);
     }
+    let wide = GlobalAvgPool2dDesc { batch: 2, height: 1, width: 1, channels: 961 };
+    let (input, output) = (narrow.output(2 * 961), narrow.output(2 * 961));
+    let plan = GlobalAvgPool2d::new(&narrow.context(Family::Tiled), &wide).unwrap();
+    assert!(matches!(plan.bind(input.slice(), output.slice()), Err(Error::Limit { needed: 961, allowed: 960, .. })));
 }
 
 #[test]

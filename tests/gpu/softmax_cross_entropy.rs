@@ -146,6 +146,15 @@ fn an_ignored_sample_changes_nothing() {
 }
 
 #[test]
+fn samples_without_weight_have_a_mean_of_zero() {
+    let desc = SoftmaxCrossEntropyDesc { sample_weights: true, ..SoftmaxCrossEntropyDesc::new(3, 4) };
+    let case = Case { sample_weights: Some(vec![0.0; 3]), ..Case::new(desc, 3.0, 7) };
+    case.check(gpu());
+    let (loss, grad, _) = case.run(gpu());
+    assert!(loss.iter().chain(&grad).all(|&value| value == 0.0));
+}
+
+#[test]
 fn an_integer_sample_weight_is_so_many_copies() {
     let desc =
         SoftmaxCrossEntropyDesc { label_smoothing: 0.1, class_weights: true, ..SoftmaxCrossEntropyDesc::new(3, 4) };

@@ -1,8 +1,12 @@
 """The network and the pictures that both scripts use."""
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
+
+# Read when torch is loaded. Threads that spin while they wait make a shared machine several times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import torch

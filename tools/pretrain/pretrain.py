@@ -4,8 +4,9 @@ import argparse
 import json
 import time
 
+from network import ASSETS, MEAN, STD, ResNet, draw, normalise  # before torch: it sets how threads wait
+
 import torch
-from network import ASSETS, MEAN, STD, ResNet, draw, normalise
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
@@ -42,10 +43,20 @@ def accuracy(model, pictures, labels):
     return hits / len(labels)
 
 
+def save(model, path):
+    """Writes the state dict in half precision, without the counters that only training uses."""
+    state = {
+        name: tensor.half().contiguous()
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    save_file(state, path, {"format": "pt"})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--count", type=int, default=800, help="training pictures a class")
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--count", type=int, default=400, help="training pictures a class")
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=0.1, help="peak of the one-cycle schedule")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
@@ -80,16 +91,11 @@ def main():
             optimizer.step()
             schedule.step()
             total += loss.item()
+        save(model, args.out)
         held = accuracy(model, *held_out)
         elapsed = time.monotonic() - start
         print(f"epoch {epoch + 1:2} loss {total / steps:.3f} held-out accuracy {held:.4f} {elapsed:.0f} s", flush=True)
 
-    state = {
-        name: tensor.half().contiguous()
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    save_file(state, args.out, {"format": "pt"})
     config = {
         "architecture": "resnet",
         "description": "ResNet of one BasicBlock a stage, widths 32 to 256, trained on pictures drawn by a program, "

@@ -2,8 +2,9 @@
 
 import argparse
 
+from network import ASSETS, ResNet, draw, normalise  # before torch: it sets how threads wait
+
 import torch
-from network import ASSETS, ResNet, draw, normalise
 from safetensors.torch import load_file
 from torch.nn import functional as F
 

@@ -97,6 +97,10 @@ pub enum Command {
     Evaluate(Evaluate),
     Predict(Predict),
     Embed(Embed),
+    /// Say what this machine can do, what is slow on it and why
+    #[command(after_help = "Examples:
+  trainer doctor
+  trainer doctor --adapter 1 --kernels tiled --json")]
     Doctor,
 }
 
@@ -138,7 +142,7 @@ pub struct Train {
     /// How gradients change the weights
     #[arg(long, value_enum, default_value = "adamw")]
     pub optimizer: OptimizerName,
-    /// The highest learning rate [default: 0.003 for adamw, 0.01 for sgd]
+    /// The highest learning rate [default: 0.001 for adamw, 0.003 for sgd]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
     /// Pull of the weights towards zero
@@ -184,7 +188,7 @@ impl Train {
         let default = TrainOptions::default();
         let (optimizer, rate) = match self.optimizer {
             OptimizerName::Adamw => (default.optimizer, default.learning_rate),
-            OptimizerName::Sgd => (Optimizer::Sgd { momentum: self.momentum, nesterov: self.momentum > 0.0 }, 0.01),
+            OptimizerName::Sgd => (Optimizer::Sgd { momentum: self.momentum, nesterov: self.momentum > 0.0 }, 0.003),
         };
         TrainOptions {
             optimizer,
@@ -282,7 +286,7 @@ mod tests {
             Cli::try_parse_from(line.into_iter().chain(["--epochs", "2", "--optimizer", "sgd", "--patience", "0"]));
         let Some(Command::Train(train)) = short.unwrap().command else { panic!("not train") };
         let options = train.options(0);
-        assert_eq!((options.warmup_epochs, options.patience, options.learning_rate), (1, None, 0.01));
+        assert_eq!((options.warmup_epochs, options.patience, options.learning_rate), (1, None, 0.003));
         options.validate().unwrap();
     }
 }

@@ -10,12 +10,11 @@ use resnet::Recipe;
 use serde_json::{Value, json};
 use trainer::dataset::{self, Photo, Rejected};
 use trainer::decode::Limits;
-use trainer::pipeline::{self, Request};
-use trainer::progress::Progress;
+use trainer::pipeline::{self, Request, Trained};
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
-use trainer::{Error, device, doctor};
+use trainer::{Error, demo, device, doctor};
 
 use crate::cli::{Embed, Evaluate, Global, Predict, Train};
 use crate::terminal::Terminal;
@@ -39,7 +38,6 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let gpu = block_on(device::open(&global.selection()))?;
     let trained = pipeline::train(&request, &gpu, terminal)?;
     let (config, metrics) = (&trained.config, &trained.metrics);
-    tell_rejected(&config.rejected, terminal);
     if global.json {
         emit_json(&serde_json::to_value(metrics)?)?;
         return Ok(config.rejected.len());
@@ -89,7 +87,6 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
     let run = Run::open(&args.run)?;
     let gpu = block_on(device::open(&global.selection()))?;
     let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &Limits::default(), &gpu, terminal)?;
-    tell_rejected(&judged.rejected, terminal);
     if let Some(path) = &args.predictions {
         run::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }
@@ -112,11 +109,11 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
 pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = Run::open(&args.run)?;
     let (photos, mut rejected) = photos_of(args)?;
+    pipeline::tell_rejected(&rejected, terminal);
     let gpu = block_on(device::open(&global.selection()))?;
     let (predictions, unreadable) =
         pipeline::predict(&run, &photos, global.batch.into(), &Limits::default(), &gpu, terminal)?;
     rejected.extend(unreadable);
-    tell_rejected(&rejected, terminal);
     let top = usize::from(args.top);
     if global.json {
         let photos: Vec<Value> =
@@ -179,7 +176,6 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
     let gpu = block_on(device::open(&global.selection()))?;
     let batch = global.batch.into();
     let embedded = pipeline::embed(&args.dir, &args.weights, recipe, batch, &Limits::default(), &gpu, terminal)?;
-    tell_rejected(&embedded.rejected, terminal);
     let [photos, features] = embedded.shape();
     if npy {
         run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
@@ -208,19 +204,53 @@ pub fn doctor(global: &Global) -> Outcome {
     Ok(0)
 }
 
+pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
+    let gpu = block_on(device::open(&global.selection()))?;
+    let compared = demo::compare(&gpu, global.seed, global.batch.into(), terminal)?;
+    let judgement = |trained: &Trained| trained.metrics.test.clone().context("the demo has a test part");
+    let (pretrained, random) = (judgement(&compared.pretrained)?, judgement(&compared.random)?);
+    if global.json {
+        emit_json(&json!({ "pretrained": pretrained, "random": random }))?;
+        return Ok(0);
+    }
+    let Trained { config, metrics, .. } = &compared.pretrained;
+    let photos = &metrics.photos;
+    let mut out = format!(
+        "A new head for {} kinds of things:\n  {}.\n\
+         The pictures are drawn by this program, none is a photo: {} to learn from, {} to choose\n\
+         the epoch by, {} to judge by. The backbone has seen other things, drawn likewise.\n\n",
+        config.classes.len(),
+        config.classes.chunks(4).map(|classes| classes.join(", ")).collect::<Vec<_>>().join(",\n  "),
+        photos.train,
+        photos.validation,
+        photos.test
+    );
+    let _ = writeln!(out, "{:40}right   95 % interval", "The new head");
+    let rows = [("on the pretrained backbone", &pretrained), ("on the same network, random weights", &random)];
+    for (name, evaluation) in rows {
+        let [low, high] = evaluation.top1_interval.map(|share| 100.0 * share);
+        let _ = writeln!(out, "  {name:37}{:>5.1} %   {low:.1} to {high:.1}", 100.0 * evaluation.top1);
+    }
+    let _ = writeln!(out, "  {:37}{:>5.1} %", "guessing", 100.0 * pretrained.baseline.top1);
+    let _ = write!(
+        out,
+        "\n{:.1} s on {}\n\n\
+         Now your own photos, in a folder for each class, and a ResNet with ImageNet weights\n\
+         (torchvision's, timm's or transformers', as .safetensors):\n\n  \
+         cargo run --release -p trainer -- train photos --weights resnet18.safetensors --out run\n",
+        metrics.seconds.total + compared.random.metrics.seconds.total,
+        config.adapter.name,
+    );
+    emit(&out)?;
+    Ok(0)
+}
+
 fn recipe(path: Option<&Path>) -> Result<Option<Recipe>> {
     let Some(path) = path else { return Ok(None) };
     let text =
         std::fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     let recipe = pipeline::parse_recipe(&text, path).with_context(|| path.display().to_string())?;
     Ok(Some(recipe))
-}
-
-fn tell_rejected(rejected: &[Rejected], terminal: &Terminal) {
-    if !rejected.is_empty() {
-        let photos = report::count(rejected.len(), "photo");
-        terminal.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
-    }
 }
 
 fn emit_json(value: &Value) -> Result<()> {

@@ -120,7 +120,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-            learning_rate: 3e-3,
+            learning_rate: 1e-3,
             weight_decay: 1e-2,
             epochs: 100,
             batch_size: 64,

@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         Some(Command::Evaluate(args)) => commands::evaluate(args, &global, &terminal),
         Some(Command::Predict(args)) => commands::predict(args, &global, &terminal),
         Some(Command::Embed(args)) => commands::embed(args, &global, &terminal),
-        Some(Command::Doctor) | None => commands::doctor(&global),
+        Some(Command::Doctor) => commands::doctor(&global),
+        None => commands::demo(&global, &terminal),
     };
     match outcome {
         Ok(rejected) if rejected > 0 && global.strict => ExitCode::from(1),

@@ -123,6 +123,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     }
     let mut extraction = extraction?;
     extraction.rejected.splice(0..0, dataset.rejected.iter().cloned());
+    tell_rejected(&extraction.rejected, progress);
     let featured = Instant::now();
 
     let parts = deal(&dataset, &extraction, &request.split, progress)?;
@@ -246,6 +247,14 @@ fn page(trained: &Trained) -> String {
     report::html(title, evaluation, &metrics.history, &judged, &facts)
 }
 
+/// Names what was left out, with the reasons.
+pub fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
+    if !rejected.is_empty() {
+        let photos = report::count(rejected.len(), "photo");
+        progress.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
+    }
+}
+
 /// The features of an earlier run, or none; a damaged file costs time, no more.
 fn known(path: &Path, key: &str, len: usize, progress: &dyn Progress) -> Features {
     match Features::load(path, key, len) {
@@ -337,6 +346,7 @@ pub fn judge(
     }
     let (features, mut extraction) = pass(run, &dataset.photos, batch, limits, gpu, progress)?;
     extraction.rejected.splice(0..0, dataset.rejected);
+    tell_rejected(&extraction.rejected, progress);
     let seen = run.seen()?;
     let found = extraction.kept.len();
     if !all {
@@ -374,6 +384,7 @@ pub fn predict(
     progress: &dyn Progress,
 ) -> Result<(Vec<Prediction>, Vec<Rejected>)> {
     let (features, extraction) = pass(run, photos, batch, limits, gpu, progress)?;
+    tell_rejected(&extraction.rejected, progress);
     let logits = run.head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
     let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
     let predictions = rows.map(|(&(photo, digest), row)| {
@@ -439,6 +450,7 @@ pub fn embed(
     let mut features = Features::new("", file.architecture().features());
     let mut extraction = extract(&listing.photos, &extractor, &mut features, limits, progress)?;
     extraction.rejected.splice(0..0, listing.rejected);
+    tell_rejected(&extraction.rejected, progress);
     if extraction.kept.is_empty() {
         return Err(Error::NothingReadable { what: data.display().to_string(), found: extraction.rejected.len() });
     }
@@ -491,4 +503,44 @@ fn absolute(path: &Path) -> PathBuf {
 /// A photo given by its path alone.
 pub fn photo(path: &Path) -> Photo {
     Photo { path: path.to_owned(), name: path.display().to_string(), label: 0, part: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backbone::random_weights;
+    use resnet::{Architecture, Interpolation, Resize};
+
+    #[test]
+    fn weights_own_their_preprocessing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        std::fs::write(&path, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
+        let weights = WeightFile::open(&path).unwrap();
+        assert_eq!(recipe_of(&weights, &path).unwrap(), Recipe::default());
+        // timm's, beside the weights.
+        let timm = r#"{"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 1.0, "interpolation": "bicubic"}}"#;
+        std::fs::write(dir.path().join("config.json"), timm).unwrap();
+        let recipe = recipe_of(&weights, &path).unwrap();
+        assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
+        assert_eq!(recipe.interpolation, Interpolation::Bicubic);
+        // A run's own, in the metadata of its model, before any file beside it.
+        let head = head::Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
+        let own = Recipe { input_size: [32, 32], ..Recipe::default() };
+        std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own).unwrap()).unwrap();
+        let run = Run::open(dir.path()).unwrap();
+        assert_eq!((recipe_of(&run.weights, &path).unwrap(), run.recipe, run.head), (own.clone(), own, head.clone()));
+        let narrow = head::Head { weight: vec![0.5; 8], ..head };
+        assert!(run::model(&weights, &narrow, &Recipe::default()).is_err());
+        assert!(parse_recipe("{\"size\": 3}", &path).unwrap_err().to_string().contains("recipe can't be read"));
+    }
+
+    #[test]
+    fn npy_is_padded_to_64() {
+        let embedded = Embedded { names: vec!["a".into(), "b".into()], features: vec![1.0; 6], rejected: Vec::new() };
+        let bytes = embedded.npy();
+        assert_eq!(bytes.len(), 128 + 24);
+        assert_eq!(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])) + 10, 128);
+        assert!(String::from_utf8_lossy(&bytes[10..128]).contains("'shape': (2, 3)"));
+    }
 }

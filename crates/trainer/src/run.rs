@@ -101,7 +101,7 @@ impl Staged {
     ///
     /// # Errors
     /// The folder isn't writable, or the disk is full.
-    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn add(&mut self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(name);
         let mut builder = tempfile::Builder::new();
         builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
@@ -139,9 +139,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut staged = Staged::new(folder);
-    staged.add(&name, bytes)?;
+    staged.add(path.file_name().unwrap_or_default(), bytes)?;
     staged.commit()
 }
 

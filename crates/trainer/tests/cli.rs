@@ -159,6 +159,15 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
     assert!(err.contains("1 files are no photos and were ignored: red/list.txt"), "{err}");
     assert!(out.contains("1 rejected"), "{out}");
     world.expect(1, "evaluate run photos --strict");
+    // A class of which nothing is left: the reasons are given before it ends.
+    std::fs::create_dir_all(world.path("damaged/a")).unwrap();
+    std::fs::write(world.path("damaged/a/1.png"), "no photo").unwrap();
+    world.draw("damaged/b/1.png", [1, 2, 3], 1);
+    let (_, err) = world.expect(3, "train damaged --weights weights.safetensors --recipe recipe.json --out run2");
+    assert!(
+        err.contains("a/1.png: not a photo") && err.contains("class \"a\": none of its 1 photos can be used"),
+        "{err}"
+    );
     let (_, err) = world.expect(3, "predict run photos/red/03.png");
     assert!(err.contains("left out:\n  photos/red/03.png: "), "{err}");
     world.expect(0, "predict run photos/red/03.png photos/red/04.png");
@@ -236,9 +245,18 @@ fn the_doctor_examines() {
 }
 
 #[test]
+fn the_demo_shows_what_transfer_is_worth() {
+    let world = World::new();
+    let findings = world.json("--json --quiet");
+    let top1 = |name: &str| findings[name]["top1"].as_f64().unwrap();
+    assert!(top1("pretrained") > top1("random") + 0.2, "{} and {}", top1("pretrained"), top1("random"));
+    assert_eq!(findings["pretrained"]["count"], 320);
+}
+
+#[test]
 fn help_has_examples() {
     let world = World::new();
-    for command in ["", "train", "evaluate", "predict", "embed"] {
+    for command in ["", "train", "evaluate", "predict", "embed", "doctor"] {
         assert!(world.expect(0, &format!("{command} --help")).0.contains("Examples:"), "{command}");
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume, window},
-    ops::{aligned, ranges},
+    ops::{aligned, conv2d::window_output, ranges},
     params::params,
 };
 use std::ops::Range;
@@ -61,15 +61,13 @@ impl AvgPool2dDesc {
     /// assert_eq!(pool.output_size(), Some([4, 5]));
     /// ```
     pub fn output_size(&self) -> Option<[u32; 2]> {
-        let size = |input: u32, i: usize| {
-            let [kernel, stride, padding] = [self.kernel[i], self.stride[i], self.padding[i]].map(u64::from);
-            let padded = u64::from(input) + 2 * padding;
-            let hanging = if self.ceil_mode { stride.checked_sub(1)? } else { 0 };
-            let windows = (padded + hanging).checked_sub(kernel)?.checked_div(stride)? + 1;
-            let starts = (u64::from(input) + padding).div_ceil(stride);
-            u32::try_from(if self.ceil_mode { windows.min(starts) } else { windows }).ok()
-        };
-        Some([size(self.height, 0)?, size(self.width, 1)?])
+        let (size, Self { kernel, stride, padding, .. }) = ([self.height, self.width], *self);
+        if !self.ceil_mode {
+            return window_output(size, kernel, stride, padding, [1; 2]);
+        }
+        let hanging = [0, 1].map(|i| size[i].saturating_add(stride[i].saturating_sub(1)));
+        let windows = window_output(hanging, kernel, stride, padding, [1; 2])?;
+        Some([0, 1].map(|i| windows[i].min(size[i].saturating_add(padding[i]).div_ceil(stride[i]))))
     }
 }
 

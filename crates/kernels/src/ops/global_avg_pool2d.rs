@@ -32,12 +32,12 @@ params! {
     GLOBAL_AVG_POOL2D: struct Params {
         width: u32,
         pixels: u32,
-        image: u32,
         input_base: u32,
         output_base: u32,
         total: u32,
         accumulate: u32,
         divisor: f32,
+        pad: u32,
     }
 }
 
@@ -132,12 +132,12 @@ impl GlobalAvgPool2d {
         let params = self.context.uniform(&Params {
             width: units(channels),
             pixels: (pixels.end - pixels.start) as u32,
-            image: units(image),
             input_base: units(input_base),
             output_base: units(output_base),
             total: total as u32,
             accumulate: u32::from(pixels.start > 0),
             divisor: if last { (height * width) as f32 } else { 1.0 },
+            pad: 0,
         });
         let entries = [
             (0, Bind::Uniform(&params)),

@@ -1,3 +1,89 @@
 //! The embedded default: what the trainer does when it is given nothing.
+//!
+//! It draws pictures of things that its embedded backbone has never seen, and trains two heads on them: one on that backbone, one on
+//! the same network with random weights. What lies between the two is what transfer learning is worth.
 
 pub mod draw;
+
+use rayon::prelude::*;
+use resnet::WeightFile;
+
+use crate::backbone::random_weights;
+use crate::dataset::Part;
+use crate::decode::Limits;
+use crate::device::Gpu;
+use crate::error::{Error, Result};
+use crate::head::TrainOptions;
+use crate::pipeline::{Request, Trained, train};
+use crate::progress::Progress;
+use crate::split::SplitOptions;
+use draw::Task;
+
+/// A small ResNet that has seen drawn pictures of other things, and what goes with it.
+const BACKBONE: &[u8] = include_bytes!("../../assets/demo_backbone.safetensors");
+const CONFIG: &str = include_str!("../../assets/config.json");
+
+/// Pictures a class, by part.
+const PICTURES: [(Part, &str, u64); 3] =
+    [(Part::Train, "train", 20), (Part::Validation, "val", 10), (Part::Test, "test", 40)];
+
+/// What the demo found.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The head on the backbone that has learnt.
+    pub pretrained: Trained,
+    /// The head on the same network with random weights.
+    pub random: Trained,
+}
+
+/// Draws the pictures into a temporary folder and trains both heads on them, as `trainer train` would.
+///
+/// # Errors
+/// The adapter fails; there is no room for a few megabytes of pictures.
+pub fn compare(gpu: &Gpu, seed: u64, batch: usize, progress: &dyn Progress) -> Result<Compared> {
+    let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
+    let pictures = folder.path().join("pictures");
+    let classes = Task::Target.classes();
+    let mut files = Vec::new();
+    let mut index = 0;
+    for (_, part, count) in PICTURES {
+        for class in &classes {
+            let of_class = pictures.join(part).join(class.to_string());
+            std::fs::create_dir_all(&of_class).map_err(Error::io("create", &of_class))?;
+            files.extend((index..index + count).map(|index| (*class, index, of_class.join(format!("{index:03}.png")))));
+        }
+        index += count;
+    }
+    files.par_iter().try_for_each(|(class, index, path)| {
+        let picture = class.draw(*index, seed);
+        let (width, height) = (picture.width as u32, picture.height as u32);
+        let written = image::save_buffer(path, &picture.rgb, width, height, image::ColorType::Rgb8);
+        written.map_err(|error| Error::io("write", path)(std::io::Error::other(error)))
+    })?;
+
+    let run = |name: &str, weights: &[u8]| {
+        let home = folder.path().join(name);
+        std::fs::create_dir(&home).map_err(Error::io("create", &home))?;
+        for (name, bytes) in [("backbone.safetensors", weights), ("config.json", CONFIG.as_bytes())] {
+            crate::run::write(&home.join(name), bytes)?;
+        }
+        let request = Request {
+            data: pictures.clone(),
+            weights: home.join("backbone.safetensors"),
+            out: home.join("run"),
+            force: false,
+            cache: None,
+            recipe: None,
+            split: SplitOptions { seed, ..Default::default() },
+            train: TrainOptions { seed, ..Default::default() },
+            batch,
+            limits: Limits::default(),
+        };
+        train(&request, gpu, progress)
+    };
+    let architecture = WeightFile::from_bytes(BACKBONE)?.architecture().clone();
+    Ok(Compared {
+        pretrained: run("pretrained", BACKBONE)?,
+        random: run("random", &random_weights(&architecture, seed))?,
+    })
+}

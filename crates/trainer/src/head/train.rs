@@ -22,9 +22,9 @@ const IGNORED: u32 = u32::MAX;
 
 /// Trains a head and keeps the one of the epoch with the lowest validation loss, or the last without validation.
 ///
-/// Features are divided by the root of their mean square over the training part, so that one learning rate suits every
-/// backbone; the head that comes out takes them as they are. The first weights are zero. Each epoch takes the photos in a new
-/// order; a last batch that isn't full counts as what it holds.
+/// Features are standardised by the training part (by feature, mean 0 and deviation 1), so that one learning rate suits every backbone; the head
+/// that comes out takes them as they are. The first weights are zero. Each epoch takes the photos in a new order; a last batch
+/// that isn't full counts as what it holds.
 ///
 /// The validation loss is the mean of -w ln p(label) / mean w, w being the class weights, without smoothing.
 ///
@@ -44,7 +44,7 @@ pub fn train(
     if let Some(validation) = &validation {
         check(validation, classes.len(), Some(width))?;
     }
-    let scale = scale(samples.features)?;
+    let standard = Standard::of(samples.features, width)?;
     let mut counts = vec![0; classes.len()];
     samples.labels.iter().for_each(|&label| counts[label] += 1);
     let class_weights = options.class_weights.of(&counts);
@@ -54,7 +54,7 @@ pub fn train(
     let learner = Learner::new(gpu, width, &class_weights, batch, steps.min(STEPS), options)?;
     let judge = validation
         .map(|samples| {
-            Judge::new(gpu, &learner, &scaled(samples.features, scale), samples.labels, class_weights.clone())
+            Judge::new(gpu, &learner, &standard.apply(samples.features), samples.labels, class_weights.clone())
         })
         .transpose()?;
 
@@ -71,7 +71,8 @@ pub fn train(
             shuffle(&mut order, &mut random);
             let mut loss = 0.0;
             for (chunk, photos) in order.chunks(STEPS * batch).enumerate() {
-                loss += learner.learn(gpu, &samples, scale, photos, epoch * steps + chunk * STEPS, steps, options)?;
+                loss +=
+                    learner.learn(gpu, &samples, &standard, photos, epoch * steps + chunk * STEPS, steps, options)?;
             }
             let mut figures = Epoch {
                 train_loss: loss / order.len() as f64,
@@ -109,8 +110,8 @@ pub fn train(
     let outcome = epochs();
     progress.end();
     outcome?;
-    let weight = gpu.read(&learner.best.0)?.into_iter().map(|value| (f64::from(value) * scale) as f32).collect();
-    Ok((Head { weight, bias: gpu.read(&learner.best.1)?, classes: classes.to_vec() }, history))
+    let (weight, bias) = standard.fold(&gpu.read(&learner.best.0)?, &gpu.read(&learner.best.1)?);
+    Ok((Head { weight, bias, classes: classes.to_vec() }, history))
 }
 
 /// Checks that features and labels fit, and gives the number of features a photo.
@@ -130,21 +131,61 @@ fn check(samples: &Samples<'_>, classes: usize, width: Option<usize>) -> Result<
     Ok(width)
 }
 
-/// What features are multiplied by: 1 / sqrt(mean x²).
-fn scale(features: &[f32]) -> Result<f64> {
-    let square = features.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / features.len() as f64;
-    match square {
-        square if !square.is_finite() => {
-            Err(Error::NotFinite { operation: "train", what: "one of the features".to_owned() })
-        }
-        // A backbone that is silent on every photo has nothing to scale.
-        0.0 => Ok(1.0),
-        square => Ok(1.0 / square.sqrt()),
-    }
+/// How features are standardised: z = (x − mean) / deviation, by feature.
+///
+/// A hundredth of the mean variance of all features is added to each one's, so that a feature that hardly ever changes isn't blown up.
+struct Standard {
+    mean: Vec<f64>,
+    deviation: Vec<f64>,
 }
 
-fn scaled(features: &[f32], scale: f64) -> Vec<f32> {
-    features.iter().map(|&x| (f64::from(x) * scale) as f32).collect()
+impl Standard {
+    fn of(features: &[f32], width: usize) -> Result<Self> {
+        let count = (features.len() / width) as f64;
+        let mut mean = vec![0.0; width];
+        for row in features.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x) / count);
+        }
+        let mut variance = vec![0.0; width];
+        for row in features.chunks_exact(width) {
+            let of_mean = variance.iter_mut().zip(&mean);
+            of_mean.zip(row).for_each(|((variance, mean), &x)| *variance += (f64::from(x) - mean).powi(2) / count);
+        }
+        let floor = 0.01 * variance.iter().sum::<f64>() / width as f64;
+        if !floor.is_finite() {
+            return Err(Error::NotFinite { operation: "train", what: "one of the features".to_owned() });
+        }
+        // Where no feature ever changes there is nothing to divide by, and nothing to learn from.
+        let deviation =
+            variance.iter().map(|variance| if floor > 0.0 { (variance + floor).sqrt() } else { 1.0 }).collect();
+        Ok(Self { mean, deviation })
+    }
+
+    fn apply(&self, features: &[f32]) -> Vec<f32> {
+        let rows = features.chunks_exact(self.mean.len());
+        rows.flat_map(|row| {
+            row.iter()
+                .zip(&self.mean)
+                .zip(&self.deviation)
+                .map(|((&x, mean), deviation)| ((f64::from(x) - mean) / deviation) as f32)
+        })
+        .collect()
+    }
+
+    /// The head on features as they are, of one on standardised features: w / deviation, and b − Σ w mean / deviation.
+    fn fold(&self, weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (mut folded, mut biases) = (Vec::with_capacity(weight.len()), Vec::with_capacity(bias.len()));
+        for (row, &bias) in weight.chunks_exact(self.mean.len()).zip(bias) {
+            let mut shift = f64::from(bias);
+            for ((&w, mean), deviation) in row.iter().zip(&self.mean).zip(&self.deviation) {
+                let w = f64::from(w) / deviation;
+                shift -= w * mean;
+                folded.push(w as f32);
+            }
+            biases.push(shift as f32);
+        }
+        (folded, biases)
+    }
 }
 
 /// Fisher and Yates's shuffle, by SplitMix64.
@@ -348,7 +389,7 @@ impl Learner {
         &self,
         gpu: &Gpu,
         samples: &Samples<'_>,
-        scale: f64,
+        standard: &Standard,
         photos: &[usize],
         first: usize,
         steps_per_epoch: usize,
@@ -360,9 +401,8 @@ impl Learner {
         let mut labels = vec![IGNORED; steps * label_row];
         for (step, batch) in photos.chunks(self.batch).enumerate() {
             for (place, &photo) in batch.iter().enumerate() {
-                let from = &samples.features[photo * self.width..][..self.width];
-                let to = &mut features[step * row + place * self.width..][..self.width];
-                to.iter_mut().zip(from).for_each(|(to, &from)| *to = (f64::from(from) * scale) as f32);
+                let from = standard.apply(&samples.features[photo * self.width..][..self.width]);
+                features[step * row + place * self.width..][..self.width].copy_from_slice(&from);
                 labels[step * label_row + place] = samples.labels[photo] as u32;
             }
         }
@@ -482,7 +522,15 @@ mod tests {
         options: &TrainOptions,
     ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let width = features.len() / labels.len();
-        let scale = 1.0 / (features.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / features.len() as f64).sqrt();
+        let (mean, deviation): (Vec<f64>, Vec<f64>) = (0..width)
+            .map(|i| {
+                let values = || features.iter().skip(i).step_by(width).map(|&x| f64::from(x));
+                let mean = values().sum::<f64>() / labels.len() as f64;
+                (mean, values().map(|x| (x - mean).powi(2)).sum::<f64>() / labels.len() as f64)
+            })
+            .unzip();
+        let floor = 0.01 * deviation.iter().sum::<f64>() / width as f64;
+        let deviation: Vec<f64> = deviation.iter().map(|variance| (variance + floor).sqrt()).collect();
         let mut counts = vec![0; classes];
         labels.iter().for_each(|&label| counts[label] += 1);
         let class_weights: Vec<f64> = options.class_weights.of(&counts).into_iter().map(f64::from).collect();
@@ -503,7 +551,7 @@ mod tests {
                 let total: f64 = batch.iter().map(|&photo| class_weights[labels[photo]]).sum();
                 for &photo in batch {
                     let mut input: Vec<f64> =
-                        features[photo * width..][..width].iter().map(|&x| f64::from(x) * scale).collect();
+                        (0..width).map(|i| (f64::from(features[photo * width + i]) - mean[i]) / deviation[i]).collect();
                     input.push(1.0);
                     let logits: Vec<f64> =
                         weights.iter().map(|row| row.iter().zip(&input).map(|(w, x)| w * x).sum()).collect();
@@ -546,21 +594,32 @@ mod tests {
             }
             losses.push(sum / labels.len() as f64);
         }
-        let weight = weights.iter().flat_map(|row| row[..width].iter().map(|w| w * scale)).collect();
-        (weight, weights.iter().map(|row| row[width]).collect(), losses)
+        let weight =
+            weights.iter().flat_map(|row| (0..width).map(|i| row[i] / deviation[i]).collect::<Vec<_>>()).collect();
+        let shift = |row: &[f64]| (0..width).map(|i| row[i] / deviation[i] * mean[i]).sum::<f64>();
+        (weight, weights.iter().map(|row| row[width] - shift(row)).collect(), losses)
     }
 
     fn agrees(options: &TrainOptions, count: usize, width: usize) {
         let (features, labels) = clouds(count, 3, width, 1);
         let samples = Samples { features: &features, labels: &labels };
         let (head, history) = train(&gpu(), samples, None, &classes(3), options, &()).unwrap();
-        let (weight, bias, losses) = twin(&features, &labels, 3, options);
-        let largest = weight.iter().chain(&bias).fold(0.0, |max: f64, w| max.max(w.abs()));
-        assert!(largest > 0.01, "nothing was learnt");
         // f32 against f64 over some hundred steps; a wrong gradient, decay or schedule is off by far more.
-        let worst = head.weight.iter().chain(&head.bias).zip(weight.iter().chain(&bias));
-        let worst = worst.map(|(&got, &expected)| (f64::from(got) - expected).abs()).fold(0.0, f64::max);
-        assert!(worst <= 2e-4 * largest, "{worst} of {largest} with {options:?}");
+        let near = |weight: &[f64], bias: &[f64]| {
+            let largest = weight.iter().chain(bias).fold(0.0, |max: f64, w| max.max(w.abs()));
+            assert!(largest > 0.01, "nothing was learnt");
+            let pairs = head.weight.iter().chain(&head.bias).zip(weight.iter().chain(bias));
+            pairs.into_iter().all(|(&got, &expected)| (f64::from(got) - expected).abs() <= 2e-4 * largest)
+        };
+        let (weight, bias, losses) = twin(&features, &labels, 3, options);
+        assert!(near(&weight, &bias), "{options:?}");
+        // The comparison can fail: steps longer by a hundredth, a decay stronger by a tenth.
+        let longer = TrainOptions { learning_rate: 1.01 * options.learning_rate, ..*options };
+        let stronger = TrainOptions { weight_decay: 1.1 * options.weight_decay, ..*options };
+        for other in [longer, stronger] {
+            let (weight, bias, _) = twin(&features, &labels, 3, &other);
+            assert!(!near(&weight, &bias), "{options:?} can't be told from {other:?}");
+        }
         for (epoch, expected) in history.epochs.iter().zip(losses) {
             assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
         }
@@ -569,7 +628,14 @@ mod tests {
 
     #[test]
     fn adamw_and_sgd_do_what_their_definitions_do() {
-        let adamw = TrainOptions { epochs: 12, warmup_epochs: 3, batch_size: 16, seed: 3, ..Default::default() };
+        let adamw = TrainOptions {
+            epochs: 12,
+            warmup_epochs: 3,
+            batch_size: 16,
+            weight_decay: 0.5,
+            seed: 3,
+            ..Default::default()
+        };
         // Eps not small against the gradients: an AdamW step of a gradient near zero is a coin toss otherwise.
         let adamw = TrainOptions { optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-3 }, ..adamw };
         agrees(&adamw, 101, 8);

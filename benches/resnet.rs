@@ -1,0 +1,70 @@
+//! Whole networks on the machine's adapter: images a second ("elements" are images). The answer is checked first.
+
+#[path = "../tests/resnet/fixture.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod fixture;
+
+use criterion::{Criterion, Throughput};
+use fixture::Fixture;
+use kernels::Tune;
+use resnet::{Backbone, BackboneOptions, ImageTensor, Tap};
+use std::time::Duration;
+use testkit::gpu;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let info = gpu().device.adapter_info();
+    eprintln!("{} | {:?} | {} {}", info.name, info.device_type, info.driver, info.driver_info);
+    for (name, batches) in [("resnet18", &[1, 8][..]), ("resnet50", &[8])] {
+        bench(&mut criterion, name, batches);
+    }
+    preprocess(&mut criterion);
+    criterion.final_summary();
+}
+
+fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
+    let gpu = gpu();
+    let context = gpu.context(Tune::for_device(&gpu.device).family);
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string() == name).expect("a fixture of it");
+    let weights = case.weights();
+
+    // PyTorch's features of the fixture's small images.
+    let [batch, _, height, width] = case.input;
+    let options = BackboneOptions { batch, input_size: [height, width], taps: vec![Tap::Features] };
+    let images: Vec<ImageTensor> = (case.input_nhwc().chunks_exact(height * width * 3))
+        .map(|data| ImageTensor { height, width, data: data.to_vec() })
+        .collect();
+    let backbone = Backbone::new(&context, &gpu.queue, &weights, &options).unwrap();
+    let got = backbone.submit(&gpu.queue, &images).unwrap().wait(Tap::Features).unwrap();
+    let tap = case.taps.iter().find(|tap| tap.name == "features").expect("a tap");
+    for (index, want) in case.samples(tap) {
+        let difference = (f64::from(got[index]) - want).abs();
+        assert!(difference <= 1e-4 * (want.abs() + tap.mean_abs), "{name}: {} instead of {want}", got[index]);
+    }
+
+    let image = ImageTensor { height: 224, width: 224, data: testkit::Samples::new(1).vec(224 * 224 * 3) };
+    let mut group = criterion.benchmark_group("resnet");
+    group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(5));
+    for &batch in batches {
+        let backbone = Backbone::new(&context, &gpu.queue, &weights, &BackboneOptions::new(batch)).unwrap();
+        let images = vec![image.clone(); batch];
+        group.throughput(Throughput::Elements(batch as u64));
+        group.bench_function(format!("{name} 224 px batch {batch}"), |bencher| {
+            bencher.iter(|| backbone.submit(&gpu.queue, &images).unwrap().wait(Tap::Features).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// Resize, crop and normalise, on one core.
+fn preprocess(criterion: &mut Criterion) {
+    let pixels: Vec<u8> = (0..500 * 375 * 3).map(|i| testkit::formula::byte("bench", i)).collect();
+    let image = resnet::Image::new(500, 375, &pixels).unwrap();
+    let mut group = criterion.benchmark_group("preprocess");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("500x375 to 224", |bencher| {
+        bencher.iter(|| resnet::preprocess(image, &resnet::Recipe::default()).unwrap());
+    });
+    group.finish();
+}
