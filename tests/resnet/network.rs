@@ -156,18 +156,17 @@ fn check(case: &Case, tap: &Tap, shape: &[usize], got: &[f64]) {
     assert!(!close(got[index] + 1e-3, expected), "{name}: a wrong value passes");
 }
 
-fn run(case: &Case) {
-    let file = case.weights();
+/// What the network of `file` gives at every tap for NHWC images: the shape, NCHW or NC, and the values, NHWC or NC.
+pub fn walk(file: &WeightFile, [n, c, h, w]: [usize; 4], input: &[f32]) -> Vec<(Vec<usize>, Vec<f64>)> {
     let network = file.architecture().network();
-    let [n, c, h, w] = case.input;
-    let mut x = Tensor { shape: [n, h, w, c], data: case.input_nhwc().into_iter().map(f64::from).collect() };
-    let mut taps = case.taps.iter();
+    let mut x = Tensor { shape: [n, h, w, c], data: input.iter().copied().map(f64::from).collect() };
+    let mut taps = Vec::new();
     let mut tap = |x: &Tensor| {
         let [n, h, w, c] = x.shape;
-        check(case, taps.next().unwrap(), &[n, c, h, w], &x.data);
+        taps.push((vec![n, c, h, w], x.data.clone()));
     };
     for conv in &network.stem {
-        x = x.conv(&file, conv).relu();
+        x = x.conv(file, conv).relu();
     }
     tap(&x);
     x = x.max_pool(&network.pool);
@@ -175,16 +174,16 @@ fn run(case: &Case) {
     for (i, block) in network.blocks.iter().enumerate() {
         let shortcut = block.shortcut.as_ref().map(|spec| {
             let pooled = spec.pool.then(|| x.avg_pool());
-            pooled.as_ref().unwrap_or(&x).conv(&file, &spec.conv)
+            pooled.as_ref().unwrap_or(&x).conv(file, &spec.conv)
         });
         let (last, rest) = block.convs.split_last().unwrap();
         let mut branch = rest
             .iter()
-            .fold(None, |branch: Option<Tensor>, spec| Some(branch.as_ref().unwrap_or(&x).conv(&file, spec).relu()));
-        branch = branch.map(|branch| branch.conv(&file, last));
+            .fold(None, |branch: Option<Tensor>, spec| Some(branch.as_ref().unwrap_or(&x).conv(file, spec).relu()));
+        branch = branch.map(|branch| branch.conv(file, last));
         let mut sum = branch.unwrap();
         if !block.gate.is_empty() {
-            let gates = block.gate.iter().fold(sum.means(), |x, spec| gate(&file, spec, &x));
+            let gates = block.gate.iter().fold(sum.means(), |x, spec| gate(file, spec, &x));
             sum = sum.scaled(&gates);
         }
         let shortcut = shortcut.unwrap_or(x);
@@ -196,7 +195,6 @@ fn run(case: &Case) {
         }
     }
     let features = x.means();
-    check(case, &case.taps[6], &[n, network.features], &features);
     let head = file.head().unwrap();
     assert_eq!(Some(head.classes), network.classes);
     let mut logits = Vec::new();
@@ -205,7 +203,16 @@ fn run(case: &Case) {
             logits.push(weight.iter().zip(features).map(|(w, x)| f64::from(*w) * x).sum::<f64>() + f64::from(*bias));
         }
     }
-    check(case, &case.taps[7], &[n, head.classes], &logits);
+    taps.extend([(vec![n, network.features], features), (vec![n, head.classes], logits)]);
+    taps
+}
+
+fn run(case: &Case) {
+    let walked = walk(&case.weights(), case.input, &case.input_nhwc());
+    assert_eq!(walked.len(), case.taps.len());
+    for (tap, (shape, got)) in case.taps.iter().zip(&walked) {
+        check(case, tap, shape, got);
+    }
 }
 
 #[test]
