@@ -235,9 +235,10 @@ pub struct Evaluate {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer predict run new.jpg
-  trainer predict run holiday/ --top 1 --json")]
+  trainer predict run holiday/ --top 1 --json
+  trainer predict resnet18.safetensors new.jpg       what ImageNet's own head says")]
 pub struct Predict {
-    /// The folder that `trainer train` wrote
+    /// The folder that `trainer train` wrote, or a weight file, to ask its own head
     pub run: PathBuf,
     /// Photos, or folders of photos
     #[arg(required = true, value_name = "PHOTO")]

@@ -112,7 +112,7 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
 }
 
 pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
-    let run = Run::open(&args.run)?;
+    let run = if args.run.is_file() { Run::of_weights(&args.run)? } else { Run::open(&args.run)? };
     let (photos, mut rejected) = photos_of(args)?;
     pipeline::tell_rejected(&rejected, terminal);
     let gpu = block_on(device::open(&global.selection()))?;

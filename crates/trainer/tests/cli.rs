@@ -156,7 +156,7 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
     std::fs::write(world.path("photos/red/list.txt"), "no photo").unwrap();
     let (out, err) = world.train("");
     assert!(err.contains("photos/red/03.png") || err.contains("red/03.png: "), "{err}");
-    assert!(err.contains("1 files are no photos and were ignored: red/list.txt"), "{err}");
+    assert!(err.contains("ignored, no photos by their names (1): red/list.txt"), "{err}");
     assert!(out.contains("1 rejected"), "{out}");
     world.expect(1, "evaluate run photos --strict");
     // A class of which nothing is left: the reasons are given before it ends.
@@ -211,7 +211,7 @@ fn mistakes_have_their_exit_codes() {
     let (_, err) = world.expect(2, "train photos --backbone weights.safetensors --out photos");
     assert!(err.contains("isn't empty and holds no run"), "{err}");
     let (_, err) = world.expect(4, "doctor --adapter no-such-adapter");
-    assert!(err.contains("no adapter \"no-such-adapter\"; there are 0: "), "{err}");
+    assert!(err.contains("no adapter \"no-such-adapter\"; choose one of these by number or name: 0: "), "{err}");
     let (_, err) = world.expect(3, "predict photos photos/red/00.png");
     assert!(err.contains("photos: not a usable run: no model.safetensors in it"), "{err}");
     assert!(!world.path("run2").join("config.json").exists());
