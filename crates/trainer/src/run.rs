@@ -266,7 +266,7 @@ impl Run {
     /// The file can't be read, isn't of this family, or has no head.
     pub fn of_weights(path: &Path) -> Result<Self> {
         let weights = WeightFile::open(path)?;
-        let recipe = recipe_of(&weights, path)?;
+        let (recipe, _) = recipe_of(&weights, path)?;
         let linear = weights.head()?;
         let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
         let classes = (own.or_else(|| labels_beside(path)))
