@@ -311,7 +311,12 @@ pub fn html(
     mistakes(&mut out, evaluation, predictions);
     out.push_str("<h2>How it was made</h2><table>");
     for (name, value) in facts {
-        let _ = write!(out, "<tr><td>{}<td style=\"text-align:left;white-space:normal;overflow-wrap:anywhere\">{}", escape(name), escape(value));
+        let _ = write!(
+            out,
+            "<tr><td>{}<td style=\"text-align:left;white-space:normal;overflow-wrap:anywhere\">{}",
+            escape(name),
+            escape(value)
+        );
     }
     out.push_str("</table></html>\n");
     out
