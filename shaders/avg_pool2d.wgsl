@@ -1,7 +1,7 @@
 // avg_pool2d: the mean of every channel over a sliding window.
 //
 // Formula   output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c], pixels outside being zero;
-//           D = kernel height x width when padding counts, else the pixels of the window that lie inside.
+//           D = the window's pixels inside the padded image when padding counts, else those inside the image.
 // Layouts   NHWC, windows of both. channels counts vec4 (main, C divisible by 4) or scalars (ragged).
 // Dispatch  64 invocations a workgroup, one vec4 or scalar of the output each, numbered as they lie.
 // Limits    bound by memory: kernel height x width reads an output, most from the cache. Padding is half the kernel or less,
@@ -60,7 +60,10 @@ fn window_of(i: u32) -> Window {
     let y = top - p.padding_height - p.input_row;
     let x = left - p.padding_width;
     let first = p.input_base + ((image * p.height + y) * p.width + x) * p.channels + channel;
-    let area = select(rows * columns, p.kernel_height * p.kernel_width, p.count_include_pad != 0u);
+    // In ceil mode the last windows hang over the padding too.
+    let padded_rows = min(p.kernel_height, p.height + 2u * p.padding_height - row * p.stride_height);
+    let padded_columns = min(p.kernel_width, p.width + 2u * p.padding_width - column * p.stride_width);
+    let area = select(rows * columns, padded_rows * padded_columns, p.count_include_pad != 0u);
     return Window(first, rows, columns, f32(area));
 }
 

@@ -43,15 +43,20 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     let column = pixel % p.out_width * p.stride_w - p.pad_w;
     let image = pixel / p.out_width / p.out_height * p.height;
     var best = vec4<f32>(bitcast<f32>(0xff800000u)); // minus infinity
-    for (var kh = 0u; kh < p.kernel_h; kh++) {
-        for (var kw = 0u; kw < p.kernel_w; kw++) {
-            let r = row + kh * p.dilation_h;
-            let c = column + kw * p.dilation_w;
-            let inside = r < p.height && c < p.width;
-            let texel = p.x_base + ((image + r) * p.width + c) * p.channels + c4;
-            let value = textureLoad(x, vec2<u32>(texel & ROW_MASK, texel >> ROW_SHIFT));
-            best = select(best, max(best, value), inside);
-        }
+    // One loop over the window: a software driver pays for every loop it enters.
+    var kh = 0u;
+    var kw = 0u;
+    for (var tap = p.kernel_h * p.kernel_w; tap > 0u; tap--) {
+        let r = row + kh * p.dilation_h;
+        let c = column + kw * p.dilation_w;
+        let inside = r < p.height && c < p.width;
+        let texel = p.x_base + ((image + r) * p.width + c) * p.channels + c4;
+        let value = textureLoad(x, vec2<u32>(texel & ROW_MASK, texel >> ROW_SHIFT));
+        best = select(best, max(best, value), inside);
+        kw++;
+        let next_row = kw == p.kernel_w;
+        kw = select(kw, 0u, next_row);
+        kh += select(0u, 1u, next_row);
     }
     y[i] = best;
 }

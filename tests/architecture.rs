@@ -96,3 +96,13 @@ fn every_file_is_listed() {
         }
     }
 }
+
+#[test]
+fn the_readme_shows_code_that_is_compiled() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (readme, example) = (read("README.md"), read("crates/kernels/examples/embed.rs"));
+    let blocks: Vec<&str> = readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 1);
+    assert!(example.contains(blocks[0]), "README.md and embed.rs differ");
+}

@@ -12,6 +12,7 @@ mod matmul;
 mod max_pool2d;
 mod pack;
 mod reduce_sum;
+mod scale_add_relu;
 mod sgd;
 mod softmax_cross_entropy;
 
@@ -47,6 +48,7 @@ fn main() {
     max_pool2d::bench(&mut criterion);
     pack::bench(&mut criterion);
     reduce_sum::bench(&mut criterion);
+    scale_add_relu::bench(&mut criterion);
     sgd::bench(&mut criterion);
     softmax_cross_entropy::bench(&mut criterion);
     criterion.final_summary();

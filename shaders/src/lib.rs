@@ -46,6 +46,7 @@ shaders! {
     MAX_POOL2D_TEXTURE "max_pool2d_texture": "Max-pooling for software adapters: input in a linear texture.";
     PACK "pack": "Strided matrices into padded rows and panels.";
     REDUCE_SUM "reduce_sum": "Sum over the rows of a matrix.";
+    SCALE_ADD_RELU "scale_add_relu": "Gated channels plus a residual, rectified.";
     SGD "sgd": "Step of gradient descent with momentum.";
     SOFTMAX_CROSS_ENTROPY "softmax_cross_entropy": "Loss and gradient of a classifier.";
 }

@@ -26,10 +26,10 @@ proptest! {
     fn ragged_shapes(
         (batch, channels) in (1u32..4, 1u32..20), (height, width) in (1u32..20, 1u32..20),
         kernel in [1u32..6, 1u32..6], stride in [1u32..4, 1u32..4], padding in [0u32..3, 0u32..3],
-        count_include_pad: bool, seed: u64,
+        count_include_pad: bool, ceil_mode: bool, seed: u64,
     ) {
         let padding = [padding[0].min(kernel[0] / 2), padding[1].min(kernel[1] / 2)];
-        let desc = AvgPool2dDesc { batch, height, width, channels, kernel, stride, padding, count_include_pad };
+        let desc = AvgPool2dDesc { batch, height, width, channels, kernel, stride, padding, count_include_pad, ceil_mode };
         match desc.output_size() {
             Some(_) => { check_samples(gpu(), &desc, seed); }
             None => assert!(matches!(AvgPool2d::new(&gpu().context(Family::Tiled), &desc), Err(Error::Shape { .. }))),
@@ -52,13 +52,14 @@ fn all_negative_and_large_under_padding() {
 fn work_beyond_a_binding_is_split() {
     let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 4 << 10, ..Limits::default() });
     for channels in [12, 13] {
-        for count_include_pad in [false, true] {
+        for (count_include_pad, ceil_mode) in [(false, false), (true, false), (false, true), (true, true)] {
             // Bands of images, then an image in bands of rows; strides on both sides of the kernel.
             for (batch, height, stride) in [(9, 5, [1, 2]), (2, 30, [1, 1]), (2, 30, [2, 1]), (2, 40, [4, 3])] {
                 let desc = AvgPool2dDesc {
                     stride,
                     padding: [1; 2],
                     count_include_pad,
+                    ceil_mode,
                     ..AvgPool2dDesc::new(batch, height, 7, channels, 3)
                 };
                 assert!(check_samples(&narrow, &desc, 2) > 1, "{desc:?}");
@@ -69,6 +70,29 @@ fn work_beyond_a_binding_is_split() {
     let plan = AvgPool2d::new(&narrow.context(Family::Tiled), &wide).unwrap();
     let (input, output) = (narrow.output(input_len(&wide)), narrow.output(3 * 20 * 9));
     assert!(matches!(plan.bind(input.slice(), output.slice()), Err(Error::Limit { needed: 1620, .. })));
+}
+
+#[test]
+fn windows_that_hang_over_count_in_ceil_mode() {
+    let ceil = |height, width, kernel, stride: [u32; 2], padding: [u32; 2]| AvgPool2dDesc {
+        stride,
+        padding,
+        ceil_mode: true,
+        ..AvgPool2dDesc::new(1, height, width, 4, kernel)
+    };
+    for (desc, size) in [
+        (ceil(7, 8, 2, [2; 2], [0; 2]), [4, 4]),
+        // A window may exceed the whole image…
+        (ceil(1, 2, 2, [2; 2], [0; 2]), [1, 1]),
+        // …but none starts behind it, in the padding.
+        (ceil(3, 6, 2, [2, 3], [1, 1]), [2, 3]),
+        (ceil(5, 5, 2, [4, 3], [0, 1]), [2, 2]),
+    ] {
+        assert_eq!(desc.output_size(), Some(size), "{desc:?}");
+        for count_include_pad in [false, true] {
+            check_samples(gpu(), &AvgPool2dDesc { count_include_pad, ..desc }, 5);
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use kernels::{
     AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc, PackDesc,
-    ReduceSumDesc, Reduction, SgdDesc, SoftmaxCrossEntropyDesc,
+    ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
     reference::{self, Conv2dInputs, Expected},
 };
 use serde_json::Value;
@@ -144,6 +144,7 @@ fn avg_pool2d() {
             stride: case.pair("stride"),
             padding: case.pair("padding"),
             count_include_pad: case.flag("count_include_pad"),
+            ceil_mode: case.flag("ceil_mode"),
         };
         case.check("output", &reference::avg_pool2d(&desc, &case.input("input")));
     }
@@ -181,6 +182,16 @@ fn reduce_sum() {
     for case in cases("reduce_sum") {
         let desc = ReduceSumDesc { rows: case.int("rows"), columns: case.int("columns") };
         case.check("output", &reference::reduce_sum(&desc, &case.input("input")));
+    }
+}
+
+#[test]
+fn scale_add_relu() {
+    for case in cases("scale_add_relu") {
+        let [batch, height, width, channels] = ["batch", "height", "width", "channels"].map(|name| case.int(name));
+        let desc = ScaleAddReluDesc { batch, height, width, channels };
+        let [input, gate, residual] = ["input", "gate", "residual"].map(|name| case.input(name));
+        case.check("output", &reference::scale_add_relu(&desc, &input, &gate, &residual));
     }
 }
 

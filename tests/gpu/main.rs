@@ -11,5 +11,6 @@ mod max_pool2d;
 mod pack;
 mod params;
 mod reduce_sum;
+mod scale_add_relu;
 mod sgd;
 mod softmax_cross_entropy;

@@ -1,4 +1,4 @@
-//! `forward.json`: what torchvision's networks compute, at every tap.
+//! `forward.json` and `forward_timm.json`: what torchvision's and timm's networks compute, at every tap.
 
 use resnet::{Architecture, WeightFile};
 use serde::Deserialize;
@@ -52,6 +52,10 @@ pub struct Tap {
 impl Fixture {
     pub fn load() -> Self {
         parse(include_str!("../fixtures/resnet/forward.json"))
+    }
+
+    pub fn load_timm() -> Self {
+        parse(include_str!("../fixtures/resnet/forward_timm.json"))
     }
 }
 

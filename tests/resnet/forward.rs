@@ -1,9 +1,10 @@
 //! The forward pass on the machine's adapter gives PyTorch's values at every tap of every architecture.
 
 use crate::fixture::{Case, Fixture, Tap as Expected};
+use crate::network::walk;
 use kernels::Family;
-use resnet::{Backbone, BackboneOptions, Error, ImageTensor, Tap};
-use testkit::gpu;
+use resnet::{Architecture, Attention, Backbone, BackboneOptions, Block, Error, ImageTensor, Stage, Tap, WeightFile};
+use testkit::{formula, gpu};
 
 const TAPS: [(&str, Tap); 8] = [
     ("stem", Tap::Stem),
@@ -59,15 +60,64 @@ fn check(case: &Case, family: Family) {
     }
 }
 
-/// Every case on the first family that the adapter prefers; the tiled one too on the smallest net, for it is slow where it
+/// Every case on the first family that the adapter prefers; the tiled one too on the smallest nets, for it is slow where it
 /// isn't preferred.
 #[test]
 fn every_architecture_gives_what_pytorch_gives() {
     let families = gpu().families();
-    for case in &Fixture::load().cases {
+    for case in Fixture::load().cases.iter().chain(&Fixture::load_timm().cases) {
         check(case, families[0]);
-        if case.architecture().to_string().starts_with("resnet-basic") {
+        if ["resnet-basic-1-1-1-1-w32", "resnet10t", "seresnet18"].contains(&case.architecture().to_string().as_str()) {
             families.iter().skip(1).for_each(|&family| check(case, family));
+        }
+    }
+}
+
+/// Nothing is a multiple of four, the sizes are odd, and there is a batch.
+#[test]
+fn ugly_networks_give_what_the_walk_gives() {
+    let stages = |sizes: [(usize, usize, usize); 4], groups, attention: [Option<Attention>; 4]| {
+        std::array::from_fn(|s| {
+            let (blocks, width, inner) = sizes[s];
+            Stage { blocks, width, inner, groups, projection: true, attention: attention[s] }
+        })
+    };
+    let squeeze = |reduced| Some(Attention::SqueezeExcite { reduced });
+    let slide = |kernel| Some(Attention::Efficient { kernel });
+    let basic = [(1, 5, 5), (2, 9, 9), (1, 13, 13), (1, 22, 22)];
+    let bottleneck = [(1, 10, 3), (1, 13, 6), (2, 17, 9), (1, 31, 12)];
+    let networks = [
+        (Block::Basic, Some([3, 5]), true, stages(basic, 1, [squeeze(1), squeeze(3), None, squeeze(7)])),
+        (Block::Basic, None, true, stages(basic, 1, [slide(1), slide(3), slide(9), slide(45)])),
+        (Block::Bottleneck, Some([6, 2]), false, stages(bottleneck, 3, [slide(5), squeeze(2), slide(3), None])),
+        (Block::Bottleneck, Some([4, 8]), true, stages(bottleneck, 1, [None; 4])),
+    ];
+    let shape = [3, 3, 45, 71];
+    let [batch, channels, height, width] = shape;
+    let input = formula::input("input", shape.iter().product());
+    let images: Vec<_> = input
+        .chunks_exact(height * width * channels)
+        .map(|data| ImageTensor { height, width, data: data.to_vec() })
+        .collect();
+    for (block, deep_stem, pooled_shortcuts, stages) in networks {
+        let architecture =
+            Architecture { block, stem_width: 7, deep_stem, pooled_shortcuts, stages, classes: Some(11) };
+        let file = WeightFile::from_bytes(formula::weights(&architecture.tensors())).unwrap();
+        let walked = walk(&file, shape, &input);
+        assert_eq!(walked.len(), TAPS.len());
+        let options = BackboneOptions { batch, input_size: [height, width], taps: TAPS.map(|(_, tap)| tap).to_vec() };
+        for family in gpu().families() {
+            let backbone = Backbone::new(&gpu().context(family), &gpu().queue, &file, &options).unwrap();
+            let pending = backbone.submit(&gpu().queue, &images).unwrap();
+            for ((_, want), (name, tap)) in walked.iter().zip(TAPS) {
+                let got = pending.wait(tap).unwrap();
+                assert_eq!(got.len(), want.len(), "{architecture} {name}");
+                let mean = want.iter().map(|value| value.abs()).sum::<f64>() / want.len() as f64;
+                for (i, (got, want)) in got.iter().zip(want).enumerate() {
+                    let close = (f64::from(*got) - want).abs() <= 1e-4 * (want.abs() + mean);
+                    assert!(close, "{architecture} {name} {family:?} [{i}]: {got} instead of {want}");
+                }
+            }
         }
     }
 }

@@ -8,4 +8,5 @@ mod formula;
 mod forward;
 mod network;
 mod preprocess;
+mod timm;
 mod weights;

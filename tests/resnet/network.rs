@@ -1,7 +1,7 @@
 //! The list of layers and the folded weights, walked in f64 by the definition of each layer, give PyTorch's values: so what
 //! [`resnet::Network`] says is right, whatever runs it.
 
-use resnet::{ConvSpec, PoolSpec, WeightFile};
+use resnet::{ConvSpec, GateSpec, PoolSpec, WeightFile};
 
 use crate::fixture::{Case, Fixture, Tap};
 
@@ -78,9 +78,64 @@ impl Tensor {
         out
     }
 
+    /// 2x2 with stride 2; at an odd edge the mean of the pixels there are.
+    fn avg_pool(&self) -> Self {
+        let [n, h, w, channels] = self.shape;
+        let size = [h.div_ceil(2), w.div_ceil(2)];
+        let mut out = Self::zeros(n, size, channels);
+        let mut pixels = vec![0.0; n * size[0] * size[1]];
+        self.windows([2, 2, 0], size, |output, _, _, pixel| {
+            pixels[output] += 1.0;
+            out.data[output * channels..].iter_mut().zip(pixel).for_each(|(to, value)| *to += value);
+        });
+        for (out, pixels) in out.data.chunks_exact_mut(channels).zip(pixels) {
+            out.iter_mut().for_each(|value| *value /= pixels);
+        }
+        out
+    }
+
+    /// The mean of every channel over an image's pixels.
+    fn means(&self) -> Vec<f64> {
+        let [n, h, w, c] = self.shape;
+        let mut means = vec![0.0; n * c];
+        for (i, value) in self.data.iter().enumerate() {
+            means[i / (h * w * c) * c + i % c] += value / (h * w) as f64;
+        }
+        means
+    }
+
+    /// Every channel times the sigmoid of its gate.
+    fn scaled(mut self, gates: &[f64]) -> Self {
+        let [_, h, w, c] = self.shape;
+        for (i, value) in self.data.iter_mut().enumerate() {
+            *value /= 1.0 + (-gates[i / (h * w * c) * c + i % c]).exp();
+        }
+        self
+    }
+
     fn relu(mut self) -> Self {
         self.data.iter_mut().for_each(|value| *value = value.max(0.0));
         self
+    }
+}
+
+/// A layer of a gate, on the channels of each image.
+fn gate(file: &WeightFile, spec: &GateSpec, input: &[f64]) -> Vec<f64> {
+    let (weight, bias) = file.gate(spec).unwrap();
+    match *spec {
+        GateSpec::Dense { in_channels, relu, .. } => {
+            let out = |x: &[f64], weight: &[f32], bias: f32| {
+                let sum = x.iter().zip(weight).map(|(x, w)| x * f64::from(*w)).sum::<f64>() + f64::from(bias);
+                if relu { sum.max(0.0) } else { sum }
+            };
+            let rows = || weight.chunks_exact(in_channels).zip(&bias);
+            input.chunks_exact(in_channels).flat_map(|x| rows().map(move |(w, b)| out(x, w, *b))).collect()
+        }
+        GateSpec::Sliding { channels, kernel, .. } => {
+            let at = |x: &[f64], c: usize, k: usize| (c + k).checked_sub(kernel / 2).and_then(|i| x.get(i).copied());
+            let out = |x: &[f64], c| (0..kernel).map(|k| f64::from(weight[k]) * at(x, c, k).unwrap_or(0.0)).sum();
+            input.chunks_exact(channels).flat_map(|x| (0..channels).map(move |c| out(x, c))).collect()
+        }
     }
 }
 
@@ -101,28 +156,36 @@ fn check(case: &Case, tap: &Tap, shape: &[usize], got: &[f64]) {
     assert!(!close(got[index] + 1e-3, expected), "{name}: a wrong value passes");
 }
 
-fn run(case: &Case) {
-    let file = case.weights();
+/// What the network of `file` gives at every tap for NHWC images: the shape, NCHW or NC, and the values, NHWC or NC.
+pub fn walk(file: &WeightFile, [n, c, h, w]: [usize; 4], input: &[f32]) -> Vec<(Vec<usize>, Vec<f64>)> {
     let network = file.architecture().network();
-    let [n, c, h, w] = case.input;
-    let mut x = Tensor { shape: [n, h, w, c], data: case.input_nhwc().into_iter().map(f64::from).collect() };
-    let mut taps = case.taps.iter();
+    let mut x = Tensor { shape: [n, h, w, c], data: input.iter().copied().map(f64::from).collect() };
+    let mut taps = Vec::new();
     let mut tap = |x: &Tensor| {
         let [n, h, w, c] = x.shape;
-        check(case, taps.next().unwrap(), &[n, c, h, w], &x.data);
+        taps.push((vec![n, c, h, w], x.data.clone()));
     };
-    x = x.conv(&file, &network.stem).relu();
+    for conv in &network.stem {
+        x = x.conv(file, conv).relu();
+    }
     tap(&x);
     x = x.max_pool(&network.pool);
     tap(&x);
     for (i, block) in network.blocks.iter().enumerate() {
-        let shortcut = block.shortcut.as_ref().map(|spec| x.conv(&file, spec));
+        let shortcut = block.shortcut.as_ref().map(|spec| {
+            let pooled = spec.pool.then(|| x.avg_pool());
+            pooled.as_ref().unwrap_or(&x).conv(file, &spec.conv)
+        });
         let (last, rest) = block.convs.split_last().unwrap();
         let mut branch = rest
             .iter()
-            .fold(None, |branch: Option<Tensor>, spec| Some(branch.as_ref().unwrap_or(&x).conv(&file, spec).relu()));
-        branch = branch.map(|branch| branch.conv(&file, last));
+            .fold(None, |branch: Option<Tensor>, spec| Some(branch.as_ref().unwrap_or(&x).conv(file, spec).relu()));
+        branch = branch.map(|branch| branch.conv(file, last));
         let mut sum = branch.unwrap();
+        if !block.gate.is_empty() {
+            let gates = block.gate.iter().fold(sum.means(), |x, spec| gate(file, spec, &x));
+            sum = sum.scaled(&gates);
+        }
         let shortcut = shortcut.unwrap_or(x);
         assert_eq!(sum.shape, shortcut.shape);
         sum.data.iter_mut().zip(&shortcut.data).for_each(|(sum, value)| *sum += value);
@@ -131,12 +194,7 @@ fn run(case: &Case) {
             tap(&x);
         }
     }
-    let [n, h, w, c] = x.shape;
-    let mut features = vec![0.0; n * c];
-    for (i, value) in x.data.iter().enumerate() {
-        features[i / (h * w * c) * c + i % c] += value / (h * w) as f64;
-    }
-    check(case, &case.taps[6], &[n, network.features], &features);
+    let features = x.means();
     let head = file.head().unwrap();
     assert_eq!(Some(head.classes), network.classes);
     let mut logits = Vec::new();
@@ -145,20 +203,38 @@ fn run(case: &Case) {
             logits.push(weight.iter().zip(features).map(|(w, x)| f64::from(*w) * x).sum::<f64>() + f64::from(*bias));
         }
     }
-    check(case, &case.taps[7], &[n, head.classes], &logits);
+    taps.extend([(vec![n, network.features], features), (vec![n, head.classes], logits)]);
+    taps
+}
+
+fn run(case: &Case) {
+    let walked = walk(&case.weights(), case.input, &case.input_nhwc());
+    assert_eq!(walked.len(), case.taps.len());
+    for (tap, (shape, got)) in case.taps.iter().zip(&walked) {
+        check(case, tap, shape, got);
+    }
 }
 
 #[test]
 fn walking_the_layers_gives_what_pytorch_gives() {
-    let fixture = Fixture::load();
-    assert_eq!(fixture.cases.len(), 11);
+    let mut cases = Fixture::load().cases;
+    assert_eq!(cases.len(), 11);
+    cases.extend(Fixture::load_timm().cases);
+    assert_eq!(cases.len(), 21);
     // The others differ from these in nothing but numbers of blocks and channels.
-    let walked = ["resnet-basic-1-1-1-1-w32", "resnet18", "resnet50", "resnext50_32x4d"];
-    let small = |case: &&Case| case.input[2] == 64 && walked.contains(&case.architecture().to_string().as_str());
-    let mut count = 0;
-    for case in fixture.cases.iter().filter(small) {
-        run(case);
-        count += 1;
+    let walked = [
+        ("resnet-basic-1-1-1-1-w32", 64),
+        ("resnet18", 64),
+        ("resnet50", 64),
+        ("resnext50_32x4d", 64),
+        ("resnet14t", 64),
+        ("seresnet50", 64),
+        ("resnet18d", 75),
+        ("seresnet18", 75),
+        ("ecaresnetlight", 37),
+    ];
+    for (name, height) in walked {
+        let case = cases.iter().find(|case| case.architecture().to_string() == name && case.input[2] == height);
+        run(case.unwrap_or_else(|| panic!("no case {name} of {height} rows")));
     }
-    assert_eq!(count, walked.len());
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
-use resnet::{Architecture, Block, Error, Stage, WeightFile};
+use resnet::{Architecture, Attention, Block, Error, Stage, WeightFile};
 use testkit::formula;
 
 /// A tensor on its way into a file.
@@ -179,6 +179,23 @@ fn everything_that_does_not_fit_is_reported_at_once() {
 }
 
 #[test]
+fn what_is_missing_of_a_deep_stem_a_pooled_shortcut_or_a_gate_is_named() {
+    let mut architecture = small();
+    architecture.deep_stem = Some([2, 3]);
+    architecture.pooled_shortcuts = true;
+    architecture.stages.iter_mut().for_each(|stage| stage.attention = Some(Attention::SqueezeExcite { reduced: 2 }));
+    architecture.stages[3].attention = Some(Attention::Efficient { kernel: 5 });
+    let name = "resnet-basic-1-1-1-1-w4-8-8-16-deep2-3-avgpool-se2-2-2-0-eca0-0-0-5";
+    let whole = tensors(&architecture, "F32");
+    assert_eq!(open(&whole).unwrap().architecture().to_string(), name);
+    for missing in ["conv1.3.weight", "conv1.6.weight", "layer2.0.downsample.1.weight", "layer1.0.se.fc2.bias"] {
+        let rest: Vec<Tensor> = whole.iter().filter(|tensor| tensor.name != missing).cloned().collect();
+        let error = open(&rest).unwrap_err().to_string();
+        assert_contains(&error, &[&format!("whole {name}"), &format!("1 missing: `{missing}`")]);
+    }
+}
+
+#[test]
 fn a_backbone_without_head_gives_features_only() {
     let mut headless = small();
     headless.classes = None;
@@ -221,10 +238,11 @@ fn other_networks_are_recognised() {
     let rename = |from: &'static str, to: &'static str| {
         complaint(move |tensors| tensors.iter_mut().for_each(|tensor| tensor.name = tensor.name.replace(from, to)))
     };
-    assert_contains(&rename("conv1.weight", "conv1.0.weight"), &["ResNet-D", "supported are plain ResNets"]);
+    let pool = |tensors: &mut Vec<Tensor>| tensors.push(Tensor::new("maxpool.0.weight", "F32", &[1], &[0.0]));
+    assert_contains(&complaint(pool), &["ResNet-RS", "supported are plain ResNets"]);
     assert_contains(&rename("layer4", "stage4"), &["no tensor of stage `layer4`", "bn1.bias"]);
-    let se = complaint(|tensors| tensors.push(Tensor::new("layer1.0.se.fc1.weight", "F32", &[1], &[0.0])));
-    assert_contains(&se, &["SE-ResNet"]);
+    let se = complaint(|tensors| tensors.push(Tensor::new("layer1.0.se_module.fc1.weight", "F32", &[1], &[0.0])));
+    assert_contains(&se, &["SE-ResNet of another"]);
     let beside = complaint(|tensors| {
         for tensor in tensors.iter_mut().filter(|tensor| !tensor.name.starts_with("fc.")) {
             tensor.name.insert_str(0, "backbone.");
@@ -257,7 +275,7 @@ fn files_are_opened_by_path_and_their_faults_named() {
     says(&whole[..100], &["truncated", "header alone"]);
     says(&[&whole[..], b"\0\0"].concat(), &["2 bytes after its last tensor"]);
     says(b"<!DOCTYPE html><title>Log in</title>", &["web page"]);
-    says(b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl", &["ZIP", "save_file"]);
+    says(b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl", &["ZIP", "tools/convert.py"]);
     says(b"version https://git-lfs.github.com/spec/v1\noid sha256:0", &["git lfs pull"]);
     says(br#"{"metadata": {"total_size": 1}, "weight_map": {}}"#, &["shards"]);
     let missing = WeightFile::open(folder.path().join("none.safetensors")).unwrap_err();
@@ -286,19 +304,30 @@ fn a_damaged_file_never_panics() {
 }
 
 fn any_stage(block: Block) -> impl Strategy<Value = Stage> {
-    (1_usize..4, 1_usize..7, 1_usize..4, 1_usize..4).prop_map(move |(blocks, width, group_width, groups)| match block {
-        Block::Basic => Stage { blocks, width, inner: width, groups: 1, projection: true },
-        Block::Bottleneck => Stage { blocks, width, inner: group_width * groups, groups, projection: true },
-    })
+    let attention = prop_oneof![
+        Just(None),
+        (1_usize..5).prop_map(|reduced| Some(Attention::SqueezeExcite { reduced })),
+        (0_usize..4).prop_map(|half| Some(Attention::Efficient { kernel: 2 * half + 1 })),
+    ];
+    (1_usize..4, 1_usize..7, 1_usize..4, 1_usize..4, attention).prop_map(
+        move |(blocks, width, group_width, groups, attention)| {
+            let (inner, groups) = match block {
+                Block::Basic => (width, 1),
+                Block::Bottleneck => (group_width * groups, groups),
+            };
+            Stage { blocks, width, inner, groups, projection: true, attention }
+        },
+    )
 }
 
 fn any_architecture() -> impl Strategy<Value = Architecture> {
     let stages = prop_oneof![Just(Block::Basic), Just(Block::Bottleneck)]
         .prop_flat_map(|block| (Just(block), std::array::from_fn::<_, 4, _>(|_| any_stage(block))));
-    (stages, 1_usize..7, any::<bool>(), proptest::option::of(1_usize..9)).prop_map(
-        |((block, mut stages), stem_width, projection, classes)| {
+    let deep_stem = proptest::option::of([1_usize..6, 1_usize..6]);
+    (stages, 1_usize..7, deep_stem, any::<[bool; 2]>(), proptest::option::of(1_usize..9)).prop_map(
+        |((block, mut stages), stem_width, deep_stem, [projection, pooled_shortcuts], classes)| {
             stages[0].projection = projection || stages[0].width != stem_width;
-            Architecture { block, stem_width, stages, classes }
+            Architecture { block, stem_width, deep_stem, pooled_shortcuts, stages, classes }
         },
     )
 }
@@ -312,6 +341,9 @@ proptest! {
         prop_assert_eq!(opened.architecture(), &architecture);
         prop_assert_eq!(opened.convs().map(|conv| conv.unwrap().spec).collect::<Vec<_>>(),
             architecture.network().convs().cloned().collect::<Vec<_>>());
+        for gate in architecture.network().blocks.iter().flat_map(|block| &block.gate) {
+            prop_assert_eq!(opened.gate(gate).unwrap().0.len(), gate.weight_shape().iter().product::<usize>());
+        }
         prop_assert_eq!(opened.head().is_ok(), architecture.classes.is_some());
     }
 }

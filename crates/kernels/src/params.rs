@@ -1,6 +1,7 @@
 //! The parameters of the shaders, each declared once for Rust and for the test that compares it with the WGSL.
 
 /// Layout of a `Params` struct on the Rust side, to be compared with the shader's.
+#[cfg(feature = "reference")]
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct ParamsLayout {

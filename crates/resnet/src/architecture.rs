@@ -4,9 +4,13 @@
 //! visible in a checkpoint's tensor names and shapes, so no flag is ever needed. [`Architecture::network`] spells it out
 //! into the typed list of layers that a forward pass walks.
 //!
-//! What shapes cannot show is taken as torchvision has it: the stem has stride 2 and padding 3, stages 2 to 4 begin
-//! with stride 2, and a bottleneck strides in its 3x3 convolution ("v1.5") rather than in the first 1x1.
-//! Networks that differ from a plain one in nothing but strides or parameterless layers (timm's antialiased `resnetaa*` and
+//! Besides the plain network these are: the deep stem of three 3x3 convolutions (ResNet-C), the average-pooled shortcut
+//! (ResNet-D), squeeze and excitation (SE) and efficient channel attention (ECA), alone or together, as timm has them.
+//!
+//! What shapes cannot show is taken as torchvision and timm have it: the stem's first convolution has stride 2 and half its
+//! kernel as padding, stages 2 to 4 begin with stride 2, and a bottleneck strides in its 3x3 convolution ("v1.5") rather than
+//! in the first 1x1; gates are sigmoids, ECA pads with zeros.
+//! Networks that differ from one of these in nothing but strides or parameterless layers (timm's antialiased `resnetaa*` and
 //! `resnetblur*`) can't be told from it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +38,28 @@ impl Block {
     }
 }
 
+/// Channel attention: each block's branch is multiplied, channel by channel, by the sigmoid of what small layers make of its
+/// averages over all pixels, before the shortcut is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attention {
+    /// Two dense layers with a ReLU between them.
+    ///
+    /// # Reference
+    /// Hu, Shen, Albanie, Sun and Wu, *Squeeze-and-Excitation Networks*, 2018, section 3.
+    SqueezeExcite {
+        /// Channels between the two.
+        reduced: usize,
+    },
+    /// One small convolution along the channels.
+    ///
+    /// # Reference
+    /// Wang et al., *ECA-Net: Efficient Channel Attention*, 2020, section 3.2.
+    Efficient {
+        /// Neighbouring channels that it sees, odd.
+        kernel: usize,
+    },
+}
+
 /// One of the four stages: blocks of equal width, the first of which halves the resolution (save in stage 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stage {
@@ -47,9 +73,11 @@ pub struct Stage {
     pub groups: usize,
     /// Whether the first block's shortcut is a 1x1 convolution rather than the identity. Always so in stages 2 to 4.
     pub projection: bool,
+    /// Channel attention of every block.
+    pub attention: Option<Attention>,
 }
 
-/// A residual network of the torchvision family, told by its shapes.
+/// A residual network of the family of torchvision and timm, told by its shapes.
 ///
 /// ```
 /// use resnet::Architecture;
@@ -63,48 +91,150 @@ pub struct Stage {
 pub struct Architecture {
     /// Kind of residual block, the same throughout.
     pub block: Block,
-    /// Channels that the 7x7 stem puts out.
+    /// Channels that the stem puts out.
     pub stem_width: usize,
+    /// Channels of the two 3x3 convolutions before the stem's last, also 3x3 (ResNet-C and -D); `None` for a stem of one 7x7.
+    ///
+    /// # Reference
+    /// He et al., *Bag of Tricks for Image Classification with Convolutional Neural Networks*, 2019, section 4.2.
+    pub deep_stem: Option<[usize; 2]>,
+    /// Whether a shortcut that halves the resolution averages 2x2 pixels before a 1x1 convolution of stride 1 (ResNet-D), rather
+    /// than striding in it.
+    pub pooled_shortcuts: bool,
     /// Stages 1 to 4, in order.
     pub stages: [Stage; 4],
     /// Classes of the file's own head (`fc`); `None` for a backbone without one.
     pub classes: Option<usize>,
 }
 
-/// Published members: name, block, blocks a stage, channels a group at stage 1, groups.
-const PUBLISHED: [(&str, Block, [usize; 4], usize, usize); 9] = [
-    ("resnet18", Block::Basic, [2, 2, 2, 2], 64, 1),
-    ("resnet34", Block::Basic, [3, 4, 6, 3], 64, 1),
-    ("resnet50", Block::Bottleneck, [3, 4, 6, 3], 64, 1),
-    ("resnet101", Block::Bottleneck, [3, 4, 23, 3], 64, 1),
-    ("resnet152", Block::Bottleneck, [3, 8, 36, 3], 64, 1),
-    ("wide_resnet50_2", Block::Bottleneck, [3, 4, 6, 3], 128, 1),
-    ("wide_resnet101_2", Block::Bottleneck, [3, 4, 23, 3], 128, 1),
-    ("resnext50_32x4d", Block::Bottleneck, [3, 4, 6, 3], 4, 32),
-    ("resnext101_32x8d", Block::Bottleneck, [3, 4, 23, 3], 8, 32),
+/// Names of published networks, torchvision's and then timm's.
+const PUBLISHED: [&str; 58] = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "resnet10t",
+    "resnet14t",
+    "resnet18d",
+    "resnet26",
+    "resnet26d",
+    "resnet26t",
+    "resnet34d",
+    "resnet50c",
+    "resnet50d",
+    "resnet50s",
+    "resnet50t",
+    "resnet101c",
+    "resnet101d",
+    "resnet101s",
+    "resnet152c",
+    "resnet152d",
+    "resnet152s",
+    "resnet200",
+    "resnet200d",
+    "resnext50d_32x4d",
+    "resnext101_32x4d",
+    "resnext101_32x16d",
+    "resnext101_32x32d",
+    "seresnet18",
+    "seresnet34",
+    "seresnet50",
+    "seresnet50t",
+    "seresnet101",
+    "seresnet152",
+    "seresnet152d",
+    "seresnet200d",
+    "seresnet269d",
+    "seresnext26d_32x4d",
+    "seresnext26t_32x4d",
+    "seresnext50_32x4d",
+    "seresnext101_32x4d",
+    "seresnext101_32x8d",
+    "seresnext101_64x4d",
+    "seresnext101d_32x8d",
+    "ecaresnet26t",
+    "ecaresnet50d",
+    "ecaresnet50t",
+    "ecaresnet101d",
+    "ecaresnet200d",
+    "ecaresnet269d",
+    "ecaresnetlight",
+    "ecaresnext26t_32x4d",
+    "ecaresnext50t_32x4d",
+];
+
+/// What a name's depth stands for: blocks a stage.
+const DEPTHS: [(&str, Block, [usize; 4]); 11] = [
+    ("10", Block::Basic, [1, 1, 1, 1]),
+    ("14", Block::Bottleneck, [1, 1, 1, 1]),
+    ("18", Block::Basic, [2, 2, 2, 2]),
+    ("26", Block::Bottleneck, [2, 2, 2, 2]),
+    ("34", Block::Basic, [3, 4, 6, 3]),
+    ("50", Block::Bottleneck, [3, 4, 6, 3]),
+    ("101", Block::Bottleneck, [3, 4, 23, 3]),
+    ("152", Block::Bottleneck, [3, 8, 36, 3]),
+    ("200", Block::Bottleneck, [3, 24, 36, 3]),
+    ("269", Block::Bottleneck, [3, 30, 48, 8]),
+    ("light", Block::Bottleneck, [1, 1, 11, 3]),
+];
+
+/// What the letter behind the depth stands for: deep stem, its width, average-pooled shortcuts.
+const LETTERS: [(&str, Option<[usize; 2]>, usize, bool); 5] = [
+    ("", None, 64, false),
+    ("c", Some([32, 32]), 64, false),
+    ("d", Some([32, 32]), 64, true),
+    ("s", Some([64, 64]), 128, false),
+    ("t", Some([24, 32]), 64, true),
 ];
 
 /// Blocks a stage beyond which a tensor's block index is taken for a mistake in its name.
 const MAX_BLOCKS: usize = 256;
 
 impl Architecture {
-    /// The published network of torchvision's name `name` (`resnet18` … `resnext101_32x8d`), or `None`.
+    /// The network published as `name` by torchvision or timm (`resnet18`, `wide_resnet50_2`, `seresnext26t_32x4d`…), or `None`.
     pub fn named(name: &str, classes: Option<usize>) -> Option<Self> {
-        let &(_, block, depths, group_width, groups) = PUBLISHED.iter().find(|p| p.0 == name)?;
+        // <attention>resne[x]t<depth><letter>_<groups>x<channels a group at stage 1>d
+        let (kind, rest) = PUBLISHED.contains(&name).then(|| name.split_once("resne"))??;
+        let rest = rest.trim_start_matches('x').strip_prefix('t')?;
+        let (rest, cardinality) = rest.split_once('_').unwrap_or((rest, "1x64d"));
+        let (depth, block, depths, letter) = DEPTHS.iter().find_map(|&(depth, block, depths)| {
+            let letter = rest.strip_prefix(depth)?;
+            Some((depth, block, depths, LETTERS.iter().find(|l| l.0 == letter)?))
+        })?;
+        let &(_, deep_stem, stem_width, pooled) = letter;
+        let (groups, group_width) = match cardinality.strip_suffix('d') {
+            Some(cardinality) => cardinality.split_once('x')?,
+            None => ("1", "128"),
+        };
+        let (groups, group_width) = (groups.parse().ok()?, group_width.parse::<usize>().ok()?);
+        let mut channels = stem_width;
         let stages = std::array::from_fn(|s| {
             let (width, inner) = match block {
                 Block::Basic => (64 << s, 64 << s),
                 Block::Bottleneck => (256 << s, (group_width * groups) << s),
             };
-            let projection = s > 0 || block == Block::Bottleneck;
-            Stage { blocks: depths[s], width, inner, groups, projection }
+            let attention = match kind {
+                "se" => Some(Attention::SqueezeExcite { reduced: ((width / 16 + 4) / 8 * 8).max(8) }),
+                "eca" => Some(Attention::Efficient { kernel: (width.ilog2() as usize).div_ceil(2).max(2) | 1 }),
+                _ => None,
+            };
+            let projection = s > 0 || channels != width;
+            channels = width;
+            Stage { blocks: depths[s], width, inner, groups, projection, attention }
         });
-        Some(Self { block, stem_width: 64, stages, classes })
+        let pooled_shortcuts = pooled || depth == "light";
+        Some(Self { block, stem_width, deep_stem, pooled_shortcuts, stages, classes })
     }
 
-    /// torchvision's names of the published networks that [`named`](Self::named) knows.
+    /// The names that [`named`](Self::named) knows.
     pub fn published() -> impl Iterator<Item = &'static str> {
-        PUBLISHED.iter().map(|p| p.0)
+        PUBLISHED.into_iter()
     }
 
     /// A network of basic blocks whose stem is as wide as its first stage.
@@ -120,8 +250,10 @@ impl Architecture {
             inner: widths[s],
             groups: 1,
             projection: s > 0,
+            attention: None,
         });
-        Self { block: Block::Basic, stem_width: widths[0], stages, classes }
+        let stem_width = widths[0];
+        Self { block: Block::Basic, stem_width, deep_stem: None, pooled_shortcuts: false, stages, classes }
     }
 
     /// Length of the pooled feature vector: the last stage's width.
@@ -131,16 +263,24 @@ impl Architecture {
 
     /// The layers in the order a forward pass takes them.
     pub fn network(&self) -> Network {
-        let stem = ConvSpec {
-            name: "conv1".into(),
-            norm: "bn1".into(),
-            in_channels: 3,
-            out_channels: self.stem_width,
-            kernel: 7,
-            stride: 2,
-            padding: 3,
+        let conv = |name: &str, norm: &str, kernel, in_channels, out_channels, stride| ConvSpec {
+            name: name.into(),
+            norm: norm.into(),
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding: kernel / 2,
             groups: 1,
             relu: true,
+        };
+        let stem = match self.deep_stem {
+            None => vec![conv("conv1", "bn1", 7, 3, self.stem_width, 2)],
+            Some([first, second]) => vec![
+                conv("conv1.0", "conv1.1", 3, 3, first, 2),
+                conv("conv1.3", "conv1.4", 3, first, second, 1),
+                conv("conv1.6", "bn1", 3, second, self.stem_width, 1),
+            ],
         };
         let mut blocks = Vec::new();
         let mut channels = self.stem_width;
@@ -161,7 +301,7 @@ impl Architecture {
     }
 
     fn block_spec(&self, s: usize, b: usize, channels: usize, stride: usize) -> BlockSpec {
-        let Stage { width, inner, groups, projection, .. } = self.stages[s];
+        let Stage { width, inner, groups, projection, attention, .. } = self.stages[s];
         let name = format!("layer{}.{b}", s + 1);
         let conv = |i: usize, kernel, [in_channels, out_channels]: [usize; 2], stride, groups| ConvSpec {
             name: format!("{name}.conv{i}"),
@@ -174,7 +314,7 @@ impl Architecture {
             groups,
             relu: true,
         };
-        let convs = match self.block {
+        let mut convs = match self.block {
             Block::Basic => vec![conv(1, 3, [channels, inner], stride, 1), conv(2, 3, [inner, width], 1, 1)],
             Block::Bottleneck => vec![
                 conv(1, 1, [channels, inner], 1, 1),
@@ -182,24 +322,56 @@ impl Architecture {
                 conv(3, 1, [inner, width], 1, 1),
             ],
         };
-        let shortcut = (b == 0 && projection).then(|| ConvSpec {
-            name: format!("{name}.downsample.0"),
-            norm: format!("{name}.downsample.1"),
-            relu: false,
-            ..conv(0, 1, [channels, width], stride, 1)
+        if let (Some(_), Some(last)) = (attention, convs.last_mut()) {
+            last.relu = false;
+        }
+        let gate = match attention {
+            None => vec![],
+            Some(Attention::SqueezeExcite { reduced }) => {
+                let dense = |i, in_channels, out_channels, relu| GateSpec::Dense {
+                    name: format!("{name}.se.fc{i}"),
+                    in_channels,
+                    out_channels,
+                    relu,
+                };
+                vec![dense(1, width, reduced, true), dense(2, reduced, width, false)]
+            }
+            Some(Attention::Efficient { kernel }) => {
+                vec![GateSpec::Sliding { name: format!("{name}.se.conv"), channels: width, kernel }]
+            }
+        };
+        let shortcut = (b == 0 && projection).then(|| {
+            let pool = self.pooled_shortcuts && stride > 1;
+            // With pooling the first module is the pool, or the identity where there is nothing to pool.
+            let place = usize::from(self.pooled_shortcuts);
+            let conv = ConvSpec {
+                name: format!("{name}.downsample.{place}"),
+                norm: format!("{name}.downsample.{}", place + 1),
+                relu: false,
+                ..conv(0, 1, [channels, width], if pool { 1 } else { stride }, 1)
+            };
+            ShortcutSpec { pool, conv }
         });
-        BlockSpec { name, stage: s + 1, convs, shortcut }
+        BlockSpec { name, stage: s + 1, convs, gate, shortcut }
     }
 
-    /// Every tensor of the network in torchvision's names, with its shape, in the order of the layers.
+    /// Every tensor of the network in torchvision's and timm's names, with its shape: convolutions in the order of the layers, gates,
+    /// head.
     ///
     /// Holds `num_batches_tracked` nowhere: it plays no part in inference.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let network = self.network();
         let mut tensors = Vec::new();
-        for conv in self.network().convs() {
+        for conv in network.convs() {
             tensors.push((format!("{}.weight", conv.name), conv.weight_shape().to_vec()));
             for part in ["weight", "bias", "running_mean", "running_var"] {
                 tensors.push((format!("{}.{part}", conv.norm), vec![conv.out_channels]));
+            }
+        }
+        for gate in network.blocks.iter().flat_map(|block| &block.gate) {
+            tensors.push((format!("{}.weight", gate.name()), gate.weight_shape()));
+            if let GateSpec::Dense { out_channels, .. } = gate {
+                tensors.push((format!("{}.bias", gate.name()), vec![*out_channels]));
             }
         }
         if let Some(classes) = self.classes {
@@ -215,8 +387,8 @@ impl Architecture {
         self.tensors().iter().filter(|(name, _)| counted(name)).map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 
-    /// Floating-point operations for one image of `size` (height, width): two a multiply-add of the convolutions and the
-    /// head. Pooling, additions and BatchNorm (folded away) are left out, as published counts do.
+    /// Floating-point operations for one image of `size` (height, width): two a multiply-add of the convolutions, the
+    /// gates' layers and the head. Pooling, additions, the gates' products and BatchNorm (folded away) are left out, as published counts do.
     pub fn flops(&self, size: [usize; 2]) -> u64 {
         self.network().flops(size)
     }
@@ -235,25 +407,43 @@ impl Architecture {
         if let Some(s) = stages.iter().position(Vec::is_empty) {
             return Err(format!("it has no tensor of stage `layer{}`", s + 1));
         }
-        match tensors.get("conv1.weight").map(Vec::as_slice) {
+        let deep = tensors.keys().any(|name| name.starts_with("conv1.0.") || name.starts_with("conv1.3."));
+        let first_conv = if deep { "conv1.0.weight" } else { "conv1.weight" };
+        match tensors.get(first_conv).map(Vec::as_slice) {
             None | Some([_, 3, 7, 7]) => {}
+            Some([_, 3, _, _]) if deep => {}
             Some([_, 3, kernel, _]) => {
                 return Err(format!(
-                    "its stem is a {kernel}x{kernel} convolution, as in ResNets for CIFAR or small images; a 7x7 one is expected"
+                    "its stem is a {kernel}x{kernel} convolution, as in ResNets for CIFAR or small images; a 7x7 one is expected, or \
+                    three of 3x3"
                 ));
             }
             Some([_, channels, _, _]) => {
                 return Err(format!("its stem takes {channels} input channels; photos have 3"));
             }
-            Some(shape) => return Err(format!("its `conv1.weight` has shape {shape:?}")),
+            Some(shape) => return Err(format!("its `{first_conv}` has shape {shape:?}")),
         }
-        let bottleneck = stages.iter().flatten().any(|(_, part, _)| part.starts_with("conv3."));
+        let bottlenecks = stages
+            .each_ref()
+            .map(|parts| parts.iter().any(|(_, part, _)| part.starts_with("conv3.") || part.starts_with("bn3.")));
+        let bottleneck = bottlenecks[0];
+        if bottlenecks != [bottleneck; 4] {
+            return Err("some of its stages are made of basic blocks, others of bottlenecks".into());
+        }
         let block = if bottleneck { Block::Bottleneck } else { Block::Basic };
 
-        let stem = tensors.iter().filter(|(name, _)| name.starts_with("conv1.") || name.starts_with("bn1."));
-        let mut channels =
-            majority(stem.map(|(_, shape)| shape.as_slice()).map(first)).ok_or("its stem tells no width")?;
-        let stem_width = channels;
+        let stem_width_of = |modules: [&str; 2]| {
+            let of_module = |name: &str| modules.iter().any(|module| name.starts_with(module));
+            majority(tensors.iter().filter(|(name, _)| of_module(name)).map(|(_, shape)| first(shape)))
+                .ok_or("its stem tells no width")
+        };
+        let stem_width = stem_width_of([if deep { "conv1.6." } else { "conv1." }, "bn1."])?;
+        let deep_stem = match deep {
+            true => Some([stem_width_of(["conv1.0.", "conv1.1."])?, stem_width_of(["conv1.3.", "conv1.4."])?]),
+            false => None,
+        };
+        let pooled_shortcuts = stages.iter().flatten().any(|(_, part, _)| part.starts_with("downsample.2."));
+        let mut channels = stem_width;
         let mut found = Vec::new();
         for (s, parts) in stages.iter().enumerate() {
             let stage = s + 1;
@@ -278,18 +468,26 @@ impl Architecture {
                 || channels != width
                 || parts.iter().any(|(b, part, _)| *b == 0 && part.starts_with("downsample."));
             let blocks = parts.iter().map(|(b, _, _)| b + 1).max().unwrap_or(1);
-            found.push(Stage { blocks, width, inner, groups, projection });
+            let sizes = |module: &str, size: fn(&[usize]) -> usize| {
+                majority(parts.iter().filter(|(_, part, _)| part.starts_with(module)).map(|(_, _, shape)| size(shape)))
+            };
+            let reduced = sizes("se.fc1.", first).map(|reduced| Attention::SqueezeExcite { reduced });
+            // An even kernel has no middle: no such network exists.
+            let last_if_odd = |shape: &[usize]| shape.last().copied().filter(|kernel| kernel % 2 == 1).unwrap_or(0);
+            let kernel = sizes("se.conv.weight", last_if_odd).map(|kernel| Attention::Efficient { kernel });
+            found.push(Stage { blocks, width, inner, groups, projection, attention: reduced.or(kernel) });
             channels = width;
         }
         let stages = found.try_into().map_err(|_| "it doesn't have four stages")?;
         let head = tensors.iter().filter(|(name, _)| *name == "fc.weight" || *name == "fc.bias");
         let classes = majority(head.map(|(_, shape)| first(shape)));
-        Ok(Self { block, stem_width, stages, classes })
+        Ok(Self { block, stem_width, deep_stem, pooled_shortcuts, stages, classes })
     }
 }
 
-/// The name: torchvision's for a published network, whatever the number of classes; else a description,
-/// `resnet-<block>-<blocks a stage>-w<widths>`, with only the first width if they double from stage to stage.
+/// The name: torchvision's or timm's for a published network, whatever the number of classes; else a description,
+/// `resnet-<block>-<blocks a stage>-w<widths>`, with only the first width if they double from stage to stage, and whatever else
+/// there is: `-inner`, `-g` (groups), `-stem`, `-deep` (widths), `-avgpool`, `-se` (reduced channels), `-eca` (kernels).
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = Self::published().find(|name| Self::named(name, self.classes).as_ref() == Some(self)) {
@@ -324,6 +522,25 @@ impl fmt::Display for Architecture {
         if self.stem_width * expansion != self.stages[0].width {
             write!(f, "-stem{}", self.stem_width)?;
         }
+        if let Some([first, second]) = self.deep_stem {
+            write!(f, "-deep{first}-{second}")?;
+        }
+        if self.pooled_shortcuts {
+            f.write_str("-avgpool")?;
+        }
+        let squeezed = self.stages.map(|stage| match stage.attention {
+            Some(Attention::SqueezeExcite { reduced }) => reduced,
+            _ => 0,
+        });
+        let kernels = self.stages.map(|stage| match stage.attention {
+            Some(Attention::Efficient { kernel }) => kernel,
+            _ => 0,
+        });
+        for (name, sizes) in [("se", squeezed), ("eca", kernels)] {
+            if sizes != [0; 4] {
+                write!(f, "-{name}{}", join(sizes))?;
+            }
+        }
         Ok(())
     }
 }
@@ -347,7 +564,8 @@ pub struct ConvSpec {
     pub padding: usize,
     /// Groups: each output channel sees `in_channels / groups` inputs.
     pub groups: usize,
-    /// Whether a ReLU follows. In a block's last convolution it comes after the shortcut has been added.
+    /// Whether a ReLU follows. In a block's last convolution it comes after the shortcut has been added; behind channel
+    /// attention it belongs to the gated sum.
     pub relu: bool,
 }
 
@@ -387,7 +605,74 @@ impl PoolSpec {
     }
 }
 
-/// A residual block: `relu(convs(x) + shortcut(x))`.
+/// A layer on the way from the averages of a block's channels to its gate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum GateSpec {
+    /// A dense layer with bias, stored as a 1x1 convolution.
+    Dense {
+        /// timm's module name: `<name>.weight` and `<name>.bias`.
+        name: String,
+        /// Channels that it sees.
+        in_channels: usize,
+        /// Channels that it gives.
+        out_channels: usize,
+        /// Whether a ReLU follows.
+        relu: bool,
+    },
+    /// A convolution along the channels, padded with zeros to the same length, without bias.
+    Sliding {
+        /// timm's module name: `<name>.weight`.
+        name: String,
+        /// Channels that it sees and gives.
+        channels: usize,
+        /// Length of the kernel, odd.
+        kernel: usize,
+    },
+}
+
+impl GateSpec {
+    /// timm's module name.
+    pub fn name(&self) -> &str {
+        match self {
+            GateSpec::Dense { name, .. } | GateSpec::Sliding { name, .. } => name,
+        }
+    }
+
+    /// Shape of the weight: `[out_channels, in_channels, 1, 1]` or `[1, 1, kernel]`.
+    pub fn weight_shape(&self) -> Vec<usize> {
+        match *self {
+            GateSpec::Dense { in_channels, out_channels, .. } => vec![out_channels, in_channels, 1, 1],
+            GateSpec::Sliding { kernel, .. } => vec![1, 1, kernel],
+        }
+    }
+
+    /// Floating-point operations, two a multiply-add, for one image.
+    pub fn flops(&self) -> u64 {
+        2 * match *self {
+            GateSpec::Dense { in_channels, out_channels, .. } => in_channels * out_channels,
+            GateSpec::Sliding { channels, kernel, .. } => channels * kernel,
+        } as u64
+    }
+}
+
+/// A shortcut that isn't the identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ShortcutSpec {
+    /// Whether 2x2 pixels are averaged with stride 2 before the convolution: an odd last row or column by itself.
+    pub pool: bool,
+    /// The 1x1 convolution.
+    pub conv: ConvSpec,
+}
+
+impl ShortcutSpec {
+    /// Height and width of what the convolution takes, for a block's input of `size` (height, width).
+    pub fn pooled_size(&self, size: [usize; 2]) -> [usize; 2] {
+        if self.pool { size.map(|side| side.div_ceil(2)) } else { size }
+    }
+}
+
+/// A residual block: `relu(convs(x) + shortcut(x))`, or with channel attention
+/// `relu(sigmoid(gate(mean(convs(x)))) · convs(x) + shortcut(x))`, the mean over all pixels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BlockSpec {
     /// torchvision's module name, `layer1.0`.
@@ -396,16 +681,18 @@ pub struct BlockSpec {
     pub stage: usize,
     /// The residual branch, in order. The last one's ReLU follows the addition of the shortcut.
     pub convs: Vec<ConvSpec>,
-    /// The convolution on the shortcut; `None` where the shortcut is the block's input itself.
-    pub shortcut: Option<ConvSpec>,
+    /// The layers of the channel attention; none without it.
+    pub gate: Vec<GateSpec>,
+    /// The shortcut; `None` where it is the block's input itself.
+    pub shortcut: Option<ShortcutSpec>,
 }
 
 /// The layers of a network: stem, max-pool, blocks, global average pool, head.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
-    /// The first convolution.
-    pub stem: ConvSpec,
-    /// The max-pooling after it.
+    /// The first convolutions: one, or three in a deep stem.
+    pub stem: Vec<ConvSpec>,
+    /// The max-pooling after them.
     pub pool: PoolSpec,
     /// All blocks of stages 1 to 4, in order.
     pub blocks: Vec<BlockSpec>,
@@ -418,21 +705,31 @@ pub struct Network {
 impl Network {
     /// Every convolution: the stem, then each block's shortcut (where it has one) and branch.
     pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
-        std::iter::once(&self.stem)
-            .chain(self.blocks.iter().flat_map(|block| block.shortcut.iter().chain(&block.convs)))
+        self.stem.iter().chain(
+            self.blocks
+                .iter()
+                .flat_map(|block| block.shortcut.iter().map(|shortcut| &shortcut.conv).chain(&block.convs)),
+        )
     }
 
     /// Floating-point operations for one image of `size` (height, width): see [`Architecture::flops`].
     pub fn flops(&self, size: [usize; 2]) -> u64 {
-        let mut total = self.stem.flops(size);
-        let mut size = self.pool.output_size(self.stem.output_size(size));
-        for block in &self.blocks {
-            total += block.shortcut.as_ref().map_or(0, |conv| conv.flops(size));
-            for conv in &block.convs {
+        let mut total = 0;
+        let mut run = |convs: &[ConvSpec], mut size| {
+            for conv in convs {
                 total += conv.flops(size);
                 size = conv.output_size(size);
             }
+            size
+        };
+        let mut size = self.pool.output_size(run(&self.stem, size));
+        for block in &self.blocks {
+            if let Some(shortcut) = &block.shortcut {
+                run(std::slice::from_ref(&shortcut.conv), shortcut.pooled_size(size));
+            }
+            size = run(&block.convs, size);
         }
+        total += self.blocks.iter().flat_map(|block| &block.gate).map(GateSpec::flops).sum::<u64>();
         total + 2 * (self.features * self.classes.unwrap_or(0)) as u64
     }
 }
@@ -485,7 +782,6 @@ mod tests {
             ("resnext50_32x4d", 25_028_904, 4.230),
             ("resnext101_32x8d", 88_791_336, 16.414),
         ];
-        assert_eq!(Architecture::published().count(), published.len());
         for (name, parameters, giga_macs) in published {
             let net = Architecture::named(name, Some(1000)).unwrap();
             assert_eq!(net.parameters(), parameters, "{name}");
@@ -508,6 +804,12 @@ mod tests {
         odd.stages[0].projection = true;
         assert_eq!(detect(odd.tensors()).as_ref(), Ok(&odd));
         assert_eq!(odd.to_string(), "resnet-basic-1-2-1-3-w12-20-40-80-stem8");
+        odd.deep_stem = Some([3, 5]);
+        odd.pooled_shortcuts = true;
+        odd.stages[0].attention = Some(Attention::SqueezeExcite { reduced: 2 });
+        odd.stages[3].attention = Some(Attention::Efficient { kernel: 7 });
+        assert_eq!(detect(odd.tensors()).as_ref(), Ok(&odd));
+        assert_eq!(odd.to_string(), "resnet-basic-1-2-1-3-w12-20-40-80-stem8-deep3-5-avgpool-se2-0-0-0-eca0-0-0-7");
         let mut grouped = Architecture::named("resnext50_32x4d", None).unwrap();
         grouped.stages.iter_mut().for_each(|stage| (stage.blocks, stage.groups) = (2, 16));
         assert_eq!(detect(grouped.tensors()).as_ref(), Ok(&grouped));
@@ -532,6 +834,12 @@ mod tests {
         };
         assert!(with_stem([64, 3, 3, 3]).contains("3x3"));
         assert!(with_stem([64, 1, 7, 7]).contains("1 input channels"));
+        let mut grey = Architecture::named("resnet18d", None).unwrap().tensors();
+        grey[0].1 = vec![32, 1, 3, 3];
+        assert!(detect(grey).unwrap_err().contains("1 input channels"));
+        let mut mixed = Architecture::named("resnet14t", None).unwrap().tensors();
+        mixed.retain(|(name, _)| !name.starts_with("layer2.0.conv3.") && !name.starts_with("layer2.0.bn3."));
+        assert!(detect(mixed).unwrap_err().contains("basic blocks"));
         let mut three_stages = Architecture::named("resnet18", None).unwrap().tensors();
         three_stages.retain(|(name, _)| !name.starts_with("layer4"));
         assert!(detect(three_stages).unwrap_err().contains("layer4"));
@@ -555,7 +863,7 @@ mod tests {
             ]
         );
         assert_eq!(net.blocks.len(), 16);
-        assert_eq!(net.blocks[0].shortcut.as_ref().unwrap().stride, 1);
+        assert_eq!(net.blocks[0].shortcut.as_ref().unwrap().conv.stride, 1);
         assert!(net.blocks[1].shortcut.is_none());
         assert!(net.convs().all(|conv| conv.relu != conv.name.contains("downsample")));
     }

@@ -1,9 +1,10 @@
 //! The forward pass on the GPU.
 
-use crate::{ConvSpec, Error, ImageTensor, Network, WeightFile, arena::Arena};
+use crate::{BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile, arena::Arena};
 use kernels::{
-    Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
-    MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Workspace, WorkspaceSize, encode_all,
+    AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d,
+    GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, ScaleAddRelu,
+    ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
 
@@ -11,7 +12,7 @@ use kernels::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Tap {
-    /// The stem's convolution with its ReLU, `[batch, height / 2, width / 2, stem_width]`.
+    /// The stem's last convolution with its ReLU, `[batch, height / 2, width / 2, stem_width]`.
     Stem,
     /// The max-pooling behind it, `[batch, height / 4, width / 4, stem_width]`.
     Pool,
@@ -44,7 +45,8 @@ impl BackboneOptions {
 
 /// A frozen ResNet on a device: planned once, run for batch after batch.
 ///
-/// BatchNorm is folded into the convolutions, ReLU and the residual addition are fused into them. A pass is recorded
+/// BatchNorm is folded into the convolutions, ReLU and the residual addition are fused into them or, behind channel
+/// attention, into the gate's product. A pass is recorded
 /// into one encoder; activations live in an arena of few buffers that layers reuse as soon as nothing reads them any more.
 ///
 /// # Shapes
@@ -56,7 +58,8 @@ impl BackboneOptions {
 ///
 /// # Reference
 /// He et al., *Deep Residual Learning for Image Recognition*, 2015; Xie et al., *Aggregated Residual Transformations*, 2016;
-/// Zagoruyko and Komodakis, *Wide Residual Networks*, 2016.
+/// Zagoruyko and Komodakis, *Wide Residual Networks*, 2016; He et al., *Bag of Tricks for Image Classification*, 2019; Hu et al.,
+/// *Squeeze-and-Excitation Networks*, 2018; Wang et al., *ECA-Net*, 2020.
 ///
 /// # Example
 /// ```no_run
@@ -241,10 +244,28 @@ impl Pending {
 
 /// A layer and the tensors (by number) that it reads and writes.
 enum Layer {
-    Conv { plan: Conv2d, spec: ConvSpec, input: usize, residual: Option<usize>, output: usize },
+    Conv { plan: Conv2d, weights: ConvWeights, input: usize, residual: Option<usize>, output: usize },
     MaxPool { plan: MaxPool2d, input: usize, output: usize },
-    AvgPool { plan: GlobalAvgPool2d, input: usize, output: usize },
+    AvgPool { plan: AvgPool2d, input: usize, output: usize },
+    GlobalAvgPool { plan: GlobalAvgPool2d, input: usize, output: usize },
+    GatedSum { plan: ScaleAddRelu, input: usize, gate: usize, residual: usize, output: usize },
     Head { plan: Matmul, input: usize, output: usize },
+}
+
+/// Where a convolution's weights come from.
+enum ConvWeights {
+    Folded(ConvSpec),
+    Gate(GateSpec),
+}
+
+impl ConvWeights {
+    /// Weight and bias.
+    fn read(&self, file: &WeightFile) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        match self {
+            ConvWeights::Folded(spec) => file.conv(spec).map(|folded| (folded.weight, folded.bias)),
+            ConvWeights::Gate(spec) => file.gate(spec),
+        }
+    }
 }
 
 impl Layer {
@@ -252,8 +273,10 @@ impl Layer {
     fn operands(&self) -> (Vec<usize>, usize) {
         match *self {
             Layer::Conv { input, residual, output, .. } => ([input].into_iter().chain(residual).collect(), output),
+            Layer::GatedSum { input, gate, residual, output, .. } => (vec![input, gate, residual], output),
             Layer::MaxPool { input, output, .. }
             | Layer::AvgPool { input, output, .. }
+            | Layer::GlobalAvgPool { input, output, .. }
             | Layer::Head { input, output, .. } => (vec![input], output),
         }
     }
@@ -263,7 +286,7 @@ impl Layer {
             Layer::Conv { plan, .. } => plan.workspace_size(),
             Layer::MaxPool { plan, .. } => plan.workspace_size(),
             Layer::Head { plan, .. } => plan.workspace_size(),
-            Layer::AvgPool { .. } => WorkspaceSize::default(),
+            Layer::AvgPool { .. } | Layer::GlobalAvgPool { .. } | Layer::GatedSum { .. } => WorkspaceSize::default(),
         }
     }
 }
@@ -292,7 +315,10 @@ impl<'a> Graph<'a> {
         let mut graph = Graph { context, options, layers: Vec::new(), tensors: vec![input], tapped: Vec::new() };
         let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
         let mut size = options.input_size;
-        let mut x = graph.conv(&network.stem, &mut size, 0, None)?;
+        let mut x = 0;
+        for conv in &network.stem {
+            x = graph.conv(conv, &mut size, x, None)?;
+        }
         graph.tap(Tap::Stem, x);
         if last > Tap::Stem {
             x = graph.max_pool(network, &mut size, x)?;
@@ -302,31 +328,19 @@ impl<'a> Graph<'a> {
             if last < Tap::Stage(block.stage) {
                 return Ok(graph);
             }
-            let mut shortcut_size = size;
-            let shortcut = match &block.shortcut {
-                Some(conv) => graph.conv(conv, &mut shortcut_size, x, None)?,
-                None => x,
-            };
-            for (i, conv) in block.convs.iter().enumerate() {
-                let residual = (i + 1 == block.convs.len()).then_some(shortcut);
-                x = graph.conv(conv, &mut size, x, residual)?;
-            }
+            x = graph.block(block, &mut size, x)?;
             if network.blocks.get(place + 1).is_none_or(|next| next.stage != block.stage) {
                 graph.tap(Tap::Stage(block.stage), x);
             }
         }
         if last >= Tap::Features {
-            let [height, width] = size.map(|side| side as u32);
-            let (batch, channels) = (options.batch as u32, network.features as u32);
-            let plan = GlobalAvgPool2d::new(context, &GlobalAvgPool2dDesc { batch, height, width, channels })?;
-            let output = graph.tensor(options.batch * network.features);
-            graph.layers.push(Layer::AvgPool { plan, input: x, output });
-            graph.tap(Tap::Features, output);
+            let features = graph.global_avg_pool(size, network.features, x)?;
+            graph.tap(Tap::Features, features);
             if let (Tap::Logits, Some(classes)) = (last, network.classes) {
-                let desc =
-                    MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(batch, channels, classes as u32) };
+                let [batch, channels, outputs] = [options.batch, network.features, classes].map(|size| size as u32);
+                let desc = MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(batch, channels, outputs) };
                 let logits = graph.tensor(options.batch * classes);
-                graph.layers.push(Layer::Head { plan: Matmul::new(context, &desc)?, input: output, output: logits });
+                graph.layers.push(Layer::Head { plan: Matmul::new(context, &desc)?, input: features, output: logits });
                 graph.tap(Tap::Logits, logits);
             }
         }
@@ -343,6 +357,82 @@ impl<'a> Graph<'a> {
             self.tensors[tensor].kept = true;
             self.tapped.push((tap, tensor));
         }
+    }
+
+    /// Plans a residual block on an image of `size`, which becomes the output's.
+    fn block(&mut self, block: &BlockSpec, size: &mut [usize; 2], input: usize) -> Result<usize, Error> {
+        let shortcut = match &block.shortcut {
+            Some(shortcut) => self.shortcut(shortcut, *size, input)?,
+            None => input,
+        };
+        let gated = !block.gate.is_empty();
+        let mut x = input;
+        for (i, conv) in block.convs.iter().enumerate() {
+            let residual = (i + 1 == block.convs.len() && !gated).then_some(shortcut);
+            x = self.conv(conv, size, x, residual)?;
+        }
+        if gated { self.gated_sum(block, *size, x, shortcut) } else { Ok(x) }
+    }
+
+    fn shortcut(&mut self, shortcut: &ShortcutSpec, mut size: [usize; 2], mut input: usize) -> Result<usize, Error> {
+        if shortcut.pool {
+            let [batch, channels] = [self.options.batch, shortcut.conv.in_channels].map(|size| size as u32);
+            let [height, width] = size.map(|side| side as u32);
+            let desc = AvgPool2dDesc {
+                count_include_pad: false,
+                ceil_mode: true,
+                ..AvgPool2dDesc::new(batch, height, width, channels, 2)
+            };
+            let plan = AvgPool2d::new(self.context, &desc)?;
+            size = shortcut.pooled_size(size);
+            let output = self.tensor(self.options.batch * size[0] * size[1] * shortcut.conv.in_channels);
+            self.layers.push(Layer::AvgPool { plan, input, output });
+            input = output;
+        }
+        self.conv(&shortcut.conv, &mut size, input, None)
+    }
+
+    /// Channel attention on a branch, and the sum with the shortcut. The gate's layers are convolutions too: a dense layer one of
+    /// 1x1 on a row of as many pixels as there are images, a sliding one along a row of as many pixels as there are channels.
+    fn gated_sum(
+        &mut self,
+        block: &BlockSpec,
+        size: [usize; 2],
+        input: usize,
+        residual: usize,
+    ) -> Result<usize, Error> {
+        let batch = self.options.batch;
+        let channels = block.convs.last().map_or(0, |conv| conv.out_channels);
+        let mut gate = self.global_avg_pool(size, channels, input)?;
+        for spec in &block.gate {
+            let desc = match *spec {
+                GateSpec::Dense { in_channels, out_channels, relu, .. } => Conv2dDesc {
+                    relu,
+                    ..Conv2dDesc::new(1, 1, batch as u32, in_channels as u32, out_channels as u32, 1)
+                },
+                GateSpec::Sliding { channels, kernel, .. } => Conv2dDesc {
+                    kernel: [1, kernel as u32],
+                    padding: [0, kernel as u32 / 2],
+                    ..Conv2dDesc::new(batch as u32, 1, channels as u32, 1, 1, 1)
+                },
+            };
+            gate = self.planned_conv(&desc, ConvWeights::Gate(spec.clone()), gate, None)?;
+        }
+        let [batch, channels] = [batch, channels].map(|size| size as u32);
+        let [height, width] = size.map(|side| side as u32);
+        let plan = ScaleAddRelu::new(self.context, &ScaleAddReluDesc { batch, height, width, channels })?;
+        let output = self.tensor(self.tensors[input].len as usize);
+        self.layers.push(Layer::GatedSum { plan, input, gate, residual, output });
+        Ok(output)
+    }
+
+    fn global_avg_pool(&mut self, size: [usize; 2], channels: usize, input: usize) -> Result<usize, Error> {
+        let [height, width] = size.map(|side| side as u32);
+        let desc = GlobalAvgPool2dDesc { batch: self.options.batch as u32, height, width, channels: channels as u32 };
+        let plan = GlobalAvgPool2d::new(self.context, &desc)?;
+        let output = self.tensor(self.options.batch * channels);
+        self.layers.push(Layer::GlobalAvgPool { plan, input, output });
+        Ok(output)
     }
 
     /// Plans a convolution on an image of `size`, which becomes the output's.
@@ -367,10 +457,20 @@ impl<'a> Graph<'a> {
             residual: residual.is_some(),
             relu: spec.relu,
         };
-        let plan = Conv2d::new(self.context, &desc)?;
         *size = spec.output_size(*size);
+        self.planned_conv(&desc, ConvWeights::Folded(spec.clone()), input, residual)
+    }
+
+    fn planned_conv(
+        &mut self,
+        desc: &Conv2dDesc,
+        weights: ConvWeights,
+        input: usize,
+        residual: Option<usize>,
+    ) -> Result<usize, Error> {
+        let plan = Conv2d::new(self.context, desc)?;
         let output = self.tensor(desc.output_len() as usize);
-        self.layers.push(Layer::Conv { plan, spec: spec.clone(), input, residual, output });
+        self.layers.push(Layer::Conv { plan, weights, input, residual, output });
         Ok(output)
     }
 
@@ -380,7 +480,7 @@ impl<'a> Graph<'a> {
             batch: self.options.batch as u32,
             height: size[0] as u32,
             width: size[1] as u32,
-            channels: network.stem.out_channels as u32,
+            channels: network.stem.last().map_or(0, |conv| conv.out_channels) as u32,
             kernel: [pool.kernel as u32; 2],
             stride: [pool.stride as u32; 2],
             padding: [pool.padding as u32; 2],
@@ -418,9 +518,9 @@ impl<'a> Graph<'a> {
         let mut commands = Vec::new();
         for layer in &self.layers {
             commands.push(match layer {
-                Layer::Conv { plan, spec, input, residual, output } => {
-                    let folded = weights.conv(spec)?;
-                    let packed: Conv2dWeights = plan.weights(queue, &folded.weight, Some(&folded.bias))?;
+                Layer::Conv { plan, weights: stored, input, residual, output } => {
+                    let (weight, bias) = stored.read(weights)?;
+                    let packed: Conv2dWeights = plan.weights(queue, &weight, Some(&bias))?;
                     queue.submit([]);
                     weight_bytes += packed.bytes();
                     let buffers =
@@ -429,6 +529,13 @@ impl<'a> Graph<'a> {
                 }
                 Layer::MaxPool { plan, input, output } => plan.bind_in(&workspace, slice(*input), slice(*output))?,
                 Layer::AvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                Layer::GlobalAvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                Layer::GatedSum { plan, input, gate, residual, output } => plan.bind(&ScaleAddReluBuffers {
+                    input: slice(*input),
+                    gate: slice(*gate),
+                    residual: slice(*residual),
+                    output: slice(*output),
+                })?,
                 Layer::Head { plan, input, output } => {
                     let head = weights.head()?;
                     let upload = |values: &[f32]| {

@@ -1,6 +1,6 @@
 //! What a file is, when it isn't a ResNet that can be run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the file is, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,12 +15,12 @@ impl Diagnosis {
     }
 }
 
-const FROM_PYTORCH: &str =
-    "load it in PyTorch and save its state dict with `safetensors.torch.save_file(model.state_dict(), path)`";
+const FROM_PYTORCH: &str = "convert it with `python tools/convert.py FILE` (PyTorch's own files can run code when they are loaded, so \
+    they never are here)";
 const DOWNLOAD_AGAIN: &str = "download it again";
 /// What may be used instead of an unsupported network.
 pub(crate) const SUPPORTED: &str = "supported are plain ResNets (18, 34, 50, 101, 152 and other depths and widths), \
-    Wide-ResNets and ResNeXts, in torchvision's, timm's or transformers' names";
+    Wide-ResNets and ResNeXts, in torchvision's, timm's or transformers' names, and their C, D, S, T, SE and ECA variants in timm's";
 /// The greatest header that the safetensors format allows.
 const MAX_HEADER: u64 = 100_000_000;
 
@@ -41,7 +41,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     } else if bytes.get(257..262) == Some(b"ustar") {
         Diagnosis::new(
             "this is a tar archive, perhaps a PyTorch checkpoint of the oldest kind",
-            format!("unpack it, or, if it is a checkpoint, {FROM_PYTORCH}"),
+            format!("unpack it, or {FROM_PYTORCH}"),
         )
     } else if bytes.starts_with(&[0x1f, 0x8b]) {
         Diagnosis::new("this is a gzip archive", "unpack it first")
@@ -79,7 +79,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     } else if header.is_none() {
         Diagnosis::new(format!("the file is only {} bytes long", bytes.len()), DOWNLOAD_AGAIN)
     } else {
-        Diagnosis::new("this isn't a safetensors file", FROM_PYTORCH)
+        Diagnosis::new("this isn't a safetensors file", format!("if PyTorch wrote it, {FROM_PYTORCH}"))
     };
     Some(diagnosis)
 }
@@ -151,7 +151,11 @@ const FAMILIES: Marks = &[
     ("a VGG or AlexNet", &["^features.0.weight.", "^pre_logits."]),
     ("a pre-activation ResNet (v2, BiT)", &["^stages.0.blocks.0.norm1.", "^stages.0.blocks.0.conv2."]),
     ("a pre-activation ResNet (v2, BiT)", &["^bit.encoder."]),
+    ("a CSPNet (cross-stage partial connections)", &[".conv_transition."]),
+    ("an NFNet or NF-ResNet (without normalisation)", &["^stem.conv.gain."]),
+    ("a TResNet", &["^body.conv1.conv.", "^body.layer1.0."]),
     ("a ResNet with a stem of several convolutions (timm's byobnet)", &["^stem.conv1.conv.", "^stages.0.0."]),
+    ("a ResNet with a stem of several convolutions (timm's byobnet)", &["^stem.conv3.conv.", "^stages.0.0."]),
     ("a detection or segmentation model", &[".rpn."]),
     ("a detection or segmentation model", &[".fpn."]),
     ("a detection or segmentation model", &["^backbone.layer1.", "^classifier."]),
@@ -164,11 +168,9 @@ const FAMILIES: Marks = &[
 
 /// Residual networks with a twist.
 const VARIANTS: Marks = &[
-    ("a ResNet-C or ResNet-D (a stem of three convolutions)", &["^conv1.0."]),
-    ("an ECA-ResNet (efficient channel attention)", &[".eca."]),
-    ("an ECA-ResNet (efficient channel attention)", &[".se.conv.weight."]),
-    ("an SE-ResNet (squeeze and excitation)", &[".se."]),
-    ("an SE-ResNet (squeeze and excitation)", &[".se_module."]),
+    ("a ResNet-RS (a convolution in place of max-pooling)", &["^maxpool.0."]),
+    ("an ECA-ResNet of another make than timm's", &[".eca."]),
+    ("an SE-ResNet of another make than timm's", &[".se_module."]),
     ("a ResNeSt (split attention)", &[".conv2.fc1."]),
     ("an SKNet (selective kernels)", &[".paths."]),
     ("a Res2Net", &[".convs.0."]),
@@ -195,6 +197,24 @@ pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Di
     ))
 }
 
+/// Whether a shortcut's convolution sees more than one pixel.
+fn has_wide_shortcut(tensors: &BTreeMap<String, Vec<usize>>) -> bool {
+    tensors.iter().any(|(name, shape)| name.ends_with(".downsample.0.weight") && matches!(shape[..], [.., 3, 3]))
+}
+
+/// Whether the blocks of a stage differ in width. Convolution and BatchNorm must agree on it: else a tensor is damaged.
+fn is_pruned(tensors: &BTreeMap<String, Vec<usize>>) -> bool {
+    let width = |name: &String| {
+        let block = name.strip_suffix(".conv1.weight")?;
+        let stage = block.strip_prefix("layer")?.split_once('.')?.0.to_owned();
+        let (conv, norm) = (tensors.get(name)?.first()?, tensors.get(&format!("{block}.bn1.weight"))?.first()?);
+        (conv == norm).then_some((stage, *conv))
+    };
+    let widths: BTreeSet<(String, usize)> = tensors.keys().filter_map(width).collect();
+    let stages: BTreeSet<&str> = widths.iter().map(|(stage, _)| stage.as_str()).collect();
+    widths.len() > stages.len()
+}
+
 /// Names the network that canonical tensor names and shapes show, if it is none that this crate runs.
 pub(crate) fn other_network(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
     let names: Vec<String> = tensors.keys().map(|name| format!("^.{}.", name.to_ascii_lowercase())).collect();
@@ -206,10 +226,10 @@ pub(crate) fn other_network(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Di
         |table: Marks| table.iter().find(|(_, marks)| marks.iter().all(|mark| has(mark))).map(|(network, _)| *network);
     let variant = || {
         let ends = |end: &str| tensors.keys().any(|name| name.ends_with(end));
-        let pooled_shortcut =
-            tensors.iter().any(|(name, shape)| name.ends_with(".downsample.1.weight") && shape.len() == 4);
-        find(VARIANTS).or(if pooled_shortcut {
-            Some("a ResNet-D (shortcuts with average pooling)")
+        find(VARIANTS).or(if has_wide_shortcut(tensors) {
+            Some("an SENet-154 (3x3 convolutions on the shortcuts)")
+        } else if is_pruned(tensors) {
+            Some("a pruned ResNet (blocks of unequal widths in a stage)")
         } else if !ends("bn1.weight") && has("^conv1.bias.") {
             Some("a ResNet whose BatchNorm is already folded into its convolutions")
         } else if ends(".bn1.weight") && !ends(".running_mean") {
@@ -293,12 +313,19 @@ mod tests {
     #[test]
     fn variants_of_resnet_are_recognised() {
         type Edit = fn(&mut BTreeMap<String, Vec<usize>>);
-        let edits: [(Edit, &str); 9] = [
-            (|t| drop(t.insert("layer1.0.se.fc1.weight".into(), vec![16, 64, 1, 1])), "SE-ResNet"),
-            (|t| drop(t.insert("layer1.0.se.conv.weight".into(), vec![1, 1, 3])), "ECA-ResNet"),
+        let edits: [(Edit, &str); 10] = [
+            (|t| drop(t.insert("layer1.0.se_module.fc1.weight".into(), vec![16, 64, 1, 1])), "SE-ResNet"),
+            (|t| drop(t.insert("layer1.0.eca.conv.weight".into(), vec![1, 1, 3])), "ECA-ResNet"),
             (|t| drop(t.insert("layer2.0.downsample.0.filt".into(), vec![64, 1, 3, 3])), "BlurPool"),
-            (|t| drop(t.insert("conv1.0.weight".into(), vec![32, 3, 3, 3])), "ResNet-D"),
-            (|t| drop(t.insert("layer2.0.downsample.1.weight".into(), vec![128, 64, 1, 1])), "average pooling"),
+            (|t| drop(t.insert("maxpool.0.weight".into(), vec![64, 64, 3, 3])), "ResNet-RS"),
+            (|t| drop(t.insert("layer2.0.downsample.0.weight".into(), vec![128, 64, 3, 3])), "SENet-154"),
+            (
+                |t| {
+                    t.insert("layer2.1.conv1.weight".into(), vec![100, 128, 3, 3]);
+                    t.insert("layer2.1.bn1.weight".into(), vec![100]);
+                },
+                "pruned",
+            ),
             (|t| t.retain(|name, _| !name.starts_with("bn1.")), "pre-activation"),
             (|t| t.retain(|name, _| !name.contains("running_")), "GroupNorm"),
             (|t| drop(t.insert("layer1.0.convs.0.weight".into(), vec![26, 26, 3, 3])), "Res2Net"),

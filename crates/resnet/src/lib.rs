@@ -1,7 +1,9 @@
 //! A frozen ResNet backbone: safetensors weights in, features out.
 //!
 //! [`WeightFile`] opens a checkpoint, finds out by itself which ResNet it holds and checks all of it;
-//! [`Architecture`] and [`Network`] say what the layers are; [`FoldedConv`] is a convolution with its BatchNorm folded in.
+//! [`Architecture`] and [`Network`] say what the layers are: plain, wide and grouped (ResNeXt) residual networks, with the deep
+//! stems and pooled shortcuts of ResNet-C, -D and timm's -S and -T, with squeeze and excitation (SE) or efficient channel
+//! attention (ECA); [`FoldedConv`] is a convolution with its BatchNorm folded in.
 //! [`preprocess`] turns a photo into the tensor that the weights' [`Recipe`] asks for.
 //!
 //! ```
@@ -27,7 +29,9 @@ mod preprocess;
 mod recipe;
 mod weights;
 
-pub use architecture::{Architecture, Block, BlockSpec, ConvSpec, Network, PoolSpec, Stage};
+pub use architecture::{
+    Architecture, Attention, Block, BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec, Stage,
+};
 pub use backbone::{Backbone, BackboneOptions, Pending, Tap};
 pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};

@@ -16,7 +16,7 @@ use crate::error::List;
 use crate::fold::BATCH_NORM_EPS;
 use crate::identify::{self, Diagnosis, SUPPORTED};
 use crate::names::{Naming, nearest};
-use crate::{Architecture, BatchNorm, ConvSpec, Error, FoldedConv, Linear};
+use crate::{Architecture, BatchNorm, ConvSpec, Error, FoldedConv, GateSpec, Linear};
 
 /// An opened and checked weight file.
 ///
@@ -109,44 +109,12 @@ impl WeightFile {
             SafeTensors::read_metadata(&bytes).map_err(|error| format(identify::broken_safetensors(&bytes, &error)))?;
         let data = header + size_of::<u64>();
 
-        let all = parsed.tensors();
-        let used = all.iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
-        let naming = Naming::detect(used.clone().map(|(name, _)| name.as_str()));
-        let mut tensors = BTreeMap::new();
-        for (name, info) in used {
-            let canonical = naming.canonical(name);
-            // Two spellings of one tensor: the second keeps its own name and is reported as unexpected.
-            let key = if tensors.contains_key(&canonical) { name.clone() } else { canonical };
+        let (naming, tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
             let range = data + info.data_offsets.0..data + info.data_offsets.1;
-            tensors.insert(key, Tensor { dtype: info.dtype, shape: info.shape.clone(), range });
-        }
-
+            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), range })
+        }));
         let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
-        let fitted = Architecture::detect(&shapes).map(|architecture| {
-            let problems = TensorProblems::find(&architecture, &shapes, &naming);
-            (architecture, problems)
-        });
-        let architecture = match fitted {
-            Ok((architecture, problems)) if problems.is_empty() => architecture,
-            misfit => {
-                let other = identify::other_network(&shapes).or_else(|| identify::nested_resnet(&shapes));
-                return Err(match (other, misfit) {
-                    (Some(diagnosis), _) => unsupported(diagnosis),
-                    (None, Ok((architecture, problems))) => {
-                        Error::Tensors { file, architecture: architecture.to_string(), problems: Box::new(problems) }
-                    }
-                    (None, Err(reason)) => {
-                        let names: Vec<_> = shapes.keys().take(3).map(|name| naming.original(name)).collect();
-                        let what = format!(
-                            "this is no ResNet that can be run: {reason} (of its {} tensors, the first are {})",
-                            shapes.len(),
-                            List(&names)
-                        );
-                        unsupported(Diagnosis::new(what, SUPPORTED))
-                    }
-                });
-            }
-        };
+        let architecture = recognise(&file, &naming, &shapes)?;
         let metadata = parsed.metadata().clone().unwrap_or_default();
         let opened = Self { bytes, tensors, metadata, architecture };
         opened.check_dtypes(&naming).map_err(unsupported)?;
@@ -242,6 +210,19 @@ impl WeightFile {
         FoldedConv::new(spec, &read(&spec.name, "weight", &spec.weight_shape())?, &norm)
     }
 
+    /// One layer of this file's gates: its weight and its bias (zero where it has none).
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`] or [`Error::Shape`] if `spec` belongs to another network.
+    pub fn gate(&self, spec: &GateSpec) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        let weight = self.read(&format!("{}.weight", spec.name()), &spec.weight_shape())?;
+        let bias = match spec {
+            GateSpec::Dense { name, out_channels, .. } => self.read(&format!("{name}.bias"), &[*out_channels])?,
+            GateSpec::Sliding { .. } => vec![0.0],
+        };
+        Ok((weight, bias))
+    }
+
     /// The file's own head, `fc`.
     ///
     /// # Errors
@@ -291,6 +272,70 @@ impl fmt::Debug for WeightFile {
             .field("bytes", &self.bytes.len())
             .finish()
     }
+}
+
+impl Architecture {
+    /// The network that tensors of these names and shapes make, found as [`WeightFile`] finds it, without any values: a file's
+    /// header is enough.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is another network, by its name where it is known; [`Error::Tensors`] with everything
+    /// missing, unexpected or misshapen.
+    ///
+    /// ```
+    /// use resnet::Architecture;
+    ///
+    /// let net = Architecture::named("seresnet50", Some(1000)).unwrap();
+    /// assert_eq!(Architecture::of_tensors(net.tensors()).unwrap(), net);
+    /// ```
+    pub fn of_tensors(tensors: impl IntoIterator<Item = (String, Vec<usize>)>) -> Result<Self, Error> {
+        let (naming, shapes) = canonical(tensors.into_iter());
+        recognise("weights", &naming, &shapes)
+    }
+}
+
+/// Finds out how tensors are spelt, and keys them by their canonical names, without those that play no part in inference.
+fn canonical<T>(tensors: impl Iterator<Item = (String, T)>) -> (Naming, BTreeMap<String, T>) {
+    let used: Vec<_> = tensors.filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
+    let naming = Naming::detect(used.iter().map(|(name, _)| name.as_str()));
+    let mut keyed = BTreeMap::new();
+    for (name, tensor) in used {
+        let canonical = naming.canonical(&name);
+        // Two spellings of one tensor: the second keeps its own name and is reported as unexpected.
+        let key = if keyed.contains_key(&canonical) { name } else { canonical };
+        keyed.insert(key, tensor);
+    }
+    (naming, keyed)
+}
+
+/// The network that tensors of canonical names make, or what is wrong with them.
+fn recognise(file: &str, naming: &Naming, shapes: &BTreeMap<String, Vec<usize>>) -> Result<Architecture, Error> {
+    let fitted = Architecture::detect(shapes).map(|architecture| {
+        let problems = TensorProblems::find(&architecture, shapes, naming);
+        (architecture, problems)
+    });
+    let unsupported = |Diagnosis { what, advice }| Error::Unsupported { file: file.to_owned(), what, advice };
+    let other = || identify::other_network(shapes).or_else(|| identify::nested_resnet(shapes));
+    let (architecture, problems) = match fitted {
+        Ok((architecture, problems)) if problems.is_empty() => return Ok(architecture),
+        Ok(misfit) => match other() {
+            Some(diagnosis) => return Err(unsupported(diagnosis)),
+            None => misfit,
+        },
+        Err(reason) => {
+            return Err(unsupported(other().unwrap_or_else(|| {
+                let names: Vec<_> = shapes.keys().take(3).map(|name| naming.original(name)).collect();
+                let what = format!(
+                    "this is no ResNet that can be run: {reason} (of its {} tensors, the first are {})",
+                    shapes.len(),
+                    List(&names)
+                );
+                Diagnosis::new(what, SUPPORTED)
+            })));
+        }
+    };
+    let architecture = architecture.to_string();
+    Err(Error::Tensors { file: file.to_owned(), architecture, problems: Box::new(problems) })
 }
 
 /// All that keeps a file's tensors from being the network they come nearest to. Names are the file's own.

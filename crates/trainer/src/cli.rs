@@ -20,7 +20,7 @@ use trainer::split::SplitOptions;
     max_term_width = 110,
     after_help = "Examples:
   trainer                                                     the demo
-  trainer train photos --weights resnet18.safetensors --out run
+  trainer train photos --backbone resnet18 --out run
   trainer predict run new.jpg
   trainer doctor                                              what this machine can do
 
@@ -112,6 +112,7 @@ pub enum Command {
     Evaluate(Evaluate),
     Predict(Predict),
     Embed(Embed),
+    Inspect(Inspect),
     /// Say what this machine can do, what is slow on it and why
     #[command(after_help = "Examples:
   trainer doctor
@@ -127,15 +128,16 @@ pub enum Command {
 /// training with the same backbone takes seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer train photos --weights resnet18.safetensors --out run
-  trainer train photos --weights resnet50.safetensors --out run --force --optimizer sgd --class-weights balanced
-  trainer train photos --weights resnet18.safetensors --out run2 --seed 1 --cache features.safetensors --json")]
+  trainer train photos --backbone resnet18 --out run
+  trainer train photos --backbone timm/resnet50.a1_in1k --out run --force --optimizer sgd --class-weights balanced
+  trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --cache features.safetensors --json")]
 pub struct Train {
     /// The folder of photos
     pub dir: PathBuf,
-    /// The backbone: a ResNet's safetensors file (torchvision's, timm's or transformers' names)
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// The backbone: `resnet18`, a repository of the Hugging Face hub (`org/name`, `org/name@revision`), a safetensors file,
+    /// or a folder with one
+    #[arg(long, alias = "weights", value_name = "NAME|FILE")]
+    pub backbone: String,
     /// The folder to write model, labels, metrics, predictions and report into
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
@@ -145,7 +147,7 @@ pub struct Train {
     /// Keep features in this file instead of the run, to share them between runs
     #[arg(long, value_name = "FILE")]
     pub cache: Option<PathBuf>,
-    /// Preprocess as this JSON says (ours, or timm's config.json) instead of as the weights do
+    /// Preprocess as this JSON says (ours, timm's or transformers') instead of as the weights do
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
@@ -269,9 +271,10 @@ pub struct Evaluate {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer predict run new.jpg
-  trainer predict run holiday/ --top 1 --json")]
+  trainer predict run holiday/ --top 1 --json
+  trainer predict resnet18.safetensors new.jpg       what ImageNet's own head says")]
 pub struct Predict {
-    /// The folder that `trainer train` wrote
+    /// The folder that `trainer train` wrote, or a weight file, to ask its own head
     pub run: PathBuf,
     /// Photos, or folders of photos
     #[arg(required = true, value_name = "PHOTO")]
@@ -284,16 +287,16 @@ pub struct Predict {
 /// Write the backbone's features of every photo of a folder
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer embed photos --weights resnet18.safetensors --out features.safetensors
-  trainer embed photos --weights resnet18.safetensors --out features.npy
+  trainer embed photos --backbone resnet18.safetensors --out features.safetensors
+  trainer embed photos --backbone resnet18.safetensors --out features.npy
 
 A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.")]
 pub struct Embed {
     /// The folder of photos; sub-folders too, labelled or not
     pub dir: PathBuf,
-    /// The backbone: a ResNet's safetensors file
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// The backbone, as for `train`
+    #[arg(long, alias = "weights", value_name = "NAME|FILE")]
+    pub backbone: String,
     /// The file to write: .safetensors or .npy
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -302,6 +305,24 @@ pub struct Embed {
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub reading: ReadingArgs,
+}
+
+/// Say what a backbone is: architecture, size, cost, recipe, licence
+///
+/// A name is downloaded if the cache of the Hugging Face hub hasn't got it. Names and their licences: each short name
+/// (resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet50_2, wide_resnet101_2, resnext50_32x4d,
+/// resnext101_32x8d) is torchvision's first ImageNet-1k weights as timm keeps them, `timm/NAME.tv_in1k`, BSD-3-Clause.
+///
+/// The variables of huggingface_hub are honoured: HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE, HF_TOKEN, HF_ENDPOINT.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer inspect resnet18
+  trainer inspect microsoft/resnet-18@main --json
+  trainer inspect run")]
+pub struct Inspect {
+    /// The backbone, as for `train`
+    #[arg(value_name = "NAME|FILE")]
+    pub backbone: String,
 }
 
 #[cfg(test)]

@@ -13,28 +13,33 @@ use trainer::pipeline::{self, Overrides, Request, Trained};
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
-use trainer::{Error, demo, device, doctor};
+use trainer::{Error, demo, device, doctor, hub, inspect};
 
-use crate::cli::{Embed, Evaluate, Global, Predict, ReadingArgs, Train};
+use crate::cli::{Embed, Evaluate, Global, Inspect, Predict, ReadingArgs, Train};
 use crate::terminal::Terminal;
 
 /// How many photos were rejected, which is for `--strict` to judge.
 pub type Outcome = Result<usize>;
 
 pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
+    let options = args.options(global.seed);
+    // What needs no download comes before it.
+    options.validate()?;
+    dataset::check_folder(&args.dir)?;
+    let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
+    let gpu = block_on(device::open(&global.selection()))?;
     let request = Request {
         data: args.dir.clone(),
-        weights: args.weights.clone(),
+        weights: hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights,
         out: args.out.clone(),
         force: args.force,
         cache: args.cache.clone(),
-        overrides: overrides(args.recipe.as_deref(), &args.reading)?,
+        overrides,
         split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
-        train: args.options(global.seed),
+        train: options,
         batch: global.batch.into(),
         limits: global.limits(),
     };
-    let gpu = block_on(device::open(&global.selection()))?;
     let trained = pipeline::train(&request, &gpu, terminal)?;
     let (config, metrics) = (&trained.config, &trained.metrics);
     if global.json {
@@ -106,7 +111,7 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
 }
 
 pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
-    let run = Run::open(&args.run)?;
+    let run = if args.run.is_file() { Run::of_weights(&args.run)? } else { Run::open(&args.run)? };
     let (photos, mut rejected) = photos_of(args)?;
     pipeline::tell_rejected(&rejected, terminal);
     let gpu = block_on(device::open(&global.selection()))?;
@@ -171,10 +176,12 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
             .into());
         }
     };
+    dataset::check_folder(&args.dir)?;
     let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
     let gpu = block_on(device::open(&global.selection()))?;
+    let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
     let batch = global.batch.into();
-    let embedded = pipeline::embed(&args.dir, &args.weights, &overrides, batch, &global.limits(), &gpu, terminal)?;
+    let embedded = pipeline::embed(&args.dir, &weights, &overrides, batch, &global.limits(), &gpu, terminal)?;
     let [photos, features] = embedded.shape();
     if npy {
         run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
@@ -188,6 +195,16 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
         emit(&format!("{} x {features} features in {}\n", report::count(photos, "photo"), args.out.display()))?;
     }
     Ok(embedded.rejected.len())
+}
+
+pub fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
+    let found = inspect::inspect(&hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?)?;
+    if global.json {
+        emit_json(&serde_json::to_value(&found)?)?;
+    } else {
+        emit(&found.text())?;
+    }
+    Ok(0)
 }
 
 pub fn doctor(global: &Global) -> Outcome {
@@ -235,8 +252,8 @@ pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
         out,
         "\n{:.1} s on {}\n\n\
          Now your own photos, in a folder for each class, and a ResNet with ImageNet weights\n\
-         (torchvision's, timm's or transformers', as .safetensors):\n\n  \
-         cargo run --release -p trainer -- train photos --weights resnet18.safetensors --out run\n",
+         (this name is downloaded once; others, and files, do as well):\n\n  \
+         cargo run --release -p trainer -- train photos --backbone resnet18 --out run\n",
         metrics.seconds.total + compared.random.metrics.seconds.total,
         config.adapter.name,
     );
@@ -251,7 +268,7 @@ fn overrides(recipe: Option<&Path>, reading: &ReadingArgs) -> Result<Overrides> 
 fn read_recipe(path: &Path) -> Result<Recipe> {
     let text =
         std::fs::read_to_string(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
-    let recipe = pipeline::parse_recipe(&text, path).with_context(|| path.display().to_string())?;
+    let recipe = Recipe::from_json(&text).map_err(Error::from).with_context(|| path.display().to_string())?;
     Ok(recipe)
 }
 

@@ -176,7 +176,11 @@ fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || JUNK.contains(&name.to_ascii_lowercase().as_str())
 }
 
-fn check_folder(path: &Path) -> Result<()> {
+/// Checks that this is a folder.
+///
+/// # Errors
+/// [`Error::NotAFolder`]; it can't be looked at.
+pub fn check_folder(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(data) if data.is_dir() => Ok(()),
         Ok(_) => Err(Error::NotAFolder { path: path.to_owned(), problem: "not a folder" }),
@@ -361,7 +365,7 @@ impl Scan {
         }
         if !others.is_empty() {
             others.sort();
-            warnings.push(format!("{} files are no photos and were ignored: {}", others.len(), first(&others, 5)));
+            warnings.push(format!("ignored, no photos by their names ({}): {}", others.len(), first(&others, 5)));
         }
         photos.sort_by(|a, b| a.name.cmp(&b.name));
         rejected.sort_by(|a, b| a.name.cmp(&b.name));
@@ -487,7 +491,7 @@ mod tests {
     fn other_files_are_counted_and_named() {
         let dir = tree(&["a/1.png", "b/1.png", "b/notes.txt", "readme.md", "__MACOSX/a/1.png"]);
         let dataset = Dataset::open(dir.path()).unwrap();
-        assert_eq!(dataset.warnings, ["2 files are no photos and were ignored: b/notes.txt, readme.md"]);
+        assert_eq!(dataset.warnings, ["ignored, no photos by their names (2): b/notes.txt, readme.md"]);
     }
 
     #[test]

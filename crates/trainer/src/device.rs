@@ -190,7 +190,7 @@ fn choose(names: &[String], wanted: Option<&str>) -> Result<usize> {
     };
     found.ok_or_else(|| {
         let list: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index}: {name}")).collect();
-        Error::NoAdapter(format!("no adapter {wanted:?}; there are {}", list.join(", ")))
+        Error::NoAdapter(format!("no adapter {wanted:?}; choose one of these by number or name: {}", list.join(", ")))
     })
 }
 

@@ -155,6 +155,26 @@ pub enum Error {
         /// What is missing or wrong.
         reason: String,
     },
+    /// A backbone's name means nothing, or what it means may not or can't be had.
+    #[error("{name}: {problem}; {advice}")]
+    Weights {
+        /// As it was given.
+        name: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        advice: String,
+    },
+    /// The hub can't be reached, or what it sends isn't right.
+    #[error("{name}: {problem}; {advice}")]
+    Network {
+        /// The backbone's name as it was given.
+        name: String,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        advice: String,
+    },
     /// There is no adapter, or not the one asked for.
     #[error("{0}")]
     NoAdapter(String),
@@ -181,7 +201,7 @@ pub enum Fault {
     Input,
     /// The graphics adapter or its driver.
     Device,
-    /// The file system.
+    /// The file system or the network.
     Io,
     /// Nobody's: the user stopped it.
     Interrupted,
@@ -196,7 +216,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
+            Self::Io { .. } | Self::Network { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
             Self::InvalidOption { .. } | Self::RunExists { .. } => Fault::Usage,
             Self::NoAdapter(_)
             | Self::Device(_)

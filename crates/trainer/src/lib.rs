@@ -27,6 +27,8 @@ pub mod error;
 pub mod evaluate;
 pub mod features;
 pub mod head;
+pub mod hub;
+pub mod inspect;
 pub mod pipeline;
 pub mod progress;
 pub mod report;

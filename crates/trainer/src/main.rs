@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Some(Command::Evaluate(args)) => commands::evaluate(args, &global, &terminal),
         Some(Command::Predict(args)) => commands::predict(args, &global, &terminal),
         Some(Command::Embed(args)) => commands::embed(args, &global, &terminal),
+        Some(Command::Inspect(args)) => commands::inspect(args, &global, &terminal),
         Some(Command::Doctor) => commands::doctor(&global),
         None => commands::demo(&global, &terminal),
     };

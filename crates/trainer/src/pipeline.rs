@@ -56,7 +56,7 @@ pub struct Overrides {
 impl Overrides {
     /// What to do: as asked for, else as the weights say.
     fn or_of(&self, weights: &WeightFile, path: &Path) -> Result<(Recipe, Reading)> {
-        let recipe = self.recipe.clone().map_or_else(|| recipe_of(weights, path), Ok)?;
+        let recipe = self.recipe.clone().map_or_else(|| Ok(recipe_of(weights, path)?.0), Ok::<_, Error>)?;
         let reading = self.reading.map_or_else(|| run::reading_of(weights, path), Ok)?;
         Ok((recipe, reading))
     }
@@ -73,37 +73,16 @@ pub struct Trained {
     pub predictions: Vec<Prediction>,
 }
 
-/// The preprocessing that belongs to a weight file: a run's own, from its metadata; timm's, from the `config.json`
-/// beside it; else torchvision's.
+/// The preprocessing that belongs to a weight file, and the file that says so: a run's own, from its metadata; timm's or
+/// transformers', from the configuration beside it; else torchvision's, which no file says.
 ///
 /// # Errors
 /// It is given, and can't be followed.
-pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<Recipe> {
-    if let Some(text) = weights.metadata().get("recipe") {
-        return parse_recipe(text, path);
+pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<PathBuf>)> {
+    match weights.metadata().get("recipe") {
+        Some(text) => Ok((Recipe::from_json(text)?, Some(path.to_owned()))),
+        None => Ok(Recipe::beside(path)?),
     }
-    let config = path.with_file_name("config.json");
-    match std::fs::read_to_string(&config) {
-        Ok(text) if text.contains("\"pretrained_cfg\"") => Ok(Recipe::from_timm(&text)?),
-        _ => Ok(Recipe::default()),
-    }
-}
-
-/// A recipe from JSON, ours or timm's.
-///
-/// # Errors
-/// It is neither, or can't be followed.
-pub fn parse_recipe(text: &str, path: &Path) -> Result<Recipe> {
-    let recipe = match serde_json::from_str::<Recipe>(text) {
-        Ok(recipe) => recipe,
-        Err(_) if text.contains("\"crop_pct\"") || text.contains("\"pretrained_cfg\"") => Recipe::from_timm(text)?,
-        Err(error) => {
-            let reason = format!("its recipe can't be read: {error}");
-            return Err(Error::InvalidRun { path: path.to_owned(), reason });
-        }
-    };
-    recipe.check()?;
-    Ok(recipe)
 }
 
 /// What features depend on besides the photo: the program's version, the weights, how photos are read and prepared.
@@ -533,11 +512,12 @@ mod tests {
         let path = dir.path().join("weights.safetensors");
         std::fs::write(&path, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
         let weights = WeightFile::open(&path).unwrap();
-        assert_eq!(recipe_of(&weights, &path).unwrap(), Recipe::default());
+        assert_eq!(recipe_of(&weights, &path).unwrap(), (Recipe::default(), None));
         // timm's, beside the weights.
         let timm = r#"{"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 1.0, "interpolation": "bicubic"}}"#;
         std::fs::write(dir.path().join("config.json"), timm).unwrap();
-        let recipe = recipe_of(&weights, &path).unwrap();
+        let (recipe, from) = recipe_of(&weights, &path).unwrap();
+        assert_eq!(from, Some(dir.path().join("config.json")));
         assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
         assert_eq!(recipe.interpolation, Interpolation::Bicubic);
         // A run's own, in the metadata of its model, before any file beside it.
@@ -546,10 +526,10 @@ mod tests {
         std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own, &Reading::default()).unwrap())
             .unwrap();
         let run = Run::open(dir.path()).unwrap();
-        assert_eq!((recipe_of(&run.weights, &path).unwrap(), run.recipe, run.head), (own.clone(), own, head.clone()));
+        assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
+        assert_eq!((run.recipe, run.head), (own, head.clone()));
         let narrow = head::Head { weight: vec![0.5; 8], ..head };
         assert!(run::model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
-        assert!(parse_recipe("{\"size\": 3}", &path).unwrap_err().to_string().contains("recipe can't be read"));
     }
 
     /// Photos that are easily read in two ways: turned by the camera, transparent, deep, compressed with loss.

@@ -3,6 +3,8 @@
 /// A long stretch of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Weights from the hub, counted in bytes.
+    Download,
     /// Photos through the backbone, counted in photos.
     Features,
     /// Training the head, counted in epochs.

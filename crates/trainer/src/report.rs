@@ -296,7 +296,7 @@ pub fn html(
     for class in &evaluation.classes {
         let _ = write!(
             out,
-            "<tr><td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}<td style=\"text-align:left\"><span class=b style=\"width:{:.1}rem\"></span>",
+            "<tr><td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}<td style=\"text-align:left;white-space:normal;overflow-wrap:anywhere\"><span class=b style=\"width:{:.1}rem\"></span>",
             escape(&class.label),
             class.support,
             100.0 * class.precision,
@@ -311,7 +311,12 @@ pub fn html(
     mistakes(&mut out, evaluation, predictions);
     out.push_str("<h2>How it was made</h2><table>");
     for (name, value) in facts {
-        let _ = write!(out, "<tr><td>{}<td style=\"text-align:left\">{}", escape(name), escape(value));
+        let _ = write!(
+            out,
+            "<tr><td>{}<td style=\"text-align:left;white-space:normal;overflow-wrap:anywhere\">{}",
+            escape(name),
+            escape(value)
+        );
     }
     out.push_str("</table></html>\n");
     out

@@ -24,6 +24,7 @@ use crate::dataset::{Part, Rejected};
 use crate::decode::Reading;
 use crate::error::{Error, Result};
 use crate::head::{Head, TrainOptions};
+use crate::pipeline::recipe_of;
 use crate::report::hex;
 use crate::split::SplitOptions;
 
@@ -274,6 +275,27 @@ impl Run {
         Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading })
     }
 
+    /// The network of a weight file with the file's own head, as if it were a run.
+    ///
+    /// The labels are those of the file's metadata or of the `config.json` beside it (`label_names`, as timm writes them,
+    /// or `id2label`, as transformers does), else the classes' numbers.
+    ///
+    /// # Errors
+    /// The file can't be read, isn't of this family, or has no head.
+    pub fn of_weights(path: &Path) -> Result<Self> {
+        let weights = WeightFile::open(path)?;
+        let (recipe, _) = recipe_of(&weights, path)?;
+        let reading = reading_of(&weights, path)?;
+        let linear = weights.head()?;
+        let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
+        let classes = (own.or_else(|| labels_beside(path)))
+            .filter(|labels: &Vec<String>| labels.len() == linear.classes)
+            .unwrap_or_else(|| (0..linear.classes).map(|class| class.to_string()).collect());
+        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { folder, weights, head, recipe, reading })
+    }
+
     /// What the head has seen already, by [`PREDICTIONS`].
     ///
     /// # Errors
@@ -305,6 +327,18 @@ impl Run {
         }
         Ok(Seen { digests, majority: majority(&counts) })
     }
+}
+
+/// The labels in the `config.json` beside a weight file.
+fn labels_beside(path: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(path.with_file_name("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    if let Some(names) = config["pretrained_cfg"]["label_names"].as_array().or(config["label_names"].as_array()) {
+        return names.iter().map(text).collect();
+    }
+    let names = config["id2label"].as_object()?;
+    (0..names.len()).map(|class| text(names.get(&class.to_string())?)).collect()
 }
 
 /// What a head has seen.

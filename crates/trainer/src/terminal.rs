@@ -38,6 +38,7 @@ impl Terminal {
 impl Progress for Terminal {
     fn begin(&self, stage: Stage, total: usize) {
         let template = match stage {
+            Stage::Download => "download {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
             Stage::Features => "photos {bar:30} {pos}/{len}  {per_sec}  {eta} left",
             Stage::Head => "epochs {bar:30} {pos}/{len}  {msg}",
         };
@@ -76,6 +77,7 @@ impl Progress for Terminal {
             return;
         }
         match stage {
+            Stage::Download => eprintln!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps)),
             Stage::Features => eprintln!("{steps} photos in {seconds:.1} s, {:.1} images/s", steps as f64 / seconds),
             Stage::Head => eprintln!("{steps} epochs in {seconds:.1} s  {}", bar.message()),
         }

@@ -61,7 +61,7 @@ impl World {
     }
 
     fn train(&self, more: &str) -> (String, String) {
-        self.expect(0, &format!("train photos --weights weights.safetensors --recipe recipe.json --out run {more}"))
+        self.expect(0, &format!("train photos --backbone weights.safetensors --recipe recipe.json --out run {more}"))
     }
 
     fn json(&self, line: &str) -> serde_json::Value {
@@ -138,7 +138,7 @@ fn a_second_training_skips_the_backbone_and_repeats_the_first() {
     world.train("--seed 5");
     let (metrics, predictions) = (world.read("run/metrics.json"), world.read("run/predictions.csv"));
     assert!(metrics.contains("\"computed\": 36"), "{metrics}");
-    let line = "train photos --weights weights.safetensors --recipe recipe.json --out run --seed 5";
+    let line = "train photos --backbone weights.safetensors --recipe recipe.json --out run --seed 5";
     let (_, err) = world.expect(2, line);
     assert!(err.contains("holds a finished run: give another folder, or --force"), "{err}");
     world.train("--seed 5 --force");
@@ -156,7 +156,7 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
     std::fs::write(world.path("photos/red/list.txt"), "no photo").unwrap();
     let (out, err) = world.train("");
     assert!(err.contains("photos/red/03.png") || err.contains("red/03.png: "), "{err}");
-    assert!(err.contains("1 files are no photos and were ignored: red/list.txt"), "{err}");
+    assert!(err.contains("ignored, no photos by their names (1): red/list.txt"), "{err}");
     assert!(out.contains("1 rejected"), "{out}");
     world.expect(1, "evaluate run photos --strict");
     // A class of which nothing is left: the reasons are given before it ends.
@@ -179,7 +179,7 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
 #[test]
 fn features_for_other_programs() {
     let world = World::new();
-    let command = "embed photos --weights weights.safetensors --recipe recipe.json --out";
+    let command = "embed photos --backbone weights.safetensors --recipe recipe.json --out";
     let (out, _) = world.expect(0, &format!("{command} features.safetensors"));
     assert_eq!(out, "36 photos x 32 features in features.safetensors\n");
     let bytes = std::fs::read(world.path("features.safetensors")).unwrap();
@@ -201,17 +201,17 @@ fn mistakes_have_their_exit_codes() {
     world.expect(2, "dance");
     world.expect(2, "predict run photo.jpg --top 0");
     let train = |rest: &str| format!("train {rest} --out run2");
-    let (_, err) = world.expect(3, &train("nowhere --weights weights.safetensors"));
+    let (_, err) = world.expect(3, &train("nowhere --backbone weights.safetensors"));
     assert!(err.contains("error: nowhere: no such folder"), "{err}");
-    world.expect(5, &train("photos --weights nothing.safetensors"));
-    let (_, err) = world.expect(3, &train("photos --weights recipe.json"));
+    world.expect(5, &train("photos --backbone nothing.safetensors"));
+    let (_, err) = world.expect(3, &train("photos --backbone recipe.json"));
     assert!(err.contains("recipe.json"), "{err}");
-    world.expect(2, &train("photos --weights weights.safetensors --test 0.9 --val 0.5"));
-    world.expect(2, &train("photos --weights weights.safetensors --learning-rate 0"));
-    let (_, err) = world.expect(2, "train photos --weights weights.safetensors --out photos");
+    world.expect(2, &train("photos --backbone weights.safetensors --test 0.9 --val 0.5"));
+    world.expect(2, &train("photos --backbone weights.safetensors --learning-rate 0"));
+    let (_, err) = world.expect(2, "train photos --backbone weights.safetensors --out photos");
     assert!(err.contains("isn't empty and holds no run"), "{err}");
     let (_, err) = world.expect(4, "doctor --adapter no-such-adapter");
-    assert!(err.contains("no adapter \"no-such-adapter\"; there are 0: "), "{err}");
+    assert!(err.contains("no adapter \"no-such-adapter\"; choose one of these by number or name: 0: "), "{err}");
     let (_, err) = world.expect(3, "predict photos photos/red/00.png");
     assert!(err.contains("photos: not a usable run: no model.safetensors in it"), "{err}");
     assert!(!world.path("run2").join("config.json").exists());
@@ -274,7 +274,7 @@ fn parts_given_by_folders_are_obeyed() {
             }
         }
     }
-    let line = "train parts --weights weights.safetensors --recipe recipe.json --out run";
+    let line = "train parts --backbone weights.safetensors --recipe recipe.json --out run";
     let (out, _) = world.expect(0, line);
     assert!(out.starts_with("36 photos, 3 classes: 24 to train, 6 to validate, 6 to test"), "{out}");
     assert!(world.read("run/predictions.csv").contains("test/red/11.png,test,red,"));

@@ -28,6 +28,8 @@ pub struct AvgPool2dDesc {
     pub padding: [u32; 2],
     /// Padded zeros count in the divisor.
     pub count_include_pad: bool,
+    /// A last window that hangs over the padded input counts too, if it starts inside the input or the padding before it.
+    pub ceil_mode: bool,
 }
 
 impl AvgPool2dDesc {
@@ -46,13 +48,26 @@ impl AvgPool2dDesc {
             stride: [kernel; 2],
             padding: [0; 2],
             count_include_pad: true,
+            ceil_mode: false,
         }
     }
 
     /// Rows and columns of the output, `floor((size + 2 padding - kernel) / stride) + 1`; none where the window exceeds
-    /// the padded input.
+    /// the padded input. In ceil mode it is rounded up, less windows that would start behind the input:
+    /// `min(ceil((size + 2 padding - kernel) / stride) + 1, ceil((size + padding) / stride))`.
+    ///
+    /// ```
+    /// let pool = kernels::AvgPool2dDesc { ceil_mode: true, ..kernels::AvgPool2dDesc::new(1, 8, 9, 64, 2) };
+    /// assert_eq!(pool.output_size(), Some([4, 5]));
+    /// ```
     pub fn output_size(&self) -> Option<[u32; 2]> {
-        window_output([self.height, self.width], self.kernel, self.stride, self.padding, [1; 2])
+        let (size, Self { kernel, stride, padding, .. }) = ([self.height, self.width], *self);
+        if !self.ceil_mode {
+            return window_output(size, kernel, stride, padding, [1; 2]);
+        }
+        let hanging = [0, 1].map(|i| size[i].saturating_add(stride[i].saturating_sub(1)));
+        let windows = window_output(hanging, kernel, stride, padding, [1; 2])?;
+        Some([0, 1].map(|i| windows[i].min(size[i].saturating_add(padding[i]).div_ceil(stride[i]))))
     }
 }
 
@@ -82,8 +97,8 @@ params! {
 /// A planned mean over sliding windows:
 /// `output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c]`.
 ///
-/// Pixels outside are zero. D is the kernel's area, or without `count_include_pad` the number of the window's pixels that
-/// lie inside the image. The output's size is rounded down.
+/// Pixels outside are zero. D is the number of the window's pixels inside the padded image, or without `count_include_pad`
+/// inside the image. The output's size is rounded down, in ceil mode up.
 ///
 /// # Shapes
 /// input: NHWC `[batch, height, width, channels]`; output: `[batch, height', width', channels]` with

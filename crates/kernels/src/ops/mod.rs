@@ -9,6 +9,7 @@ mod matmul;
 mod max_pool2d;
 mod pack;
 mod reduce_sum;
+mod scale_add_relu;
 mod sgd;
 mod softmax_cross_entropy;
 
@@ -21,6 +22,7 @@ pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
 pub use max_pool2d::{MaxPool2d, MaxPool2dDesc};
 pub use pack::{Pack, PackDesc};
 pub use reduce_sum::{ReduceSum, ReduceSumDesc};
+pub use scale_add_relu::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc};
 pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
 pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
 
@@ -41,6 +43,7 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
         max_pool2d::Params::LAYOUTS,
         pack::Params::LAYOUTS,
         reduce_sum::Params::LAYOUTS,
+        scale_add_relu::Params::LAYOUTS,
         sgd::Params::LAYOUTS,
         softmax_cross_entropy::Params::LAYOUTS,
     ]

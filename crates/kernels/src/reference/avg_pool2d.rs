@@ -3,7 +3,8 @@ use crate::AvgPool2dDesc;
 
 /// `output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c]`, pixels outside being zero.
 ///
-/// D is the kernel's area, or without `count_include_pad` the number of the window's pixels inside the image.
+/// D is the number of the window's pixels inside the padded image, or without `count_include_pad` inside the image. Only in ceil
+/// mode are there others.
 ///
 /// Bound: gamma(kernel area + 4) sum |input| / D: the sum, and a division that WGSL lets err by 2.5 units in the last place.
 pub fn avg_pool2d(desc: &AvgPool2dDesc, input: &[f32]) -> Expected {
@@ -20,11 +21,15 @@ pub fn avg_pool2d(desc: &AvgPool2dDesc, input: &[f32]) -> Expected {
         for i in 0..output_height {
             for j in 0..output_width {
                 for c in 0..desc.channels {
-                    let (mut sum, mut magnitude, mut inside) = (0.0, 0.0, 0);
+                    let (mut sum, mut magnitude, mut inside, mut padded) = (0.0, 0.0, 0, 0);
                     for kh in 0..desc.kernel[0] {
                         for kw in 0..desc.kernel[1] {
                             let y = i64::from(i * desc.stride[0] + kh) - i64::from(desc.padding[0]);
                             let x = i64::from(j * desc.stride[1] + kw) - i64::from(desc.padding[1]);
+                            let within = |at: i64, size: u32, padding: u32| at < i64::from(size + padding);
+                            if within(y, desc.height, desc.padding[0]) && within(x, desc.width, desc.padding[1]) {
+                                padded += 1;
+                            }
                             if let Some(value) = pixel(n, y, x, c) {
                                 sum += value;
                                 magnitude += value.abs();
@@ -32,7 +37,7 @@ pub fn avg_pool2d(desc: &AvgPool2dDesc, input: &[f32]) -> Expected {
                             }
                         }
                     }
-                    let divisor = if desc.count_include_pad { area } else { inside } as f64;
+                    let divisor = f64::from(if desc.count_include_pad { padded } else { inside });
                     expected.values.push(sum / divisor);
                     expected.bounds.push(gamma(area + 4) * magnitude / divisor + ATOL);
                 }

@@ -14,6 +14,7 @@ mod matmul;
 mod max_pool2d;
 mod pack;
 mod reduce_sum;
+mod scale_add_relu;
 mod sgd;
 mod softmax_cross_entropy;
 
@@ -26,6 +27,7 @@ pub use matmul::matmul;
 pub use max_pool2d::max_pool2d;
 pub use pack::pack;
 pub use reduce_sum::reduce_sum;
+pub use scale_add_relu::scale_add_relu;
 pub use sgd::sgd;
 pub use softmax_cross_entropy::softmax_cross_entropy;
 

@@ -1,0 +1,240 @@
+//! What a weight file is: the network, its size and cost, the recipe for its photos, its licence.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use resnet::{Interpolation, Recipe, Resize, WeightFile};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::hub::ModelFiles;
+use crate::pipeline;
+
+/// What a weight file is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Inspection {
+    /// The file.
+    pub weights: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The commit, if it is of a repository.
+    pub revision: Option<String>,
+    /// The network's name, torchvision's or a description.
+    pub architecture: String,
+    /// Trainable parameters, the head's among them.
+    pub parameters: usize,
+    /// Floating-point operations for one photo at the recipe's input size, two a multiply-add.
+    pub flops: u64,
+    /// Tensors of each number format.
+    pub dtypes: BTreeMap<String, usize>,
+    /// Length of the pooled feature vector.
+    pub features: usize,
+    /// Classes of the file's own head, if it has one.
+    pub classes: Option<usize>,
+    /// Preprocessing.
+    pub recipe: Recipe,
+    /// Where that is written; `None` for torchvision's default.
+    pub recipe_from: Option<PathBuf>,
+    /// The licence, as stated.
+    pub license: Option<String>,
+    /// Where it is stated.
+    pub license_from: Option<PathBuf>,
+}
+
+/// Opens and checks a backbone's files and says what they are.
+///
+/// # Errors
+/// As [`WeightFile::open`]; the recipe can't be followed; a file beside the weights can't be read.
+pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
+    let file = WeightFile::open(&files.weights)?;
+    let (recipe, recipe_from) = pipeline::recipe_of(&file, &files.weights)?;
+    let architecture = file.architecture();
+    let mut dtypes = BTreeMap::new();
+    for (_, tensor) in file.tensors() {
+        *dtypes.entry(format!("{:?}", tensor.dtype())).or_default() += 1;
+    }
+    let bytes = std::fs::metadata(&files.weights).map_err(Error::io("read", &files.weights))?.len();
+    let (license, license_from) = license(&file, files)?.unzip();
+    Ok(Inspection {
+        weights: files.weights.clone(),
+        bytes,
+        revision: files.revision.clone(),
+        architecture: architecture.to_string(),
+        parameters: architecture.parameters(),
+        flops: architecture.flops(recipe.input_size),
+        dtypes,
+        features: architecture.features(),
+        classes: architecture.classes,
+        recipe,
+        recipe_from,
+        license,
+        license_from,
+    })
+}
+
+/// From the weights' metadata, else the configuration, else the model card.
+fn license(file: &WeightFile, files: &ModelFiles) -> Result<Option<(String, PathBuf)>> {
+    if let Some(license) = file.metadata().get("license") {
+        return Ok(Some((license.clone(), files.weights.clone())));
+    }
+    type Reader = fn(&str) -> Option<String>;
+    for (path, find) in [(&files.config, in_config as Reader), (&files.card, in_card)] {
+        let Some(path) = path else { continue };
+        let text = std::fs::read(path).map_err(Error::io("read", path))?;
+        if let Some(license) = find(&String::from_utf8_lossy(&text)) {
+            return Ok(Some((license, path.clone())));
+        }
+    }
+    Ok(None)
+}
+
+fn in_config(text: &str) -> Option<String> {
+    let config: Value = serde_json::from_str(text).ok()?;
+    let stated = [&config["pretrained_cfg"]["license"], &config["license"]].into_iter().find_map(Value::as_str)?;
+    Some(stated.to_owned()).filter(|license| !license.is_empty())
+}
+
+/// A model card begins with a block of YAML, of which a few plain lines are understood: `license: x`, or a list of one or
+/// more; for `other`, `license_name: y`.
+fn in_card(text: &str) -> Option<String> {
+    let mut lines = text.trim_start_matches('\u{feff}').lines();
+    (lines.next()?.trim_end() == "---").then_some(())?;
+    let lines: Vec<&str> = lines.take_while(|line| line.trim_end() != "---").collect();
+    let plain = |value: &str| value.trim().trim_matches(['"', '\'']).to_owned();
+    let field = |name: &str| {
+        let (at, value) =
+            lines.iter().enumerate().find_map(|(at, line)| Some((at, line.strip_prefix(name)?.strip_prefix(':')?)))?;
+        if !value.trim().is_empty() {
+            return Some(plain(value));
+        }
+        let items: Vec<String> =
+            lines[at + 1..].iter().map_while(|line| Some(plain(line.trim_start().strip_prefix("- ")?))).collect();
+        (!items.is_empty()).then(|| items.join(", "))
+    };
+    match field("license")? {
+        other if other == "other" => field("license_name").or(Some(other)),
+        license => Some(license),
+    }
+}
+
+impl Inspection {
+    /// The same for people.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(out, "{name:13}{value}");
+        };
+        line("File", format!("{} ({:.1} MB)", self.weights.display(), self.bytes as f64 / 1e6));
+        if let Some(revision) = &self.revision {
+            line("Revision", revision.clone());
+        }
+        line("Architecture", self.architecture.clone());
+        line("Parameters", format!("{:.2} million", self.parameters as f64 / 1e6));
+        let [height, width] = self.recipe.input_size;
+        line("Cost", format!("{:.2} GFLOPs a photo of {height}x{width}", self.flops as f64 / 1e9));
+        let formats: Vec<String> =
+            self.dtypes.iter().map(|(dtype, count)| format!("{dtype} ({count} tensors)")).collect();
+        line("Numbers", formats.join(", "));
+        line("Features", self.features.to_string());
+        line("Head", self.classes.map_or("none".to_owned(), |classes| format!("{classes} classes")));
+        line("Recipe", recipe_text(&self.recipe));
+        line(
+            "",
+            format!("from {}", self.recipe_from.as_deref().map_or("torchvision's default".into(), of(&self.weights))),
+        );
+        let license = match (&self.license, &self.license_from) {
+            (Some(license), Some(from)) => format!("{license}, says {}", of(&self.weights)(from)),
+            _ => "not stated".to_owned(),
+        };
+        line("Licence", license);
+        out
+    }
+}
+
+/// A file beside the weights, by its name.
+fn of(weights: &Path) -> impl Fn(&Path) -> String {
+    move |path| match path.file_name() {
+        _ if path == weights => "its own metadata".to_owned(),
+        Some(name) if path.parent() == weights.parent() => name.to_string_lossy().into_owned(),
+        _ => path.display().to_string(),
+    }
+}
+
+fn recipe_text(recipe: &Recipe) -> String {
+    let interpolation = match recipe.interpolation {
+        Interpolation::Bilinear => "bilinear",
+        Interpolation::Bicubic => "bicubic",
+    };
+    let resize = match recipe.resize {
+        Resize::ShorterSide(side) => format!("shorter side to {side}"),
+        Resize::Exact([height, width]) => format!("to {height}x{width}"),
+    };
+    let [height, width] = recipe.input_size;
+    format!("{resize} ({interpolation}), centre {height}x{width}, mean {:?}, deviation {:?}", recipe.mean, recipe.std)
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::Architecture;
+
+    use super::*;
+    use crate::backbone::random_weights;
+    use crate::hub::{self, Options};
+
+    #[test]
+    fn a_model_folder_is_described() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        let options = Options::from_env().unwrap();
+        let ask = || inspect(&hub::resolve(folder.path().to_str().unwrap(), &options, &()).unwrap()).unwrap();
+        let architecture = Architecture::named("resnet18", Some(10)).unwrap();
+        write(hub::WEIGHTS, &random_weights(&architecture, 1));
+
+        let found = ask();
+        assert_eq!((found.architecture.as_str(), found.parameters), ("resnet18", 11_181_642));
+        assert_eq!((found.features, found.classes), (512, Some(10)));
+        assert_eq!(found.flops, architecture.flops([224, 224]));
+        assert_eq!(found.dtypes, BTreeMap::from([("F32".to_owned(), 102)]));
+        assert_eq!((&found.recipe, &found.recipe_from), (&Recipe::default(), &None));
+        assert_eq!(found.license, None);
+        let text = found.text();
+        for expected in
+            ["11.18 million", "3.63 GFLOPs a photo of 224x224", "10 classes", "torchvision's default", "not stated"]
+        {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+
+        write("README.md", b"---\ntags: [x]\nlicense: apache-2.0\n---\n# A model\nlicense: none\n");
+        assert_eq!(ask().license.as_deref(), Some("apache-2.0"));
+        let config =
+            br#"{"architecture": "resnet18", "pretrained_cfg": {"crop_pct": 0.95, "license": "bsd-3-clause"}}"#;
+        write("config.json", config);
+        let found = ask();
+        assert_eq!(found.license.as_deref(), Some("bsd-3-clause"));
+        assert_eq!(found.recipe.resize, Resize::ShorterSide(235));
+        let text = found.text();
+        assert!(text.contains("from config.json") && text.contains("bsd-3-clause, says config.json"), "{text}");
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["classes"], 10);
+        assert_eq!(json["recipe"]["resize"]["shorter_side"], 235);
+    }
+
+    #[test]
+    fn licences_are_read_off_model_cards() {
+        for (text, expected) in [
+            ("---\nlicense: mit\n---\n", Some("mit")),
+            ("---\r\nlicense: \"mit\"\r\n---\r\n", Some("mit")),
+            ("---\nlicense:\n- mit\n- apache-2.0\ntags:\n- x\n---\n", Some("mit, apache-2.0")),
+            ("---\nlicense: other\nlicense_name: acme\n---\n", Some("acme")),
+            ("---\nlicense: other\n---\n", Some("other")),
+            ("---\nlicense_link: x\n---\nlicense: mit", None),
+            ("# A model\n---\nlicense: mit\n---\n", None),
+            ("---\nlicense:\n---\n", None),
+            ("", None),
+        ] {
+            assert_eq!(in_card(text).as_deref(), expected, "{text:?}");
+        }
+    }
+}
