@@ -1,6 +1,6 @@
 """Compares features of photos, from file to pooled feature, with PyTorch, torchvision and Pillow.
 
-    trainer embed PHOTOS --weights resnet18.safetensors --out features.safetensors
+    trainer embed PHOTOS --backbone resnet18.safetensors --out features.safetensors
     python tools/parity.py PHOTOS resnet18.safetensors features.safetensors
 
 For weights under torchvision's names whose preprocessing is torchvision's default (shorter side to 256, bilinear, the central 224).
