@@ -82,4 +82,15 @@ impl Error {
     pub(crate) fn shape(op: &'static str, message: impl fmt::Display) -> Self {
         Error::Shape { op, message: message.to_string() }
     }
+
+    /// [`Error::Limit`] unless what is needed is allowed.
+    pub(crate) fn limit(
+        op: &'static str,
+        what: &'static str,
+        needed: u64,
+        limit: &'static str,
+        allowed: u64,
+    ) -> Result<(), Self> {
+        if needed > allowed { Err(Error::Limit { op, what, needed, limit, allowed }) } else { Ok(()) }
+    }
 }

@@ -43,10 +43,10 @@ impl Workspace {
         let device = context.device();
         let capacity = mirror::capacity(device);
         for texels in size.texels {
-            limit("texels of a linear texture", texels, "max_texture_dimension_2d", capacity)?;
+            Error::limit("workspace", "texels of a linear texture", texels, "max_texture_dimension_2d", capacity)?;
         }
         for bytes in size.bytes {
-            limit("bytes of a buffer", bytes, "max_buffer_size", device.limits().max_buffer_size)?;
+            Error::limit("workspace", "bytes of a buffer", bytes, "max_buffer_size", device.limits().max_buffer_size)?;
         }
         Ok(Workspace {
             size,
@@ -93,11 +93,4 @@ impl Workspace {
             )),
         }
     }
-}
-
-fn limit(what: &'static str, needed: u64, limit: &'static str, allowed: u64) -> Result<(), Error> {
-    if needed > allowed {
-        return Err(Error::Limit { op: "workspace", what, needed, limit, allowed });
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::decode::Image;
 use crate::device::Gpu;
 use crate::error::Result;
 use crate::features::Extractor;
+use crate::random::SplitMix64;
 
 /// A ResNet on an adapter.
 pub struct GpuExtractor<'a> {
@@ -70,15 +71,9 @@ impl Extractor for GpuExtractor<'_> {
 /// # Reference
 /// He et al., "Delving deep into rectifiers", 2015.
 pub fn random_weights(architecture: &Architecture, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut uniform = move || {
-        // SplitMix64, to (0, 1).
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ (bits >> 31)) >> 11) as f64 / 2f64.powi(53) + 2f64.powi(-54)
-    };
+    let mut random = SplitMix64(seed);
+    // In (0, 1).
+    let mut uniform = move || (random.bits() >> 11) as f64 / 2f64.powi(53) + 2f64.powi(-54);
     let mut normal = move || (-2.0 * uniform().ln()).sqrt() * (TAU * uniform()).cos();
     let network = architecture.network();
     let last: Vec<String> =

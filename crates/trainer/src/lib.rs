@@ -31,6 +31,7 @@ pub mod hub;
 pub mod inspect;
 pub mod pipeline;
 pub mod progress;
+mod random;
 pub mod report;
 pub mod run;
 pub mod split;

@@ -12,6 +12,7 @@ use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::evaluate::{log_softmax, top};
 use crate::progress::{Progress, Stage};
+use crate::random::SplitMix64;
 
 /// Steps recorded into one submit: enough that its cost vanishes, few enough that a GPU's watchdog stays calm.
 const STEPS: usize = 64;
@@ -61,7 +62,7 @@ pub fn train(
     let mut history = History::default();
     let mut lowest = f64::INFINITY;
     let mut order: Vec<usize> = (0..samples.labels.len()).collect();
-    let mut random = options.seed;
+    let mut random = SplitMix64(options.seed);
     progress.begin(Stage::Head, options.epochs);
     let mut epochs = || -> Result<()> {
         for epoch in 0..options.epochs {
@@ -188,15 +189,10 @@ impl Standard {
     }
 }
 
-/// Fisher and Yates's shuffle, by SplitMix64.
-fn shuffle(order: &mut [usize], state: &mut u64) {
+/// Fisher and Yates's shuffle.
+fn shuffle(order: &mut [usize], random: &mut SplitMix64) {
     for last in (1..order.len()).rev() {
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = *state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        order.swap(last, ((u128::from(bits) * (last as u128 + 1)) >> 64) as usize);
+        order.swap(last, ((u128::from(random.bits()) * (last as u128 + 1)) >> 64) as usize);
     }
 }
 
@@ -538,7 +534,8 @@ mod tests {
         // Bias last in each row.
         let mut weights = vec![vec![0.0; width + 1]; classes];
         let mut memory = vec![vec![(0.0, 0.0); width + 1]; classes];
-        let (mut order, mut random): (Vec<usize>, u64) = ((0..labels.len()).collect(), options.seed);
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        let mut random = SplitMix64(options.seed);
         let batch_size = options.batch_of(labels.len());
         let steps = labels.len().div_ceil(batch_size);
         let mut losses = Vec::new();

@@ -65,7 +65,8 @@ impl Conv2d {
         let weight = match self.family {
             Family::Texture => {
                 let texels = packed.len() as u64 / 4;
-                limit(
+                Error::limit(
+                    OP,
                     "texels of the packed weight",
                     texels,
                     "max_texture_dimension_2d",
@@ -77,7 +78,7 @@ impl Conv2d {
                 Packed::Texture { _texture: texture, view }
             }
             Family::Tiled => {
-                limit("bytes of the packed weight", bytes, "max_buffer_size", limits.max_buffer_size)?;
+                Error::limit(OP, "bytes of the packed weight", bytes, "max_buffer_size", limits.max_buffer_size)?;
                 Packed::Buffer(self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&packed)))
             }
         };
@@ -121,13 +122,6 @@ fn check_len(operand: &'static str, slice: &[f32], expected: u64) -> Result<(), 
     let got = slice.len() as u64 * 4;
     if got != expected * 4 {
         return Err(Error::Size { op: OP, operand, expected: expected * 4, got });
-    }
-    Ok(())
-}
-
-fn limit(what: &'static str, needed: u64, limit: &'static str, allowed: u64) -> Result<(), Error> {
-    if needed > allowed {
-        return Err(Error::Limit { op: OP, what, needed, limit, allowed });
     }
     Ok(())
 }

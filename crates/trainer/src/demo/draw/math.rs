@@ -1,23 +1,13 @@
 //! Numbers that come out the same on every platform: integers, and floats by `+ - * / % sqrt floor` alone,
 //! which IEEE 754 fixes to the last bit. `sin`, `exp` and their kin come from each platform's own library and may differ.
 
+use crate::random::SplitMix64;
+
 /// A point or direction of the plane.
 pub(super) type Point = [f32; 2];
 
-/// Pseudorandom numbers: SplitMix64.
-///
-/// # Reference
-/// Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (2014), section 4.
-pub(super) struct Rng(u64);
-
-/// The finaliser of SplitMix64: a bijection of 64 bits in which each input bit reaches every output bit.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Pseudorandom numbers of the kinds that drawing needs.
+pub(super) struct Rng(SplitMix64);
 
 /// The upper 24 bits as a float in `[0, 1)`.
 fn unit(bits: u64) -> f32 {
@@ -27,12 +17,13 @@ fn unit(bits: u64) -> f32 {
 impl Rng {
     /// A stream of its own for each list of words.
     pub(super) fn new(words: &[u64]) -> Self {
-        Self(words.iter().fold(0, |state, &word| mix(state.wrapping_add(GOLDEN) ^ mix(word))))
+        let mix = SplitMix64::mix;
+        let seed = words.iter().fold(0, |state: u64, &word| mix(state.wrapping_add(SplitMix64::GOLDEN) ^ mix(word)));
+        Self(SplitMix64(seed))
     }
 
     pub(super) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GOLDEN);
-        mix(self.0)
+        self.0.bits()
     }
 
     /// Uniform in `[low, high)`.
@@ -63,8 +54,8 @@ impl Rng {
 
 /// A fixed random number in `[0, 1)` for each point of the integer lattice.
 pub(super) fn lattice(x: f32, y: f32, salt: u64) -> f32 {
-    let key = (x as i64 as u64).wrapping_mul(GOLDEN) ^ (y as i64 as u64).rotate_left(32);
-    unit(mix(key.wrapping_add(salt)))
+    let key = (x as i64 as u64).wrapping_mul(SplitMix64::GOLDEN) ^ (y as i64 as u64).rotate_left(32);
+    unit(SplitMix64::mix(key.wrapping_add(salt)))
 }
 
 /// Value noise in `[0, 1)`, smooth, of period about 1.
