@@ -4,12 +4,10 @@ pub(crate) mod winograd;
 
 pub use weights::Conv2dWeights;
 
-use crate::{Commands, Context, Error, Family, Workspace, WorkspaceSize, context::volume};
+use crate::{Commands, Context, Error, Family, Workspace, WorkspaceSize, context::volume, tile::Tile};
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "conv2d";
-/// Output channels of a panel of packed weights, in every family.
-const PANEL: u32 = 64;
 
 /// Sizes of a convolution, and what is fused into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +150,13 @@ pub(crate) fn window_output(
     Some([axis(0)?, axis(1)?])
 }
 
+fn panel(context: &Context, family: Family) -> u32 {
+    match family {
+        Family::Tiled => 64,
+        Family::Texture => Tile::of(context, 0).columns(),
+    }
+}
+
 /// How a plan computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
@@ -223,6 +228,11 @@ impl Conv2d {
             false => Algorithm::Direct,
         };
         Ok(Conv2d { context: context.clone(), desc: *desc, family, algorithm })
+    }
+
+    /// Output channels of a panel of packed weights.
+    fn panel(&self) -> u32 {
+        panel(&self.context, self.family)
     }
 
     /// Its sizes.

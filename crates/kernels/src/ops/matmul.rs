@@ -4,14 +4,12 @@ use crate::{
     mirror,
     ops::{pack::pack_and_mirror, ranges},
     params::params,
+    tile::Tile,
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "matmul";
-/// Columns of a panel of B, and rows of a block, in the texture family.
-const PANEL: u32 = 64;
-const BLOCK: u32 = 16;
 /// Rows and columns of a tile in the tiled family.
 const TILE: u64 = 64;
 
@@ -72,8 +70,8 @@ impl MatmulDesc {
         })
     }
 
-    /// B likewise: panels of 64 columns, whole groups of four k.
-    fn pack_b(&self) -> Option<PackDesc> {
+    /// B likewise: panels of so many columns, whole groups of four k.
+    fn pack_b(&self, panel: u32) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
         (self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
             batch: self.batch,
@@ -83,7 +81,7 @@ impl MatmulDesc {
             column_stride,
             batch_stride: self.k * self.n,
             padded_rows: self.k.next_multiple_of(4),
-            panel: PANEL,
+            panel,
         })
     }
 }
@@ -161,14 +159,16 @@ impl Matmul {
         Ok(Matmul { family: Family::Tiled, ..Matmul::new(context, desc)? })
     }
 
+    fn pack_b(&self) -> Option<PackDesc> {
+        self.desc.pack_b(Tile::of(&self.context, 0).columns())
+    }
+
     /// The scratch memory it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
         if self.family == Family::Texture {
             for (slot, (pack, len)) in
-                [(self.desc.pack_a(), self.desc.a_len()), (self.desc.pack_b(), self.desc.b_len())]
-                    .into_iter()
-                    .enumerate()
+                [(self.desc.pack_a(), self.desc.a_len()), (self.pack_b(), self.desc.b_len())].into_iter().enumerate()
             {
                 size.texels[slot] = pack.map_or(len, |pack| pack.output_len()).div_ceil(4);
                 size.bytes[slot] = pack.map_or(0, |pack| pack.output_len() * 4);
@@ -215,7 +215,7 @@ impl Matmul {
         let size = self.workspace_size();
         let mut commands = Commands::new(OP);
         let mut views = Vec::new();
-        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (desc.pack_b(), buffers.b)].into_iter().enumerate() {
+        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (self.pack_b(), buffers.b)].into_iter().enumerate() {
             let (texture, view) = workspace.texture(OP, slot, size.texels[slot])?;
             match pack {
                 None => commands.steps.push(mirror::copy(matrix, texture)),
@@ -233,7 +233,7 @@ impl Matmul {
             batch: desc.batch,
             a: views[0],
             b: views[1],
-            packed_b: desc.pack_b().is_some(),
+            packed_b: self.pack_b().is_some(),
         };
         commands.steps.extend(operands.steps(&self.context, buffers.bias, buffers.output)?);
         Ok(commands)
@@ -337,7 +337,8 @@ impl Matmul {
 fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let bindable = context.binding_elements();
-    [(desc.pack_a(), desc.a_len()), (desc.pack_b(), desc.b_len())].iter().all(|(pack, len)| match pack {
+    let pack_b = desc.pack_b(Tile::of(context, 0).columns());
+    [(desc.pack_a(), desc.a_len()), (pack_b, desc.b_len())].iter().all(|(pack, len)| match pack {
         None => len / 4 <= capacity,
         Some(pack) => *len <= bindable && pack.output_len() / 4 <= capacity,
     })
@@ -375,7 +376,7 @@ pub(crate) struct TextureOperands<'a> {
     pub batch: u32,
     pub a: &'a wgpu::TextureView,
     pub b: &'a wgpu::TextureView,
-    /// B stands in panels of 64 columns rather than in rows.
+    /// B stands in panels of a [`Tile`]'s columns rather than in rows.
     pub packed_b: bool,
 }
 
@@ -388,20 +389,21 @@ impl TextureOperands<'_> {
     ) -> Result<Vec<crate::commands::Step>, Error> {
         let limit = context.binding_elements();
         let (m, n, batch) = (u64::from(self.m), u64::from(self.n), u64::from(self.batch));
-        let panels = self.n.div_ceil(PANEL);
+        let tile = Tile::of(context, m);
+        let (panels, lanes) = (self.n.div_ceil(tile.columns()), tile.columns() / 4);
         let k = self.k4 * 4;
         let (b_panel, b_row, b_batch) = match self.packed_b {
-            true => (k * PANEL / 4, PANEL / 4, panels * k * PANEL / 4),
-            false => (PANEL / 4, self.n / 4, k * self.n / 4),
+            true => (k * lanes, lanes, panels * k * lanes),
+            false => (lanes, self.n / 4, k * self.n / 4),
         };
         let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
-        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &[]);
+        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &tile.constants());
         let step = |batches: Range<u64>, rows: Range<u64>| {
             let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
             let c = Window::of_rows(&band, &rows, m, n, 0);
-            let blocks = (rows.end - rows.start).div_ceil(u64::from(BLOCK));
+            let blocks = (rows.end - rows.start).div_ceil(tile.rows());
             let groups = (batches.end - batches.start) * u64::from(panels) * blocks;
             let params = context.uniform(&TextureParams {
                 m: self.m,
