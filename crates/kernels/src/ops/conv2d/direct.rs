@@ -6,6 +6,7 @@ use crate::{
     commands::Step,
     context::{Bind, window},
     mirror,
+    ops::matmul::tile_constants,
     params::params,
 };
 use std::ops::Range;
@@ -25,6 +26,11 @@ pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
         * u64::from(Span::of(desc).span4)
         * u64::from(PANEL);
     input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
+}
+
+/// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+pub(super) fn depth(desc: &Conv2dDesc) -> u32 {
+    desc.kernel[0] * desc.kernel[1] * Span::of(desc).span4 * 4
 }
 
 impl Conv2d {
@@ -60,7 +66,7 @@ impl Conv2d {
         size
     }
 
-    fn output_pixels(&self) -> u64 {
+    pub(super) fn output_pixels(&self) -> u64 {
         self.desc.output_len() / u64::from(self.desc.out_channels)
     }
 
@@ -200,7 +206,8 @@ impl Conv2d {
                 steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
             }
         }
-        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &[]);
+        let tile = self.variant.tile();
+        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &tile_constants(tile));
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         let weight = weights.buffer()?;
         let panels = u64::from(desc.out_channels.div_ceil(PANEL));
@@ -215,7 +222,7 @@ impl Conv2d {
             let elements = start..band.pixels.end * out_width;
             for panel_first in (0..panels).step_by(panel_step as usize) {
                 let count = panel_step.min(panels - panel_first);
-                let groups = (band.pixels.end - band.pixels.start).div_ceil(64) * count;
+                let groups = (band.pixels.end - band.pixels.start).div_ceil(tile.rows.into()) * count;
                 let params = self.context.uniform(&Params {
                     panel_first: panel_first as u32,
                     x_base: ((band.input.start / 4) as u32).wrapping_neg(),
