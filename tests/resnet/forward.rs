@@ -84,13 +84,8 @@ fn a_tuned_network_gives_what_pytorch_gives() {
         let case = fixture.cases.iter().find(|case| case.architecture().to_string() == name).unwrap();
         for &family in families {
             let layers = case.architecture().layers(&gpu().context(family), &options(case)).unwrap();
-            let table: Table = (layers.iter())
-                .filter_map(|layer| match &layer.plan {
-                    LayerPlan::Conv2d(plan) => Some((plan.class(), *plan.variants().last()?)),
-                    LayerPlan::Matmul(plan) => Some((plan.class(), *plan.variants().last()?)),
-                    _ => None,
-                })
-                .collect();
+            let table: Table =
+                (layers.iter()).filter_map(|layer| Some((layer.class()?, *layer.variants().last()?))).collect();
             let mut tune = Tune::new(family);
             tune.table = table.clone();
             let context = Context::with_tune(&gpu().device, tune);

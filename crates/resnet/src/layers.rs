@@ -1,7 +1,7 @@
 //! What a planned network is made of, layer by layer: for those who measure it, and for tuning.
 
 use crate::{Architecture, BackboneOptions, Error};
-use kernels::{Context, Conv2d, Matmul};
+use kernels::{Context, Conv2d, Matmul, Variant};
 
 /// A layer of a planned network.
 ///
@@ -56,6 +56,33 @@ impl PlannedLayer {
             LayerPlan::Conv2d(plan) => format!("{} {}", plan.family().name(), plan.variant()),
             LayerPlan::Matmul(plan) => format!("{} {}", plan.family().name(), plan.variant()),
             LayerPlan::Other(name) => (*name).to_owned(),
+        }
+    }
+
+    /// The class of shapes under which a [`Table`](kernels::Table) holds its variant, where it has a choice.
+    pub fn class(&self) -> Option<String> {
+        match &self.plan {
+            LayerPlan::Conv2d(plan) => Some(plan.class()),
+            LayerPlan::Matmul(plan) => Some(plan.class()),
+            LayerPlan::Other(_) => None,
+        }
+    }
+
+    /// The variant it is planned with, where it has a choice.
+    pub fn variant(&self) -> Option<Variant> {
+        match &self.plan {
+            LayerPlan::Conv2d(plan) => Some(plan.variant()),
+            LayerPlan::Matmul(plan) => Some(plan.variant()),
+            LayerPlan::Other(_) => None,
+        }
+    }
+
+    /// All the ways to compute it here, the default first; empty where there is but one kernel.
+    pub fn variants(&self) -> Vec<Variant> {
+        match &self.plan {
+            LayerPlan::Conv2d(plan) => plan.variants(),
+            LayerPlan::Matmul(plan) => plan.variants(),
+            LayerPlan::Other(_) => Vec::new(),
         }
     }
 
