@@ -146,15 +146,15 @@ pub fn measure(gpu: &Gpu, layers: &[PlannedLayer], budget: Duration, progress: &
     let (mut shapes, mut unmeasured) = (Vec::new(), Vec::new());
     let left = classes.len();
     for (done, (class, layer, names)) in classes.into_iter().enumerate() {
-        if progress.cancelled() {
-            progress.end();
-            return Err(Error::Interrupted);
-        }
         progress.note(&names[0]);
         match budget.checked_sub(start.elapsed()) {
             Some(time) => {
                 let share = time / (left - done) as u32;
-                shapes.push(compare(gpu, &timer, layer, class, names, share)?);
+                let compared = compare(gpu, &timer, layer, class, names, share, progress);
+                if compared.is_err() {
+                    progress.end();
+                }
+                shapes.push(compared?);
             }
             None => unmeasured.push(class),
         }
@@ -179,6 +179,7 @@ fn compare(
     class: String,
     layers: Vec<String>,
     share: Duration,
+    progress: &dyn Progress,
 ) -> Result<Shape> {
     let start = Instant::now();
     let variants = layer.variants();
@@ -188,6 +189,9 @@ fn compare(
     let mut refused = Vec::new();
     // Compiled, and checked, before anything is timed.
     for (index, commands) in bound.iter().enumerate() {
+        if progress.cancelled() {
+            return Err(Error::Interrupted);
+        }
         let problem = match commands {
             Ok(commands) => {
                 timer.submit(|encoder| {
@@ -448,6 +452,22 @@ mod tests {
             assert!(damaged.tuned.is_none() && damaged.table_problem.unwrap().contains("ignored"));
             std::fs::remove_file(key.path(dir.path())).unwrap();
         }
+    }
+
+    #[test]
+    fn the_user_can_stop_it() {
+        struct Stop;
+        impl Progress for Stop {
+            fn cancelled(&self) -> bool {
+                true
+            }
+        }
+        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
+        let architecture = Architecture::basic([1; 4], [8; 4], None);
+        let options = BackboneOptions { input_size: [32, 32], ..BackboneOptions::new(1) };
+        let layers = architecture.layers(&gpu.context, &options).unwrap();
+        let stopped = measure(&gpu, &layers, Duration::from_secs(20), &Stop);
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     }
 
     #[test]
