@@ -1,13 +1,13 @@
 //! The convolution as a sum over taps: every size, stride, dilation and group.
 
-use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, panel, weights::Span};
+use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, weights::Span};
 use crate::{
     Context, Error, Family, Pack, PackDesc, Workspace, WorkspaceSize,
     commands::Step,
     context::{Bind, window},
     mirror,
     params::params,
-    tile::Tile,
+    tile::{columns, texture_constants, tiled_constants},
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
@@ -22,11 +22,16 @@ pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let input = desc.input_len() / u64::from(desc.in_channels) * u64::from(desc.packed_channels());
     let packable = desc.in_channels.is_multiple_of(4) || desc.input_len() <= context.binding_elements();
-    let panel = panel(context, Family::Texture);
+    let panel = columns(context, Family::Texture);
     let weight = u64::from(desc.out_channels.div_ceil(panel) * desc.kernel[0] * desc.kernel[1])
         * u64::from(Span::of(desc, panel).span4)
         * u64::from(panel);
     input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
+}
+
+/// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+pub(super) fn depth(desc: &Conv2dDesc, panel: u32) -> u32 {
+    desc.kernel[0] * desc.kernel[1] * Span::of(desc, panel).span4 * 4
 }
 
 impl Conv2d {
@@ -62,7 +67,7 @@ impl Conv2d {
         size
     }
 
-    fn output_pixels(&self) -> u64 {
+    pub(super) fn output_pixels(&self) -> u64 {
         self.desc.output_len() / u64::from(self.desc.out_channels)
     }
 
@@ -98,8 +103,8 @@ impl Conv2d {
             steps.push(mirror::copy(residual, texture));
             residual_view = view;
         }
-        let tile = Tile::of(&self.context, self.output_pixels());
-        let [lanes, tall] = tile.constants();
+        let tile = self.variant.tile();
+        let [lanes, tall] = texture_constants(tile);
         let pointwise = desc.kernel == [1, 1] && desc.padding == [0, 0];
         let flag = |name, value: bool| (name, f64::from(u8::from(value)));
         let constants = [
@@ -114,7 +119,7 @@ impl Conv2d {
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         for pixels in self.pixel_windows()? {
             let panels = desc.out_channels.div_ceil(self.panel());
-            let groups = (pixels.end - pixels.start).div_ceil(tile.rows()) * u64::from(panels);
+            let groups = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * u64::from(panels);
             let params = Params { x_base: mirror::zero_texel(input), ..self.direct_params(&pixels, groups) };
             let params = self.context.uniform(&params);
             let elements = pixels.start * u64::from(desc.out_channels)..pixels.end * u64::from(desc.out_channels);
@@ -212,7 +217,8 @@ impl Conv2d {
                 steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
             }
         }
-        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &[]);
+        let tile = self.variant.tile();
+        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &tiled_constants(tile));
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         let weight = weights.buffer()?;
         let panels = u64::from(desc.out_channels.div_ceil(self.panel()));
@@ -227,7 +233,7 @@ impl Conv2d {
             let elements = start..band.pixels.end * out_width;
             for panel_first in (0..panels).step_by(panel_step as usize) {
                 let count = panel_step.min(panels - panel_first);
-                let groups = (band.pixels.end - band.pixels.start).div_ceil(64) * count;
+                let groups = (band.pixels.end - band.pixels.start).div_ceil(tile.rows.into()) * count;
                 let params = self.context.uniform(&Params {
                     panel_first: panel_first as u32,
                     x_base: ((band.input.start / 4) as u32).wrapping_neg(),

@@ -1,6 +1,6 @@
 //! Weights as the kernels read them, packed once on the host.
 
-use super::{Algorithm, Conv2d, Conv2dDesc, OP};
+use super::{Conv2d, Conv2dDesc, OP};
 use crate::{Error, Family, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
@@ -30,13 +30,13 @@ struct Layout {
     kernel: [u32; 2],
     groups: u32,
     family: Family,
-    algorithm: Algorithm,
+    winograd: bool,
 }
 
 impl Layout {
     fn of(plan: &Conv2d) -> Self {
         let Conv2dDesc { in_channels, out_channels, kernel, groups, .. } = plan.desc;
-        Layout { in_channels, out_channels, kernel, groups, family: plan.family, algorithm: plan.algorithm }
+        Layout { in_channels, out_channels, kernel, groups, family: plan.family, winograd: plan.is_winograd() }
     }
 }
 
@@ -53,10 +53,10 @@ impl Conv2d {
         if let Some(bias) = bias {
             check_len("bias", bias, u64::from(desc.out_channels))?;
         }
-        let packed = match (self.algorithm, self.family) {
-            (Algorithm::Direct, _) => panels(desc, self.panel(), weight),
-            (Algorithm::Winograd, Family::Texture) => transformed(desc, Some(self.panel()), weight),
-            (Algorithm::Winograd, Family::Tiled) => transformed(desc, None, weight),
+        let packed = match (self.is_winograd(), self.family) {
+            (false, _) => panels(desc, self.panel(), weight),
+            (true, Family::Texture) => transformed(desc, Some(self.panel()), weight),
+            (true, Family::Tiled) => transformed(desc, None, weight),
         };
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(self.panel()) as usize, 0.0);
