@@ -1,19 +1,33 @@
 // conv2d, tiled family: y = relu(conv(x, w) + bias + residual) as an implicit matrix product, for real GPUs.
 //
 // Formula   y[n,i,j,o] = sum over kh, kw, c of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c] w[o,c,kh,kw]  + bias[o] (+ residual[n,i,j,o])
-// Layouts   x: NHWC, channels4 vec4 a pixel; the first pixel of the batch stands at x_base (wrapping, where a window of x is
-//           bound). w: packed panels, vec4 of (panel, tap, c, v) at ((panel taps + tap) 4 span4 + c) 16 + v: 64 output channels a
-//           panel, c counted from the first channel of the panel's first group (rounded down to a vec4, and so that span4
-//           vec4 stay inside the pixel), channels of other groups zero. bias: padded to whole panels.
-//           residual, y: NHWC, from pixel_first on.
-// Dispatch  256 invocations a workgroup, a tile of 64 pixels x 64 channels, numbered (panel, pixel block), blocks fastest.
+// Layouts   x: NHWC, channels4 quads of channels a pixel; the first pixel of the batch stands at x_base (wrapping, where a window
+//           of x is bound). w: packed panels, quads of (panel, tap, c, v) at ((panel taps + tap) 4 span4 + c) 16 + v: 64 output
+//           channels a panel, c counted from the first channel of the panel's first group (rounded down to a quad, and so that
+//           span4 quads stay inside the pixel), channels of other groups zero. bias: padded to whole panels.
+//           residual, y: NHWC from pixel_first on; vec4 (main, out_channels divisible by 4), scalars (ragged, any number) or f16
+//           quads (halves, padded with zeros to a whole quad).
+//           A quad is two vec2<u32>, four f32, or with the override `f16_tensors` one vec2<u32>, four f16. So one text serves both;
+//           8-byte loads move the same bytes as 16-byte ones, and there are 8 of them to 512 multiply-adds.
+// Dispatch  128 invocations a workgroup, a tile of 64 pixels x 64 channels, numbered (pixel block, panel), panels fastest: the
+//           workgroups that run together share their pixels, so that x comes from memory once however many panels there are.
 // How       k runs over taps and channels together in steps of 16, so that three channels (padded to four) fill a step
-//           too. Tiles of 64x16 pixels and 16x64 weights in workgroup memory (8 KiB), the next pair loaded into registers
-//           while this one is multiplied; 4x4 of y an invocation.
-//           Per workgroup and step 8 KiB are moved for 131 kFLOP.
-// Limits    256 invocations, 8 KiB of workgroup memory: WebGPU's defaults.
+//           too. Tiles of 64x16 pixels and 16x64 weights in workgroup memory (9 KiB), the next pair loaded into registers
+//           while this one is multiplied; 8 pixels x 4 channels of y an invocation.
+//           - 8x4 reads 48 bytes of workgroup memory for 32 multiply-adds: 1.5 bytes each. A core that does 128 a clock at 128
+//             bytes is held to two thirds of its peak, 4x4 (2 bytes) to half; 8x8 (1 byte) isn't, but takes 64 accumulators and
+//             16 operands: beyond the 64 registers that a lane of Intel's SIMD16 has. 8x4 takes about 80 with what is on its way:
+//             24 warps of 48 on a recent NVIDIA, 16 of 16 waves on RDNA.
+//           - An invocation's pixels are 8 apart and a pixel's row is padded to 5 vec4, so that the 2 (or 4) pixels which a
+//             subgroup reads at once lie in different banks; all lanes that want the same pixel get it by broadcast, which is
+//             what a subgroup shuffle would do, without its 8 or 64 lanes being different on each GPU.
+//           - Tap and channel advance by addition: dividing k by them would cost as much as a quarter of the arithmetic.
+//           Per workgroup and step 8 KiB (halves: 4) are moved for 131 kFLOP.
+// Limits    128 invocations, 9 KiB of workgroup memory: within WebGPU's defaults. Fewer than 64 output channels leave lanes idle.
 // Paper     implicit GEMM: Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3.
 // Twin      kernels::reference::conv2d.
+
+override f16_tensors: bool = false;
 
 struct Params {
     height: u32,
@@ -36,8 +50,8 @@ struct Params {
     pixel_first: u32, // of this window, counted over the batch
     pixel_end: u32,
     panel_first: u32, // of this window of w
-    x_base: u32,      // tiled family: vec4 of x at which the batch starts; texture family: texel of x that is zero
-    y_base: u32,      // element of y and residual at which pixel_first stands
+    x_base: u32,      // tiled family: quad of x at which the batch starts; texture family: texel of x that is zero
+    y_base: u32,      // vec4, scalar or quad of y and residual at which pixel_first stands
     relu: u32,
     has_residual: u32,
     groups: u32,      // workgroups in all
@@ -47,109 +61,207 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> w: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> residual_scalar: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y_scalar: array<f32>;
+@group(0) @binding(8) var<storage, read> residual_half: array<vec2<u32>>;
+@group(0) @binding(9) var<storage, read_write> y_half: array<vec2<u32>>;
 
-// Pixels by four k a vector; weights by k, four channels a vector.
-var<workgroup> tile_x: array<vec4<f32>, 256>;
+// Pixels by four k a vector, in rows of five; weights by k, four channels a vector.
+var<workgroup> tile_x: array<vec4<f32>, 320>;
 var<workgroup> tile_w: array<vec4<f32>, 256>;
 
+fn from_half(bits: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+}
+
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+fn to_half2(v: vec2<f32>) -> u32 {
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
+}
+
+// Where a pixel's window starts. Past the end it starts below every image.
 struct Corner {
     image: u32,
     row: u32,
     column: u32,
-    inside: bool,
 }
 
 fn corner(pixel: u32) -> Corner {
     let area = p.out_height * p.out_width;
     let n = pixel / area;
     let rest = pixel % area;
-    return Corner(
-        n * p.height,
-        rest / p.out_width * p.stride_h - p.pad_h,
-        rest % p.out_width * p.stride_w - p.pad_w,
-        pixel < p.pixel_end,
-    );
+    let row = rest / p.out_width * p.stride_h - p.pad_h;
+    return Corner(n * p.height, select(0x80000000u, row, pixel < p.pixel_end), rest % p.out_width * p.stride_w - p.pad_w);
 }
 
-// Four channels of a tap; k4 counts taps and channels together.
-fn load_x(at: Corner, first: u32, k4: u32) -> vec4<f32> {
-    let tap = k4 / p.span4;
-    let r = at.row + tap / p.kernel_w * p.dilation_h;
-    let c = at.column + tap % p.kernel_w * p.dilation_w;
-    if !at.inside || tap >= p.kernel_h * p.kernel_w || r >= p.height || c >= p.width { return vec4<f32>(); }
-    return x[p.x_base + ((at.image + r) * p.width + c) * p.channels4 + first + k4 % p.span4];
+// A place in k: a tap, and a quad of the channels that the panel sees.
+struct Place {
+    row: u32,
+    column: u32,
+    c4: u32,
+}
+
+fn advance(from_place: Place, quads: u32) -> Place {
+    var at = from_place;
+    at.c4 += quads;
+    while at.c4 >= p.span4 {
+        at.c4 -= p.span4;
+        at.column += 1u;
+        if at.column == p.kernel_w {
+            at.column = 0u;
+            at.row += 1u;
+        }
+    }
+    return at;
+}
+
+fn load_x(at: Corner, first: u32, k: Place) -> vec4<f32> {
+    let r = at.row + k.row * p.dilation_h;
+    let c = at.column + k.column * p.dilation_w;
+    if k.row >= p.kernel_h || r >= p.height || c >= p.width { return vec4<f32>(); }
+    let i = p.x_base + ((at.image + r) * p.width + c) * p.channels4 + first + k.c4;
+    if f16_tensors { return from_half(x[i]); }
+    return vec4<f32>(bitcast<vec2<f32>>(x[2u * i]), bitcast<vec2<f32>>(x[2u * i + 1u]));
 }
 
 fn load_w(panel: u32, k: u32, v: u32) -> vec4<f32> {
     let all = p.kernel_h * p.kernel_w * p.span4 * 4u;
     if k >= all { return vec4<f32>(); }
-    return w[(panel * all + k) * 16u + v];
+    let i = (panel * all + k) * 16u + v;
+    if f16_tensors { return from_half(w[i]); }
+    return vec4<f32>(bitcast<vec2<f32>>(w[2u * i]), bitcast<vec2<f32>>(w[2u * i + 1u]));
 }
 
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
-    let blocks = (p.pixel_end - p.pixel_first + 63u) / 64u;
-    let panel = group / blocks;
-    let pixel0 = p.pixel_first + group % blocks * 64u;
+// Left to right, so that each product and sum can be one instruction.
+fn add_products(s: vec4<f32>, i: u32, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> vec4<f32> {
+    let a = tile_x[i];
+    return s + a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
+}
+
+// Four channels from `channel` on, of the pixels first_pixel, first_pixel + 8, … first_pixel + 56.
+struct Sums {
+    first_pixel: u32,
+    channel: u32,
+    s: array<vec4<f32>, 8>,
+}
+
+fn sums(t: u32, group: u32) -> Sums {
+    let panels = p.groups / ((p.pixel_end - p.pixel_first + 63u) / 64u);
+    let panel = group % panels;
+    let pixel0 = p.pixel_first + group / panels * 64u;
     let channel0 = (p.panel_first + panel) * 64u;
     let first = min(channel0 / p.group_out * p.group_in / 4u, p.channels4 - p.span4);
     let steps = (p.kernel_h * p.kernel_w * p.span4 + 3u) / 4u;
 
-    let at = corner(pixel0 + t / 4u);
+    let row = t / 4u;
+    let at = corner(pixel0 + row);
+    let at32 = corner(pixel0 + row + 32u);
     let ty = t / 16u;
     let tx = t % 16u;
     var s0 = vec4<f32>();
     var s1 = vec4<f32>();
     var s2 = vec4<f32>();
     var s3 = vec4<f32>();
-    var next_x = load_x(at, first, t % 4u);
+    var s4 = vec4<f32>();
+    var s5 = vec4<f32>();
+    var s6 = vec4<f32>();
+    var s7 = vec4<f32>();
+    var k = advance(Place(), t % 4u);
+    var next_x = load_x(at, first, k);
+    var next_x32 = load_x(at32, first, k);
     var next_w = load_w(panel, ty, tx);
-    for (var step = 0u; step < steps; step++) {
+    var next_w8 = load_w(panel, ty + 8u, tx);
+    for (var step = 1u; step <= steps; step++) {
         workgroupBarrier();
-        tile_x[t] = next_x;
+        tile_x[row * 5u + t % 4u] = next_x;
+        tile_x[(row + 32u) * 5u + t % 4u] = next_x32;
         tile_w[t] = next_w;
+        tile_w[t + 128u] = next_w8;
         workgroupBarrier();
-        next_x = load_x(at, first, step * 4u + 4u + t % 4u);
-        next_w = load_w(panel, step * 16u + 16u + ty, tx);
+        k = advance(k, 4u);
+        next_x = load_x(at, first, k);
+        next_x32 = load_x(at32, first, k);
+        next_w = load_w(panel, step * 16u + ty, tx);
+        next_w8 = load_w(panel, step * 16u + ty + 8u, tx);
         for (var k4 = 0u; k4 < 4u; k4++) {
-            let x0 = tile_x[ty * 16u + k4];
-            let x1 = tile_x[ty * 16u + 4u + k4];
-            let x2 = tile_x[ty * 16u + 8u + k4];
-            let x3 = tile_x[ty * 16u + 12u + k4];
             let w0 = tile_w[k4 * 64u + tx];
             let w1 = tile_w[k4 * 64u + 16u + tx];
             let w2 = tile_w[k4 * 64u + 32u + tx];
             let w3 = tile_w[k4 * 64u + 48u + tx];
-            s0 += x0.x * w0 + x0.y * w1 + x0.z * w2 + x0.w * w3;
-            s1 += x1.x * w0 + x1.y * w1 + x1.z * w2 + x1.w * w3;
-            s2 += x2.x * w0 + x2.y * w1 + x2.z * w2 + x2.w * w3;
-            s3 += x3.x * w0 + x3.y * w1 + x3.z * w2 + x3.w * w3;
+            let i = ty * 5u + k4;
+            s0 = add_products(s0, i, w0, w1, w2, w3);
+            s1 = add_products(s1, i + 40u, w0, w1, w2, w3);
+            s2 = add_products(s2, i + 80u, w0, w1, w2, w3);
+            s3 = add_products(s3, i + 120u, w0, w1, w2, w3);
+            s4 = add_products(s4, i + 160u, w0, w1, w2, w3);
+            s5 = add_products(s5, i + 200u, w0, w1, w2, w3);
+            s6 = add_products(s6, i + 240u, w0, w1, w2, w3);
+            s7 = add_products(s7, i + 280u, w0, w1, w2, w3);
         }
     }
-    let channel = channel0 + tx * 4u;
-    let b = bias[channel / 4u];
-    store(pixel0 + ty * 4u, channel, s0 + b);
-    store(pixel0 + ty * 4u + 1u, channel, s1 + b);
-    store(pixel0 + ty * 4u + 2u, channel, s2 + b);
-    store(pixel0 + ty * 4u + 3u, channel, s3 + b);
+    let b = bias[channel0 / 4u + tx];
+    let s = array<vec4<f32>, 8>(s0 + b, s1 + b, s2 + b, s3 + b, s4 + b, s5 + b, s6 + b, s7 + b);
+    return Sums(pixel0 + ty, channel0 + tx * 4u, s);
 }
 
-fn store(pixel: u32, channel: u32, value: vec4<f32>) {
-    if pixel >= p.pixel_end { return; }
-    let start = p.y_base + (pixel - p.pixel_first) * p.out_channels + channel;
-    for (var i = 0u; i < 4u; i++) {
-        if channel + i < p.out_channels {
-            var v = value[i];
-            if p.has_residual != 0u { v += residual[start + i]; }
-            if p.relu != 0u { v = max(v, 0.0); }
-            y[start + i] = v;
+// NaN stays NaN.
+fn rectified(v: vec4<f32>) -> vec4<f32> {
+    return select(v, vec4<f32>(), (v < vec4<f32>()) & vec4<bool>(p.relu != 0u));
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let group = id.x + id.y * count.x;
+    if group >= p.groups { return; }
+    var sum = sums(t, group);
+    for (var i = 0u; i < 8u; i++) {
+        let pixel = sum.first_pixel + 8u * i;
+        if pixel < p.pixel_end && sum.channel < p.out_channels {
+            let at = p.y_base + ((pixel - p.pixel_first) * p.out_channels + sum.channel) / 4u;
+            var v = sum.s[i];
+            if p.has_residual != 0u { v += residual[at]; }
+            y[at] = rectified(v);
+        }
+    }
+}
+
+@compute @workgroup_size(128)
+fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let group = id.x + id.y * count.x;
+    if group >= p.groups { return; }
+    var sum = sums(t, group);
+    for (var i = 0u; i < 8u; i++) {
+        let pixel = sum.first_pixel + 8u * i;
+        for (var j = 0u; j < 4u; j++) {
+            if pixel < p.pixel_end && sum.channel + j < p.out_channels {
+                let at = p.y_base + (pixel - p.pixel_first) * p.out_channels + sum.channel + j;
+                var v = vec4<f32>(sum.s[i][j]);
+                if p.has_residual != 0u { v += residual_scalar[at]; }
+                y_scalar[at] = rectified(v).x;
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(128)
+fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let group = id.x + id.y * count.x;
+    if group >= p.groups { return; }
+    var sum = sums(t, group);
+    for (var i = 0u; i < 8u; i++) {
+        let pixel = sum.first_pixel + 8u * i;
+        if pixel < p.pixel_end && sum.channel < p.out_channels {
+            let at = p.y_base + (pixel - p.pixel_first) * ((p.out_channels + 3u) / 4u) + sum.channel / 4u;
+            var v = sum.s[i];
+            if p.has_residual != 0u { v += from_half(residual_half[at]); }
+            v = rectified(v);
+            y_half[at] = vec2<u32>(to_half2(v.xy), to_half2(v.zw));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! limits and compiles), **bind** (`plan.bind(...)` ties buffers), **encode** (`commands.encode(&mut encoder)` records
 //! into the caller's encoder). A kernel never submits, polls, blocks, logs or holds global state.
 //!
-//! Activations are NHWC, weights OIHW, matrices row-major, all f32.
+//! Activations are NHWC, weights OIHW, matrices row-major, all f32; convolutions and pooling also take f16 ([`Precision`]).
 
 pub use wgpu;
 
@@ -14,6 +14,7 @@ mod error;
 mod mirror;
 mod ops;
 mod params;
+mod precision;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod tune;
@@ -23,5 +24,6 @@ pub use commands::{Commands, encode_all};
 pub use context::{Context, wanted_features};
 pub use error::Error;
 pub use ops::*;
+pub use precision::{Precision, from_halves, halves};
 pub use tune::{Family, Tune};
 pub use workspace::{Workspace, WorkspaceSize};

@@ -1,10 +1,11 @@
 pub(crate) mod direct;
+mod grouped;
 mod weights;
 pub(crate) mod winograd;
 
 pub use weights::Conv2dWeights;
 
-use crate::{Commands, Context, Error, Family, Workspace, WorkspaceSize, context::volume};
+use crate::{Commands, Context, Error, Family, Precision, Workspace, WorkspaceSize, context::volume};
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "conv2d";
@@ -156,6 +157,7 @@ pub(crate) fn window_output(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
     Direct,
+    Grouped,
     Winograd,
 }
 
@@ -174,13 +176,14 @@ pub struct Conv2dBuffers<'a> {
 /// `output[n,i,j,o] = relu(sum over h, w, c of input[n, i stride + h dilation - padding, …, c] weight[o,c,h,w] + bias[o] + residual[n,i,j,o])`.
 ///
 /// # Shapes
-/// As [`Conv2dBuffers`]; NHWC, f32, buffers exactly as long as their shapes say. Weights are OIHW on the host and are
-/// packed once by [`Conv2d::weights`]. The usage STORAGE is needed; COPY_SRC too on input and residual in the texture family.
+/// As [`Conv2dBuffers`]; NHWC, f32 or f16 as the [`Precision`] says, buffers exactly as long as their shapes say. Weights are OIHW on
+/// the host and are packed once by [`Conv2d::weights`]. The usage STORAGE is needed; COPY_SRC too on input and residual in the texture family.
 ///
 /// # Numerics
 /// Sums in f32: `|error| <= 2 gamma(K + 2) (sum |x w| + |bias| + |residual|)`, K = taps times channels of a group.
 /// Where Winograd F(4x4, 3x3) is used ([`Conv2d::is_winograd`]) the sum is that of the absolute values in its transforms,
-/// and about ten times larger: `reference::conv2d` computes it. Weights of other groups are multiplied as zeros: a NaN or infinity in one group may reach
+/// and about ten times larger: `reference::conv2d` computes it. With f16 the same holds for weights (but Winograd's) rounded to
+/// f16, and the output is rounded once more, as [`Precision`] says; the bias stays f32. Weights of other groups are multiplied as zeros: a NaN or infinity in one group may reach
 /// another.
 ///
 /// # Reference
@@ -204,6 +207,7 @@ pub struct Conv2d {
     desc: Conv2dDesc,
     family: Family,
     algorithm: Algorithm,
+    precision: Precision,
 }
 
 impl Conv2d {
@@ -213,16 +217,27 @@ impl Conv2d {
     /// [`Error::Shape`] for sizes that don't belong together; [`Error::Feature`] when the texture family was forced on
     /// a device that can't run it.
     pub fn new(context: &Context, desc: &Conv2dDesc) -> Result<Self, Error> {
+        Conv2d::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the convolution of f32 or f16 tensors, which input, residual and output all are. f16 takes the tiled family
+    /// whatever the context prefers.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn with_precision(context: &Context, desc: &Conv2dDesc, precision: Precision) -> Result<Self, Error> {
         desc.check()?;
-        let family = match context.family(OP)? {
-            Family::Texture if !direct::fits_textures(context, desc) => Family::Tiled,
-            family => family,
+        let family = match (precision, context.family(OP)?) {
+            (Precision::F16, _) => Family::Tiled,
+            (Precision::F32, Family::Texture) if !direct::fits_textures(context, desc) => Family::Tiled,
+            (Precision::F32, family) => family,
         };
-        let algorithm = match context.tune().winograd && winograd::suits(context, family, desc) {
+        let algorithm = match context.tune().winograd && winograd::suits(context, family, precision, desc) {
             true => Algorithm::Winograd,
+            false if grouped::suits(context, family, precision, desc) => Algorithm::Grouped,
             false => Algorithm::Direct,
         };
-        Ok(Conv2d { context: context.clone(), desc: *desc, family, algorithm })
+        Ok(Conv2d { context: context.clone(), desc: *desc, family, algorithm, precision })
     }
 
     /// Its sizes.
@@ -235,10 +250,27 @@ impl Conv2d {
         self.algorithm == Algorithm::Winograd
     }
 
+    /// How its tensors are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// 32-bit words of the input.
+    fn input_words(&self) -> u64 {
+        self.desc.input_len() / u64::from(self.desc.in_channels)
+            * u64::from(self.precision.words(self.desc.in_channels))
+    }
+
+    /// 32-bit words of the output.
+    fn output_words(&self) -> u64 {
+        self.output_pixels() * u64::from(self.precision.words(self.desc.out_channels))
+    }
+
     /// The scratch memory it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         match self.algorithm {
             Algorithm::Direct => self.direct_workspace(),
+            Algorithm::Grouped => WorkspaceSize::default(),
             Algorithm::Winograd => self.winograd_workspace(),
         }
     }
@@ -267,10 +299,11 @@ impl Conv2d {
             Family::Texture => BufferUsages::STORAGE | BufferUsages::COPY_SRC,
             Family::Tiled => BufferUsages::STORAGE,
         };
-        self.context.check(OP, "input", buffers.input, self.desc.input_len(), read)?;
-        self.context.check(OP, "output", buffers.output, self.desc.output_len(), BufferUsages::STORAGE)?;
+        let (input_len, output_len) = (self.input_words(), self.output_words());
+        self.context.check(OP, "input", buffers.input, input_len, read)?;
+        self.context.check(OP, "output", buffers.output, output_len, BufferUsages::STORAGE)?;
         match (self.desc.residual, buffers.residual) {
-            (true, Some(residual)) => self.context.check(OP, "residual", residual, self.desc.output_len(), read)?,
+            (true, Some(residual)) => self.context.check(OP, "residual", residual, output_len, read)?,
             (false, None) => {}
             (true, None) => return Err(Error::shape(OP, "the descriptor has a residual, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have a residual, the descriptor has none")),
@@ -278,6 +311,7 @@ impl Conv2d {
         let steps = match (self.algorithm, self.family) {
             (Algorithm::Direct, Family::Texture) => self.direct_texture(workspace, weights, buffers)?,
             (Algorithm::Direct, Family::Tiled) => self.direct_tiled(workspace, weights, buffers)?,
+            (Algorithm::Grouped, _) => self.grouped(weights, buffers)?,
             (Algorithm::Winograd, Family::Texture) => self.winograd_texture(workspace, weights, buffers)?,
             (Algorithm::Winograd, Family::Tiled) => self.winograd_tiled(workspace, weights, buffers)?,
         };

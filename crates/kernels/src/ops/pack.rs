@@ -1,5 +1,5 @@
 use crate::{
-    Commands, Context, Error,
+    Commands, Context, Error, Precision,
     commands::Step,
     context::{Bind, volume, window},
     mirror,
@@ -90,10 +90,10 @@ params! {
 /// It transposes, pads and changes layouts (NCHW to NHWC); matmul and conv2d use it on what they can't read as it is.
 ///
 /// # Shapes
-/// input: [`PackDesc::input_len`] elements or more; output: [`PackDesc::output_len`].
+/// input: [`PackDesc::input_len`] elements or more, f32; output: [`PackDesc::output_len`], f32 or f16 as the [`Precision`] says.
 ///
 /// # Numerics
-/// Exact.
+/// Exact; to f16 rounded as [`Precision`] says.
 ///
 /// # Reference
 /// The packing of operands for matrix products: Goto and van de Geijn, "Anatomy of High-Performance Matrix
@@ -102,6 +102,7 @@ params! {
 pub struct Pack {
     context: Context,
     desc: PackDesc,
+    precision: Precision,
 }
 
 impl Pack {
@@ -110,6 +111,14 @@ impl Pack {
     /// # Errors
     /// [`Error::Shape`] for an empty matrix, a panel that isn't a multiple of 4, or fewer padded rows than rows.
     pub fn new(context: &Context, desc: &PackDesc) -> Result<Self, Error> {
+        Pack::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the packing into an f32 or an f16 tensor.
+    ///
+    /// # Errors
+    /// As [`Pack::new`].
+    pub fn with_precision(context: &Context, desc: &PackDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &[desc.batch, desc.rows, desc.columns])?;
         if desc.panel == 0 || !desc.panel.is_multiple_of(4) {
             return Err(Error::shape(OP, format_args!("panel is {}, a multiple of 4 is expected", desc.panel)));
@@ -121,7 +130,7 @@ impl Pack {
         if desc.input_len() > u64::from(u32::MAX) {
             return Err(Error::shape(OP, format_args!("the input spans {} elements", desc.input_len())));
         }
-        Ok(Pack { context: context.clone(), desc: *desc })
+        Ok(Pack { context: context.clone(), desc: *desc, precision })
     }
 
     /// Ties the buffers. The output is written in windows where it exceeds what one binding may show; the input must
@@ -150,13 +159,20 @@ impl Pack {
             });
         }
         self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, self.desc.output_len(), BufferUsages::STORAGE)?;
-        self.steps("main", 64, 1, &Bind::Slice(input), output)
+        let words = self.desc.output_len() / self.numbers();
+        self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
+        let entry = if self.precision == Precision::F16 { "halves" } else { "main" };
+        self.steps(entry, 64, 1, &Bind::Slice(input), output)
     }
 
     /// As [`Pack::bind`], reading a linear texture.
     pub(crate) fn bind_texture(&self, input: &TextureView, output: BufferSlice<'_>) -> Result<Commands, Error> {
         self.steps("from_texture", 8, 2, &Bind::Texture(input), output)
+    }
+
+    /// Numbers in a 32-bit word of the output.
+    fn numbers(&self) -> u64 {
+        if self.precision == Precision::F16 { 2 } else { 1 }
     }
 
     fn steps(
@@ -170,7 +186,9 @@ impl Pack {
         let desc = &self.desc;
         let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
         let mut commands = Commands::new(OP);
-        for range in self.context.windows(desc.output_len()) {
+        let (numbers, output_binding) = (self.numbers(), if self.precision == Precision::F16 { 4 } else { 3 });
+        for words in self.context.windows(desc.output_len() / numbers) {
+            let range = words.start * numbers..words.end * numbers;
             let params = self.context.uniform(&Params {
                 rows: desc.rows,
                 columns: desc.columns,
@@ -185,8 +203,11 @@ impl Pack {
                 pad: [0; 2],
             });
             let workgroups = ((range.end - range.start) / 4).div_ceil(invocations);
-            let entries =
-                [(0, Bind::Uniform(&params)), (binding, input.clone()), (3, Bind::Slice(window(output, range)))];
+            let entries = [
+                (0, Bind::Uniform(&params)),
+                (binding, input.clone()),
+                (output_binding, Bind::Slice(window(output, words))),
+            ];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }
         Ok(commands)

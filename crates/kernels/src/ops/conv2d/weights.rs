@@ -1,7 +1,7 @@
 //! Weights as the kernels read them, packed once on the host.
 
 use super::{Algorithm, Conv2d, Conv2dDesc, OP, PANEL};
-use crate::{Error, Family, mirror};
+use crate::{Error, Family, Precision, halves, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
 /// Weight and bias of a convolution on the device, packed for the algorithm of the plan that made them.
@@ -31,12 +31,21 @@ struct Layout {
     groups: u32,
     family: Family,
     algorithm: Algorithm,
+    precision: Precision,
 }
 
 impl Layout {
     fn of(plan: &Conv2d) -> Self {
         let Conv2dDesc { in_channels, out_channels, kernel, groups, .. } = plan.desc;
-        Layout { in_channels, out_channels, kernel, groups, family: plan.family, algorithm: plan.algorithm }
+        Layout {
+            in_channels,
+            out_channels,
+            kernel,
+            groups,
+            family: plan.family,
+            algorithm: plan.algorithm,
+            precision: plan.precision,
+        }
     }
 }
 
@@ -55,13 +64,20 @@ impl Conv2d {
         }
         let packed = match (self.algorithm, self.family) {
             (Algorithm::Direct, _) => panels(desc, weight),
+            (Algorithm::Grouped, _) => by_tap(desc, weight),
             (Algorithm::Winograd, family) => transformed(desc, weight, family == Family::Texture),
         };
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(PANEL) as usize, 0.0);
         let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded));
         let limits = self.context.limits();
-        let bytes = packed.len() as u64 * 4;
+        // Winograd's transformed weights stay f32: see its shader.
+        let halved = self.precision == Precision::F16 && self.algorithm != Algorithm::Winograd;
+        if let Some(value) = packed.iter().find(|value| halved && value.abs() > 65_504.0) {
+            let message = format_args!("a weight of {value} is beyond f16, which ends at 65504: use f32");
+            return Err(Error::shape(OP, message));
+        }
+        let bytes = packed.len() as u64 * if halved { 2 } else { 4 };
         let weight = match self.family {
             Family::Texture => {
                 let texels = packed.len() as u64 / 4;
@@ -79,7 +95,8 @@ impl Conv2d {
             }
             Family::Tiled => {
                 Error::limit(OP, "bytes of the packed weight", bytes, "max_buffer_size", limits.max_buffer_size)?;
-                Packed::Buffer(self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&packed)))
+                let words = if halved { halves(&packed, 4) } else { bytemuck::cast_slice(&packed).to_vec() };
+                Packed::Buffer(self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&words)))
             }
         };
         Ok(Conv2dWeights { layout: Layout::of(self), weight, bias, bytes: bytes + padded.len() as u64 * 4 })
@@ -175,6 +192,14 @@ fn panels(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
         }
     }
     packed
+}
+
+/// `[tap, channel of the group, out_channels]`.
+fn by_tap(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
+    let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
+    let (group_in, outputs) = ((desc.in_channels / desc.groups) as usize, desc.out_channels as usize);
+    let place = |i: usize| (i % outputs * group_in + i / outputs % group_in) * taps + i / outputs / group_in;
+    (0..weight.len()).map(|i| weight[place(i)]).collect()
 }
 
 /// G of F(4,3), Lavin and Gray's points 0, 1, -1, 2, -2.
