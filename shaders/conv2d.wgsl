@@ -9,25 +9,30 @@
 //           quads (halves, padded with zeros to a whole quad).
 //           A quad is two vec2<u32>, four f32, or with the override `f16_tensors` one vec2<u32>, four f16. So one text serves both;
 //           8-byte loads move the same bytes as 16-byte ones, and there are 8 of them to 512 multiply-adds.
-// Dispatch  128 invocations a workgroup, a tile of 64 pixels x 64 channels, numbered (pixel block, panel), panels fastest: the
-//           workgroups that run together share their pixels, so that x comes from memory once however many panels there are.
+// Dispatch  `invocations` a workgroup with `rows` x 4 of y each: a tile of invocations / 16 rows = 32, 64 or 128 pixels x 64
+//           channels, numbered (pixel block, panel), panels fastest: the workgroups that run together share their pixels, so
+//           that x comes from memory once however many panels there are.
 // How       k runs over taps and channels together in steps of 16, so that three channels (padded to four) fill a step
-//           too. Tiles of 64x16 pixels and 16x64 weights in workgroup memory (9 KiB), the next pair loaded into registers
-//           while this one is multiplied; 8 pixels x 4 channels of y an invocation.
+//           too. Tiles of pixels x 16 and 16 x 64 weights in workgroup memory, the next pair loaded into registers while this one
+//           is multiplied. Of the 64x64 tile, the default:
 //           - 8x4 reads 48 bytes of workgroup memory for 32 multiply-adds: 1.5 bytes each. A core that does 128 a clock at 128
 //             bytes is held to two thirds of its peak, 4x4 (2 bytes) to half; 8x8 (1 byte) isn't, but takes 64 accumulators and
 //             16 operands: beyond the 64 registers that a lane of Intel's SIMD16 has. 8x4 takes about 80 with what is on its way:
 //             24 warps of 48 on a recent NVIDIA, 16 of 16 waves on RDNA.
-//           - An invocation's pixels are 8 apart and a pixel's row is padded to 5 vec4, so that the 2 (or 4) pixels which a
-//             subgroup reads at once lie in different banks; all lanes that want the same pixel get it by broadcast, which is
-//             what a subgroup shuffle would do, without its 8 or 64 lanes being different on each GPU.
+//           - An invocation's pixels are invocations / 16 apart and a pixel's row is padded to 5 vec4, so that the 2 (or 4)
+//             pixels which a subgroup reads at once lie in different banks; all lanes that want the same pixel get it by
+//             broadcast, which is what a subgroup shuffle would do, without its 8 to 64 lanes being different on each GPU.
 //           - Tap and channel advance by addition: dividing k by them would cost as much as a quarter of the arithmetic.
-//           Per workgroup and step 8 KiB (halves: 4) are moved for 131 kFLOP.
-// Limits    128 invocations, 9 KiB of workgroup memory: within WebGPU's defaults. Fewer than 64 output channels leave lanes idle.
+//           Per workgroup and step 8 KiB (of f16: 4) are moved for 131 kFLOP. 128x64 moves a quarter less for each, 32x64 leaves
+//           twice as many workgroups where there are few; `trainer tune` measures them.
+// Limits    256 invocations, 6.5, 9 or 14 KiB of workgroup memory: within WebGPU's defaults. Fewer than 64 output channels leave lanes idle.
 // Paper     implicit GEMM: Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3.
 // Twin      kernels::reference::conv2d.
 
 override f16_tensors: bool = false;
+// 128 or 256, and the pixels of each: 4 or 8.
+override invocations: u32 = 128u;
+override rows: u32 = 8u;
 
 struct Params {
     height: u32,
@@ -72,7 +77,7 @@ struct Params {
 @group(0) @binding(9) var<storage, read_write> y_half: array<vec2<u32>>;
 
 // Pixels by four k a vector, in rows of five; weights by k, four channels a vector.
-var<workgroup> tile_x: array<vec4<f32>, 320>;
+var<workgroup> tile_x: array<vec4<f32>, invocations / 16u * rows * 5u>;
 var<workgroup> tile_w: array<vec4<f32>, 256>;
 
 fn from_half(bits: vec2<u32>) -> vec4<f32> {
@@ -144,7 +149,7 @@ fn add_products(s: vec4<f32>, i: u32, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32
     return s + a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
 }
 
-// Four channels from `channel` on, of the pixels first_pixel, first_pixel + 8, … first_pixel + 56.
+// Four channels from `channel` on, of the pixels first_pixel, first_pixel + invocations / 16, ….
 struct Sums {
     first_pixel: u32,
     channel: u32,
@@ -152,18 +157,21 @@ struct Sums {
 }
 
 fn sums(t: u32, group: u32) -> Sums {
-    let panels = p.groups / ((p.pixel_end - p.pixel_first + 63u) / 64u);
+    let pixels = invocations / 16u * rows;
+    let panels = p.groups / ((p.pixel_end - p.pixel_first + pixels - 1u) / pixels);
     let panel = group % panels;
-    let pixel0 = p.pixel_first + group / panels * 64u;
+    let pixel0 = p.pixel_first + group / panels * pixels;
     let channel0 = (p.panel_first + panel) * 64u;
     let first = min(channel0 / p.group_out * p.group_in / 4u, p.channels4 - p.span4);
     let steps = (p.kernel_h * p.kernel_w * p.span4 + 3u) / 4u;
 
     let row = t / 4u;
     let at = corner(pixel0 + row);
-    let at32 = corner(pixel0 + row + 32u);
+    let further = row + invocations / 4u;
+    let at_further = corner(pixel0 + further);
     let ty = t / 16u;
     let tx = t % 16u;
+    let step_rows = invocations / 16u * 5u;
     var s0 = vec4<f32>();
     var s1 = vec4<f32>();
     var s2 = vec4<f32>();
@@ -174,21 +182,23 @@ fn sums(t: u32, group: u32) -> Sums {
     var s7 = vec4<f32>();
     var k = advance(Place(), t % 4u);
     var next_x = load_x(at, first, k);
-    var next_x32 = load_x(at32, first, k);
     var next_w = load_w(panel, ty, tx);
-    var next_w8 = load_w(panel, ty + 8u, tx);
+    var next_x_further = vec4<f32>();
+    var next_w8 = vec4<f32>();
+    if rows > 4u { next_x_further = load_x(at_further, first, k); }
+    if invocations < 256u { next_w8 = load_w(panel, ty + 8u, tx); }
     for (var step = 1u; step <= steps; step++) {
         workgroupBarrier();
         tile_x[row * 5u + t % 4u] = next_x;
-        tile_x[(row + 32u) * 5u + t % 4u] = next_x32;
         tile_w[t] = next_w;
-        tile_w[t + 128u] = next_w8;
+        if rows > 4u { tile_x[further * 5u + t % 4u] = next_x_further; }
+        if invocations < 256u { tile_w[t + 128u] = next_w8; }
         workgroupBarrier();
         k = advance(k, 4u);
         next_x = load_x(at, first, k);
-        next_x32 = load_x(at32, first, k);
         next_w = load_w(panel, step * 16u + ty, tx);
-        next_w8 = load_w(panel, step * 16u + ty + 8u, tx);
+        if rows > 4u { next_x_further = load_x(at_further, first, k); }
+        if invocations < 256u { next_w8 = load_w(panel, step * 16u + ty + 8u, tx); }
         for (var k4 = 0u; k4 < 4u; k4++) {
             let w0 = tile_w[k4 * 64u + tx];
             let w1 = tile_w[k4 * 64u + 16u + tx];
@@ -196,13 +206,15 @@ fn sums(t: u32, group: u32) -> Sums {
             let w3 = tile_w[k4 * 64u + 48u + tx];
             let i = ty * 5u + k4;
             s0 = add_products(s0, i, w0, w1, w2, w3);
-            s1 = add_products(s1, i + 40u, w0, w1, w2, w3);
-            s2 = add_products(s2, i + 80u, w0, w1, w2, w3);
-            s3 = add_products(s3, i + 120u, w0, w1, w2, w3);
-            s4 = add_products(s4, i + 160u, w0, w1, w2, w3);
-            s5 = add_products(s5, i + 200u, w0, w1, w2, w3);
-            s6 = add_products(s6, i + 240u, w0, w1, w2, w3);
-            s7 = add_products(s7, i + 280u, w0, w1, w2, w3);
+            s1 = add_products(s1, i + step_rows, w0, w1, w2, w3);
+            s2 = add_products(s2, i + 2u * step_rows, w0, w1, w2, w3);
+            s3 = add_products(s3, i + 3u * step_rows, w0, w1, w2, w3);
+            if rows > 4u {
+                s4 = add_products(s4, i + 4u * step_rows, w0, w1, w2, w3);
+                s5 = add_products(s5, i + 5u * step_rows, w0, w1, w2, w3);
+                s6 = add_products(s6, i + 6u * step_rows, w0, w1, w2, w3);
+                s7 = add_products(s7, i + 7u * step_rows, w0, w1, w2, w3);
+            }
         }
     }
     let b = bias[channel0 / 4u + tx];
@@ -215,13 +227,13 @@ fn rectified(v: vec4<f32>) -> vec4<f32> {
     return select(v, vec4<f32>(), (v < vec4<f32>()) & vec4<bool>(p.relu != 0u));
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(invocations)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     var sum = sums(t, group);
-    for (var i = 0u; i < 8u; i++) {
-        let pixel = sum.first_pixel + 8u * i;
+    for (var i = 0u; i < rows; i++) {
+        let pixel = sum.first_pixel + invocations / 16u * i;
         if pixel < p.pixel_end && sum.channel < p.out_channels {
             let at = p.y_base + ((pixel - p.pixel_first) * p.out_channels + sum.channel) / 4u;
             var v = sum.s[i];
@@ -231,13 +243,13 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     }
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(invocations)
 fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     var sum = sums(t, group);
-    for (var i = 0u; i < 8u; i++) {
-        let pixel = sum.first_pixel + 8u * i;
+    for (var i = 0u; i < rows; i++) {
+        let pixel = sum.first_pixel + invocations / 16u * i;
         for (var j = 0u; j < 4u; j++) {
             if pixel < p.pixel_end && sum.channel + j < p.out_channels {
                 let at = p.y_base + (pixel - p.pixel_first) * p.out_channels + sum.channel + j;
@@ -249,13 +261,13 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     }
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(invocations)
 fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     var sum = sums(t, group);
-    for (var i = 0u; i < 8u; i++) {
-        let pixel = sum.first_pixel + 8u * i;
+    for (var i = 0u; i < rows; i++) {
+        let pixel = sum.first_pixel + invocations / 16u * i;
         if pixel < p.pixel_end && sum.channel < p.out_channels {
             let at = p.y_base + (pixel - p.pixel_first) * ((p.out_channels + 3u) / 4u) + sum.channel / 4u;
             var v = sum.s[i];

@@ -218,7 +218,7 @@ fn what_is_too_large_is_noticed() {
     let negative = vec![-1.0; desc.weight_len() as usize];
     let input = upload(gpu, &vec![400.0; desc.input_len() as usize], 64);
     for winograd in [true, false] {
-        let mut tune = context.tune();
+        let mut tune = context.tune().clone();
         tune.winograd = winograd;
         let context = kernels::Context::with_tune(&gpu.device, tune);
         let plan = Conv2d::with_precision(&context, &desc, Precision::F16).unwrap();

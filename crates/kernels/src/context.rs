@@ -79,8 +79,8 @@ impl Context {
     }
 
     /// How plans are made.
-    pub fn tune(&self) -> Tune {
-        self.inner.tune
+    pub fn tune(&self) -> &Tune {
+        &self.inner.tune
     }
 
     /// The family to plan with, if the device can run it.

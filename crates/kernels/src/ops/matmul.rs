@@ -1,9 +1,10 @@
 use crate::{
-    Commands, Context, Error, Family, PackDesc, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, PackDesc, Tile, Variant, Workspace, WorkspaceSize,
     context::{Bind, volume, window},
     mirror,
     ops::{pack::pack_and_mirror, ranges},
     params::params,
+    tune::magnitude,
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
@@ -12,8 +13,26 @@ const OP: &str = "matmul";
 /// Columns of a panel of B, and rows of a block, in the texture family.
 const PANEL: u32 = 64;
 const BLOCK: u32 = 16;
-/// Rows and columns of a tile in the tiled family.
-const TILE: u64 = 64;
+/// Elements to which the start of a binding is aligned.
+const ALIGNMENT: u64 = 64;
+
+/// The tiles that a family's matrix product and direct convolution can be made of, the default first.
+///
+/// Of the tiled family, larger tiles read less and leave fewer workgroups.
+pub(crate) fn tiles(family: Family) -> &'static [Tile] {
+    match family {
+        Family::Tiled => {
+            &[Tile { rows: 64, columns: 64 }, Tile { rows: 128, columns: 64 }, Tile { rows: 32, columns: 64 }]
+        }
+        Family::Texture => &[Tile { rows: BLOCK, columns: PANEL }],
+    }
+}
+
+/// The tiled family's override constants that make a tile: invocations, and rows of each, `invocations / 16` apart.
+pub(crate) fn tile_constants(tile: Tile) -> [(&'static str, f64); 2] {
+    let rows = if tile.rows < 64 { 4 } else { 8 };
+    [("invocations", f64::from(tile.rows / rows * 16)), ("rows", f64::from(rows))]
+}
 
 /// Sizes and layout of a (batched) matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +152,7 @@ pub struct Matmul {
     context: Context,
     desc: MatmulDesc,
     family: Family,
+    tile: Tile,
 }
 
 impl Matmul {
@@ -153,12 +173,63 @@ impl Matmul {
             Family::Texture if !fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        Ok(Matmul { context: context.clone(), desc: *desc, family })
+        let mut plan = Matmul { context: context.clone(), desc: *desc, family, tile: tiles(family)[0] };
+        if let Some(&Variant::Direct(tile)) = context.tune().table.get(&plan.class())
+            && tiles(family).contains(&tile)
+        {
+            plan.tile = tile;
+        }
+        Ok(plan)
     }
 
     /// A plan of the tiled family, whatever the context prefers.
-    pub(crate) fn tiled(context: &Context, desc: &MatmulDesc) -> Result<Self, Error> {
-        Ok(Matmul { family: Family::Tiled, ..Matmul::new(context, desc)? })
+    pub(crate) fn tiled(context: &Context, desc: &MatmulDesc, tile: Tile) -> Result<Self, Error> {
+        Ok(Matmul { family: Family::Tiled, tile, ..Matmul::new(context, desc)? })
+    }
+
+    /// Its sizes.
+    pub fn desc(&self) -> &MatmulDesc {
+        &self.desc
+    }
+
+    /// The shapes that are tuned as one: depth and columns as they are, rows and batch to a factor of two.
+    pub fn class(&self) -> String {
+        let MatmulDesc { batch, m, k, n, transpose_a, transpose_b, .. } = self.desc;
+        let transposed = |transposed| if transposed { "T" } else { "" };
+        format!(
+            "{} matmul a{} b{} rows 2^{} depth {k} columns {n} batch 2^{}",
+            self.family.name(),
+            transposed(transpose_a),
+            transposed(transpose_b),
+            magnitude(m.into()),
+            magnitude(batch.into())
+        )
+    }
+
+    /// How it computes.
+    pub fn variant(&self) -> Variant {
+        Variant::Direct(self.tile)
+    }
+
+    /// The kernels it uses.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Every way to compute it here that differs in speed, the default first.
+    pub fn variants(&self) -> Vec<Variant> {
+        tiles(self.family).iter().map(|&tile| Variant::Direct(tile)).collect()
+    }
+
+    /// The same product, computed in another way.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a variant that isn't among [`Matmul::variants`].
+    pub fn with_variant(&self, variant: Variant) -> Result<Self, Error> {
+        match variant {
+            Variant::Direct(tile) if tiles(self.family).contains(&tile) => Ok(Matmul { tile, ..self.clone() }),
+            _ => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
+        }
     }
 
     /// The scratch memory it needs.
@@ -251,7 +322,7 @@ impl Matmul {
             return Ok(commands);
         }
         // Bands of stored rows that fit a binding, less what an aligned start may cost.
-        let fit = |row: u64, all: u64| ((limit - TILE) / row).min(all);
+        let fit = |row: u64, all: u64| ((limit - ALIGNMENT) / row).min(all);
         let mut bands = [fit(n, m), k, n];
         match desc.transpose_a {
             false => bands[0] = bands[0].min(fit(k, m)),
@@ -267,7 +338,7 @@ impl Matmul {
                 what: "elements of a row of an operand",
                 needed: m.max(k).max(n),
                 limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - TILE,
+                allowed: limit - ALIGNMENT,
             });
         }
         for batch in 0..u64::from(desc.batch) {
@@ -295,8 +366,8 @@ impl Matmul {
         let c = stored(false, (&band.m, m), (&band.n, n));
         let length = |range: &Range<u64>| (range.end - range.start) as u32;
         let groups = length(&band.batch) as u64
-            * (band.m.end - band.m.start).div_ceil(TILE)
-            * (band.n.end - band.n.start).div_ceil(TILE);
+            * (band.m.end - band.m.start).div_ceil(self.tile.rows.into())
+            * (band.n.end - band.n.start).div_ceil(self.tile.columns.into());
         let (a_row, a_column) = if desc.transpose_a { (1, desc.m) } else { (desc.k, 1) };
         let (b_row, b_column) = if desc.transpose_b { (1, desc.k) } else { (desc.n, 1) };
         let first = band.k.start == 0;
@@ -337,7 +408,8 @@ impl Matmul {
             let (used, unused) = if quads { (quad, scalar) } else { (scalar, quad) };
             entries.extend([(used, operand), (unused, Bind::Slice(nothing.slice(..)))]);
         }
-        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &[("quads", f64::from(u8::from(quads)))]);
+        let constants = [tile_constants(self.tile).as_slice(), &[("quads", f64::from(u8::from(quads)))]].concat();
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &constants);
         self.context.dispatch(OP, &pipeline, &entries, groups)
     }
 }
@@ -370,7 +442,7 @@ impl Window {
     fn of_rows(band: &Band, rows: &Range<u64>, all: u64, width: u64, column: u64) -> Self {
         let start = (band.batch.start * all + rows.start) * width;
         let end = ((band.batch.end - 1) * all + rows.end) * width;
-        let aligned = start / TILE * TILE;
+        let aligned = start / ALIGNMENT * ALIGNMENT;
         Window { elements: aligned..end, base: (start - aligned + column) as u32 }
     }
 }
@@ -441,14 +513,14 @@ impl TextureOperands<'_> {
         if batch * m * n <= limit {
             return Ok(vec![step(0..batch, 0..m)?]);
         }
-        let rows = (limit - TILE) / n;
+        let rows = (limit - ALIGNMENT) / n;
         if rows == 0 {
             return Err(Error::Limit {
                 op: OP,
                 what: "elements of a row of the output",
                 needed: n,
                 limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - TILE,
+                allowed: limit - ALIGNMENT,
             });
         }
         (0..batch)

@@ -1,5 +1,10 @@
 //! Choice of kernel variants for an adapter.
 
+mod table;
+
+pub(crate) use table::magnitude;
+pub use table::{Table, Tile, UnknownVariant, Variant};
+
 use wgpu::{AdapterInfo, Device, DeviceType, Features};
 
 /// The two families of matmul, convolution and pooling kernels. Both are correct on every adapter that offers what
@@ -25,7 +30,7 @@ impl Family {
 }
 
 /// How operations are to be planned on an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tune {
     /// Which kernels.
@@ -33,12 +38,14 @@ pub struct Tune {
     /// Whether 3x3 convolutions of stride 1 may use Winograd F(4x4, 3x3): 2.25 to 4 times fewer multiplications, a
     /// rounding error about ten times larger (still near 1e-6 of the output's scale).
     pub winograd: bool,
+    /// What was measured to be the fastest; empty for the defaults, which depend on nothing but the shape.
+    pub table: Table,
 }
 
 impl Tune {
-    /// A family by name, with Winograd.
+    /// A family by name, with Winograd and the default variant of each shape.
     pub fn new(family: Family) -> Self {
-        Tune { family, winograd: true }
+        Tune { family, winograd: true, table: Table::new() }
     }
 
     /// The choice for an adapter and the features that the device was made with.

@@ -6,6 +6,7 @@ use crate::{
     commands::Step,
     context::{Bind, window},
     mirror,
+    ops::matmul::tile_constants,
     params::params,
 };
 use std::ops::Range;
@@ -25,6 +26,11 @@ pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
         * u64::from(Span::of(desc).span4)
         * u64::from(PANEL);
     input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
+}
+
+/// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+pub(super) fn depth(desc: &Conv2dDesc) -> u32 {
+    desc.kernel[0] * desc.kernel[1] * Span::of(desc).span4 * 4
 }
 
 impl Conv2d {
@@ -201,8 +207,9 @@ impl Conv2d {
                 steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
             }
         }
-        let target = self.target();
-        let pipeline = self.context.pipeline(&shaders::CONV2D, target.entry, &self.constants());
+        let (tile, target) = (self.variant.tile(), self.target());
+        let constants = [tile_constants(tile).as_slice(), &self.constants()].concat();
+        let pipeline = self.context.pipeline(&shaders::CONV2D, target.entry, &constants);
         let weight = weights.buffer()?;
         let panels = u64::from(desc.out_channels.div_ceil(PANEL));
         let panel_len = weight.size() / 4 / panels;
@@ -213,7 +220,7 @@ impl Conv2d {
         for band in self.bands()? {
             for panel_first in (0..panels).step_by(panel_step as usize) {
                 let count = panel_step.min(panels - panel_first);
-                let groups = (band.pixels.end - band.pixels.start).div_ceil(64) * count;
+                let groups = (band.pixels.end - band.pixels.start).div_ceil(tile.rows.into()) * count;
                 let shown = window(weight.slice(..), panel_first * panel_len..(panel_first + count) * panel_len);
                 let params = Params { panel_first: panel_first as u32, ..self.band_params(&band, &target, groups) };
                 let (params, none) = (self.context.uniform(&params), self.nothing());

@@ -3,14 +3,19 @@
 use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, weights::Span};
 use crate::{Context, Error, Family, Precision, commands::Step};
 
-/// Whether the algorithm applies, and pays: a tile sees four times the channels of a group or more.
-pub(super) fn suits(context: &Context, family: Family, precision: Precision, desc: &Conv2dDesc) -> bool {
+/// A tile would see four times the channels of a group or more.
+pub(super) fn pays(desc: &Conv2dDesc) -> bool {
+    Span::of(desc).span4 >= desc.in_channels / desc.groups
+}
+
+/// Whether the algorithm computes this convolution, and fits the device.
+pub(super) fn applies(context: &Context, family: Family, precision: Precision, desc: &Conv2dDesc) -> bool {
     let [inputs, outputs] = [desc.in_channels, desc.out_channels].map(|channels| channels / desc.groups);
     let numbers = if precision == Precision::F16 { 2 } else { 1 };
     family == Family::Tiled
         && inputs.is_multiple_of(4)
         && outputs.is_multiple_of(4)
-        && Span::of(desc).span4 >= inputs
+        && desc.groups > 1
         && desc.weight_len() / numbers <= context.binding_elements()
 }
 

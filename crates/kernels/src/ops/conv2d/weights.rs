@@ -1,7 +1,7 @@
 //! Weights as the kernels read them, packed once on the host.
 
-use super::{Algorithm, Conv2d, Conv2dDesc, OP, PANEL};
-use crate::{Error, Family, Precision, halves, mirror};
+use super::{Conv2d, Conv2dDesc, OP, PANEL};
+use crate::{Error, Family, Precision, Variant, halves, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
 /// Weight and bias of a convolution on the device, packed for the algorithm of the plan that made them.
@@ -30,8 +30,16 @@ struct Layout {
     kernel: [u32; 2],
     groups: u32,
     family: Family,
-    algorithm: Algorithm,
+    order: Order,
     precision: Precision,
+}
+
+/// In which order the numbers stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Panels,
+    Taps,
+    Transformed,
 }
 
 impl Layout {
@@ -43,13 +51,21 @@ impl Layout {
             kernel,
             groups,
             family: plan.family,
-            algorithm: plan.algorithm,
+            order: plan.order(),
             precision: plan.precision,
         }
     }
 }
 
 impl Conv2d {
+    fn order(&self) -> Order {
+        match self.variant {
+            Variant::Direct(_) => Order::Panels,
+            Variant::Grouped => Order::Taps,
+            Variant::Winograd { .. } => Order::Transformed,
+        }
+    }
+
     /// Packs and uploads weights: `weight` is OIHW, `[out_channels, in_channels / groups, rows, columns]`, `bias` is
     /// `[out_channels]` (none: zeros). The upload is staged in `queue` and happens with its next submit.
     ///
@@ -62,17 +78,17 @@ impl Conv2d {
         if let Some(bias) = bias {
             check_len("bias", bias, u64::from(desc.out_channels))?;
         }
-        let packed = match (self.algorithm, self.family) {
-            (Algorithm::Direct, _) => panels(desc, weight),
-            (Algorithm::Grouped, _) => by_tap(desc, weight),
-            (Algorithm::Winograd, family) => transformed(desc, weight, family == Family::Texture),
+        let packed = match self.order() {
+            Order::Panels => panels(desc, weight),
+            Order::Taps => by_tap(desc, weight),
+            Order::Transformed => transformed(desc, weight, self.family == Family::Texture),
         };
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(PANEL) as usize, 0.0);
         let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded));
         let limits = self.context.limits();
         // Winograd's transformed weights stay f32: see its shader.
-        let halved = self.precision == Precision::F16 && self.algorithm != Algorithm::Winograd;
+        let halved = self.precision == Precision::F16 && !self.is_winograd();
         if let Some(value) = packed.iter().find(|value| halved && value.abs() > 65_504.0) {
             let message = format_args!("a weight of {value} is beyond f16, which ends at 65504: use f32");
             return Err(Error::shape(OP, message));
