@@ -204,7 +204,11 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
         }
         assert_eq!(plan.variant() == Variant::Grouped, family == Family::Tiled);
         let grouped = Conv2dDesc { groups: 4, ..grouped };
-        assert_ne!(Conv2d::new(&context, &grouped).unwrap().variant(), Variant::Grouped, "4 times 16 channels fill a tile");
+        assert_ne!(
+            Conv2d::new(&context, &grouped).unwrap().variant(),
+            Variant::Grouped,
+            "4 times 16 channels fill a tile"
+        );
         let (ragged, asked) = computed(Conv2dDesc::new(1, 5, 5, 3, 10, 3));
         assert!(ragged > 2 * asked);
         // 36 multiplications for the 144 of 4x4 outputs.

@@ -3,6 +3,7 @@ use crate::{
     commands::Step,
     context::{Bind, volume, window},
     mirror,
+    ops::ranges,
     params::params,
 };
 use wgpu::{BufferSlice, BufferUsages, TextureView};
@@ -49,6 +50,12 @@ impl PackDesc {
             padded_rows: area,
             panel: channels.next_multiple_of(4),
         }
+    }
+
+    /// Whether each row of the output is the next row of the input.
+    fn rows_follow(&self) -> bool {
+        let rows = (self.batch, self.column_stride, self.row_stride, self.padded_rows);
+        rows == (1, 1, self.columns, self.rows) && self.panels() == 1
     }
 
     fn panels(&self) -> u32 {
@@ -134,7 +141,7 @@ impl Pack {
     }
 
     /// Ties the buffers. The output is written in windows where it exceeds what one binding may show; the input must
-    /// fit one binding.
+    /// fit one binding, or have its rows one after the other.
     ///
     /// # Errors
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer, [`Error::Limit`] for the input.
@@ -149,6 +156,9 @@ impl Pack {
             });
         }
         let allowed = self.context.limits().max_storage_buffer_binding_size;
+        if input.size() > allowed && self.desc.rows_follow() {
+            return self.bind_rows(input, output);
+        }
         if input.size() > allowed {
             return Err(Error::Limit {
                 op: OP,
@@ -163,6 +173,28 @@ impl Pack {
         self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
         let entry = if self.precision == Precision::F16 { "halves" } else { "main" };
         self.steps(entry, 64, 1, &Bind::Slice(input), output)
+    }
+
+    /// As [`Pack::bind`], rows by rows: their number is a multiple of 64, so that each part starts where every device can bind.
+    fn bind_rows(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let (columns, all) = (u64::from(desc.columns), u64::from(desc.rows));
+        let step = self.context.binding_elements() / u64::from(desc.panel) / 64 * 64;
+        if step == 0 {
+            let (what, limit) = ("elements of 64 rows", "max_storage_buffer_binding_size / 4");
+            let (needed, allowed) = (64 * u64::from(desc.panel), self.context.binding_elements());
+            return Err(Error::Limit { op: OP, what, needed, limit, allowed });
+        }
+        let words = u64::from(desc.panel) / self.numbers();
+        let mut commands = Commands::new(OP);
+        for rows in ranges(all, step) {
+            let count = (rows.end - rows.start) as u32;
+            let part = PackDesc { rows: count, padded_rows: count, ..*desc };
+            let part = Pack::with_precision(&self.context, &part, self.precision)?;
+            let from = window(input, rows.start * columns..rows.end * columns);
+            commands.steps.extend(part.bind(from, window(output, rows.start * words..rows.end * words))?.steps);
+        }
+        Ok(commands)
     }
 
     /// As [`Pack::bind`], reading a linear texture.

@@ -192,20 +192,7 @@ impl Conv2d {
         let mut input = buffers.input;
         if let Some(pack) = self.padding_pack() {
             input = workspace.buffer(OP, 0, pack.output_len() * 4)?;
-            // The raw input is read in windows of whole pixels.
-            let channels = u64::from(desc.in_channels);
-            let step = self.context.binding_elements() / channels / 64 * 64;
-            if step == 0 {
-                return Err(self.too_wide("channels of 64 input pixels", 64 * channels));
-            }
-            let (pixels, padded) = (u64::from(pack.rows), u64::from(pack.panel));
-            for start in (0..pixels).step_by(step as usize) {
-                let end = (start + step).min(pixels);
-                let rows = (end - start) as u32;
-                let part = Pack::new(&self.context, &PackDesc { rows, padded_rows: rows, ..pack })?;
-                let from = window(buffers.input, start * channels..end * channels);
-                steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
-            }
+            steps.extend(Pack::new(&self.context, &pack)?.bind(buffers.input, input)?.steps);
         }
         let (tile, target) = (self.variant.tile(), self.target());
         let constants = [tile_constants(tile).as_slice(), &self.constants()].concat();
