@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
-use kernels::{Context, Family, Tune};
+use kernels::{Context, Family, Precision, Tune};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -17,6 +17,8 @@ pub struct Selection {
     pub adapter: Option<String>,
     /// These kernels instead of those that suit the adapter.
     pub family: Option<Family>,
+    /// How the backbone's weights and activations are stored.
+    pub precision: Precision,
 }
 
 /// An adapter, in a few words that can be kept.
@@ -62,6 +64,8 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     /// Its kernels.
     pub context: Context,
+    /// How the backbone's weights and activations are stored.
+    pub precision: Precision,
     failure: Arc<Mutex<Option<String>>>,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
@@ -123,11 +127,19 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         Some(family) => Context::with_tune(&device, Tune::new(family)),
         None => Context::new(&device),
     };
+    if selection.precision == Precision::F16 && context.tune().family == Family::Texture {
+        return Err(Error::InvalidOption {
+            option: "--precision",
+            value: "f16".to_owned(),
+            expected: "f32 on a software adapter, whose fast kernels have no f16 (--kernels tiled has it, and is slow here)",
+        });
+    }
     Ok(Gpu {
         adapter,
         device,
         queue,
         context,
+        precision: selection.precision,
         failure,
         #[cfg(test)]
         inputs: Mutex::default(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use kernels::Precision;
 use resnet::{Recipe, WeightFile};
 
 use crate::backbone::GpuExtractor;
@@ -85,12 +86,14 @@ pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<Pa
     }
 }
 
-/// What features depend on besides the photo: the program's version, the weights, how photos are read and prepared.
-fn key(weights_sha256: &str, recipe: &Recipe, reading: &Reading) -> String {
+/// What features depend on besides the photo: the program's version, the weights and how they are stored, how photos are read
+/// and prepared.
+fn key(weights_sha256: &str, precision: Precision, recipe: &Recipe, reading: &Reading) -> String {
     let recipe = serde_json::to_string(recipe).expect("plain data");
     let reading = serde_json::to_string(reading).expect("plain data");
     let version = env!("CARGO_PKG_VERSION");
-    format!("trainer {version}, {JPEG_DECODER}, weights {weights_sha256}, recipe {recipe}, reading {reading}")
+    let weights = format!("{weights_sha256} in {}", precision.name());
+    format!("trainer {version}, {JPEG_DECODER}, weights {weights}, recipe {recipe}, reading {reading}")
 }
 
 /// Trains a head on a folder of photos and writes the run.
@@ -111,7 +114,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
 
     let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch)?;
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let key = key(&weights_sha256, &recipe, &reading);
+    let key = key(&weights_sha256, gpu.precision, &recipe, &reading);
     let mut features = known(&cache, &key, weights.architecture().features(), progress);
     let before = features.count();
     let extraction = extract(&dataset.photos, &extractor, &mut features, &reading, &request.limits, progress);
@@ -177,6 +180,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         train: request.train,
         features: absolute(&cache),
         batch: request.batch,
+        precision: gpu.precision.name().to_owned(),
         adapter: Summary::of(&gpu.adapter),
     };
     let metrics = Metrics {
@@ -407,7 +411,12 @@ fn pass(
     let path = run.folder.join(run::CONFIG);
     let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
     let mut features = match config {
-        Some(config) => known(&config.features, &key(&config.weights.sha256, &run.recipe, &run.reading), len, progress),
+        Some(config) => known(
+            &config.features,
+            &key(&config.weights.sha256, gpu.precision, &run.recipe, &run.reading),
+            len,
+            progress,
+        ),
         None => Features::new("", len),
     };
     let extraction = extract(photos, &extractor, &mut features, &run.reading, limits, progress)?;
