@@ -18,7 +18,7 @@
 //           - 8x4 reads 48 bytes of workgroup memory for 32 multiply-adds: 1.5 bytes each. A core that does 128 a clock at 128
 //             bytes is held to two thirds of its peak, 4x4 (2 bytes) to half; 8x8 (1 byte) isn't, but takes 64 accumulators and
 //             16 operands: beyond the 64 registers that a lane of Intel's SIMD16 has. 8x4 takes about 80 with what is on its way:
-//             24 warps of 48 on a recent NVIDIA, 16 of 16 waves on RDNA.
+//             24 warps of 48 on a recent NVIDIA, 12 of 16 waves on RDNA.
 //           - An invocation's pixels are invocations / 16 apart and a pixel's row is padded to 5 vec4, so that the 2 (or 4)
 //             pixels which a subgroup reads at once lie in different banks; all lanes that want the same pixel get it by
 //             broadcast, which is what a subgroup shuffle would do, without its 8 to 64 lanes being different on each GPU.
