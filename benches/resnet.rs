@@ -31,7 +31,7 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
 
     // PyTorch's features of the fixture's small images.
     let [batch, _, height, width] = case.input;
-    let options = BackboneOptions { batch, input_size: [height, width], taps: vec![Tap::Features] };
+    let options = BackboneOptions { input_size: [height, width], ..BackboneOptions::new(batch) };
     let images: Vec<ImageTensor> = (case.input_nhwc().chunks_exact(height * width * 3))
         .map(|data| ImageTensor { height, width, data: data.to_vec() })
         .collect();

@@ -2,8 +2,9 @@
 //
 // Formula   output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c], pixels outside being zero;
 //           D = the window's pixels inside the padded image when padding counts, else those inside the image.
-// Layouts   NHWC, windows of both. channels counts vec4 (main, C divisible by 4) or scalars (ragged).
-// Dispatch  64 invocations a workgroup, one vec4 or scalar of the output each, numbered as they lie.
+// Layouts   NHWC, windows of both. channels counts vec4 (main, C divisible by 4), scalars (ragged)
+//           or quads of f16 (halves, C padded to whole quads).
+// Dispatch  64 invocations a workgroup, one vec4, scalar or quad of the output each, numbered as they lie.
 // Limits    bound by memory: kernel height x width reads an output, most from the cache. Padding is half the kernel or less,
 //           so that no window lies wholly outside.
 // Paper     LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11),
@@ -38,6 +39,18 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> input_scalar: array<f32>;
 @group(0) @binding(4) var<storage, read_write> output_scalar: array<f32>;
+@group(0) @binding(5) var<storage, read> input_half: array<vec2<u32>>;
+@group(0) @binding(6) var<storage, read_write> output_half: array<vec2<u32>>;
+
+fn from_half(bits: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+}
+
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+fn to_half2(v: vec2<f32>) -> u32 {
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
+}
 
 // The part of a window that lies inside the image.
 struct Window {
@@ -89,4 +102,17 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
         for (var x = 0u; x < window.columns; x++) { sum += input_scalar[window.first + (y * p.width + x) * p.channels]; }
     }
     output_scalar[p.output_base + i] = sum / window.divisor;
+}
+
+@compute @workgroup_size(64)
+fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    let window = window_of(i);
+    var sum = vec4<f32>();
+    for (var y = 0u; y < window.rows; y++) {
+        for (var x = 0u; x < window.columns; x++) { sum += from_half(input_half[window.first + (y * p.width + x) * p.channels]); }
+    }
+    let mean = sum / window.divisor;
+    output_half[p.output_base + i] = vec2<u32>(to_half2(mean.xy), to_half2(mean.zw));
 }

@@ -3,12 +3,18 @@
 // Formula   Y = A^T [ (G w G^T) (B^T d B) ] A for each 4x4 tile of outputs, d its 6x6 inputs; the products over channels are
 //           36 matrix products (matmul, batch 36) between input_transform and output_transform.
 //           36 / 16 = 2.25 multiplications an output instead of 9, where tiles aren't ragged.
-// Layouts   x: NHWC. v: [36, tile_count, channels]. m: [36, tile_count, out_channels]. y, residual: NHWC.
-//           Weights are transformed once, in f64, by the host.
-// Dispatch  64 invocations a workgroup, one tile and four channels each, channels fastest.
-// Limits    channels and out_channels divisible by 4, stride 1, dilation 1, one group.
+// Layouts   x: NHWC in quads of channels: two vec2<u32>, four f32, or with the override `f16_tensors` one vec2<u32>, four f16.
+//           v: [36, tile_count, channels]. m: [36, tile_count, out_channels]. y, residual: NHWC, vec4 or f16 quads as `f16_tensors` says.
+//           Weights are transformed once, in f64, by the host. They, v and m are f32 with `f16_tensors` too: B^T d B and A^T m A add up
+//           numbers many times the result, whose rounding to f16 would cost one of the three digits that f16 has (a test shows it).
+// Dispatch  64 invocations a workgroup, one tile and four channels each, channels fastest: loads and stores lie side by side.
+// Limits    channels and out_channels divisible by 4, stride 1, dilation 1, one group. 36 vec4 in registers (about 160): few
+//           subgroups a core, each with 36 loads on its way. Bound by memory: 36 quads written for 16 read, and the reverse; bands of
+//           16 MiB, that stay in the second cache where it is that large.
 // Paper     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4; the points 0, 1, -1, 2, -2.
 // Twin      kernels::reference::conv2d (with the larger bound that it states for Winograd).
+
+override f16_tensors: bool = false;
 
 struct Params {
     height: u32,
@@ -30,12 +36,24 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> m: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> residual_half: array<vec2<u32>>;
+@group(0) @binding(8) var<storage, read_write> y_half: array<vec2<u32>>;
+
+fn from_half(bits: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+}
+
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+fn to_half2(v: vec2<f32>) -> u32 {
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
+}
 
 // B^T of F(4,3): six inputs of a line to six points.
 fn input_line(d0: vec4<f32>, d1: vec4<f32>, d2: vec4<f32>, d3: vec4<f32>, d4: vec4<f32>, d5: vec4<f32>) -> array<vec4<f32>, 6> {
@@ -68,7 +86,9 @@ fn place(tile: u32) -> Place {
 
 fn load_x(image: u32, row: u32, column: u32, c4: u32) -> vec4<f32> {
     if row >= p.height || column >= p.width { return vec4<f32>(); }
-    return x[((image * p.height + row) * p.width + column) * p.channels4 + c4];
+    let i = ((image * p.height + row) * p.width + column) * p.channels4 + c4;
+    if f16_tensors { return from_half(x[i]); }
+    return vec4<f32>(bitcast<vec2<f32>>(x[2u * i]), bitcast<vec2<f32>>(x[2u * i + 1u]));
 }
 
 fn load_m(i: u32) -> vec4<f32> {
@@ -87,9 +107,12 @@ fn store(at: Place, i: u32, j: u32, c4: u32, value: vec4<f32>) {
     if row >= p.out_height || column >= p.out_width { return; }
     let index = ((at.image * p.out_height + row) * p.out_width + column) * p.out_channels4 + c4;
     var sum = value;
-    if p.has_residual != 0u { sum += residual[index]; }
-    if p.relu != 0u { sum = max(sum, vec4<f32>()); }
-    y[index] = sum;
+    if p.has_residual != 0u {
+        if f16_tensors { sum += from_half(residual_half[index]); } else { sum += residual[index]; }
+    }
+    // NaN stays NaN.
+    sum = select(sum, vec4<f32>(), (sum < vec4<f32>()) & vec4<bool>(p.relu != 0u));
+    if f16_tensors { y_half[index] = vec2<u32>(to_half2(sum.xy), to_half2(sum.zw)); } else { y[index] = sum; }
 }
 
 @compute @workgroup_size(64)

@@ -2,7 +2,8 @@
 //
 // Formula   output[b, panel, r, v][i] = input[b batch + r row + c column], c = 4 (panel width4 + v) + i; 0 past rows or columns
 // Layouts   input: any strides, in a storage buffer (main) or a linear texture (from_texture). output: [batch, panels, padded_rows, width4] vec4.
-// Dispatch  64 invocations a workgroup, one vec4 of the output each.
+//           With entry halves the output is quads of f16, two to a u32.
+// Dispatch  64 invocations a workgroup, one vec4 or quad of the output each.
 // Limits    bound by memory: 16 bytes read and 16 written an invocation.
 // Twin      kernels::reference::pack.
 
@@ -27,6 +28,7 @@ override lanes: u32 = 8u; // of a subgroup, for from_texture
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var input_texture: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output_half: array<vec2<u32>>;
 
 const ROW_SHIFT = 12u;
 const ROW_MASK = 4095u;
@@ -46,16 +48,34 @@ fn place(i: u32) -> Place {
     return Place(batch * p.batch + row * p.row + column * p.column, column, row < p.rows);
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * 64u + t;
-    if i >= p.total { return; }
-    let at = place(p.first + i);
+fn from_buffer(i: u32) -> vec4<f32> {
+    let at = place(i);
     var value = vec4<f32>();
     for (var j = 0u; j < 4u; j++) {
         if at.inside && at.column + j < p.columns { value[j] = input[at.start + j * p.column]; }
     }
-    output[i] = value;
+    return value;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    output[i] = from_buffer(p.first + i);
+}
+
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+fn to_half2(v: vec2<f32>) -> u32 {
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
+}
+
+@compute @workgroup_size(64)
+fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    let value = from_buffer(p.first + i);
+    output_half[i] = vec2<u32>(to_half2(value.xy), to_half2(value.zw));
 }
 
 fn element(e: u32) -> f32 {

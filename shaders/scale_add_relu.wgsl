@@ -1,9 +1,9 @@
 // scale_add_relu: channels weighed by a gate, plus a residual, rectified: the end of a residual block with channel attention.
 //
 // Formula   output[n,h,w,c] = max(0, sigmoid(gate[n,c]) input[n,h,w,c] + residual[n,h,w,c]). NaN stays NaN.
-// Layouts   input, residual, output: NHWC; gate: [N, C], before its sigmoid; windows of all. vec4 (main, C divisible by 4) or
-//           scalars (ragged).
-// Dispatch  64 invocations a workgroup, one vec4 or scalar each.
+// Layouts   input, residual, output: NHWC; gate: [N, C], before its sigmoid; windows of all. vec4 (main, C divisible by 4),
+//           scalars (ragged), or quads of f16 beside an f32 gate (halves: C padded to whole quads with zeros, save in the gate).
+// Dispatch  64 invocations a workgroup, one vec4, scalar or quad each.
 // Limits    bound by memory: 8 bytes read and 4 written an element; the gate comes from the cache.
 // Paper     Hu, Shen, Albanie, Sun and Wu, "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
 // Twin      kernels::reference::scale_add_relu.
@@ -14,9 +14,9 @@ struct Params {
     base: u32,       // where the band starts in the bound windows
     gate_base: u32,
     total: u32,      // vec4 or scalars to write
+    gates: u32,      // scalars of an image's gate
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -28,6 +28,19 @@ struct Params {
 @group(0) @binding(6) var<storage, read> gate_scalar: array<f32>;
 @group(0) @binding(7) var<storage, read> residual_scalar: array<f32>;
 @group(0) @binding(8) var<storage, read_write> output_scalar: array<f32>;
+@group(0) @binding(9) var<storage, read> input_half: array<vec2<u32>>;
+@group(0) @binding(10) var<storage, read> residual_half: array<vec2<u32>>;
+@group(0) @binding(11) var<storage, read_write> output_half: array<vec2<u32>>;
+
+fn from_half(bits: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+}
+
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+fn to_half2(v: vec2<f32>) -> u32 {
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
+}
 
 // The exponent is never positive, so that nothing overflows.
 fn sigmoid(x: vec4<f32>) -> vec4<f32> {
@@ -51,4 +64,20 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     let scale = sigmoid(vec4<f32>(gate_scalar[p.gate_base + i / p.image * p.channels + i % p.channels])).x;
     let sum = scale * input_scalar[p.base + i] + residual_scalar[p.base + i];
     output_scalar[p.base + i] = select(sum, 0.0, sum < 0.0);
+}
+
+@compute @workgroup_size(64)
+fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
+    let i = (id.x + id.y * count.x) * 64u + t;
+    if i >= p.total { return; }
+    let channel = i % p.channels * 4u;
+    let first = p.gate_base + i / p.image * p.gates;
+    // Past the last channel everything is zero whatever the gate.
+    let last = p.gates - 1u;
+    let scale = sigmoid(vec4<f32>(
+        gate_scalar[first + channel], gate_scalar[first + min(channel + 1u, last)],
+        gate_scalar[first + min(channel + 2u, last)], gate_scalar[first + min(channel + 3u, last)]));
+    var sum = scale * from_half(input_half[p.base + i]) + from_half(residual_half[p.base + i]);
+    sum = select(sum, vec4<f32>(), sum < vec4<f32>());
+    output_half[p.base + i] = vec2<u32>(to_half2(sum.xy), to_half2(sum.zw));
 }

@@ -201,11 +201,23 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
         let computed = |desc: Conv2dDesc| (Conv2d::new(&context, &desc).unwrap().computed_flops(), desc.flops());
         let (computed_whole, asked) = computed(Conv2dDesc::new(1, 16, 16, 64, 64, 3));
         assert_eq!(computed_whole, asked);
-        // Groups of 4 channels: each output sees all of its tile's.
-        let groups = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 16, 16, 64, 64, 3) };
-        let Variant::Direct(tile) = Conv2d::new(&context, &groups).unwrap().variant() else { panic!("not direct") };
-        let (grouped, asked) = computed(groups);
-        assert_eq!(grouped, u64::from(tile.columns / 4) * asked);
+        // Groups of 4 channels: each output sees all of its tile's. GPUs have a kernel that doesn't.
+        let grouped = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 16, 16, 64, 64, 3) };
+        let plan = Conv2d::new(&context, &grouped).unwrap();
+        for variant in plan.variants() {
+            let waste = match variant {
+                Variant::Direct(tile) => u64::from(tile.columns / 4),
+                _ => 1,
+            };
+            assert_eq!(plan.with_variant(variant).unwrap().computed_flops(), waste * grouped.flops());
+        }
+        assert_eq!(plan.variant() == Variant::Grouped, family == Family::Tiled);
+        let grouped = Conv2dDesc { groups: 4, ..grouped };
+        assert_ne!(
+            Conv2d::new(&context, &grouped).unwrap().variant(),
+            Variant::Grouped,
+            "4 times 16 channels fill a tile"
+        );
         let (ragged, asked) = computed(Conv2dDesc::new(1, 5, 5, 3, 10, 3));
         assert!(ragged > 2 * asked);
         // 36 multiplications for the 144 of 4x4 outputs.

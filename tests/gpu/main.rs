@@ -6,6 +6,7 @@ mod avg_pool2d;
 mod conv2d;
 mod fixtures;
 mod global_avg_pool2d;
+mod half;
 mod matmul;
 mod max_pool2d;
 mod pack;

@@ -2,11 +2,12 @@
 
 use crate::fixture::{Case, Fixture, Tap as Expected};
 use crate::network::walk;
-use kernels::{Context, Table, Tune};
+use kernels::{Context, Family, Precision, Table, Tune};
 use resnet::{
-    Architecture, Attention, Backbone, BackboneOptions, Block, Error, ImageTensor, LayerPlan, Stage, Tap, WeightFile,
+    Architecture, Attention, Backbone, BackboneOptions, Block, Error, ImageTensor, LayerPlan, Slicing, Stage, Tap,
+    WeightFile,
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 use testkit::{formula, gpu};
 
 const TAPS: [(&str, Tap); 8] = [
@@ -35,7 +36,11 @@ fn images(case: &Case) -> Vec<ImageTensor> {
 
 fn options(case: &Case) -> BackboneOptions {
     let [batch, _, height, width] = case.input;
-    BackboneOptions { batch, input_size: [height, width], taps: TAPS.map(|(_, tap)| tap).to_vec() }
+    BackboneOptions {
+        input_size: [height, width],
+        taps: TAPS.map(|(_, tap)| tap).to_vec(),
+        ..BackboneOptions::new(batch)
+    }
 }
 
 fn check(case: &Case, context: &Context) {
@@ -129,6 +134,121 @@ fn layers_are_named_add_up_and_run_one_by_one() {
     assert_eq!(gpu().download::<f32>(features), whole);
 }
 
+/// What f16 may cost at any stage of any network: a relative root mean square.
+const F16_ERROR: f64 = 3e-3;
+
+/// The root mean square of the differences, in units of that of the values.
+fn relative_error(pairs: impl Iterator<Item = (f32, f64)>) -> f64 {
+    let (errors, squares) = pairs.fold((0.0, 0.0), |(errors, squares), (got, want)| {
+        (errors + (f64::from(got) - want).powi(2), squares + want * want)
+    });
+    (errors / squares).sqrt()
+}
+
+/// Plain and bottleneck blocks, groups (with and without a kernel of their own), a deep stem, pooled shortcuts and both kinds of
+/// attention, all in f16.
+#[test]
+fn f16_gives_nearly_what_pytorch_gives() {
+    let (fixture, timm) = (Fixture::load(), Fixture::load_timm());
+    let names = ["resnet18", "resnet50", "resnext50_32x4d", "resnet10t", "seresnet18", "ecaresnetlight"];
+    let mut checked = HashSet::new();
+    for case in fixture.cases.iter().chain(&timm.cases) {
+        let name = case.architecture().to_string();
+        if !names.contains(&name.as_str()) {
+            continue;
+        }
+        checked.insert(name.clone());
+        let options = BackboneOptions { precision: Precision::F16, ..options(case) };
+        let context = gpu().context(Family::Tiled);
+        let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap();
+        let pending = backbone.submit(&gpu().queue, &images(case)).unwrap();
+        let mut errors = Vec::new();
+        for (expected, (tap_name, tap)) in case.taps.iter().zip(TAPS) {
+            let got = pending.wait(tap).unwrap();
+            assert_eq!(got.len(), expected.shape.iter().product::<usize>(), "{name} {tap_name}");
+            let error = relative_error(case.samples(expected).map(|(index, want)| (got[index], want)));
+            errors.push(format!("{tap_name} {error:.1e}"));
+            assert!(error <= F16_ERROR, "{name}: {errors:?}");
+            // It is f16 that is looked at, and a wrong value is seen.
+            assert!(error > 1e-5, "{name}: {errors:?}");
+            let wrong = relative_error(case.samples(expected).map(|(index, want)| (got[index] * 1.01, want)));
+            assert!(wrong > F16_ERROR, "{name}: {errors:?}");
+        }
+        let features = pending.wait(Tap::Features).unwrap();
+        let context = gpu().context(gpu().families()[0]);
+        let exact = BackboneOptions { precision: Precision::F32, ..options };
+        let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &exact).unwrap();
+        let want = backbone.submit(&gpu().queue, &images(case)).unwrap().wait(Tap::Features).unwrap();
+        let len = backbone.len_of(Tap::Features).unwrap();
+        let mut least = 1.0f64;
+        for (got, want) in features.chunks(len).zip(want.chunks(len)) {
+            let product =
+                |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+            least = least.min(product(got, want) / (product(got, got) * product(want, want)).sqrt());
+        }
+        println!("{name}: {}, cosine {least:.7}", errors.join(", "));
+        assert!(least >= 0.9999, "{name}: cosine {least}");
+    }
+    assert_eq!(checked.len(), names.len(), "{checked:?}");
+}
+
+#[test]
+fn f16_halves_what_the_device_holds() {
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string().starts_with("resnet-basic")).unwrap();
+    let context = gpu().context(Family::Tiled);
+    let bytes = |precision| {
+        let options = BackboneOptions { input_size: [64, 64], precision, ..BackboneOptions::new(1) };
+        let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap();
+        backbone.arena_bytes() - 64 * 64 * 3 * 4
+    };
+    // The photo stays f32, and as f16 has a fourth channel.
+    assert!(bytes(Precision::F16) <= bytes(Precision::F32) / 2 + 64 * 64 * 4 * 2);
+    if gpu().families().contains(&Family::Texture) {
+        let options = BackboneOptions { precision: Precision::F16, ..BackboneOptions::new(1) };
+        let context = gpu().context(Family::Texture);
+        let error = Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap_err();
+        assert!(error.to_string().contains("take the tiled ones or f32"), "{error}");
+    }
+}
+
+#[test]
+fn a_pass_in_slices_gives_the_same() {
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string().starts_with("resnet-basic")).unwrap();
+    let context = gpu().context(gpu().families()[0]);
+    let backbone = |slicing| {
+        let options = BackboneOptions { slicing, ..options(case) };
+        Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap()
+    };
+    let images = images(case);
+    let pass = |backbone: &Backbone| {
+        let pending = backbone.submit(&gpu().queue, &images).unwrap();
+        (pending.submits(), TAPS.map(|(_, tap)| pending.wait(tap).unwrap()))
+    };
+    let (whole, expected) = pass(&backbone(Slicing::Whole));
+    assert_eq!(whole, 1);
+    let layers = backbone(Slicing::Whole).layers().len();
+    let work: u64 = backbone(Slicing::Whole).layers().iter().map(|layer| layer.work()).sum();
+    for (slicing, least, most) in
+        [(Slicing::Work(1), layers, layers), (Slicing::Work(work / 3), 3, layers - 1), (Slicing::Work(work), 1, 1)]
+    {
+        let (submits, got) = pass(&backbone(slicing));
+        assert!((least..=most).contains(&submits), "{slicing:?}: {submits}");
+        assert!(got == expected, "{slicing:?}");
+    }
+    // Measured: nothing fits a nanosecond, everything an hour.
+    for (limit, submits) in [(Duration::from_nanos(1), layers), (Duration::from_secs(3600), 1)] {
+        let backbone = backbone(Slicing::Time(limit));
+        assert_eq!(backbone.longest_submit(), None);
+        for _ in 0..4 {
+            assert!(pass(&backbone).1 == expected, "{limit:?}");
+        }
+        assert_eq!((backbone.submits(), pass(&backbone).0), (submits, submits), "{limit:?}");
+        assert!(backbone.longest_submit().is_some());
+    }
+}
+
 /// Nothing is a multiple of four, the sizes are odd, and there is a batch.
 #[test]
 fn ugly_networks_give_what_the_walk_gives() {
@@ -161,7 +281,20 @@ fn ugly_networks_give_what_the_walk_gives() {
         let file = WeightFile::from_bytes(formula::weights(&architecture.tensors())).unwrap();
         let walked = walk(&file, shape, &input);
         assert_eq!(walked.len(), TAPS.len());
-        let options = BackboneOptions { batch, input_size: [height, width], taps: TAPS.map(|(_, tap)| tap).to_vec() };
+        let options = BackboneOptions {
+            input_size: [height, width],
+            taps: TAPS.map(|(_, tap)| tap).to_vec(),
+            ..BackboneOptions::new(batch)
+        };
+        let halved = BackboneOptions { precision: Precision::F16, ..options.clone() };
+        let backbone = Backbone::new(&gpu().context(Family::Tiled), &gpu().queue, &file, &halved).unwrap();
+        let pending = backbone.submit(&gpu().queue, &images).unwrap();
+        for ((_, want), (name, tap)) in walked.iter().zip(TAPS) {
+            let got = pending.wait(tap).unwrap();
+            assert_eq!(got.len(), want.len(), "{architecture} {name}");
+            let error = relative_error(got.iter().copied().zip(want.iter().copied()));
+            assert!(error <= F16_ERROR, "{architecture} {name}: {error}");
+        }
         for family in gpu().families() {
             let backbone = Backbone::new(&gpu().context(family), &gpu().queue, &file, &options).unwrap();
             let pending = backbone.submit(&gpu().queue, &images).unwrap();
@@ -186,7 +319,7 @@ fn buffers_are_reused_and_a_tap_keeps_its_own() {
     let context = gpu().context(gpu().families()[0]);
     let input_size = [case.input[2], case.input[3]];
     let bytes = |taps: &[Tap]| {
-        let options = BackboneOptions { batch: case.input[0], input_size, taps: taps.to_vec() };
+        let options = BackboneOptions { input_size, taps: taps.to_vec(), ..BackboneOptions::new(case.input[0]) };
         Backbone::new(&context, &gpu().queue, &weights, &options).unwrap().arena_bytes()
     };
     let (batch, pixels) = (case.input[0] as u64, (input_size[0] * input_size[1]) as u64);
@@ -206,7 +339,7 @@ fn a_small_batch_gives_the_first_results_of_a_large_one() {
     let fixture = Fixture::load();
     let case = fixture.cases.iter().find(|case| case.architecture().to_string().starts_with("resnet-basic")).unwrap();
     let context = gpu().context(gpu().families()[0]);
-    let options = BackboneOptions { batch: 3, input_size: [case.input[2], case.input[3]], taps: vec![Tap::Features] };
+    let options = BackboneOptions { input_size: [case.input[2], case.input[3]], ..BackboneOptions::new(3) };
     let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap();
     let images = images(case);
     let both = backbone.submit(&gpu().queue, &images).unwrap().wait(Tap::Features).unwrap();
@@ -221,7 +354,7 @@ fn what_it_cannot_do_is_an_error() {
     let context = gpu().context(gpu().families()[0]);
     let weights = case.weights();
     let new = |options: &BackboneOptions| Backbone::new(&context, &gpu().queue, &weights, options);
-    let good = BackboneOptions { batch: 1, input_size: [64, 64], taps: vec![Tap::Features] };
+    let good = BackboneOptions { input_size: [64, 64], ..BackboneOptions::new(1) };
     for bad in [
         BackboneOptions { batch: 0, ..good.clone() },
         BackboneOptions { input_size: [0, 64], ..good.clone() },

@@ -10,8 +10,9 @@
 use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, AddRelu, AddReluBuffers, AddReluDesc, AvgPool2d, AvgPool2dDesc, Commands, Context,
     Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers,
-    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, ReduceSum, ReduceSumDesc, Reduction, Sgd, SgdBuffers,
-    SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Tune,
+    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ReduceSum, ReduceSumDesc, Reduction, Sgd,
+    SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Tune, from_halves,
+    halves,
     reference::{self, Conv2dInputs, Expected},
     wgpu::{self, Adapter, Buffer, BufferUsages, Device, Instance, Queue, util::DeviceExt},
 };
@@ -93,7 +94,7 @@ impl Gpu {
 
     /// Submits what was planned; the dispatches it took and the worst error among its outputs.
     fn run(&self, planned: Result<Planned, Error>) -> Result<(usize, f64), String> {
-        let Planned { commands, outputs } = planned.map_err(|error| error.to_string())?;
+        let Planned { commands, outputs, f16_channels } = planned.map_err(|error| error.to_string())?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         commands.encode(&mut encoder);
@@ -103,7 +104,11 @@ impl Gpu {
         }
         let mut worst = 0f64;
         for (buffer, expected) in outputs {
-            worst = worst.max(expected.compare(&self.download(&buffer)?)?.ratio);
+            let mut got = self.download(&buffer)?;
+            if let Some(channels) = f16_channels {
+                got = from_halves(&got.iter().map(|word| word.to_bits()).collect::<Vec<_>>(), channels);
+            }
+            worst = worst.max(expected.compare(&got)?.ratio);
         }
         Ok((commands.dispatches(), worst))
     }
@@ -118,6 +123,8 @@ fn describe(adapter: &Adapter) -> String {
 struct Planned {
     commands: Commands,
     outputs: Vec<(Buffer, Expected)>,
+    /// Channels of outputs that are f16 tensors.
+    f16_channels: Option<usize>,
 }
 
 /// A line of the table.
@@ -143,7 +150,11 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
             row("matmul", shape_of_matmul(&desc), matmul(gpu, &context, &desc));
         }
         for desc in convolutions() {
-            row("conv2d", shape_of_conv2d(&desc), conv2d(gpu, &context, &desc));
+            row("conv2d", shape_of_conv2d(&desc), conv2d(gpu, &context, &desc, Precision::F32));
+            if family == Family::Tiled {
+                let shape = shape_of_conv2d(&desc) + ", f16";
+                row("conv2d", shape, conv2d(gpu, &context, &desc, Precision::F16));
+            }
         }
         for channels in [64, 5] {
             let desc = MaxPool2dDesc::stem(2, 17, 18, channels);
@@ -277,7 +288,7 @@ fn matmul(gpu: &Gpu, context: &Context, desc: &MatmulDesc) -> Result<Planned, Er
         bias: bias.as_ref().map(|bias| bias.slice(..)),
         output: output.slice(..),
     })?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn convolutions() -> [Conv2dDesc; 6] {
@@ -313,24 +324,38 @@ fn shape_of_conv2d(desc: &Conv2dDesc) -> String {
     shape
 }
 
-fn conv2d(gpu: &Gpu, context: &Context, desc: &Conv2dDesc) -> Result<Planned, Error> {
-    let input = samples(desc.input_len(), 1.0, 1);
-    let weight = samples(desc.weight_len(), 1.0, 2);
-    let bias = samples(u64::from(desc.out_channels), 1.0, 3);
-    let residual = desc.residual.then(|| samples(desc.output_len(), 1.0, 4));
-    let plan = Conv2d::new(context, desc)?;
+/// Operands that f16 holds are the same in either precision.
+fn conv2d(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, precision: Precision) -> Result<Planned, Error> {
+    let f16 = precision == Precision::F16;
+    let samples = |len, seed| {
+        let values = samples(len, 1.0, seed);
+        if f16 { from_halves(&halves(&values, 1), 1) } else { values }
+    };
+    let input = samples(desc.input_len(), 1);
+    let weight = samples(desc.weight_len(), 2);
+    let bias = samples(u64::from(desc.out_channels), 3);
+    let residual = desc.residual.then(|| samples(desc.output_len(), 4));
+    let plan = Conv2d::with_precision(context, desc, precision)?;
     let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
     let expected = reference::conv2d(desc, &inputs, plan.is_winograd());
     let weights = plan.weights(&gpu.queue, &weight, Some(&bias))?;
-    let (input, output) = (gpu.upload(&input), gpu.output(&expected));
-    let residual = residual.map(|residual| gpu.upload(&residual));
+    let upload = |values: &[f32], channels: u32| match precision {
+        Precision::F32 => gpu.upload(values),
+        Precision::F16 => gpu.upload(&halves(values, channels as usize)),
+    };
+    let input = upload(&input, desc.in_channels);
+    let residual = residual.map(|residual| upload(&residual, desc.out_channels));
+    let words = desc.output_len() / u64::from(desc.out_channels) * u64::from(precision.words(desc.out_channels));
+    let output = gpu.upload(&vec![f32::NAN; words as usize]);
     let buffers = Conv2dBuffers {
         input: input.slice(..),
         residual: residual.as_ref().map(|residual| residual.slice(..)),
         output: output.slice(..),
     };
     let commands = plan.bind(&weights, &buffers)?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    let expected = if f16 { expected.to_f16() } else { expected };
+    let f16_channels = f16.then_some(desc.out_channels as usize);
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels })
 }
 
 fn max_pool2d(gpu: &Gpu, context: &Context, desc: &MaxPool2dDesc) -> Result<Planned, Error> {
@@ -339,7 +364,7 @@ fn max_pool2d(gpu: &Gpu, context: &Context, desc: &MaxPool2dDesc) -> Result<Plan
     let expected = reference::max_pool2d(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = MaxPool2d::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn avg_pool2d(gpu: &Gpu, context: &Context, desc: &AvgPool2dDesc) -> Result<Planned, Error> {
@@ -347,7 +372,7 @@ fn avg_pool2d(gpu: &Gpu, context: &Context, desc: &AvgPool2dDesc) -> Result<Plan
     let expected = reference::avg_pool2d(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = AvgPool2d::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn global_avg_pool2d(gpu: &Gpu, context: &Context, desc: &GlobalAvgPool2dDesc) -> Result<Planned, Error> {
@@ -355,7 +380,7 @@ fn global_avg_pool2d(gpu: &Gpu, context: &Context, desc: &GlobalAvgPool2dDesc) -
     let expected = reference::global_avg_pool2d(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = GlobalAvgPool2d::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn add_relu(gpu: &Gpu, context: &Context, desc: &AddReluDesc) -> Result<Planned, Error> {
@@ -364,7 +389,7 @@ fn add_relu(gpu: &Gpu, context: &Context, desc: &AddReluDesc) -> Result<Planned,
     let (a, b, output) = (gpu.upload(&a), gpu.upload(&b), gpu.output(&expected));
     let buffers = AddReluBuffers { a: a.slice(..), b: b.slice(..), output: output.slice(..) };
     let commands = AddRelu::new(context, desc)?.bind(&buffers)?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn pack(gpu: &Gpu, context: &Context, desc: &PackDesc) -> Result<Planned, Error> {
@@ -372,7 +397,7 @@ fn pack(gpu: &Gpu, context: &Context, desc: &PackDesc) -> Result<Planned, Error>
     let expected = reference::pack(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = Pack::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn reduce_sum(gpu: &Gpu, context: &Context, desc: &ReduceSumDesc) -> Result<Planned, Error> {
@@ -380,7 +405,7 @@ fn reduce_sum(gpu: &Gpu, context: &Context, desc: &ReduceSumDesc) -> Result<Plan
     let expected = reference::reduce_sum(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = ReduceSum::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)] })
+    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn softmax_cross_entropy(
@@ -408,7 +433,7 @@ fn softmax_cross_entropy(
         loss: loss_buffer.slice(..),
         grad_logits: Some(grad_buffer.slice(..)),
     })?;
-    Ok(Planned { commands, outputs: vec![(loss_buffer, loss), (grad_buffer, grad)] })
+    Ok(Planned { commands, outputs: vec![(loss_buffer, loss), (grad_buffer, grad)], f16_channels: None })
 }
 
 /// A second step, from a momentum that is there.
@@ -420,7 +445,11 @@ fn sgd(gpu: &Gpu, context: &Context, desc: &SgdDesc) -> Result<Planned, Error> {
     let buffers = SgdBuffers { param: start.slice(..), grad: grad.slice(..), momentum: Some(old.slice(..)) };
     let update = Sgd::new(context, desc)?.bind(&buffers)?;
     update.set_step(&gpu.queue, 0.1, 2);
-    Ok(Planned { commands: update.commands().clone(), outputs: vec![(start, param), (old, momentum)] })
+    Ok(Planned {
+        commands: update.commands().clone(),
+        outputs: vec![(start, param), (old, momentum)],
+        f16_channels: None,
+    })
 }
 
 /// A second step, from means that are there.
@@ -438,5 +467,5 @@ fn adamw(gpu: &Gpu, context: &Context, desc: &AdamWDesc) -> Result<Planned, Erro
     })?;
     update.set_step(&gpu.queue, 0.1, 2);
     let outputs = vec![(start, param), (mean, exp_avg), (square, exp_avg_sq)];
-    Ok(Planned { commands: update.commands().clone(), outputs })
+    Ok(Planned { commands: update.commands().clone(), outputs, f16_channels: None })
 }

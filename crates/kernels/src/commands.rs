@@ -1,4 +1,5 @@
 use crate::Error;
+use std::ops::Range;
 use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline, Texture};
 
 /// One entry of a bound operation.
@@ -101,4 +102,26 @@ pub fn encode_all<'a>(encoder: &mut CommandEncoder, operations: impl IntoIterato
             }
         }
     }
+}
+
+/// Cuts a list of operations into runs that cost at most `most` each, or are one operation: ranges for [`encode_all`], when a
+/// GPU shouldn't work too long at a stretch.
+///
+/// ```
+/// assert_eq!(kernels::slices(&[2.0, 3.0, 4.0, 9.0, 1.0], 5.0), [0..2, 2..3, 3..4, 4..5]);
+/// ```
+pub fn slices(costs: &[f64], most: f64) -> Vec<Range<usize>> {
+    let mut slices: Vec<Range<usize>> = Vec::new();
+    let mut sum = 0.0;
+    for (i, cost) in costs.iter().enumerate() {
+        sum += cost;
+        match slices.last_mut() {
+            Some(slice) if sum <= most => slice.end = i + 1,
+            _ => {
+                slices.push(i..i + 1);
+                sum = *cost;
+            }
+        }
+    }
+    slices
 }

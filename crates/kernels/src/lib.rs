@@ -4,7 +4,7 @@
 //! limits and compiles), **bind** (`plan.bind(...)` ties buffers), **encode** (`commands.encode(&mut encoder)` records
 //! into the caller's encoder). A kernel never submits, polls, blocks, logs or holds global state.
 //!
-//! Activations are NHWC, weights OIHW, matrices row-major, all f32.
+//! Activations are NHWC, weights OIHW, matrices row-major, all f32; convolutions and pooling also take f16 ([`Precision`]).
 
 pub use wgpu;
 
@@ -14,15 +14,17 @@ mod error;
 mod mirror;
 mod ops;
 mod params;
+mod precision;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod tile;
 mod tune;
 mod workspace;
 
-pub use commands::{Commands, encode_all};
+pub use commands::{Commands, encode_all, slices};
 pub use context::{Context, wanted_features};
 pub use error::Error;
 pub use ops::*;
+pub use precision::{Precision, from_halves, halves};
 pub use tune::{Family, Table, Tile, Tune, UnknownVariant, Variant};
 pub use workspace::{Workspace, WorkspaceSize};

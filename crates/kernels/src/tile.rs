@@ -4,7 +4,7 @@ use crate::{Context, Family, Tile};
 
 /// Those for an output of so many rows (of a matrix, or pixels), the default first.
 ///
-/// Tiled: an invocation's share is rows / 16 by 4; larger tiles read less and leave fewer workgroups. Texture: a texel of columns
+/// Tiled: larger tiles read less and leave fewer workgroups. Texture: a texel of columns
 /// a lane; the low tile feeds as many loads to half the sums and so does a sixth less in a given time, but wastes fewer rows.
 pub(crate) fn tiles(context: &Context, family: Family, rows: u64) -> Vec<Tile> {
     let columns = columns(context, family);
@@ -24,9 +24,10 @@ pub(crate) fn columns(context: &Context, family: Family) -> u32 {
     }
 }
 
-/// The tiled family's `override` that makes a tile.
-pub(crate) fn tiled_constants(tile: Tile) -> [(&'static str, f64); 1] {
-    [("rows", f64::from(tile.rows / 16))]
+/// The tiled family's `override` constants that make a tile: invocations, and rows of each, `invocations / 16` apart.
+pub(crate) fn tiled_constants(tile: Tile) -> [(&'static str, f64); 2] {
+    let rows = if tile.rows < 64 { 4 } else { 8 };
+    [("invocations", f64::from(tile.rows / rows * 16)), ("rows", f64::from(rows))]
 }
 
 /// The texture family's likewise.

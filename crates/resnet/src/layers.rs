@@ -50,6 +50,11 @@ impl PlannedLayer {
         }
     }
 
+    /// What it costs, for comparing layers: FLOPs, and 16 for each byte, which is what a GPU could compute while it moves one.
+    pub fn work(&self) -> u64 {
+        self.flops + 16 * self.bytes
+    }
+
     /// Family and variant, or the operation's name where it has but one kernel.
     pub fn kernel(&self) -> String {
         match &self.plan {

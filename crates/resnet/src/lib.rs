@@ -28,6 +28,7 @@ mod layers;
 mod names;
 mod preprocess;
 mod recipe;
+mod slices;
 mod weights;
 
 pub use architecture::{
@@ -41,4 +42,5 @@ pub use layers::{LayerPlan, PlannedLayer};
 pub use preprocess::{Image, ImageTensor, preprocess, resize};
 pub use recipe::{Interpolation, Recipe, Resize};
 pub use safetensors;
+pub use slices::Slicing;
 pub use weights::{TensorProblems, WeightFile};

@@ -30,7 +30,8 @@ impl<'a> GpuExtractor<'a> {
     /// The weights or the recipe don't suit; the adapter refuses.
     pub fn new(gpu: &'a Gpu, weights: &WeightFile, recipe: &Recipe, batch: usize) -> Result<Self> {
         recipe.check()?;
-        let options = BackboneOptions { input_size: recipe.input_size, ..BackboneOptions::new(batch) };
+        let options =
+            BackboneOptions { input_size: recipe.input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
         let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
         gpu.check()?;
         let architecture = weights.architecture();

@@ -105,7 +105,12 @@ pub fn measure(
     progress: &dyn Progress,
 ) -> Result<Bench> {
     let architecture = weights.architecture();
-    let options = BackboneOptions { batch, input_size, taps: taps(architecture.classes) };
+    let options = BackboneOptions {
+        input_size,
+        taps: taps(architecture.classes),
+        precision: gpu.precision,
+        ..BackboneOptions::new(batch)
+    };
     let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
     gpu.check()?;
     let software = gpu.adapter.get_info().device_type == DeviceType::Cpu;
@@ -416,7 +421,7 @@ mod tests {
         let architecture = Architecture::basic([1; 4], [8, 64, 8, 8], Some(10));
         let weights = WeightFile::from_bytes(random_weights(&architecture, 1)).unwrap();
         let bench = measure(&gpu, &weights, [32, 32], 2, &()).unwrap();
-        let options = BackboneOptions { batch: 2, input_size: [32, 32], taps: taps(Some(10)) };
+        let options = BackboneOptions { input_size: [32, 32], taps: taps(Some(10)), ..BackboneOptions::new(2) };
         let planned = architecture.layers(&gpu.context, &options).unwrap();
         let names = |layers: &[Layer]| layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&bench.layers), planned.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>());

@@ -252,7 +252,9 @@ pub fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome {
         Network::Architecture(architecture) => architecture,
     };
     let gpu = open(global, terminal)?;
-    let options = BackboneOptions { batch: global.batch.into(), input_size, taps: bench::taps(architecture.classes) };
+    let taps = bench::taps(architecture.classes);
+    let options =
+        BackboneOptions { input_size, taps, precision: gpu.precision, ..BackboneOptions::new(global.batch.into()) };
     let layers = architecture.layers(&gpu.context, &options)?;
     let tuning = tune::measure(&gpu, &layers, Duration::from_secs(args.seconds), terminal)?;
     let key = tune::Key::of(&gpu.adapter.get_info());

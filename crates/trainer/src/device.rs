@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
-use kernels::{Context, Family, Tune};
+use kernels::{Context, Family, Precision, Tune};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -22,6 +22,8 @@ pub struct Selection {
     pub family: Option<Family>,
     /// The folder with what [`tune`] has measured; none for the default kernel of each shape.
     pub tables: Option<PathBuf>,
+    /// How the backbone's weights and activations are stored.
+    pub precision: Precision,
 }
 
 /// An adapter, in a few words that can be kept.
@@ -71,6 +73,8 @@ pub struct Gpu {
     pub tuned: Option<Tuned>,
     /// Why a table that is there isn't used.
     pub table_problem: Option<String>,
+    /// How the backbone's weights and activations are stored.
+    pub precision: Precision,
     failure: Arc<Mutex<Option<String>>>,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
@@ -129,6 +133,13 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         }
     });
     let mut tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
+    if selection.precision == Precision::F16 && tune.family == Family::Texture {
+        return Err(Error::InvalidOption {
+            option: "--precision",
+            value: "f16".to_owned(),
+            expected: "f32 on a software adapter, whose fast kernels have no f16 (--kernels tiled has it, and is slow here)",
+        });
+    }
     let (mut tuned, mut table_problem) = (None, None);
     if let Some(folder) = &selection.tables {
         match tune::load(folder, &tune::Key::of(&adapter.get_info())) {
@@ -145,6 +156,7 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         context,
         tuned,
         table_problem,
+        precision: selection.precision,
         failure,
         #[cfg(test)]
         inputs: Mutex::default(),

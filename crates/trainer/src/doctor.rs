@@ -73,7 +73,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
         subgroup: [info.subgroup_min_size, info.subgroup_max_size],
         features: vec![
             ("subgroup", has(wgpu::Features::SUBGROUP)),
-            ("shader-f16", has(wgpu::Features::SHADER_F16)),
+            ("precision-f16", family == Family::Tiled),
             ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
         ],
         limits: vec![

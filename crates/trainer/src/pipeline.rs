@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use kernels::Precision;
 use resnet::{Recipe, WeightFile};
 
 use crate::backbone::GpuExtractor;
@@ -85,14 +86,15 @@ pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<Pa
     }
 }
 
-/// What features depend on besides the photo: the program's version, the weights, how photos are read and prepared, and what a
-/// table of measured kernels changes.
-fn key(weights_sha256: &str, recipe: &Recipe, reading: &Reading, tuned: Option<&str>) -> String {
+/// What features depend on besides the photo: the program's version, the weights and how they are stored, how photos are read
+/// and prepared, and what a table of measured kernels changes.
+fn key(weights_sha256: &str, precision: Precision, recipe: &Recipe, reading: &Reading, tuned: Option<&str>) -> String {
     let tuned = tuned.map_or_else(String::new, |digest| format!(", tuned {digest}"));
     let recipe = serde_json::to_string(recipe).expect("plain data");
     let reading = serde_json::to_string(reading).expect("plain data");
     let version = env!("CARGO_PKG_VERSION");
-    format!("trainer {version}, {JPEG_DECODER}, weights {weights_sha256}, recipe {recipe}, reading {reading}{tuned}")
+    let weights = format!("{weights_sha256} in {}", precision.name());
+    format!("trainer {version}, {JPEG_DECODER}, weights {weights}, recipe {recipe}, reading {reading}{tuned}")
 }
 
 /// Trains a head on a folder of photos and writes the run.
@@ -113,7 +115,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
 
     let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch)?;
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let key = key(&weights_sha256, &recipe, &reading, extractor.tuned());
+    let key = key(&weights_sha256, gpu.precision, &recipe, &reading, extractor.tuned());
     let mut features = known(&cache, &key, weights.architecture().features(), progress);
     let before = features.count();
     let extraction = extract(&dataset.photos, &extractor, &mut features, &reading, &request.limits, progress);
@@ -179,6 +181,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         train: request.train,
         features: absolute(&cache),
         batch: request.batch,
+        precision: gpu.precision.name().to_owned(),
         adapter: Summary::of(&gpu.adapter),
         tuned: gpu.tuned.clone(),
     };
@@ -411,7 +414,7 @@ fn pass(
     let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
     let mut features = match config {
         Some(config) => {
-            let key = key(&config.weights.sha256, &run.recipe, &run.reading, extractor.tuned());
+            let key = key(&config.weights.sha256, gpu.precision, &run.recipe, &run.reading, extractor.tuned());
             known(&config.features, &key, len, progress)
         }
         None => Features::new("", len),

@@ -70,11 +70,19 @@ pub struct Config {
     pub features: PathBuf,
     /// Photos a batch in the backbone.
     pub batch: usize,
+    /// How the backbone's weights and activations were stored: `f32` or `f16`.
+    #[serde(default = "f32")]
+    pub precision: String,
     /// The adapter: its figures may differ from another's in the last digits.
     pub adapter: crate::device::Summary,
     /// The table of measured kernels that was in use, if there was one.
     #[serde(default)]
     pub tuned: Option<crate::tune::Tuned>,
+}
+
+/// The precision of runs that don't say.
+fn f32() -> String {
+    "f32".to_owned()
 }
 
 /// Which backbone.

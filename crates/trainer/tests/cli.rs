@@ -151,6 +151,32 @@ fn a_second_training_skips_the_backbone_and_repeats_the_first() {
 }
 
 #[test]
+fn features_in_f16_are_kept_apart_and_hardly_differ() {
+    let world = World::new();
+    world.train("--seed 5");
+    assert!(world.read("run/config.json").contains("\"precision\": \"f32\""));
+    world.train("--seed 5 --force --kernels tiled --precision f16");
+    assert!(world.read("run/metrics.json").contains("\"computed\": 36"), "f32 features aren't f16's");
+    assert!(world.read("run/config.json").contains("\"precision\": \"f16\""));
+    let embed = |rest: &str| -> Vec<f32> {
+        let line =
+            "embed photos --backbone weights.safetensors --recipe recipe.json --kernels tiled --out f.safetensors";
+        world.expect(0, &format!("{line} {rest}"));
+        let bytes = std::fs::read(world.path("f.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        file.tensor("features").unwrap().data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    };
+    let (exact, half) = (embed(""), embed("--precision f16"));
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    let error = norm(&mut exact.iter().zip(&half).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
+    assert!(error > 1e-5 && error < 3e-3, "{error}");
+    if world.json("doctor --json")["kernels"] == "texture" {
+        let (_, err) = world.expect(2, "predict run photos/red/00.png --precision f16");
+        assert!(err.contains("--precision: f16") && err.contains("--kernels tiled"), "{err}");
+    }
+}
+
+#[test]
 fn unreadable_photos_are_named_and_strictness_is_a_choice() {
     let world = World::new();
     std::fs::write(world.path("photos/red/03.png"), "no photo").unwrap();

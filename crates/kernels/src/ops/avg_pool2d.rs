@@ -1,5 +1,5 @@
 use crate::{
-    Commands, Context, Error,
+    Commands, Context, Error, Precision,
     context::{Bind, volume, window},
     ops::{aligned, conv2d::window_output, ranges},
     params::params,
@@ -102,10 +102,11 @@ params! {
 ///
 /// # Shapes
 /// input: NHWC `[batch, height, width, channels]`; output: `[batch, height', width', channels]` with
-/// [`AvgPool2dDesc::output_size`]. Buffers of usage STORAGE.
+/// [`AvgPool2dDesc::output_size`], f32 or f16 as the [`Precision`] says. Buffers of usage STORAGE.
 ///
 /// # Numerics
-/// Sums in f32: `|error| <= gamma(K + 4) sum |input| / D`, K the kernel's area, gamma(k) = k u / (1 - k u), u = 2^-24.
+/// Sums in f32: `|error| <= gamma(K + 4) sum |input| / D`, K the kernel's area, gamma(k) = k u / (1 - k u), u = 2^-24;
+/// of f16 rounded once more.
 ///
 /// # Reference
 /// LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11), 1998,
@@ -123,8 +124,10 @@ params! {
 #[derive(Debug, Clone)]
 pub struct AvgPool2d {
     context: Context,
+    /// Its channels are the 32-bit words of a pixel.
     desc: AvgPool2dDesc,
     output_size: [u32; 2],
+    precision: Precision,
 }
 
 impl AvgPool2d {
@@ -134,6 +137,14 @@ impl AvgPool2d {
     /// [`Error::Shape`] when a size is zero, the window exceeds the padded input, padding is more than half the kernel, or
     /// a tensor has more than 2^32 elements.
     pub fn new(context: &Context, desc: &AvgPool2dDesc) -> Result<Self, Error> {
+        AvgPool2d::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the mean of f32 or f16 tensors.
+    ///
+    /// # Errors
+    /// As [`AvgPool2d::new`].
+    pub fn with_precision(context: &Context, desc: &AvgPool2dDesc, precision: Precision) -> Result<Self, Error> {
         for (name, sizes) in [("kernel", desc.kernel), ("stride", desc.stride)] {
             if sizes.contains(&0) {
                 return Err(Error::shape(OP, format_args!("{name} is {sizes:?}, at least 1 is expected")));
@@ -157,7 +168,8 @@ impl AvgPool2d {
         };
         volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
         volume(OP, "kernel", &desc.kernel)?;
-        Ok(AvgPool2d { context: context.clone(), desc: *desc, output_size })
+        let desc = AvgPool2dDesc { channels: precision.words(desc.channels), ..*desc };
+        Ok(AvgPool2d { context: context.clone(), desc, output_size, precision })
     }
 
     /// Ties the buffers. Tensors beyond what one binding may show are taken in bands of images, or of rows.
@@ -232,7 +244,11 @@ impl AvgPool2d {
             (images.start * output_height + rows.start) * output_row
                 ..((images.end - 1) * output_height + rows.end) * output_row,
         );
-        let (entry, first, lanes) = if channels.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 3, 1) };
+        let (entry, first, lanes) = match self.precision {
+            Precision::F16 => ("halves", 5, 2),
+            Precision::F32 if channels.is_multiple_of(4) => ("main", 1, 4),
+            Precision::F32 => ("ragged", 3, 1),
+        };
         let total = (images.end - images.start) * (rows.end - rows.start) * output_row / lanes;
         let params = self.context.uniform(&Params {
             height: desc.height,

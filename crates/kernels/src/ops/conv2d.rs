@@ -1,11 +1,12 @@
 pub(crate) mod direct;
+mod grouped;
 mod weights;
 pub(crate) mod winograd;
 
 pub use weights::Conv2dWeights;
 
 use crate::{
-    Commands, Context, Error, Family, Tile, Variant, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, Precision, Tile, Variant, Workspace, WorkspaceSize,
     context::volume,
     tile::{columns, tiles},
     tune::magnitude,
@@ -170,13 +171,14 @@ pub struct Conv2dBuffers<'a> {
 /// `output[n,i,j,o] = relu(sum over h, w, c of input[n, i stride + h dilation - padding, …, c] weight[o,c,h,w] + bias[o] + residual[n,i,j,o])`.
 ///
 /// # Shapes
-/// As [`Conv2dBuffers`]; NHWC, f32, buffers exactly as long as their shapes say. Weights are OIHW on the host and are
-/// packed once by [`Conv2d::weights`]. The usage STORAGE is needed; COPY_SRC too on input and residual in the texture family.
+/// As [`Conv2dBuffers`]; NHWC, f32 or f16 as the [`Precision`] says, buffers exactly as long as their shapes say. Weights are OIHW on
+/// the host and are packed once by [`Conv2d::weights`]. The usage STORAGE is needed; COPY_SRC too on input and residual in the texture family.
 ///
 /// # Numerics
 /// Sums in f32: `|error| <= 2 gamma(K + 2) (sum |x w| + |bias| + |residual|)`, K = taps times channels of a group.
 /// Where Winograd F(4x4, 3x3) is used ([`Conv2d::is_winograd`]) the sum is that of the absolute values in its transforms,
-/// and about ten times larger: `reference::conv2d` computes it. Weights of other groups are multiplied as zeros: a NaN or infinity in one group may reach
+/// and about ten times larger: `reference::conv2d` computes it. With f16 the same holds for weights (but Winograd's) rounded to
+/// f16, and the output is rounded once more, as [`Precision`] says; the bias stays f32. Weights of other groups are multiplied as zeros: a NaN or infinity in one group may reach
 /// another.
 ///
 /// # Reference
@@ -200,6 +202,7 @@ pub struct Conv2d {
     desc: Conv2dDesc,
     family: Family,
     variant: Variant,
+    precision: Precision,
 }
 
 impl Conv2d {
@@ -209,14 +212,23 @@ impl Conv2d {
     /// [`Error::Shape`] for sizes that don't belong together; [`Error::Feature`] when the texture family was forced on
     /// a device that can't run it.
     pub fn new(context: &Context, desc: &Conv2dDesc) -> Result<Self, Error> {
+        Conv2d::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the convolution of f32 or f16 tensors, which input, residual and output all are. f16 takes the tiled family
+    /// whatever the context prefers.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn with_precision(context: &Context, desc: &Conv2dDesc, precision: Precision) -> Result<Self, Error> {
         desc.check()?;
-        let family = match context.family(OP)? {
-            Family::Texture if !direct::fits_textures(context, desc) => Family::Tiled,
-            family => family,
+        let family = match (precision, context.family(OP)?) {
+            (Precision::F16, _) => Family::Tiled,
+            (Precision::F32, Family::Texture) if !direct::fits_textures(context, desc) => Family::Tiled,
+            (Precision::F32, family) => family,
         };
-        let columns = columns(context, family);
-        let any = Variant::Direct(Tile { rows: 0, columns });
-        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant: any };
+        let any = Variant::Direct(Tile { rows: 0, columns: columns(context, family) });
+        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant: any, precision };
         plan.variant = plan.default_variant();
         if let Some(&tuned) = context.tune().table.get(&plan.class())
             && plan.variants().contains(&tuned)
@@ -230,8 +242,9 @@ impl Conv2d {
     pub fn class(&self) -> String {
         let Conv2dDesc { kernel: [kh, kw], stride: [sh, sw], in_channels, out_channels, groups, .. } = self.desc;
         let (family, pixels) = (self.family.name(), magnitude(self.output_pixels()));
+        let precision = if self.precision == Precision::F16 { " f16" } else { "" };
         format!(
-            "{family} conv2d {kh}x{kw} stride {sh}x{sw} channels {in_channels} to {out_channels} groups {groups} pixels 2^{pixels}"
+            "{family} conv2d {kh}x{kw} stride {sh}x{sw} channels {in_channels} to {out_channels} groups {groups} pixels 2^{pixels}{precision}"
         )
     }
 
@@ -249,8 +262,9 @@ impl Conv2d {
     pub fn variants(&self) -> Vec<Variant> {
         let mut variants = vec![self.default_variant()];
         let direct = self.direct_tiles().into_iter().map(Variant::Direct);
+        let grouped = self.grouped_applies().then_some(Variant::Grouped);
         let winograd = self.winograd_applies().then(|| self.winograd_variants());
-        for variant in direct.chain(winograd.into_iter().flatten()) {
+        for variant in direct.chain(grouped).chain(winograd.into_iter().flatten()) {
             if !variants.contains(&variant) {
                 variants.push(variant);
             }
@@ -280,16 +294,24 @@ impl Conv2d {
                 let depth = u64::from(direct::depth(&self.desc, self.panel()));
                 2 * whole(self.output_pixels(), rows) * columns * depth
             }
+            Variant::Grouped => self.desc.flops(),
             Variant::Winograd { .. } => self.winograd_products(rows) * columns,
         }
     }
 
     fn winograd_applies(&self) -> bool {
-        self.context.tune().winograd && winograd::applies(&self.context, self.family, &self.desc)
+        self.context.tune().winograd && winograd::applies(&self.context, self.family, self.precision, &self.desc)
+    }
+
+    fn grouped_applies(&self) -> bool {
+        grouped::applies(&self.context, self.family, self.precision, &self.desc)
     }
 
     fn default_variant(&self) -> Variant {
         let direct = Conv2d { variant: Variant::Direct(self.direct_tiles()[0]), ..self.clone() };
+        if self.grouped_applies() && grouped::pays(&self.desc) {
+            return Variant::Grouped;
+        }
         if !self.winograd_applies() || !winograd::pays(&self.desc) {
             return direct.variant;
         }
@@ -320,10 +342,27 @@ impl Conv2d {
         matches!(self.variant, Variant::Winograd { .. })
     }
 
+    /// How its tensors are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// 32-bit words of the input.
+    fn input_words(&self) -> u64 {
+        self.desc.input_len() / u64::from(self.desc.in_channels)
+            * u64::from(self.precision.words(self.desc.in_channels))
+    }
+
+    /// 32-bit words of the output.
+    fn output_words(&self) -> u64 {
+        self.output_pixels() * u64::from(self.precision.words(self.desc.out_channels))
+    }
+
     /// The scratch memory it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         match self.variant {
             Variant::Direct(_) => self.direct_workspace(),
+            Variant::Grouped => WorkspaceSize::default(),
             Variant::Winograd { .. } => self.winograd_workspace(),
         }
     }
@@ -352,10 +391,11 @@ impl Conv2d {
             Family::Texture => BufferUsages::STORAGE | BufferUsages::COPY_SRC,
             Family::Tiled => BufferUsages::STORAGE,
         };
-        self.context.check(OP, "input", buffers.input, self.desc.input_len(), read)?;
-        self.context.check(OP, "output", buffers.output, self.desc.output_len(), BufferUsages::STORAGE)?;
+        let (input_len, output_len) = (self.input_words(), self.output_words());
+        self.context.check(OP, "input", buffers.input, input_len, read)?;
+        self.context.check(OP, "output", buffers.output, output_len, BufferUsages::STORAGE)?;
         match (self.desc.residual, buffers.residual) {
-            (true, Some(residual)) => self.context.check(OP, "residual", residual, self.desc.output_len(), read)?,
+            (true, Some(residual)) => self.context.check(OP, "residual", residual, output_len, read)?,
             (false, None) => {}
             (true, None) => return Err(Error::shape(OP, "the descriptor has a residual, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have a residual, the descriptor has none")),
@@ -363,6 +403,7 @@ impl Conv2d {
         let steps = match (self.variant, self.family) {
             (Variant::Direct(_), Family::Texture) => self.direct_texture(workspace, weights, buffers)?,
             (Variant::Direct(_), Family::Tiled) => self.direct_tiled(workspace, weights, buffers)?,
+            (Variant::Grouped, _) => self.grouped(weights, buffers)?,
             (Variant::Winograd { .. }, Family::Texture) => self.winograd_texture(workspace, weights, buffers)?,
             (Variant::Winograd { .. }, Family::Tiled) => self.winograd_tiled(workspace, weights, buffers)?,
         };

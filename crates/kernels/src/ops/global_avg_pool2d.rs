@@ -1,5 +1,5 @@
 use crate::{
-    Commands, Context, Error,
+    Commands, Context, Error, Precision,
     context::{Bind, volume, window},
     ops::{aligned, ranges},
     params::params,
@@ -37,14 +37,15 @@ params! {
         total: u32,
         accumulate: u32,
         divisor: f32,
-        pad: u32,
+        channels: u32,
     }
 }
 
 /// A planned mean over pixels: `output[n,c] = 1/(H W) sum over h, w of input[n,h,w,c]`.
 ///
 /// # Shapes
-/// input: NHWC `[batch, height, width, channels]`; output: `[batch, channels]`. Buffers of usage STORAGE.
+/// input: NHWC `[batch, height, width, channels]`, f32 or f16 as the [`Precision`] says; output: `[batch, channels]`, f32. Buffers of
+/// usage STORAGE.
 ///
 /// # Numerics
 /// Sums in f32: `|error| <= gamma(H W + 4) sum |input| / (H W)`, gamma(k) = k u / (1 - k u), u = 2^-24.
@@ -65,6 +66,7 @@ params! {
 pub struct GlobalAvgPool2d {
     context: Context,
     desc: GlobalAvgPool2dDesc,
+    precision: Precision,
 }
 
 impl GlobalAvgPool2d {
@@ -73,8 +75,16 @@ impl GlobalAvgPool2d {
     /// # Errors
     /// [`Error::Shape`] when a size is zero or the input has more than 2^32 elements.
     pub fn new(context: &Context, desc: &GlobalAvgPool2dDesc) -> Result<Self, Error> {
+        GlobalAvgPool2d::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the mean of an f32 or an f16 tensor; it is f32 itself in either.
+    ///
+    /// # Errors
+    /// As [`GlobalAvgPool2d::new`].
+    pub fn with_precision(context: &Context, desc: &GlobalAvgPool2dDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &desc.sizes())?;
-        Ok(GlobalAvgPool2d { context: context.clone(), desc: *desc })
+        Ok(GlobalAvgPool2d { context: context.clone(), desc: *desc, precision })
     }
 
     /// Ties the buffers. An input beyond what one binding may show is read in bands of images, or of pixels.
@@ -83,10 +93,12 @@ impl GlobalAvgPool2d {
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit; [`Error::Limit`] when
     /// not even one pixel fits a binding.
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
-        let [batch, height, width, channels] = self.desc.sizes().map(u64::from);
+        let [batch, height, width, means] = self.desc.sizes().map(u64::from);
         let pixels = height * width;
+        // The 32-bit words of a pixel.
+        let channels = u64::from(self.precision.words(self.desc.channels));
         self.context.check(OP, "input", input, batch * pixels * channels, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, batch * channels, BufferUsages::STORAGE)?;
+        self.context.check(OP, "output", output, batch * means, BufferUsages::STORAGE)?;
         let limit = self.context.binding_elements();
         let mut commands = Commands::new(OP);
         if batch * pixels * channels <= limit {
@@ -120,12 +132,18 @@ impl GlobalAvgPool2d {
         images: Range<u64>,
         pixels: Range<u64>,
     ) -> Result<(), Error> {
-        let [_, height, width, channels] = self.desc.sizes().map(u64::from);
+        let [_, height, width, means] = self.desc.sizes().map(u64::from);
+        let channels = u64::from(self.precision.words(self.desc.channels));
         let image = height * width * channels;
-        let (entry, first, lanes) = if channels.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 3, 1) };
+        // Entry point, bindings of input and output, words of the input that an invocation reads at once, and of the output.
+        let (entry, bindings, lanes, written_lanes) = match self.precision {
+            Precision::F16 => ("halves", [5, 4], 2, 1),
+            Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2], 4, 4),
+            Precision::F32 => ("ragged", [3, 4], 1, 1),
+        };
         let (read, input_base) =
             aligned(images.start * image + pixels.start * channels..(images.end - 1) * image + pixels.end * channels);
-        let (written, output_base) = aligned(images.start * channels..images.end * channels);
+        let (written, output_base) = aligned(images.start * means..images.end * means);
         let total = (images.end - images.start) * channels / lanes;
         let last = pixels.end == height * width;
         let units = |elements: u64| (elements / lanes) as u32;
@@ -133,16 +151,16 @@ impl GlobalAvgPool2d {
             width: units(channels),
             pixels: (pixels.end - pixels.start) as u32,
             input_base: units(input_base),
-            output_base: units(output_base),
+            output_base: (output_base / written_lanes) as u32,
             total: total as u32,
             accumulate: u32::from(pixels.start > 0),
             divisor: if last { (height * width) as f32 } else { 1.0 },
-            pad: 0,
+            channels: self.desc.channels,
         });
         let entries = [
             (0, Bind::Uniform(&params)),
-            (first, Bind::Slice(window(input, read))),
-            (first + 1, Bind::Slice(window(output, written))),
+            (bindings[0], Bind::Slice(window(input, read))),
+            (bindings[1], Bind::Slice(window(output, written))),
         ];
         let pipeline = self.context.pipeline(&shaders::GLOBAL_AVG_POOL2D, entry, &[]);
         commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))?);

@@ -359,6 +359,9 @@ impl Matmul {
         let (a_row, a_column) = if desc.transpose_a { (1, desc.m) } else { (desc.k, 1) };
         let (b_row, b_column) = if desc.transpose_b { (1, desc.k) } else { (desc.n, 1) };
         let first = band.k.start == 0;
+        let plain = !desc.transpose_a && !desc.transpose_b;
+        let sizes = [a.base, length(&band.k), desc.k, b.base, length(&band.n), desc.n, c.base];
+        let quads = plain && sizes.iter().all(|size| size.is_multiple_of(4));
         let params = self.context.uniform(&Params {
             m: length(&band.m),
             n: length(&band.n),
@@ -381,14 +384,20 @@ impl Matmul {
             pad: [0; 2],
         });
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let entries = [
-            (0, Bind::Uniform(&params)),
-            (1, Bind::Slice(window(buffers.a, a.elements))),
-            (2, Bind::Slice(window(buffers.b, b.elements))),
-            (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..)))),
-            (4, Bind::Slice(window(buffers.output, c.elements))),
+        let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        // Of each operand the scalars or the vec4 are used; what isn't shows a buffer of nothing.
+        let operands = [
+            (1, 5, Bind::Slice(window(buffers.a, a.elements)), &none),
+            (2, 6, Bind::Slice(window(buffers.b, b.elements)), &none),
+            (4, 7, Bind::Slice(window(buffers.output, c.elements)), &unused),
         ];
-        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &tiled_constants(self.tile));
+        let mut entries = vec![(0, Bind::Uniform(&params)), (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..))))];
+        for (scalar, quad, operand, nothing) in operands {
+            let (used, unused) = if quads { (quad, scalar) } else { (scalar, quad) };
+            entries.extend([(used, operand), (unused, Bind::Slice(nothing.slice(..)))]);
+        }
+        let constants = [tiled_constants(self.tile).as_slice(), &[("quads", f64::from(u8::from(quads)))]].concat();
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &constants);
         self.context.dispatch(OP, &pipeline, &entries, groups)
     }
 }

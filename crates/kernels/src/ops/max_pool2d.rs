@@ -1,5 +1,5 @@
 use crate::{
-    Commands, Context, Error, Family, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, Precision, Workspace, WorkspaceSize,
     commands::Step,
     context::{Bind, volume, window},
     mirror,
@@ -79,10 +79,10 @@ impl MaxPool2dDesc {
 /// A planned max-pooling: `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`.
 ///
 /// What lies on the padding is left out (it is not zero: a window of negative numbers has a negative maximum; a dilated
-/// window wholly outside gives minus infinity). Whether a NaN wins is the adapter's choice: WGSL leaves it open.
+/// window wholly outside gives minus infinity). Whether a NaN wins is the adapter's choice: WGSL leaves it open. Of f16 it wins.
 ///
 /// # Shapes
-/// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC f32. The usage STORAGE is
+/// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC, f32 or f16 as the [`Precision`] says. The usage STORAGE is
 /// needed; COPY_SRC too on the input in the texture family.
 ///
 /// # Numerics
@@ -103,8 +103,10 @@ impl MaxPool2dDesc {
 #[derive(Debug, Clone)]
 pub struct MaxPool2d {
     context: Context,
+    /// Its channels are the 32-bit words of a pixel.
     desc: MaxPool2dDesc,
     family: Family,
+    precision: Precision,
 }
 
 impl MaxPool2d {
@@ -114,6 +116,14 @@ impl MaxPool2d {
     /// [`Error::Shape`] for empty sizes, a window larger than the padded input or padding of more than half of it (a
     /// window could then lie wholly outside).
     pub fn new(context: &Context, desc: &MaxPool2dDesc) -> Result<Self, Error> {
+        MaxPool2d::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the pooling of an f32 or an f16 tensor; f16 takes the tiled family whatever the context prefers.
+    ///
+    /// # Errors
+    /// As [`MaxPool2d::new`].
+    pub fn with_precision(context: &Context, desc: &MaxPool2dDesc, precision: Precision) -> Result<Self, Error> {
         let reach = |i: usize| desc.dilation[i].saturating_mul(desc.kernel[i].saturating_sub(1)).saturating_add(1);
         if [desc.kernel, desc.stride, desc.dilation].iter().flatten().any(|&size| size == 0) {
             return Err(Error::shape(OP, format_args!("kernel, stride and dilation are at least 1: {desc:?}")));
@@ -139,10 +149,11 @@ impl MaxPool2d {
         volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
         let fits = desc.channels.is_multiple_of(4) && desc.input_len() / 4 <= mirror::capacity(context.device());
         let family = match context.family(OP)? {
-            Family::Texture if !fits => Family::Tiled,
+            Family::Texture if !fits || precision == Precision::F16 => Family::Tiled,
             family => family,
         };
-        Ok(MaxPool2d { context: context.clone(), desc: *desc, family })
+        let desc = MaxPool2dDesc { channels: precision.words(desc.channels), ..*desc };
+        Ok(MaxPool2d { context: context.clone(), desc, family, precision })
     }
 
     /// The scratch memory it needs.
@@ -205,10 +216,10 @@ impl MaxPool2d {
                 read = self.desc.rows_read(&(start..start + length));
             }
             let range = start..start + length;
-            let base = (read.start as u32).wrapping_neg();
+            let first = read.start;
             commands.steps.push(self.step(
                 Bind::Slice(window(input, read)),
-                base,
+                first,
                 window(output, range.clone()),
                 &range,
             )?);
@@ -217,13 +228,18 @@ impl MaxPool2d {
         Ok(commands)
     }
 
-    fn step(&self, input: Bind<'_>, x_base: u32, output: BufferSlice<'_>, range: &Range<u64>) -> Result<Step, Error> {
+    fn step(&self, input: Bind<'_>, read: u64, output: BufferSlice<'_>, range: &Range<u64>) -> Result<Step, Error> {
         let desc = &self.desc;
-        let constants = [("lanes", self.context.lanes().into())];
-        // Channels that an invocation computes, and invocations of a workgroup.
-        let (shader, constants, width, invocations) = match self.family {
-            Family::Texture => (&shaders::MAX_POOL2D_TEXTURE, &constants[..], 4, self.context.lanes().into()),
-            Family::Tiled => (&shaders::MAX_POOL2D, &[][..], 1, 64),
+        let whole = desc.channels.is_multiple_of(4);
+        let lanes = [("lanes", f64::from(self.context.lanes()))];
+        // Width: channels that an invocation computes.
+        let (shader, entry, constants, binding, width, invocations) = match (self.family, self.precision) {
+            (Family::Texture, _) => {
+                (&shaders::MAX_POOL2D_TEXTURE, "main", &lanes[..], 1, 4, self.context.lanes().into())
+            }
+            (Family::Tiled, Precision::F16) => (&shaders::MAX_POOL2D, "halves", &[][..], 5, 2, 64),
+            (Family::Tiled, Precision::F32) if whole => (&shaders::MAX_POOL2D, "quads", &[][..], 3, 4, 64),
+            (Family::Tiled, Precision::F32) => (&shaders::MAX_POOL2D, "main", &[][..], 1, 1, 64),
         };
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
         let count = (range.end - range.start) / width;
@@ -243,10 +259,10 @@ impl MaxPool2d {
             dilation_w: desc.dilation[1],
             first: (range.start / width) as u32,
             count: count as u32,
-            x_base,
+            x_base: ((read / width) as u32).wrapping_neg(),
         });
-        let pipeline = self.context.pipeline(shader, "main", constants);
-        let entries = [(0, Bind::Uniform(&params)), (1, input), (2, Bind::Slice(output))];
+        let pipeline = self.context.pipeline(shader, entry, constants);
+        let entries = [(0, Bind::Uniform(&params)), (binding, input), (binding + 1, Bind::Slice(output))];
         self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(invocations))
     }
 }

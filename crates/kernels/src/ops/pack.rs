@@ -1,8 +1,9 @@
 use crate::{
-    Commands, Context, Error,
+    Commands, Context, Error, Precision,
     commands::Step,
     context::{Bind, volume, window},
     mirror,
+    ops::ranges,
     params::params,
 };
 use wgpu::{BufferSlice, BufferUsages, TextureView};
@@ -51,6 +52,12 @@ impl PackDesc {
         }
     }
 
+    /// Whether each row of the output is the next row of the input.
+    fn rows_follow(&self) -> bool {
+        let rows = (self.batch, self.column_stride, self.row_stride, self.padded_rows);
+        rows == (1, 1, self.columns, self.rows) && self.panels() == 1
+    }
+
     fn panels(&self) -> u32 {
         self.columns.div_ceil(self.panel.max(1))
     }
@@ -90,10 +97,10 @@ params! {
 /// It transposes, pads and changes layouts (NCHW to NHWC); matmul and conv2d use it on what they can't read as it is.
 ///
 /// # Shapes
-/// input: [`PackDesc::input_len`] elements or more; output: [`PackDesc::output_len`].
+/// input: [`PackDesc::input_len`] elements or more, f32; output: [`PackDesc::output_len`], f32 or f16 as the [`Precision`] says.
 ///
 /// # Numerics
-/// Exact.
+/// Exact; to f16 rounded as [`Precision`] says.
 ///
 /// # Reference
 /// The packing of operands for matrix products: Goto and van de Geijn, "Anatomy of High-Performance Matrix
@@ -102,6 +109,7 @@ params! {
 pub struct Pack {
     context: Context,
     desc: PackDesc,
+    precision: Precision,
 }
 
 impl Pack {
@@ -110,6 +118,14 @@ impl Pack {
     /// # Errors
     /// [`Error::Shape`] for an empty matrix, a panel that isn't a multiple of 4, or fewer padded rows than rows.
     pub fn new(context: &Context, desc: &PackDesc) -> Result<Self, Error> {
+        Pack::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the packing into an f32 or an f16 tensor.
+    ///
+    /// # Errors
+    /// As [`Pack::new`].
+    pub fn with_precision(context: &Context, desc: &PackDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &[desc.batch, desc.rows, desc.columns])?;
         if desc.panel == 0 || !desc.panel.is_multiple_of(4) {
             return Err(Error::shape(OP, format_args!("panel is {}, a multiple of 4 is expected", desc.panel)));
@@ -121,11 +137,11 @@ impl Pack {
         if desc.input_len() > u64::from(u32::MAX) {
             return Err(Error::shape(OP, format_args!("the input spans {} elements", desc.input_len())));
         }
-        Ok(Pack { context: context.clone(), desc: *desc })
+        Ok(Pack { context: context.clone(), desc: *desc, precision })
     }
 
     /// Ties the buffers. The output is written in windows where it exceeds what one binding may show; the input must
-    /// fit one binding.
+    /// fit one binding, or have its rows one after the other.
     ///
     /// # Errors
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer, [`Error::Limit`] for the input.
@@ -140,6 +156,9 @@ impl Pack {
             });
         }
         let allowed = self.context.limits().max_storage_buffer_binding_size;
+        if input.size() > allowed && self.desc.rows_follow() {
+            return self.bind_rows(input, output);
+        }
         if input.size() > allowed {
             return Err(Error::Limit {
                 op: OP,
@@ -150,8 +169,32 @@ impl Pack {
             });
         }
         self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, self.desc.output_len(), BufferUsages::STORAGE)?;
-        self.steps("main", 64, &[], (1, Bind::Slice(input)), output)
+        let words = self.desc.output_len() / self.numbers();
+        self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
+        let entry = if self.precision == Precision::F16 { "halves" } else { "main" };
+        self.steps(entry, 64, &[], (1, Bind::Slice(input)), output)
+    }
+
+    /// As [`Pack::bind`], rows by rows: their number is a multiple of 64, so that each part starts where every device can bind.
+    fn bind_rows(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
+        let desc = &self.desc;
+        let (columns, all) = (u64::from(desc.columns), u64::from(desc.rows));
+        let step = self.context.binding_elements() / u64::from(desc.panel) / 64 * 64;
+        if step == 0 {
+            let (what, limit) = ("elements of 64 rows", "max_storage_buffer_binding_size / 4");
+            let (needed, allowed) = (64 * u64::from(desc.panel), self.context.binding_elements());
+            return Err(Error::Limit { op: OP, what, needed, limit, allowed });
+        }
+        let words = u64::from(desc.panel) / self.numbers();
+        let mut commands = Commands::new(OP);
+        for rows in ranges(all, step) {
+            let count = (rows.end - rows.start) as u32;
+            let part = PackDesc { rows: count, padded_rows: count, ..*desc };
+            let part = Pack::with_precision(&self.context, &part, self.precision)?;
+            let from = window(input, rows.start * columns..rows.end * columns);
+            commands.steps.extend(part.bind(from, window(output, rows.start * words..rows.end * words))?.steps);
+        }
+        Ok(commands)
     }
 
     /// As [`Pack::bind`], reading a linear texture.
@@ -159,6 +202,11 @@ impl Pack {
         let lanes = self.context.lanes();
         let constants = [("lanes", lanes.into())];
         self.steps("from_texture", lanes.into(), &constants, (2, Bind::Texture(input)), output)
+    }
+
+    /// Numbers in a 32-bit word of the output.
+    fn numbers(&self) -> u64 {
+        if self.precision == Precision::F16 { 2 } else { 1 }
     }
 
     fn steps(
@@ -172,7 +220,9 @@ impl Pack {
         let desc = &self.desc;
         let pipeline = self.context.pipeline(&shaders::PACK, entry, constants);
         let mut commands = Commands::new(OP);
-        for range in self.context.windows(desc.output_len()) {
+        let (numbers, output_binding) = (self.numbers(), if self.precision == Precision::F16 { 4 } else { 3 });
+        for words in self.context.windows(desc.output_len() / numbers) {
+            let range = words.start * numbers..words.end * numbers;
             let params = self.context.uniform(&Params {
                 rows: desc.rows,
                 columns: desc.columns,
@@ -187,7 +237,8 @@ impl Pack {
                 pad: [0; 2],
             });
             let workgroups = ((range.end - range.start) / 4).div_ceil(invocations);
-            let entries = [(0, Bind::Uniform(&params)), input.clone(), (3, Bind::Slice(window(output, range)))];
+            let entries =
+                [(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(window(output, words)))];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }
         Ok(commands)

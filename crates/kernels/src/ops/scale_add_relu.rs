@@ -1,5 +1,5 @@
 use crate::{
-    Commands, Context, Error,
+    Commands, Context, Error, Precision,
     context::{Bind, volume, window},
     ops::{aligned, ranges},
     params::params,
@@ -35,7 +35,8 @@ params! {
         base: u32,
         gate_base: u32,
         total: u32,
-        pad: [u32; 3],
+        gates: u32,
+        pad: [u32; 2],
     }
 }
 
@@ -56,10 +57,10 @@ pub struct ScaleAddReluBuffers<'a> {
 /// residual block with channel attention.
 ///
 /// # Shapes
-/// As [`ScaleAddReluBuffers`], NHWC f32 in buffers of usage STORAGE.
+/// As [`ScaleAddReluBuffers`], NHWC in buffers of usage STORAGE, f32 or (but for the gate) f16 as the [`Precision`] says.
 ///
 /// # Numerics
-/// In f32: `|error| <= u ((16 + 4 |gate|) sigmoid(gate) |input| + |sum|)`, u = 2^-24. NaN stays NaN.
+/// In f32: `|error| <= u ((16 + 4 |gate|) sigmoid(gate) |input| + |sum|)`, u = 2^-24; of f16 rounded once more. NaN stays NaN.
 ///
 /// # Reference
 /// Hu, Shen, Albanie, Sun and Wu, "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
@@ -83,6 +84,7 @@ pub struct ScaleAddReluBuffers<'a> {
 pub struct ScaleAddRelu {
     context: Context,
     desc: ScaleAddReluDesc,
+    precision: Precision,
 }
 
 impl ScaleAddRelu {
@@ -91,8 +93,16 @@ impl ScaleAddRelu {
     /// # Errors
     /// [`Error::Shape`] when a size is zero or the input has more than 2^32 elements.
     pub fn new(context: &Context, desc: &ScaleAddReluDesc) -> Result<Self, Error> {
+        ScaleAddRelu::with_precision(context, desc, Precision::F32)
+    }
+
+    /// Plans the sum of f32 or f16 tensors; the gate is f32 in either.
+    ///
+    /// # Errors
+    /// As [`ScaleAddRelu::new`].
+    pub fn with_precision(context: &Context, desc: &ScaleAddReluDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &desc.sizes())?;
-        Ok(ScaleAddRelu { context: context.clone(), desc: *desc })
+        Ok(ScaleAddRelu { context: context.clone(), desc: *desc, precision })
     }
 
     /// Ties the buffers. Tensors beyond what one binding may show are taken in bands of images, or of pixels.
@@ -101,13 +111,15 @@ impl ScaleAddRelu {
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit; [`Error::Limit`] when
     /// not even one pixel fits a binding.
     pub fn bind(&self, buffers: &ScaleAddReluBuffers<'_>) -> Result<Commands, Error> {
-        let [batch, height, width, channels] = self.desc.sizes().map(u64::from);
+        let [batch, height, width, gates] = self.desc.sizes().map(u64::from);
         let pixels = height * width;
+        // The 32-bit words of a pixel.
+        let channels = u64::from(self.precision.words(self.desc.channels));
         let ScaleAddReluBuffers { input, gate, residual, output } = *buffers;
         for (operand, slice) in [("input", input), ("residual", residual), ("output", output)] {
             self.context.check(OP, operand, slice, batch * pixels * channels, BufferUsages::STORAGE)?;
         }
-        self.context.check(OP, "gate", gate, batch * channels, BufferUsages::STORAGE)?;
+        self.context.check(OP, "gate", gate, batch * gates, BufferUsages::STORAGE)?;
         let limit = self.context.binding_elements();
         let mut commands = Commands::new(OP);
         if batch * pixels * channels <= limit {
@@ -141,28 +153,35 @@ impl ScaleAddRelu {
         images: Range<u64>,
         pixels: Range<u64>,
     ) -> Result<(), Error> {
-        let [_, height, width, channels] = self.desc.sizes().map(u64::from);
+        let [_, height, width, per_gate] = self.desc.sizes().map(u64::from);
+        let channels = u64::from(self.precision.words(self.desc.channels));
         let image = height * width * channels;
-        let (entry, first, lanes) = if channels.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 5, 1) };
+        // Entry point, bindings of input, gate, residual and output, words that an invocation writes.
+        let (entry, bindings, lanes) = match self.precision {
+            Precision::F16 => ("halves", [9, 6, 10, 11], 2),
+            Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2, 3, 4], 4),
+            Precision::F32 => ("ragged", [5, 6, 7, 8], 1),
+        };
         let (elements, base) =
             aligned(images.start * image + pixels.start * channels..(images.end - 1) * image + pixels.end * channels);
-        let (gates, gate_base) = aligned(images.start * channels..images.end * channels);
+        let (gates, gate_base) = aligned(images.start * per_gate..images.end * per_gate);
         let units = |elements: u64| (elements / lanes) as u32;
         let total = units((images.end - images.start) * (pixels.end - pixels.start) * channels);
         let params = self.context.uniform(&Params {
             channels: units(channels),
             image: units(image),
             base: units(base),
-            gate_base: units(gate_base),
+            gate_base: if self.precision == Precision::F16 { gate_base as u32 } else { units(gate_base) },
             total,
-            pad: [0; 3],
+            gates: self.desc.channels,
+            pad: [0; 2],
         });
         let entries = [
             (0, Bind::Uniform(&params)),
-            (first, Bind::Slice(window(buffers.input, elements.clone()))),
-            (first + 1, Bind::Slice(window(buffers.gate, gates))),
-            (first + 2, Bind::Slice(window(buffers.residual, elements.clone()))),
-            (first + 3, Bind::Slice(window(buffers.output, elements))),
+            (bindings[0], Bind::Slice(window(buffers.input, elements.clone()))),
+            (bindings[1], Bind::Slice(window(buffers.gate, gates))),
+            (bindings[2], Bind::Slice(window(buffers.residual, elements.clone()))),
+            (bindings[3], Bind::Slice(window(buffers.output, elements))),
         ];
         let pipeline = self.context.pipeline(&shaders::SCALE_ADD_RELU, entry, &[]);
         commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, u64::from(total).div_ceil(64))?);

@@ -92,6 +92,15 @@ impl Expected {
         Ok(worst)
     }
 
+    /// Rounds to f16, as [`crate::Precision`] says: a relative 2^-10 (2^-11 where the driver rounds to the nearest), and 2^-14
+    /// where it has no smaller numbers.
+    pub fn to_f16(mut self) -> Self {
+        for (bound, value) in self.bounds.iter_mut().zip(&self.values) {
+            *bound += (value.abs() + *bound) / 1024.0 + 1.0 / 16384.0;
+        }
+        self
+    }
+
     /// Applies max(0, x), which moves no value further than its bound.
     pub fn relu(mut self) -> Self {
         for value in &mut self.values {

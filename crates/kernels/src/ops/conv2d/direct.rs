@@ -2,7 +2,7 @@
 
 use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, weights::Span};
 use crate::{
-    Context, Error, Family, Pack, PackDesc, Workspace, WorkspaceSize,
+    Context, Error, Family, Pack, PackDesc, Precision, Workspace, WorkspaceSize,
     commands::Step,
     context::{Bind, window},
     mirror,
@@ -39,7 +39,8 @@ impl Conv2d {
     fn padding_pack(&self) -> Option<PackDesc> {
         let desc = &self.desc;
         let pixels = (desc.input_len() / u64::from(desc.in_channels)) as u32;
-        (!desc.in_channels.is_multiple_of(4)).then(|| PackDesc {
+        // f16 tensors are.
+        (self.precision == Precision::F32 && !desc.in_channels.is_multiple_of(4)).then(|| PackDesc {
             batch: 1,
             rows: pixels,
             columns: desc.in_channels,
@@ -142,7 +143,7 @@ impl Conv2d {
     }
 
     /// The parameters for a range of output pixels and a number of workgroups; windows start at their first element.
-    fn direct_params(&self, pixels: &Range<u64>, groups: u64) -> Params {
+    pub(super) fn direct_params(&self, pixels: &Range<u64>, groups: u64) -> Params {
         let desc = &self.desc;
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
         Params {
@@ -202,24 +203,11 @@ impl Conv2d {
         let mut input = buffers.input;
         if let Some(pack) = self.padding_pack() {
             input = workspace.buffer(OP, 0, pack.output_len() * 4)?;
-            // The raw input is read in windows of whole pixels.
-            let channels = u64::from(desc.in_channels);
-            let step = self.context.binding_elements() / channels / 64 * 64;
-            if step == 0 {
-                return Err(self.too_wide("channels of 64 input pixels", 64 * channels));
-            }
-            let (pixels, padded) = (u64::from(pack.rows), u64::from(pack.panel));
-            for start in (0..pixels).step_by(step as usize) {
-                let end = (start + step).min(pixels);
-                let rows = (end - start) as u32;
-                let part = Pack::new(&self.context, &PackDesc { rows, padded_rows: rows, ..pack })?;
-                let from = window(buffers.input, start * channels..end * channels);
-                steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
-            }
+            steps.extend(Pack::new(&self.context, &pack)?.bind(buffers.input, input)?.steps);
         }
-        let tile = self.variant.tile();
-        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &tiled_constants(tile));
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let (tile, target) = (self.variant.tile(), self.target());
+        let constants = [tiled_constants(tile).as_slice(), &self.constants()].concat();
+        let pipeline = self.context.pipeline(&shaders::CONV2D, target.entry, &constants);
         let weight = weights.buffer()?;
         let panels = u64::from(desc.out_channels.div_ceil(self.panel()));
         let panel_len = weight.size() / 4 / panels;
@@ -228,55 +216,82 @@ impl Conv2d {
             return Err(self.too_wide("elements of 64 output channels of the weight", panel_len));
         }
         for band in self.bands()? {
-            let out_width = u64::from(desc.out_channels);
-            let start = band.pixels.start * out_width / 64 * 64;
-            let elements = start..band.pixels.end * out_width;
             for panel_first in (0..panels).step_by(panel_step as usize) {
                 let count = panel_step.min(panels - panel_first);
                 let groups = (band.pixels.end - band.pixels.start).div_ceil(tile.rows.into()) * count;
-                let params = self.context.uniform(&Params {
-                    panel_first: panel_first as u32,
-                    x_base: ((band.input.start / 4) as u32).wrapping_neg(),
-                    y_base: (band.pixels.start * out_width - start) as u32,
-                    ..self.direct_params(&band.pixels, groups)
-                });
-                let entries = [
-                    (0, Bind::Uniform(&params)),
-                    (1, Bind::Slice(window(input, band.input.clone()))),
-                    (
-                        2,
-                        Bind::Slice(window(
-                            weight.slice(..),
-                            panel_first * panel_len..(panel_first + count) * panel_len,
-                        )),
-                    ),
-                    (3, Bind::Slice(weights.bias.slice(..))),
-                    (4, Bind::Slice(self.residual_window(buffers, &elements, &none))),
-                    (5, Bind::Slice(window(buffers.output, elements.clone()))),
-                ];
+                let shown = window(weight.slice(..), panel_first * panel_len..(panel_first + count) * panel_len);
+                let params = Params { panel_first: panel_first as u32, ..self.band_params(&band, &target, groups) };
+                let (params, none) = (self.context.uniform(&params), self.nothing());
+                let entries = self.entries(&band, &target, &params, input, shown, weights, buffers, &none);
                 steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
             }
         }
         Ok(steps)
     }
 
-    fn residual_window<'a>(
+    /// The overrides of the tiled kernels.
+    pub(super) fn constants(&self) -> [(&'static str, f64); 1] {
+        [("f16_tensors", f64::from(u8::from(self.precision == Precision::F16)))]
+    }
+
+    /// How the output is written.
+    pub(super) fn target(&self) -> Target {
+        match self.precision {
+            Precision::F16 => Target { entry: "halves", residual: 8, words: 2 },
+            Precision::F32 if self.desc.out_channels.is_multiple_of(4) => {
+                Target { entry: "main", residual: 4, words: 4 }
+            }
+            Precision::F32 => Target { entry: "ragged", residual: 6, words: 1 },
+        }
+    }
+
+    /// What stands in for a residual that there isn't.
+    pub(super) fn nothing(&self) -> wgpu::Buffer {
+        self.context.filled(BufferUsages::STORAGE, &[0; 16])
+    }
+
+    pub(super) fn band_params(&self, band: &Band, target: &Target, groups: u64) -> Params {
+        let quad = if self.precision == Precision::F16 { 2 } else { 4 };
+        let start = band.pixels.start * u64::from(self.precision.words(self.desc.out_channels));
+        Params {
+            x_base: ((band.input.start / quad) as u32).wrapping_neg(),
+            y_base: ((start - band.output.start) / target.words) as u32,
+            ..self.direct_params(&band.pixels, groups)
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "they are the kernel's operands")]
+    pub(super) fn entries<'a>(
         &self,
+        band: &Band,
+        target: &Target,
+        params: &'a wgpu::Buffer,
+        input: BufferSlice<'a>,
+        weight: BufferSlice<'a>,
+        weights: &'a Conv2dWeights,
         buffers: &Conv2dBuffers<'a>,
-        elements: &Range<u64>,
         none: &'a wgpu::Buffer,
-    ) -> BufferSlice<'a> {
-        buffers.residual.map_or(none.slice(..), |residual| window(residual, elements.clone()))
+    ) -> [(u32, Bind<'a>); 6] {
+        let residual = buffers.residual.map_or(none.slice(..), |residual| window(residual, band.output.clone()));
+        [
+            (0, Bind::Uniform(params)),
+            (1, Bind::Slice(window(input, band.input.clone()))),
+            (2, Bind::Slice(weight)),
+            (3, Bind::Slice(weights.bias.slice(..))),
+            (target.residual, Bind::Slice(residual)),
+            (target.residual + 1, Bind::Slice(window(buffers.output, band.output.clone()))),
+        ]
     }
 
     /// Output pixels, and the input that they read, by what a binding can show: whole images, or rows of one.
-    fn bands(&self) -> Result<Vec<Band>, Error> {
+    pub(super) fn bands(&self) -> Result<Vec<Band>, Error> {
         let desc = &self.desc;
         let limit = self.context.binding_elements() - 64;
         let [out_height, out_width] = desc.output_size().map(|size| size.map(u64::from)).unwrap_or_default();
         let (height, batch) = (u64::from(desc.height), u64::from(desc.batch));
-        let in_row = u64::from(desc.width) * u64::from(desc.packed_channels());
-        let out_row = out_width * u64::from(desc.out_channels);
+        // In 32-bit words.
+        let in_row = u64::from(desc.width) * u64::from(self.precision.words(desc.packed_channels()));
+        let out_row = out_width * u64::from(self.precision.words(desc.out_channels));
         let images = (limit / (in_row * height)).min(limit / (out_row * out_height));
         let aligned = |start: u64, end: u64| start / 64 * 64..end;
         if images > 0 {
@@ -287,6 +302,7 @@ impl Conv2d {
                     Band {
                         pixels: n * out_height * out_width..end * out_height * out_width,
                         input: aligned(n * height * in_row, end * height * in_row),
+                        output: aligned(n * out_height * out_row, end * out_height * out_row),
                     }
                 })
                 .collect());
@@ -309,6 +325,7 @@ impl Conv2d {
                 bands.push(Band {
                     pixels: pixel(first)..pixel(end),
                     input: aligned((n * height + top) * in_row, (n * height + bottom) * in_row),
+                    output: aligned((n * out_height + first) * out_row, (n * out_height + end) * out_row),
                 });
             }
         }
@@ -316,14 +333,23 @@ impl Conv2d {
     }
 }
 
-/// A part of the output that one dispatch computes.
-struct Band {
-    pixels: Range<u64>,
-    input: Range<u64>,
+/// A part of the output that one dispatch computes: its pixels, and the words to bind, which start where every device can.
+pub(super) struct Band {
+    pub pixels: Range<u64>,
+    pub input: Range<u64>,
+    pub output: Range<u64>,
+}
+
+/// An entry point of the tiled kernels, its binding of the residual (the output's is the next), and the 32-bit words that one
+/// invocation writes at once.
+pub(super) struct Target {
+    pub entry: &'static str,
+    pub residual: u32,
+    pub words: u64,
 }
 
 params! {
-    CONV2D, CONV2D_TEXTURE: struct Params {
+    CONV2D, CONV2D_GROUPED, CONV2D_TEXTURE: struct Params {
         height: u32,
         width: u32,
         channels4: u32,

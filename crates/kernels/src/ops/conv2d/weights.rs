@@ -1,7 +1,7 @@
 //! Weights as the kernels read them, packed once on the host.
 
 use super::{Conv2d, Conv2dDesc, OP};
-use crate::{Error, Family, mirror};
+use crate::{Error, Family, Precision, Variant, halves, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
 /// Weight and bias of a convolution on the device, packed for the algorithm of the plan that made them.
@@ -30,17 +30,42 @@ struct Layout {
     kernel: [u32; 2],
     groups: u32,
     family: Family,
-    winograd: bool,
+    order: Order,
+    precision: Precision,
+}
+
+/// In which order the numbers stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Panels,
+    Taps,
+    Transformed,
 }
 
 impl Layout {
     fn of(plan: &Conv2d) -> Self {
         let Conv2dDesc { in_channels, out_channels, kernel, groups, .. } = plan.desc;
-        Layout { in_channels, out_channels, kernel, groups, family: plan.family, winograd: plan.is_winograd() }
+        Layout {
+            in_channels,
+            out_channels,
+            kernel,
+            groups,
+            family: plan.family,
+            order: plan.order(),
+            precision: plan.precision,
+        }
     }
 }
 
 impl Conv2d {
+    fn order(&self) -> Order {
+        match self.variant {
+            Variant::Direct(_) => Order::Panels,
+            Variant::Grouped => Order::Taps,
+            Variant::Winograd { .. } => Order::Transformed,
+        }
+    }
+
     /// Packs and uploads weights: `weight` is OIHW, `[out_channels, in_channels / groups, rows, columns]`, `bias` is
     /// `[out_channels]` (none: zeros). The upload is staged in `queue` and happens with its next submit.
     ///
@@ -53,16 +78,23 @@ impl Conv2d {
         if let Some(bias) = bias {
             check_len("bias", bias, u64::from(desc.out_channels))?;
         }
-        let packed = match (self.is_winograd(), self.family) {
-            (false, _) => panels(desc, self.panel(), weight),
-            (true, Family::Texture) => transformed(desc, Some(self.panel()), weight),
-            (true, Family::Tiled) => transformed(desc, None, weight),
+        let packed = match (self.order(), self.family) {
+            (Order::Panels, _) => panels(desc, self.panel(), weight),
+            (Order::Taps, _) => by_tap(desc, weight),
+            (Order::Transformed, Family::Texture) => transformed(desc, Some(self.panel()), weight),
+            (Order::Transformed, Family::Tiled) => transformed(desc, None, weight),
         };
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(self.panel()) as usize, 0.0);
         let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded));
         let limits = self.context.limits();
-        let bytes = packed.len() as u64 * 4;
+        // Winograd's transformed weights stay f32: see its shader.
+        let halved = self.precision == Precision::F16 && !self.is_winograd();
+        if let Some(value) = packed.iter().find(|value| halved && value.abs() > 65_504.0) {
+            let message = format_args!("a weight of {value} is beyond f16, which ends at 65504: use f32");
+            return Err(Error::shape(OP, message));
+        }
+        let bytes = packed.len() as u64 * if halved { 2 } else { 4 };
         let weight = match self.family {
             Family::Texture => {
                 let texels = packed.len() as u64 / 4;
@@ -80,7 +112,8 @@ impl Conv2d {
             }
             Family::Tiled => {
                 Error::limit(OP, "bytes of the packed weight", bytes, "max_buffer_size", limits.max_buffer_size)?;
-                Packed::Buffer(self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&packed)))
+                let words = if halved { halves(&packed, 4) } else { bytemuck::cast_slice(&packed).to_vec() };
+                Packed::Buffer(self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&words)))
             }
         };
         Ok(Conv2dWeights { layout: Layout::of(self), weight, bias, bytes: bytes + padded.len() as u64 * 4 })
@@ -177,6 +210,14 @@ fn panels(desc: &Conv2dDesc, width: u32, weight: &[f32]) -> Vec<f32> {
         }
     }
     packed
+}
+
+/// `[tap, channel of the group, out_channels]`.
+fn by_tap(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
+    let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
+    let (group_in, outputs) = ((desc.in_channels / desc.groups) as usize, desc.out_channels as usize);
+    let place = |i: usize| (i % outputs * group_in + i / outputs % group_in) * taps + i / outputs / group_in;
+    (0..weight.len()).map(|i| weight[place(i)]).collect()
 }
 
 /// G of F(4,3), Lavin and Gray's points 0, 1, -1, 2, -2.

@@ -2,8 +2,8 @@
 
 use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP};
 use crate::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Variant, Workspace, WorkspaceSize, commands::Step,
-    context::Bind, mirror, ops::matmul::TextureOperands, params::params, tile::tiles,
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Precision, Variant, Workspace, WorkspaceSize,
+    commands::Step, context::Bind, mirror, ops::matmul::TextureOperands, params::params, tile::tiles,
 };
 use std::ops::Range;
 use wgpu::BufferUsages;
@@ -24,7 +24,7 @@ pub(super) fn pays(desc: &Conv2dDesc) -> bool {
 }
 
 /// Whether the algorithm computes this convolution, and fits the device.
-pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
+pub(super) fn applies(context: &Context, family: Family, precision: Precision, desc: &Conv2dDesc) -> bool {
     let applies = desc.kernel == [3, 3]
         && desc.stride == [1, 1]
         && desc.dilation == [1, 1]
@@ -35,7 +35,10 @@ pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> b
     let weight = POINTS * u64::from(desc.in_channels) * u64::from(desc.out_channels.next_multiple_of(64));
     let fits = match family {
         Family::Texture => weight / 4 <= mirror::capacity(context.device()) && desc.output_len() <= limit,
-        Family::Tiled => weight <= limit && desc.input_len() <= limit && desc.output_len() <= limit,
+        Family::Tiled => {
+            let numbers = if precision == Precision::F16 { 2 } else { 1 };
+            weight <= limit && desc.input_len() / numbers <= limit && desc.output_len() / numbers <= limit
+        }
     };
     let band = 16 * POINTS * u64::from(desc.in_channels.max(desc.out_channels)) <= limit;
     applies && fits && band
@@ -62,7 +65,7 @@ impl Conv2d {
     fn band(&self) -> u64 {
         match self.variant {
             Variant::Winograd { band, .. } => self.tiles_of_band(band),
-            Variant::Direct(_) => 0,
+            Variant::Direct(_) | Variant::Grouped => 0,
         }
     }
 
@@ -195,9 +198,18 @@ impl Conv2d {
         let desc = &self.desc;
         let mut steps = Vec::new();
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let f16 = self.precision == Precision::F16;
+        let constants = [("f16_tensors", f64::from(u8::from(f16)))];
         let shader = &shaders::CONV2D_WINOGRAD;
-        let input_transform = self.context.pipeline(shader, "input_transform", &[]);
-        let output_transform = self.context.pipeline(shader, "output_transform", &[]);
+        let input_transform = self.context.pipeline(shader, "input_transform", &constants);
+        let output_transform = self.context.pipeline(shader, "output_transform", &constants);
+        let residual = buffers.residual.unwrap_or(none.slice(..));
+        // Bindings 5 and 6 are f32, 7 and 8 f16; what isn't used shows a buffer of nothing.
+        let [f32_output, f16_output] = match f16 {
+            false => [[residual, buffers.output], [none.slice(..), unused.slice(..)]],
+            true => [[none.slice(..), unused.slice(..)], [residual, buffers.output]],
+        };
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
             let params = self.context.uniform(&self.winograd_params(&tiles, 0));
@@ -216,8 +228,10 @@ impl Conv2d {
                 (0, Bind::Uniform(&params)),
                 (3, Bind::Slice(m)),
                 (4, Bind::Slice(weights.bias.slice(..))),
-                (5, Bind::Slice(buffers.residual.unwrap_or(none.slice(..)))),
-                (6, Bind::Slice(buffers.output)),
+                (5, Bind::Slice(f32_output[0])),
+                (6, Bind::Slice(f32_output[1])),
+                (7, Bind::Slice(f16_output[0])),
+                (8, Bind::Slice(f16_output[1])),
             ];
             let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(64);
             steps.push(self.context.dispatch(OP, &output_transform, &entries, groups)?);

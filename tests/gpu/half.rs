@@ -1,0 +1,306 @@
+//! The kernels on f16 tensors, each against its twin on the numbers that f16 holds.
+
+use kernels::{
+    AvgPool2d, AvgPool2dDesc, Commands, Conv2d, Conv2dBuffers, Conv2dDesc, Family, GlobalAvgPool2d,
+    GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluBuffers,
+    ScaleAddReluDesc, from_halves, halves,
+    reference::{self, Conv2dInputs, Expected},
+    wgpu::{Buffer, Limits},
+};
+use proptest::prelude::*;
+use testkit::{Gpu, Output, Samples, assert_close, gpu, gpu_with};
+
+/// What f16 makes of a number. None is so small that a driver may take it for zero.
+fn rounded(value: f32) -> f32 {
+    let value = half::f16::from_f32(value).to_f32();
+    if value.abs() < 1.0 / 16384.0 { 0.0 } else { value }
+}
+
+fn samples(samples: &mut Samples, len: u64) -> Vec<f32> {
+    samples.vec(len as usize).into_iter().map(rounded).collect()
+}
+
+fn upload(gpu: &Gpu, values: &[f32], channels: u32) -> Buffer {
+    gpu.upload(&halves(values, channels as usize))
+}
+
+/// An f16 tensor of so many numbers.
+fn output(gpu: &Gpu, len: u64, channels: u32) -> Output {
+    gpu.output((len / u64::from(channels)) as usize * Precision::F16.words(channels) as usize)
+}
+
+/// Its numbers; the channels that pad a pixel must be zero.
+fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
+    let words: Vec<u32> = gpu.read(output).iter().map(|word| word.to_bits()).collect();
+    let padded = channels.next_multiple_of(4) as usize;
+    for pixel in from_halves(&words, padded).chunks(padded) {
+        assert!(pixel[channels as usize..].iter().all(|&value| value == 0.0), "{pixel:?} of {channels} channels");
+    }
+    from_halves(&words, channels as usize)
+}
+
+fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
+    let mut random = Samples::new(seed);
+    let input = samples(&mut random, desc.input_len());
+    let weight = samples(&mut random, desc.weight_len());
+    let bias = random.vec(desc.out_channels as usize);
+    let residual = desc.residual.then(|| samples(&mut random, desc.output_len()));
+    let (x, added) =
+        (upload(gpu, &input, desc.in_channels), residual.as_ref().map(|r| upload(gpu, r, desc.out_channels)));
+    let y = output(gpu, desc.output_len(), desc.out_channels);
+    let plan = Conv2d::with_precision(&gpu.context(Family::Tiled), desc, Precision::F16).unwrap();
+    let weights = plan.weights(&gpu.queue, &weight, Some(&bias)).unwrap();
+    let buffers =
+        Conv2dBuffers { input: x.slice(..), residual: added.as_ref().map(|r| r.slice(..)), output: y.slice() };
+    let commands = plan.bind(&weights, &buffers).unwrap();
+    gpu.run([&commands]);
+    let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
+    let expected = reference::conv2d(desc, &inputs, plan.is_winograd()).to_f16();
+    assert_close(&format!("{desc:?}"), &read(gpu, &y, desc.out_channels), &expected);
+    (commands.dispatches(), plan.is_winograd())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn convolutions_of_ragged_shapes(
+        batch in 1u32..3, height in 1u32..10, width in 1u32..10, group_in in 1u32..9, group_out in 1u32..9,
+        groups in 1u32..5, kernel in prop::array::uniform2(1u32..4), stride in prop::array::uniform2(1u32..3),
+        padding in prop::array::uniform2(0u32..3), dilation in prop::array::uniform2(1u32..3),
+        residual: bool, relu: bool, seed: u64,
+    ) {
+        let desc = Conv2dDesc {
+            batch, height, width, in_channels: group_in * groups, out_channels: group_out * groups,
+            kernel, stride, padding, dilation, groups, residual, relu,
+        };
+        prop_assume!(desc.output_size().is_some());
+        conv(gpu(), &desc, seed);
+    }
+
+    #[test]
+    fn pools_of_ragged_shapes(
+        batch in 1u32..3, height in 1u32..10, width in 1u32..10, channels in 1u32..12, kernel in 1u32..4,
+        stride in 1u32..3, padding in 0u32..2, seed: u64,
+    ) {
+        prop_assume!(padding <= kernel / 2 && kernel <= height.min(width) + 2 * padding);
+        pools(gpu(), [batch, height, width, channels], kernel, stride, padding, seed);
+    }
+
+    #[test]
+    fn gates_of_ragged_shapes(
+        batch in 1u32..4, height in 1u32..6, width in 1u32..6, channels in 1u32..20, seed: u64,
+    ) {
+        gate(gpu(), [batch, height, width, channels], seed);
+    }
+}
+
+/// Max-pooling, averages, the mean over all pixels, and the way from f32. Gives all their dispatches.
+fn pools(gpu: &Gpu, sizes: [u32; 4], kernel: u32, stride: u32, padding: u32, seed: u64) -> usize {
+    let [batch, height, width, channels] = sizes;
+    let context = gpu.context(Family::Tiled);
+    let input = samples(&mut Samples::new(seed), sizes.iter().map(|&size| u64::from(size)).product());
+    let x = upload(gpu, &input, channels);
+    let mut dispatches = 0;
+    let mut run = |commands: Commands, y: &Output, expected: &Expected, what: &str| {
+        gpu.run([&commands]);
+        dispatches += commands.dispatches();
+        assert_close(&format!("{what} {sizes:?} {kernel} {stride} {padding}"), &read(gpu, y, channels), expected);
+    };
+    let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [padding; 2]);
+
+    let desc = MaxPool2dDesc { kernel, stride, padding, ..MaxPool2dDesc::stem(batch, height, width, channels) };
+    let y = output(gpu, desc.output_len(), channels);
+    let plan = MaxPool2d::with_precision(&context, &desc, Precision::F16).unwrap();
+    run(plan.bind(x.slice(..), y.slice()).unwrap(), &y, &reference::max_pool2d(&desc, &input), "max");
+
+    let desc = AvgPool2dDesc {
+        kernel,
+        stride,
+        padding,
+        count_include_pad: false,
+        ceil_mode: true,
+        ..AvgPool2dDesc::new(batch, height, width, channels, 2)
+    };
+    let expected = reference::avg_pool2d(&desc, &input).to_f16();
+    let y = output(gpu, expected.values.len() as u64, channels);
+    let plan = AvgPool2d::with_precision(&context, &desc, Precision::F16).unwrap();
+    run(plan.bind(x.slice(..), y.slice()).unwrap(), &y, &expected, "avg");
+
+    let pixels = batch * height * width;
+    let desc = PackDesc {
+        batch: 1,
+        rows: pixels,
+        columns: channels,
+        row_stride: channels,
+        column_stride: 1,
+        batch_stride: 0,
+        padded_rows: pixels,
+        panel: channels.next_multiple_of(4),
+    };
+    let raw: Vec<f32> = input.iter().map(|value| value * 1.0009).collect();
+    let y = output(gpu, input.len() as u64, channels);
+    let plan = Pack::with_precision(&context, &desc, Precision::F16).unwrap();
+    let packed = plan.bind(gpu.upload(&raw).slice(..), y.slice()).unwrap();
+    run(packed, &y, &Expected::exact(&raw).to_f16(), "pack");
+
+    // f32 comes out.
+    let desc = GlobalAvgPool2dDesc { batch, height, width, channels };
+    let y = gpu.output((batch * channels) as usize);
+    let plan = GlobalAvgPool2d::with_precision(&context, &desc, Precision::F16).unwrap();
+    let commands = plan.bind(x.slice(..), y.slice()).unwrap();
+    gpu.run([&commands]);
+    assert_close(&format!("mean {sizes:?}"), &gpu.read(&y), &reference::global_avg_pool2d(&desc, &input));
+    dispatches + commands.dispatches()
+}
+
+fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
+    let [batch, height, width, channels] = sizes;
+    let mut random = Samples::new(seed);
+    let len = sizes.iter().map(|&size| u64::from(size)).product();
+    let (input, residual) = (samples(&mut random, len), samples(&mut random, len));
+    let gate = random.scaled((batch * channels) as usize, 6.0);
+    let (x, added, g) = (upload(gpu, &input, channels), upload(gpu, &residual, channels), gpu.upload(&gate));
+    let y = output(gpu, len, channels);
+    let desc = ScaleAddReluDesc { batch, height, width, channels };
+    let plan = ScaleAddRelu::with_precision(&gpu.context(Family::Tiled), &desc, Precision::F16).unwrap();
+    let buffers =
+        ScaleAddReluBuffers { input: x.slice(..), gate: g.slice(..), residual: added.slice(..), output: y.slice() };
+    let commands = plan.bind(&buffers).unwrap();
+    gpu.run([&commands]);
+    let expected = reference::scale_add_relu(&desc, &input, &gate, &residual).to_f16();
+    assert_close(&format!("{desc:?}"), &read(gpu, &y, channels), &expected);
+    commands.dispatches()
+}
+
+#[test]
+fn the_layers_of_a_resnet() {
+    let block = Conv2dDesc { relu: true, ..Conv2dDesc::new(2, 9, 9, 64, 64, 3) };
+    for (desc, winograd) in [
+        (Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, 20, 20, 3, 64, 7) }, false),
+        (block, true),
+        (Conv2dDesc { residual: true, ..block }, true),
+        (Conv2dDesc { stride: [2, 2], out_channels: 128, ..block }, false),
+        (Conv2dDesc { kernel: [1, 1], padding: [0, 0], residual: true, ..block }, false),
+        (Conv2dDesc { groups: 32, stride: [2, 2], in_channels: 128, out_channels: 128, ..block }, false),
+        (Conv2dDesc { groups: 32, in_channels: 256, out_channels: 256, residual: true, ..block }, false),
+    ] {
+        assert_eq!(conv(gpu(), &desc, 3).1, winograd, "{desc:?}");
+    }
+}
+
+#[test]
+fn work_beyond_a_binding_is_split() {
+    let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 20 << 10, ..Limits::default() });
+    for desc in [
+        Conv2dDesc { residual: true, ..Conv2dDesc::new(12, 8, 8, 16, 20, 3) },
+        Conv2dDesc { stride: [2, 2], dilation: [2, 1], relu: true, ..Conv2dDesc::new(1, 40, 30, 16, 7, 3) },
+        Conv2dDesc { groups: 8, residual: true, ..Conv2dDesc::new(6, 12, 20, 32, 32, 3) },
+        Conv2dDesc::new(1, 6, 6, 64, 192, 1),
+    ] {
+        assert!(conv(&narrow, &desc, 5).0 > 1, "{desc:?}");
+    }
+    // Four operations: more than that if split.
+    assert!(pools(&narrow, [5, 30, 20, 7], 3, 2, 1, 7) > 4);
+    assert!(pools(&narrow, [1, 50, 21, 12], 2, 2, 0, 7) > 4);
+    assert!(gate(&narrow, [7, 9, 11, 21], 9) > 1);
+    assert!(gate(&narrow, [1, 30, 31, 10], 9) > 1);
+}
+
+/// What f16 can't hold doesn't turn into a number that looks right, neither in the layer nor in those behind it.
+#[test]
+fn what_is_too_large_is_noticed() {
+    let gpu = gpu();
+    let context = gpu.context(Family::Tiled);
+    let desc = Conv2dDesc { relu: true, ..Conv2dDesc::new(1, 8, 8, 64, 64, 3) };
+    let weight = vec![1.0; desc.weight_len() as usize];
+    let negative = vec![-1.0; desc.weight_len() as usize];
+    let input = upload(gpu, &vec![400.0; desc.input_len() as usize], 64);
+    for winograd in [true, false] {
+        let mut tune = context.tune().clone();
+        tune.winograd = winograd;
+        let context = kernels::Context::with_tune(&gpu.device, tune);
+        let plan = Conv2d::with_precision(&context, &desc, Precision::F16).unwrap();
+        assert_eq!(plan.is_winograd(), winograd);
+        let [first, second, means] = [desc.output_len(), desc.output_len(), 64 * 2].map(|len| output(gpu, len, 64));
+        let mut commands = Vec::new();
+        for (weight, input, output) in [(&weight, input.slice(..), &first), (&negative, first.slice(), &second)] {
+            let weights = plan.weights(&gpu.queue, weight, None).unwrap();
+            let buffers = Conv2dBuffers { input, residual: None, output: output.slice() };
+            commands.push(plan.bind(&weights, &buffers).unwrap());
+        }
+        let pool = MaxPool2dDesc::stem(1, 8, 8, 64);
+        let pooled = output(gpu, pool.output_len(), 64);
+        let plan = MaxPool2d::with_precision(&context, &pool, Precision::F16).unwrap();
+        commands.push(plan.bind(second.slice(), pooled.slice()).unwrap());
+        let mean = GlobalAvgPool2dDesc { batch: 1, height: 4, width: 4, channels: 64 };
+        let plan = GlobalAvgPool2d::with_precision(&context, &mean, Precision::F16).unwrap();
+        commands.push(plan.bind(pooled.slice(), means.slice()).unwrap());
+        gpu.run(&commands);
+        for output in [&first, &second, &pooled] {
+            let values = read(gpu, output, 64);
+            assert!(values.iter().all(|value| !value.is_finite()), "{winograd} {:?}", &values[..8]);
+        }
+        assert!(gpu.read(&means).iter().all(|value| !value.is_finite()), "{winograd}");
+    }
+    let plan = Conv2d::with_precision(&context, &Conv2dDesc::new(1, 4, 4, 4, 4, 1), Precision::F16).unwrap();
+    let error = plan.weights(&gpu.queue, &[-7e4; 16], None).unwrap_err();
+    assert_eq!(error.to_string(), "conv2d: a weight of -70000 is beyond f16, which ends at 65504: use f32");
+}
+
+/// Why Winograd's transformed values stay f32: rounded to f16 they would be ten times as wrong as a
+/// direct convolution of f16 numbers.
+#[test]
+fn winograd_in_f16_would_be_ten_times_less_exact() {
+    const B: [[f64; 6]; 6] = [
+        [4., 0., -5., 0., 1., 0.],
+        [0., -4., -4., 1., 1., 0.],
+        [0., 4., -4., -1., 1., 0.],
+        [0., -2., -1., 2., 1., 0.],
+        [0., 2., -1., -2., 1., 0.],
+        [0., 4., 0., -5., 0., 1.],
+    ];
+    const G: [[f64; 3]; 6] = [
+        [1. / 4., 0., 0.],
+        [-1. / 6., -1. / 6., -1. / 6.],
+        [-1. / 6., 1. / 6., -1. / 6.],
+        [1. / 24., 1. / 12., 1. / 6.],
+        [1. / 24., -1. / 12., 1. / 6.],
+        [0., 0., 1.],
+    ];
+    const A: [[f64; 6]; 4] =
+        [[1., 1., 1., 1., 1., 0.], [0., 1., -1., 2., -2., 0.], [0., 1., 1., 4., 4., 0.], [0., 1., -1., 8., -8., 1.]];
+    fn both<const R: usize, const C: usize>(matrix: &[[f64; C]; R], x: &[f64]) -> Vec<f64> {
+        let line = |i: usize, j: usize| -> f64 { (0..C * C).map(|k| matrix[i][k / C] * x[k] * matrix[j][k % C]).sum() };
+        (0..R * R).map(|k| line(k / R, k % R)).collect()
+    }
+    let to_f16 = |x: &[f64]| -> Vec<f64> { x.iter().map(|&x| half::f16::from_f64(x).to_f64()).collect() };
+    let mut random = Samples::new(1);
+    let (mut rounded, mut transformed, mut scale) = (0.0, 0.0, 0.0);
+    for _ in 0..20 {
+        let (mut exact, mut direct, mut sums) = ([0.0; 16], [0.0; 16], vec![0.0; 36]);
+        for _ in 0..64 {
+            // Activations behind a ReLU, weights of either sign, as f32 has them.
+            let x: Vec<f64> = (0..36).map(|_| f64::from(random.signed().max(0.0))).collect();
+            let w: Vec<f64> = (0..9).map(|_| f64::from(random.signed())).collect();
+            let (x16, w16) = (to_f16(&x), to_f16(&w));
+            for (k, (exact, direct)) in exact.iter_mut().zip(&mut direct).enumerate() {
+                for tap in 0..9 {
+                    let place = (k / 4 + tap / 3) * 6 + k % 4 + tap % 3;
+                    *exact += x[place] * w[tap];
+                    *direct += x16[place] * w16[tap];
+                }
+            }
+            let (v, u) = (to_f16(&both(&B, &x16)), to_f16(&both(&G, &w)));
+            sums.iter_mut().zip(v.iter().zip(&u)).for_each(|(sum, (v, u))| *sum += v * u);
+        }
+        let winograd = both(&A, &to_f16(&sums));
+        for k in 0..16 {
+            rounded += (direct[k] - exact[k]).powi(2);
+            transformed += (winograd[k] - exact[k]).powi(2);
+            scale += exact[k].powi(2);
+        }
+    }
+    let [rounded, transformed] = [rounded, transformed].map(|error: f64| (error / scale).sqrt());
+    println!("relative error: direct {rounded:.1e}, winograd {transformed:.1e}");
+    assert!(rounded < 1e-3 && transformed > 10.0 * rounded, "{rounded:e} {transformed:e}");
+}
