@@ -16,6 +16,7 @@ mod ops;
 mod params;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod tile;
 mod tune;
 mod workspace;
 

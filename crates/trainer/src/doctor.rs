@@ -57,7 +57,9 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
     let reason = match (family == suited, family) {
         (false, _) => format!("forced; {} would be chosen", suited.name()),
         (true, Family::Texture) => format!("a software adapter with {lanes}"),
-        (true, _) if info.device_type == DeviceType::Cpu => format!("a software adapter, but with {lanes}, not 8"),
+        (true, _) if info.device_type == DeviceType::Cpu => {
+            format!("a software adapter, but with {lanes}, not 4, 8 or 16")
+        }
         (true, _) => "a GPU".to_owned(),
     };
     let has = |feature| gpu.adapter.features().contains(feature);
@@ -114,8 +116,7 @@ fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited
         });
         if suited != Family::Texture {
             advice.push(
-                "The fast kernels for software adapters need subgroups of 8 lanes: lavapipe has them on CPUs with AVX \
-                 (LP_NATIVE_VECTOR_WIDTH=256 where it takes 512 bits)."
+                "The fast kernels for software adapters need subgroups of 4, 8 or 16 lanes, as lavapipe has them from Mesa 22 on."
                     .to_owned(),
             );
         }

@@ -5,14 +5,14 @@ pub(crate) mod winograd;
 pub use weights::Conv2dWeights;
 
 use crate::{
-    Commands, Context, Error, Family, Tile, Variant, Workspace, WorkspaceSize, context::volume, ops::matmul::tiles,
+    Commands, Context, Error, Family, Tile, Variant, Workspace, WorkspaceSize,
+    context::volume,
+    tile::{columns, tiles},
     tune::magnitude,
 };
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "conv2d";
-/// Output channels of a panel of packed weights, in every family.
-const PANEL: u32 = 64;
 
 /// Sizes of a convolution, and what is fused into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,8 +214,9 @@ impl Conv2d {
             Family::Texture if !direct::fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        let mut plan =
-            Conv2d { context: context.clone(), desc: *desc, family, variant: Variant::Direct(tiles(family)[0]) };
+        let pixels = desc.output_len() / u64::from(desc.out_channels);
+        let variant = Variant::Direct(tiles(context, family, pixels)[0]);
+        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant };
         plan.variant = plan.default_variant();
         if let Some(&tuned) = context.tune().table.get(&plan.class())
             && plan.variants().contains(&tuned)
@@ -247,7 +248,7 @@ impl Conv2d {
     /// Every way to compute it here that differs in speed, the default first.
     pub fn variants(&self) -> Vec<Variant> {
         let mut variants = vec![self.default_variant()];
-        let direct = tiles(self.family).iter().map(|&tile| Variant::Direct(tile));
+        let direct = self.direct_tiles().into_iter().map(Variant::Direct);
         let winograd = self.winograd_applies().then(|| self.winograd_variants());
         for variant in direct.chain(winograd.into_iter().flatten()) {
             if !variants.contains(&variant) {
@@ -276,11 +277,15 @@ impl Conv2d {
         let columns = whole(self.desc.out_channels.into(), columns);
         match self.variant {
             Variant::Direct(_) => {
-                let depth = u64::from(direct::depth(&self.desc));
+                let depth = u64::from(self.depth());
                 2 * whole(self.output_pixels(), rows) * columns * depth
             }
             Variant::Winograd { .. } => self.winograd_products(rows) * columns,
         }
+    }
+
+    fn direct_tiles(&self) -> Vec<Tile> {
+        tiles(&self.context, self.family, self.output_pixels())
     }
 
     fn winograd_applies(&self) -> bool {
@@ -290,8 +295,13 @@ impl Conv2d {
     fn default_variant(&self) -> Variant {
         match self.winograd_applies() && winograd::pays(&self.desc) {
             true => self.winograd_variants()[0],
-            false => Variant::Direct(tiles(self.family)[0]),
+            false => Variant::Direct(self.direct_tiles()[0]),
         }
+    }
+
+    /// Output channels of a panel of packed weights.
+    fn panel(&self) -> u32 {
+        columns(&self.context, self.family)
     }
 
     /// Its sizes.

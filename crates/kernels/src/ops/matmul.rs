@@ -4,34 +4,15 @@ use crate::{
     mirror,
     ops::{pack::pack_and_mirror, ranges},
     params::params,
+    tile::{columns, tiles},
     tune::magnitude,
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "matmul";
-/// Columns of a panel of B, and rows of a block, in the texture family.
-const PANEL: u32 = 64;
-const BLOCK: u32 = 16;
 /// Elements to which the start of a binding is aligned.
 const ALIGNMENT: u64 = 64;
-
-/// The tiles that a family's matrix product and direct convolution can be made of, the default first.
-///
-/// Of the tiled family, an invocation's share is rows / 16 by 4; larger tiles read less and leave fewer workgroups.
-pub(crate) fn tiles(family: Family) -> &'static [Tile] {
-    match family {
-        Family::Tiled => {
-            &[Tile { rows: 64, columns: 64 }, Tile { rows: 128, columns: 64 }, Tile { rows: 32, columns: 64 }]
-        }
-        Family::Texture => &[Tile { rows: BLOCK, columns: PANEL }],
-    }
-}
-
-/// The tiled family's override constant that makes a tile.
-pub(crate) fn tile_constants(tile: Tile) -> [(&'static str, f64); 1] {
-    [("rows", f64::from(tile.rows / 16))]
-}
 
 /// Sizes and layout of a (batched) matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +71,8 @@ impl MatmulDesc {
         })
     }
 
-    /// B likewise: panels of 64 columns, whole groups of four k.
-    fn pack_b(&self) -> Option<PackDesc> {
+    /// B likewise: panels of so many columns, whole groups of four k.
+    fn pack_b(&self, panel: u32) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
         (self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
             batch: self.batch,
@@ -101,7 +82,7 @@ impl MatmulDesc {
             column_stride,
             batch_stride: self.k * self.n,
             padded_rows: self.k.next_multiple_of(4),
-            panel: PANEL,
+            panel,
         })
     }
 }
@@ -172,9 +153,10 @@ impl Matmul {
             Family::Texture if !fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        let mut plan = Matmul { context: context.clone(), desc: *desc, family, tile: tiles(family)[0] };
+        let mut plan =
+            Matmul { context: context.clone(), desc: *desc, family, tile: tiles(context, family, desc.m.into())[0] };
         if let Some(&Variant::Direct(tile)) = context.tune().table.get(&plan.class())
-            && tiles(family).contains(&tile)
+            && plan.tiles().contains(&tile)
         {
             plan.tile = tile;
         }
@@ -217,7 +199,7 @@ impl Matmul {
 
     /// Every way to compute it here that differs in speed, the default first.
     pub fn variants(&self) -> Vec<Variant> {
-        tiles(self.family).iter().map(|&tile| Variant::Direct(tile)).collect()
+        self.tiles().into_iter().map(Variant::Direct).collect()
     }
 
     /// The same product, computed in another way.
@@ -226,9 +208,17 @@ impl Matmul {
     /// [`Error::Shape`] for a variant that isn't among [`Matmul::variants`].
     pub fn with_variant(&self, variant: Variant) -> Result<Self, Error> {
         match variant {
-            Variant::Direct(tile) if tiles(self.family).contains(&tile) => Ok(Matmul { tile, ..self.clone() }),
+            Variant::Direct(tile) if self.tiles().contains(&tile) => Ok(Matmul { tile, ..self.clone() }),
             _ => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
         }
+    }
+
+    fn pack_b(&self) -> Option<PackDesc> {
+        self.desc.pack_b(self.tile.columns)
+    }
+
+    fn tiles(&self) -> Vec<Tile> {
+        tiles(&self.context, self.family, self.desc.m.into())
     }
 
     /// The scratch memory it needs.
@@ -236,9 +226,7 @@ impl Matmul {
         let mut size = WorkspaceSize::default();
         if self.family == Family::Texture {
             for (slot, (pack, len)) in
-                [(self.desc.pack_a(), self.desc.a_len()), (self.desc.pack_b(), self.desc.b_len())]
-                    .into_iter()
-                    .enumerate()
+                [(self.desc.pack_a(), self.desc.a_len()), (self.pack_b(), self.desc.b_len())].into_iter().enumerate()
             {
                 size.texels[slot] = pack.map_or(len, |pack| pack.output_len()).div_ceil(4);
                 size.bytes[slot] = pack.map_or(0, |pack| pack.output_len() * 4);
@@ -285,7 +273,7 @@ impl Matmul {
         let size = self.workspace_size();
         let mut commands = Commands::new(OP);
         let mut views = Vec::new();
-        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (desc.pack_b(), buffers.b)].into_iter().enumerate() {
+        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (self.pack_b(), buffers.b)].into_iter().enumerate() {
             let (texture, view) = workspace.texture(OP, slot, size.texels[slot])?;
             match pack {
                 None => commands.steps.push(mirror::copy(matrix, texture)),
@@ -303,7 +291,8 @@ impl Matmul {
             batch: desc.batch,
             a: views[0],
             b: views[1],
-            packed_b: desc.pack_b().is_some(),
+            packed_b: self.pack_b().is_some(),
+            tile: self.tile,
         };
         commands.steps.extend(operands.steps(&self.context, buffers.bias, buffers.output)?);
         Ok(commands)
@@ -399,7 +388,7 @@ impl Matmul {
             (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..)))),
             (4, Bind::Slice(window(buffers.output, c.elements))),
         ];
-        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &tile_constants(self.tile));
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &self.tile.tiled_constants());
         self.context.dispatch(OP, &pipeline, &entries, groups)
     }
 }
@@ -407,7 +396,8 @@ impl Matmul {
 fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let bindable = context.binding_elements();
-    [(desc.pack_a(), desc.a_len()), (desc.pack_b(), desc.b_len())].iter().all(|(pack, len)| match pack {
+    let pack_b = desc.pack_b(columns(context, Family::Texture));
+    [(desc.pack_a(), desc.a_len()), (pack_b, desc.b_len())].iter().all(|(pack, len)| match pack {
         None => len / 4 <= capacity,
         Some(pack) => *len <= bindable && pack.output_len() / 4 <= capacity,
     })
@@ -445,8 +435,9 @@ pub(crate) struct TextureOperands<'a> {
     pub batch: u32,
     pub a: &'a wgpu::TextureView,
     pub b: &'a wgpu::TextureView,
-    /// B stands in panels of 64 columns rather than in rows.
+    /// B stands in panels of a [`Tile`]'s columns rather than in rows.
     pub packed_b: bool,
+    pub tile: Tile,
 }
 
 impl TextureOperands<'_> {
@@ -458,20 +449,21 @@ impl TextureOperands<'_> {
     ) -> Result<Vec<crate::commands::Step>, Error> {
         let limit = context.binding_elements();
         let (m, n, batch) = (u64::from(self.m), u64::from(self.n), u64::from(self.batch));
-        let panels = self.n.div_ceil(PANEL);
+        let tile = self.tile;
+        let (panels, lanes) = (self.n.div_ceil(tile.columns), tile.columns / 4);
         let k = self.k4 * 4;
         let (b_panel, b_row, b_batch) = match self.packed_b {
-            true => (k * PANEL / 4, PANEL / 4, panels * k * PANEL / 4),
-            false => (PANEL / 4, self.n / 4, k * self.n / 4),
+            true => (k * lanes, lanes, panels * k * lanes),
+            false => (lanes, self.n / 4, k * self.n / 4),
         };
         let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
-        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &[]);
+        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &tile.texture_constants());
         let step = |batches: Range<u64>, rows: Range<u64>| {
             let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
             let c = Window::of_rows(&band, &rows, m, n, 0);
-            let blocks = (rows.end - rows.start).div_ceil(u64::from(BLOCK));
+            let blocks = (rows.end - rows.start).div_ceil(tile.rows.into());
             let groups = (batches.end - batches.start) * u64::from(panels) * blocks;
             let params = context.uniform(&TextureParams {
                 m: self.m,

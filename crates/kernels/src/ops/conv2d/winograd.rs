@@ -2,12 +2,8 @@
 
 use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP};
 use crate::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Variant, Workspace, WorkspaceSize,
-    commands::Step,
-    context::Bind,
-    mirror,
-    ops::matmul::{TextureOperands, tiles},
-    params::params,
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Variant, Workspace, WorkspaceSize, commands::Step,
+    context::Bind, mirror, ops::matmul::TextureOperands, params::params, tile::tiles,
 };
 use std::ops::Range;
 use wgpu::BufferUsages;
@@ -77,8 +73,11 @@ impl Conv2d {
                 bands.push(band);
             }
         }
-        let of_tile = |tile| bands.iter().map(move |&band| Variant::Winograd { tile, band });
-        tiles(self.family).iter().flat_map(|&tile| of_tile(tile)).collect()
+        let of_band = |&band: &u32| {
+            let tiles = tiles(&self.context, self.family, self.tiles_of_band(band));
+            tiles.into_iter().map(move |tile| Variant::Winograd { tile, band })
+        };
+        bands.iter().flat_map(of_band).collect()
     }
 
     /// Multiplications and additions an output channel, in bands of whole `rows`.
@@ -149,7 +148,8 @@ impl Conv2d {
             steps.push(mirror::copy(residual, texture));
             residual_view = view;
         }
-        let constants = [("has_residual", f64::from(u8::from(desc.residual)))];
+        let lanes = u64::from(self.context.lanes());
+        let constants = [("lanes", lanes as f64), ("has_residual", f64::from(u8::from(desc.residual)))];
         let shader = &shaders::CONV2D_WINOGRAD_TEXTURE;
         let input_transform = self.context.pipeline(shader, "input_transform", &constants);
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
@@ -159,7 +159,7 @@ impl Conv2d {
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
-            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(8);
+            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(lanes);
             steps.push(self.context.dispatch(OP, &input_transform, &entries, groups)?);
             steps.push(mirror::copy(v, v_texture));
             let products = TextureOperands {
@@ -170,6 +170,7 @@ impl Conv2d {
                 a: v_view,
                 b: weights.view()?,
                 packed_b: true,
+                tile: self.variant.tile(),
             };
             steps.extend(products.steps(&self.context, None, m)?);
             steps.push(mirror::copy(m, m_texture));
@@ -180,7 +181,7 @@ impl Conv2d {
                 (5, Bind::Texture(residual_view)),
                 (6, Bind::Slice(buffers.output)),
             ];
-            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(8);
+            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(lanes);
             steps.push(self.context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)
