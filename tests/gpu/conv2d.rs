@@ -99,10 +99,16 @@ fn grouped_as_in_resnext() {
 #[test]
 fn winograd_is_used_and_right() {
     for family in gpu().families() {
-        let context = gpu().context(family);
         for (height, width, inputs, outputs) in [(4, 4, 64, 64), (7, 7, 64, 128), (9, 5, 68, 64), (1, 1, 64, 64)] {
             for residual in [false, true] {
                 let desc = Conv2dDesc { residual, relu: true, ..Conv2dDesc::new(2, height, width, inputs, outputs, 3) };
+                // By the table, for so few pixels don't pay by themselves.
+                let plan = Conv2d::new(&gpu().context(family), &desc).unwrap();
+                let mut variants = plan.variants().into_iter();
+                let winograd = variants.find(|variant| matches!(variant, Variant::Winograd { .. })).unwrap();
+                let mut tune = Tune::new(family);
+                tune.table = Table::from([(plan.class(), winograd)]);
+                let context = Context::with_tune(&gpu().device, tune);
                 let (dispatches, winograd) = check(gpu(), &context, &desc, 17);
                 assert!(winograd && dispatches == 3, "{desc:?}: {dispatches} dispatches");
             }
@@ -195,11 +201,11 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
         let computed = |desc: Conv2dDesc| (Conv2d::new(&context, &desc).unwrap().computed_flops(), desc.flops());
         let (computed_whole, asked) = computed(Conv2dDesc::new(1, 16, 16, 64, 64, 3));
         assert_eq!(computed_whole, asked);
-        // Groups of 4 channels: each panel sees those of all its outputs.
-        let (grouped, asked) = computed(Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 16, 16, 64, 64, 3) });
-        let columns =
-            u64::from(if family == Family::Tiled { 64 } else { 4 * gpu().device.adapter_info().subgroup_min_size });
-        assert_eq!(grouped, columns / 4 * asked);
+        // Groups of 4 channels: each output sees all of its tile's.
+        let groups = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 16, 16, 64, 64, 3) };
+        let Variant::Direct(tile) = Conv2d::new(&context, &groups).unwrap().variant() else { panic!("not direct") };
+        let (grouped, asked) = computed(groups);
+        assert_eq!(grouped, u64::from(tile.columns / 4) * asked);
         let (ragged, asked) = computed(Conv2dDesc::new(1, 5, 5, 3, 10, 3));
         assert!(ragged > 2 * asked);
         // 36 multiplications for the 144 of 4x4 outputs.

@@ -214,9 +214,9 @@ impl Conv2d {
             Family::Texture if !direct::fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        let pixels = desc.output_len() / u64::from(desc.out_channels);
-        let variant = Variant::Direct(tiles(context, family, pixels)[0]);
-        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant };
+        let columns = columns(context, family);
+        let any = Variant::Direct(Tile { rows: 0, columns });
+        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant: any };
         plan.variant = plan.default_variant();
         if let Some(&tuned) = context.tune().table.get(&plan.class())
             && plan.variants().contains(&tuned)
@@ -277,15 +277,11 @@ impl Conv2d {
         let columns = whole(self.desc.out_channels.into(), columns);
         match self.variant {
             Variant::Direct(_) => {
-                let depth = u64::from(self.depth());
+                let depth = u64::from(direct::depth(&self.desc, self.panel()));
                 2 * whole(self.output_pixels(), rows) * columns * depth
             }
             Variant::Winograd { .. } => self.winograd_products(rows) * columns,
         }
-    }
-
-    fn direct_tiles(&self) -> Vec<Tile> {
-        tiles(&self.context, self.family, self.output_pixels())
     }
 
     fn winograd_applies(&self) -> bool {
@@ -293,15 +289,25 @@ impl Conv2d {
     }
 
     fn default_variant(&self) -> Variant {
-        match self.winograd_applies() && winograd::pays(&self.desc) {
-            true => self.winograd_variants()[0],
-            false => Variant::Direct(self.direct_tiles()[0]),
+        let direct = Conv2d { variant: Variant::Direct(self.direct_tiles()[0]), ..self.clone() };
+        if !self.winograd_applies() || !winograd::pays(&self.desc) {
+            return direct.variant;
+        }
+        let winograd = Conv2d { variant: self.winograd_variants()[0], ..self.clone() };
+        // Few tiles of outputs fill the products' tiles badly.
+        match winograd.computed_flops() * 4 <= direct.computed_flops() * 3 {
+            true => winograd.variant,
+            false => direct.variant,
         }
     }
 
     /// Output channels of a panel of packed weights.
     fn panel(&self) -> u32 {
         columns(&self.context, self.family)
+    }
+
+    fn direct_tiles(&self) -> Vec<Tile> {
+        tiles(&self.context, self.family, self.output_pixels())
     }
 
     /// Its sizes.

@@ -4,7 +4,7 @@ use crate::{
     mirror,
     ops::{pack::pack_and_mirror, ranges},
     params::params,
-    tile::{columns, tiles},
+    tile::{columns, texture_constants, tiled_constants, tiles},
     tune::magnitude,
 };
 use std::ops::Range;
@@ -156,7 +156,7 @@ impl Matmul {
         let mut plan =
             Matmul { context: context.clone(), desc: *desc, family, tile: tiles(context, family, desc.m.into())[0] };
         if let Some(&Variant::Direct(tile)) = context.tune().table.get(&plan.class())
-            && plan.tiles().contains(&tile)
+            && tiles(context, family, desc.m.into()).contains(&tile)
         {
             plan.tile = tile;
         }
@@ -213,12 +213,12 @@ impl Matmul {
         }
     }
 
-    fn pack_b(&self) -> Option<PackDesc> {
-        self.desc.pack_b(self.tile.columns)
-    }
-
     fn tiles(&self) -> Vec<Tile> {
         tiles(&self.context, self.family, self.desc.m.into())
+    }
+
+    fn pack_b(&self) -> Option<PackDesc> {
+        self.desc.pack_b(columns(&self.context, self.family))
     }
 
     /// The scratch memory it needs.
@@ -388,7 +388,7 @@ impl Matmul {
             (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..)))),
             (4, Bind::Slice(window(buffers.output, c.elements))),
         ];
-        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &self.tile.tiled_constants());
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &tiled_constants(self.tile));
         self.context.dispatch(OP, &pipeline, &entries, groups)
     }
 }
@@ -435,7 +435,7 @@ pub(crate) struct TextureOperands<'a> {
     pub batch: u32,
     pub a: &'a wgpu::TextureView,
     pub b: &'a wgpu::TextureView,
-    /// B stands in panels of a [`Tile`]'s columns rather than in rows.
+    /// B stands in panels of a tile's columns rather than in rows.
     pub packed_b: bool,
     pub tile: Tile,
 }
@@ -449,8 +449,7 @@ impl TextureOperands<'_> {
     ) -> Result<Vec<crate::commands::Step>, Error> {
         let limit = context.binding_elements();
         let (m, n, batch) = (u64::from(self.m), u64::from(self.n), u64::from(self.batch));
-        let tile = self.tile;
-        let (panels, lanes) = (self.n.div_ceil(tile.columns), tile.columns / 4);
+        let (panels, lanes) = (self.n.div_ceil(self.tile.columns), self.tile.columns / 4);
         let k = self.k4 * 4;
         let (b_panel, b_row, b_batch) = match self.packed_b {
             true => (k * lanes, lanes, panels * k * lanes),
@@ -459,11 +458,11 @@ impl TextureOperands<'_> {
         let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
-        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &tile.texture_constants());
+        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &texture_constants(self.tile));
         let step = |batches: Range<u64>, rows: Range<u64>| {
             let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
             let c = Window::of_rows(&band, &rows, m, n, 0);
-            let blocks = (rows.end - rows.start).div_ceil(tile.rows.into());
+            let blocks = (rows.end - rows.start).div_ceil(self.tile.rows.into());
             let groups = (batches.end - batches.start) * u64::from(panels) * blocks;
             let params = context.uniform(&TextureParams {
                 m: self.m,

@@ -7,7 +7,7 @@ use crate::{
     context::{Bind, window},
     mirror,
     params::params,
-    tile::columns,
+    tile::{columns, texture_constants, tiled_constants},
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
@@ -29,12 +29,12 @@ pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
     input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
 }
 
-impl Conv2d {
-    /// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
-    pub(super) fn depth(&self) -> u32 {
-        self.desc.kernel[0] * self.desc.kernel[1] * Span::of(&self.desc, self.panel()).span4 * 4
-    }
+/// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+pub(super) fn depth(desc: &Conv2dDesc, panel: u32) -> u32 {
+    desc.kernel[0] * desc.kernel[1] * Span::of(desc, panel).span4 * 4
+}
 
+impl Conv2d {
     /// The input as whole vec4 a pixel, where it isn't so already.
     fn padding_pack(&self) -> Option<PackDesc> {
         let desc = &self.desc;
@@ -104,7 +104,7 @@ impl Conv2d {
             residual_view = view;
         }
         let tile = self.variant.tile();
-        let [lanes, tall] = tile.texture_constants();
+        let [lanes, tall] = texture_constants(tile);
         let pointwise = desc.kernel == [1, 1] && desc.padding == [0, 0];
         let flag = |name, value: bool| (name, f64::from(u8::from(value)));
         let constants = [
@@ -218,7 +218,7 @@ impl Conv2d {
             }
         }
         let tile = self.variant.tile();
-        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &tile.tiled_constants());
+        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &tiled_constants(tile));
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         let weight = weights.buffer()?;
         let panels = u64::from(desc.out_channels.div_ceil(self.panel()));

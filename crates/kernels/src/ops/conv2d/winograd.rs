@@ -51,11 +51,12 @@ impl Conv2d {
         u64::from(self.desc.batch) * rows * columns
     }
 
-    /// Tiles of a band of so many MiB: a multiple of 16, or all of them.
+    /// Tiles of a band of so many MiB: a multiple of 32 where there are so many, or all of them.
     fn tiles_of_band(&self, mib: u32) -> u64 {
         let channels = u64::from(self.desc.in_channels.max(self.desc.out_channels));
         let most = (u64::from(mib) << 18).min(self.context.binding_elements()) / POINTS / channels;
-        (most / 16 * 16).max(16).min(self.all_tiles())
+        let whole = if most < 32 { 16 } else { most / 32 * 32 };
+        whole.min(self.all_tiles())
     }
 
     fn band(&self) -> u64 {
@@ -73,11 +74,9 @@ impl Conv2d {
                 bands.push(band);
             }
         }
-        let of_band = |&band: &u32| {
-            let tiles = tiles(&self.context, self.family, self.tiles_of_band(band));
-            tiles.into_iter().map(move |tile| Variant::Winograd { tile, band })
-        };
-        bands.iter().flat_map(of_band).collect()
+        let of_tile = |tile| bands.iter().map(move |&band| Variant::Winograd { tile, band });
+        let rows = self.tiles_of_band(bands[0]);
+        tiles(&self.context, self.family, rows).into_iter().flat_map(of_tile).collect()
     }
 
     /// Multiplications and additions an output channel, in bands of whole `rows`.
