@@ -225,6 +225,9 @@ fn compare(
                 running.push((index, commands));
             }
         }
+        // Each has a turn at being the first, which may pay for what the submit costs.
+        let turn = round % running.len().max(1);
+        running.rotate_left(turn);
         let commands: Vec<&Commands> = running.iter().map(|&(_, commands)| commands).collect();
         for (&(index, _), seconds) in running.iter().zip(timer.each(&commands)?) {
             best[index] = best[index].min(seconds);
