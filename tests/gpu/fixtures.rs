@@ -211,6 +211,7 @@ fn softmax_cross_entropy() {
             class_weights: class_weights.is_some(),
             sample_weights: sample_weights.is_some(),
             gradient: true,
+            classes_first: false,
         };
         // -100 is a u32 far beyond any class.
         let labels: Vec<_> = doubles(&case.0["labels"]).into_iter().map(|label| label as i32 as u32).collect();
@@ -248,6 +249,7 @@ fn sgd() {
             dampening: case.number("dampening"),
             nesterov: case.flag("nesterov"),
             weight_decay: case.number("weight_decay"),
+            ..SgdDesc::new(start.len() as u32)
         };
         let mut param = Expected::exact(&start);
         let mut momentum = Expected::exact(&vec![0.0; start.len()]);
@@ -271,6 +273,7 @@ fn adamw() {
             beta2: case.number("beta2"),
             eps: case.number("eps"),
             weight_decay: case.number("weight_decay"),
+            ..AdamWDesc::new(start.len() as u32)
         };
         let mut param = Expected::exact(&start);
         let [mut exp_avg, mut exp_avg_sq] = [(); 2].map(|()| Expected::exact(&vec![0.0; start.len()]));
