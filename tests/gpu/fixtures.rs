@@ -3,8 +3,8 @@
 //! The kernels are compared with the twins, the twins with PyTorch: to 1e-12 of a tensor's largest value.
 
 use kernels::{
-    AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc, PackDesc,
-    ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
+    AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, DenseDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc,
+    PackDesc, ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
     reference::{self, Conv2dInputs, Expected},
 };
 use serde_json::Value;
@@ -174,6 +174,18 @@ fn pack() {
         let [batch, channels, height, width] = ["batch", "channels", "height", "width"].map(|name| case.int(name));
         let desc = PackDesc::nchw_to_nhwc(batch, channels, height, width);
         case.check("output", &reference::pack(&desc, &case.input("input")));
+    }
+}
+
+#[test]
+fn dense() {
+    for case in cases("dense") {
+        let desc = DenseDesc { batch: case.int("batch"), width: case.int("width"), classes: case.int("classes") };
+        let (table, picks) = (case.input("table"), doubles(&case.0["picks"]));
+        let picks: Vec<u32> = picks.into_iter().map(|pick| pick as u32).collect();
+        case.check("output", &reference::dense(&desc, &table, &picks, &case.input("weight")));
+        let gradient = reference::dense_backward(&desc, &table, &picks, &case.input("grad_output"));
+        case.check("grad_weight", &gradient);
     }
 }
 

@@ -47,6 +47,19 @@ pub fn train(
     options: &TrainOptions,
     progress: &dyn Progress,
 ) -> Result<(Head, History)> {
+    train_holding(usize::MAX, gpu, samples, validation, classes, options, progress)
+}
+
+/// As [`train`], on a device that holds no more than so many photos at a time.
+fn train_holding(
+    room: usize,
+    gpu: &Gpu,
+    samples: Samples<'_>,
+    validation: Option<Samples<'_>>,
+    classes: &[String],
+    options: &TrainOptions,
+    progress: &dyn Progress,
+) -> Result<(Head, History)> {
     options.validate()?;
     let width = check(&samples, classes.len(), None)?;
     if let Some(validation) = &validation {
@@ -57,8 +70,8 @@ pub fn train(
     samples.labels.iter().for_each(|&label| counts[label] += 1);
     let class_weights = options.class_weights.of(&counts);
 
-    let learner = Learner::new(gpu, samples, &standard, &class_weights, options, progress)?;
-    let judge = validation.map(|samples| Judge::new(gpu, samples, &learner, progress)).transpose()?;
+    let learner = Learner::new(room, gpu, samples, &standard, &class_weights, options, progress)?;
+    let judge = validation.map(|samples| Judge::new(room, gpu, samples, &learner, progress)).transpose()?;
     let steps = samples.labels.len().div_ceil(learner.batch);
 
     let mut history = History::default();
@@ -220,6 +233,7 @@ impl<'a> Photos<'a> {
     /// Sends the photos, if they fit. A submit is for as many steps of `batch` photos as given, or fewer where that keeps
     /// memory small.
     fn new(
+        room: usize,
         gpu: &Gpu,
         samples: Samples<'a>,
         standard: &'a Standard,
@@ -238,13 +252,12 @@ impl<'a> Photos<'a> {
             }
         };
         let steps = steps.min(STEPS);
-        if count as u64 <= Table::capacity(&gpu.context, width) {
-            if let Ok(table) = table(count, steps * batch) {
-                let photos = Self { samples, standard, table, most: steps * batch, resident: true };
-                let all: Vec<usize> = (0..count).collect();
-                photos.send(gpu, &all)?;
-                return Ok(photos);
-            }
+        let fits = count <= room && count as u64 <= Table::capacity(&gpu.context, width);
+        if let Some(table) = fits.then(|| table(count, steps * batch).ok()).flatten() {
+            let photos = Self { samples, standard, table, most: steps * batch, resident: true };
+            let all: Vec<usize> = (0..count).collect();
+            photos.send(gpu, &all)?;
+            return Ok(photos);
         }
         progress.warn(&format!("{count} photos of {row} features don't fit the adapter: each epoch sends them anew"));
         let most = steps.min(PIECE / (4 * row * batch)).max(1) * batch;
@@ -387,6 +400,7 @@ fn number(operand: &'static str, value: usize) -> Result<u32> {
 
 impl<'a> Learner<'a> {
     fn new(
+        room: usize,
         gpu: &Gpu,
         samples: Samples<'a>,
         standard: &'a Standard,
@@ -400,7 +414,7 @@ impl<'a> Learner<'a> {
         let batch = options.batch_of(count);
         // A step's photos are whole groups of four, the last ones standing in for none.
         let places = batch.next_multiple_of(4);
-        let photos = Photos::new(gpu, samples, standard, places, count.div_ceil(batch), progress)?;
+        let photos = Photos::new(room, gpu, samples, standard, places, count.div_ceil(batch), progress)?;
         let [m, k, n] = [number("the batch", places)?, number("features", row)?, number("classes", classes)?];
         let zeros = |label, elements: usize| zeros(gpu, label, elements);
         let (weight, best) = (zeros("weight", classes * row), zeros("best weight", classes * row));
@@ -541,11 +555,17 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(gpu: &Gpu, samples: Samples<'a>, learner: &Learner<'a>, progress: &dyn Progress) -> Result<Self> {
+    fn new(
+        room: usize,
+        gpu: &Gpu,
+        samples: Samples<'a>,
+        learner: &Learner<'a>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let (classes, count) = (learner.class_weights.len(), samples.labels.len());
         let standard = learner.photos.standard;
         let batch = JUDGED.min(count.next_multiple_of(4));
-        let photos = Photos::new(gpu, samples, standard, batch, count.div_ceil(batch), progress)?;
+        let photos = Photos::new(room, gpu, samples, standard, batch, count.div_ceil(batch), progress)?;
         let row = row_of(standard.mean.len()).0;
         let desc = DenseDesc {
             batch: number("the batch", batch)?,
@@ -799,6 +819,31 @@ mod tests {
         let large: Vec<f32> = features.iter().map(|x| 1024.0 * x).collect();
         let (small, large) = (of(&features, 1), of(&large, 1));
         assert!(small.weight.iter().zip(&large.weight).all(|(a, b)| (a - 1024.0 * b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn photos_beyond_the_device_are_sent_in_turn_and_change_nothing() {
+        struct Warned(std::sync::atomic::AtomicUsize);
+        impl Progress for Warned {
+            fn warn(&self, message: &str) {
+                assert!(message.contains("don't fit the adapter"), "{message}");
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        // Three submits an epoch, and two for the validation part.
+        let ((features, labels), (others, truth)) = (clouds(150, 3, 7, 1), clouds(STEPS * JUDGED + 9, 3, 7, 2));
+        let samples = Samples { features: &features, labels: &labels };
+        let validation = Some(Samples { features: &others, labels: &truth });
+        let options = TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..Default::default() };
+        let gpu = gpu();
+        let of = |room| {
+            let warned = Warned(0.into());
+            let outcome = train_holding(room, &gpu, samples, validation, &classes(3), &options, &warned).unwrap();
+            (outcome, warned.0.into_inner())
+        };
+        let (resident, (streamed, both), (mixed, one)) = (of(usize::MAX), of(100), of(1000));
+        assert_eq!((resident.1, both, one), (0, 2, 1));
+        assert!(streamed == resident.0 && mixed == resident.0);
     }
 
     #[test]
