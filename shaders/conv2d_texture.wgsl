@@ -1,14 +1,14 @@
-// conv2d, texture family: y = relu(conv(x, w) + bias + residual), for software adapters with subgroups of eight lanes.
+// conv2d, texture family: y = relu(conv(x, w) + bias + residual), for software adapters with subgroups of 4, 8 or 16 lanes.
 //
 // Formula   y[n,i,j,o] = sum over kh, kw, c of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c] w[o,c,kh,kw]  + bias[o] (+ residual[n,i,j,o])
 // Layouts   x: linear texture (4096 texels a row) of NHWC, channels4 texels a pixel; the texel at x_base is zero and stands
-//           for every padded pixel. w: linear texture of packed panels, texel of (panel, tap, c, v) at
-//           ((panel taps + tap) 4 span4 + c) 16 + v: 64 output channels a panel, c counted from the first channel
+//           for every padded pixel. w: linear texture of packed panels, texel of (panel, tap, c, lane) at
+//           ((panel taps + tap) 4 span4 + c) lanes + lane: 4 lanes output channels a panel, c counted from the first channel
 //           of the panel's first group (rounded down to a texel, and so that span4 texels stay inside the pixel),
 //           channels of other groups zero.
 //           bias: padded to whole panels. residual: linear texture as y. y: NHWC, pixels from y_first on.
-// Dispatch  one subgroup (8 lanes) a workgroup: 16 pixels x 64 channels, numbered (panel, pixel block), blocks fastest.
-// How       as matmul_texture: 16 pixels x 2 vec4 in registers, pixels broadcast by subgroupShuffle.
+// Dispatch  one subgroup a workgroup: 32 pixels (16 unless tall) x 4 lanes channels, numbered (panel, pixel block), blocks fastest.
+// How       as matmul_texture: a lane holds 32 pixels x 1 vec4, pixels are broadcast by subgroupShuffle.
 // Limits    no workgroup memory, no barriers.
 // Twin      kernels::reference::conv2d.
 
@@ -43,8 +43,12 @@ struct Params {
     pad2: u32,
 }
 
-// A constant, not a parameter: a software driver runs both sides of a branch.
+override lanes: u32 = 8u;    // of a subgroup
+override tall: bool = true;  // 32 pixels a tile instead of 16
+// Constants, not parameters: a software driver runs both sides of a branch.
 override has_residual: bool = true;
+override pointwise: bool = false; // one tap and no padding
+override narrow: bool = false;    // a pixel is one texel
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
@@ -85,13 +89,30 @@ fn corner(pixel: u32) -> Corner {
     return Corner(n * p.height, rest / p.out_width * p.stride_h - p.pad_h, rest % p.out_width * p.stride_w - p.pad_w);
 }
 
-// Index of a tap's first texel, or `none` where the tap lies on the padding.
-const none = 0xffffffffu;
+// Texels that stand one behind the other: the channels of a tap or, where a pixel is one texel, the taps of a row. The first of
+// them, which bits of a count to add to it, and the image's column of the first.
+struct Run {
+    first: u32,
+    mask: u32,
+    column: u32,
+}
 
-fn tap_start(at: Corner, kh: u32, kw: u32) -> u32 {
+// On the padding a run is the zero texel again and again.
+fn run(at: Corner, kh: u32, kw: u32, first: u32) -> Run {
     let r = at.row + kh * p.dilation_h;
     let c = at.column + kw * p.dilation_w;
-    return select(none, ((at.image + r) * p.width + c) * p.channels4, r < p.height && c < p.width);
+    let i = ((at.image + r) * p.width + c) * p.channels4 + first;
+    if pointwise { return Run(i, 0xffffffffu, c); }
+    let inside = r < p.height && (narrow || c < p.width);
+    return Run(select(p.x_base, i, inside), select(0u, 0xffffffffu, inside), c);
+}
+
+fn load(at: Run, step: u32) -> vec4<f32> {
+    if narrow {
+        let i = at.first + (step * p.dilation_w & at.mask);
+        return load_x(select(p.x_base, i, at.column + step * p.dilation_w < p.width));
+    }
+    return load_x(at.first + (step & at.mask));
 }
 
 fn store(pixel: u32, channel4: u32, value: vec4<f32>) {
@@ -125,122 +146,170 @@ struct Tile {
 }
 
 fn tile_of(group: u32) -> Tile {
-    let blocks = (p.pixel_end - p.pixel_first + 15u) / 16u;
-    return Tile(p.pixel_first + group % blocks * 16u, group / blocks);
+    let pixels = select(16u, 32u, tall);
+    let blocks = (p.pixel_end - p.pixel_first + pixels - 1u) / pixels;
+    return Tile(p.pixel_first + group % blocks * pixels, group / blocks);
 }
 
-struct Product {
-    l: array<vec4<f32>, 16>,
-    r: array<vec4<f32>, 16>,
-}
-
-fn product(tile: Tile, lane: u32) -> Product {
-    var l0 = vec4<f32>(); var l1 = vec4<f32>(); var l2 = vec4<f32>(); var l3 = vec4<f32>();
-    var l4 = vec4<f32>(); var l5 = vec4<f32>(); var l6 = vec4<f32>(); var l7 = vec4<f32>();
-    var l8 = vec4<f32>(); var l9 = vec4<f32>(); var la = vec4<f32>(); var lb = vec4<f32>();
-    var lc = vec4<f32>(); var ld = vec4<f32>(); var le = vec4<f32>(); var lf = vec4<f32>();
-    var r0 = vec4<f32>(); var r1 = vec4<f32>(); var r2 = vec4<f32>(); var r3 = vec4<f32>();
-    var r4 = vec4<f32>(); var r5 = vec4<f32>(); var r6 = vec4<f32>(); var r7 = vec4<f32>();
-    var r8 = vec4<f32>(); var r9 = vec4<f32>(); var ra = vec4<f32>(); var rb = vec4<f32>();
-    var rc = vec4<f32>(); var rd = vec4<f32>(); var re = vec4<f32>(); var rf = vec4<f32>();
-    let upper = corner(tile.pixel + lane);
-    let lower = corner(tile.pixel + lane + 8u);
-    let first = min(tile.panel * 64u / p.group_out * p.group_in / 4u, p.channels4 - p.span4);
-    var left = tile.panel * p.kernel_h * p.kernel_w * p.span4 * 64u + lane;
-    // One loop over taps and channels: a driver without registers enough carries all sums in and out of every loop.
-    var kh = 0u;
-    var kw = 0u;
-    var c4 = 0u;
-    for (var step = p.kernel_h * p.kernel_w * p.span4; step > 0u; step--) {
-        let start_u = tap_start(upper, kh, kw);
-        let start_v = tap_start(lower, kh, kw);
-        let u = load_x(select(start_u + first + c4, p.x_base, start_u == none));
-        let v = load_x(select(start_v + first + c4, p.x_base, start_v == none));
-        let w0 = load_w(left); let w1 = load_w(left + 16u); let w2 = load_w(left + 32u); let w3 = load_w(left + 48u);
-        let z0 = load_w(left + 8u); let z1 = load_w(left + 24u); let z2 = load_w(left + 40u); let z3 = load_w(left + 56u);
-        left += 64u;
-        { let a = subgroupShuffle(u, 0u); l0 = row(l0, a, w0, w1, w2, w3); r0 = row(r0, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 1u); l1 = row(l1, a, w0, w1, w2, w3); r1 = row(r1, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 2u); l2 = row(l2, a, w0, w1, w2, w3); r2 = row(r2, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 3u); l3 = row(l3, a, w0, w1, w2, w3); r3 = row(r3, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 4u); l4 = row(l4, a, w0, w1, w2, w3); r4 = row(r4, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 5u); l5 = row(l5, a, w0, w1, w2, w3); r5 = row(r5, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 6u); l6 = row(l6, a, w0, w1, w2, w3); r6 = row(r6, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(u, 7u); l7 = row(l7, a, w0, w1, w2, w3); r7 = row(r7, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 0u); l8 = row(l8, a, w0, w1, w2, w3); r8 = row(r8, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 1u); l9 = row(l9, a, w0, w1, w2, w3); r9 = row(r9, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 2u); la = row(la, a, w0, w1, w2, w3); ra = row(ra, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 3u); lb = row(lb, a, w0, w1, w2, w3); rb = row(rb, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 4u); lc = row(lc, a, w0, w1, w2, w3); rc = row(rc, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 5u); ld = row(ld, a, w0, w1, w2, w3); rd = row(rd, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 6u); le = row(le, a, w0, w1, w2, w3); re = row(re, a, z0, z1, z2, z3); }
-        { let a = subgroupShuffle(v, 7u); lf = row(lf, a, w0, w1, w2, w3); rf = row(rf, a, z0, z1, z2, z3); }
-        c4++;
-        let next_tap = c4 == p.span4;
-        c4 = select(c4, 0u, next_tap);
-        kw += select(0u, 1u, next_tap);
-        let next_row = kw == p.kernel_w;
-        kw = select(kw, 0u, next_row);
-        kh += select(0u, 1u, next_row);
+fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
+    var s: array<vec4<f32>, 32>;
+    var x: array<vec4<f32>, 8>;
+    var at: array<Corner, 8>;
+    var r: array<Run, 8>;
+    at[0] = corner(tile.pixel + lane);
+    if lanes < 16u || tall { at[1] = corner(tile.pixel + lanes + lane); }
+    if lanes < 8u || lanes < 16u && tall { at[2] = corner(tile.pixel + 2u * lanes + lane); at[3] = corner(tile.pixel + 3u * lanes + lane); }
+    if lanes < 8u && tall {
+        at[4] = corner(tile.pixel + 4u * lanes + lane); at[5] = corner(tile.pixel + 5u * lanes + lane);
+        at[6] = corner(tile.pixel + 6u * lanes + lane); at[7] = corner(tile.pixel + 7u * lanes + lane);
     }
-    return Product(
-        array<vec4<f32>, 16>(l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, la, lb, lc, ld, le, lf),
-        array<vec4<f32>, 16>(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd, re, rf),
-    );
+    let first = min(tile.panel * 4u * lanes / p.group_out * p.group_in / 4u, p.channels4 - p.span4);
+    var left = tile.panel * p.kernel_h * p.kernel_w * p.span4 * 4u * lanes + lane;
+    // Where a pixel is one texel a run of channels isn't worth its loop, so that a run is a row of taps.
+    let runs = select(p.kernel_h * p.kernel_w, p.kernel_h, narrow);
+    let steps = select(p.span4, p.kernel_w, narrow);
+    for (var i = 0u; i < runs; i++) {
+        let kh = select(i / p.kernel_w, i, narrow);
+        let kw = select(i % p.kernel_w, 0u, narrow);
+        r[0] = run(at[0], kh, kw, first);
+        if lanes < 16u || tall { r[1] = run(at[1], kh, kw, first); }
+        if lanes < 8u || lanes < 16u && tall { r[2] = run(at[2], kh, kw, first); r[3] = run(at[3], kh, kw, first); }
+        if lanes < 8u && tall {
+            r[4] = run(at[4], kh, kw, first); r[5] = run(at[5], kh, kw, first);
+            r[6] = run(at[6], kh, kw, first); r[7] = run(at[7], kh, kw, first);
+        }
+        for (var step = 0u; step < steps; step++) {
+            x[0] = load(r[0], step);
+            if lanes < 16u || tall { x[1] = load(r[1], step); }
+            if lanes < 8u || lanes < 16u && tall { x[2] = load(r[2], step); x[3] = load(r[3], step); }
+            if lanes < 8u && tall { x[4] = load(r[4], step); x[5] = load(r[5], step); x[6] = load(r[6], step); x[7] = load(r[7], step); }
+            let w0 = load_w(left); let w1 = load_w(left + lanes); let w2 = load_w(left + 2u * lanes); let w3 = load_w(left + 3u * lanes);
+            left += 4u * lanes;
+            s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
+            s[1] = row(s[1], subgroupShuffle(x[1u / lanes], 1u % lanes), w0, w1, w2, w3);
+            s[2] = row(s[2], subgroupShuffle(x[2u / lanes], 2u % lanes), w0, w1, w2, w3);
+            s[3] = row(s[3], subgroupShuffle(x[3u / lanes], 3u % lanes), w0, w1, w2, w3);
+            s[4] = row(s[4], subgroupShuffle(x[4u / lanes], 4u % lanes), w0, w1, w2, w3);
+            s[5] = row(s[5], subgroupShuffle(x[5u / lanes], 5u % lanes), w0, w1, w2, w3);
+            s[6] = row(s[6], subgroupShuffle(x[6u / lanes], 6u % lanes), w0, w1, w2, w3);
+            s[7] = row(s[7], subgroupShuffle(x[7u / lanes], 7u % lanes), w0, w1, w2, w3);
+            s[8] = row(s[8], subgroupShuffle(x[8u / lanes], 8u % lanes), w0, w1, w2, w3);
+            s[9] = row(s[9], subgroupShuffle(x[9u / lanes], 9u % lanes), w0, w1, w2, w3);
+            s[10] = row(s[10], subgroupShuffle(x[10u / lanes], 10u % lanes), w0, w1, w2, w3);
+            s[11] = row(s[11], subgroupShuffle(x[11u / lanes], 11u % lanes), w0, w1, w2, w3);
+            s[12] = row(s[12], subgroupShuffle(x[12u / lanes], 12u % lanes), w0, w1, w2, w3);
+            s[13] = row(s[13], subgroupShuffle(x[13u / lanes], 13u % lanes), w0, w1, w2, w3);
+            s[14] = row(s[14], subgroupShuffle(x[14u / lanes], 14u % lanes), w0, w1, w2, w3);
+            s[15] = row(s[15], subgroupShuffle(x[15u / lanes], 15u % lanes), w0, w1, w2, w3);
+            if tall {
+                s[16] = row(s[16], subgroupShuffle(x[16u / lanes], 16u % lanes), w0, w1, w2, w3);
+                s[17] = row(s[17], subgroupShuffle(x[17u / lanes], 17u % lanes), w0, w1, w2, w3);
+                s[18] = row(s[18], subgroupShuffle(x[18u / lanes], 18u % lanes), w0, w1, w2, w3);
+                s[19] = row(s[19], subgroupShuffle(x[19u / lanes], 19u % lanes), w0, w1, w2, w3);
+                s[20] = row(s[20], subgroupShuffle(x[20u / lanes], 20u % lanes), w0, w1, w2, w3);
+                s[21] = row(s[21], subgroupShuffle(x[21u / lanes], 21u % lanes), w0, w1, w2, w3);
+                s[22] = row(s[22], subgroupShuffle(x[22u / lanes], 22u % lanes), w0, w1, w2, w3);
+                s[23] = row(s[23], subgroupShuffle(x[23u / lanes], 23u % lanes), w0, w1, w2, w3);
+                s[24] = row(s[24], subgroupShuffle(x[24u / lanes], 24u % lanes), w0, w1, w2, w3);
+                s[25] = row(s[25], subgroupShuffle(x[25u / lanes], 25u % lanes), w0, w1, w2, w3);
+                s[26] = row(s[26], subgroupShuffle(x[26u / lanes], 26u % lanes), w0, w1, w2, w3);
+                s[27] = row(s[27], subgroupShuffle(x[27u / lanes], 27u % lanes), w0, w1, w2, w3);
+                s[28] = row(s[28], subgroupShuffle(x[28u / lanes], 28u % lanes), w0, w1, w2, w3);
+                s[29] = row(s[29], subgroupShuffle(x[29u / lanes], 29u % lanes), w0, w1, w2, w3);
+                s[30] = row(s[30], subgroupShuffle(x[30u / lanes], 30u % lanes), w0, w1, w2, w3);
+                s[31] = row(s[31], subgroupShuffle(x[31u / lanes], 31u % lanes), w0, w1, w2, w3);
+            }
+        }
+    }
+    return s;
 }
 
 // out_channels divisible by 4.
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     let tile = tile_of(group);
-    let q = product(tile, lane);
-    let channel4 = tile.panel * 16u + lane;
-    let bl = bias[channel4];
-    let br = bias[channel4 + 8u];
-    store(tile.pixel + 0u, channel4, q.l[0] + bl); store(tile.pixel + 0u, channel4 + 8u, q.r[0] + br);
-    store(tile.pixel + 1u, channel4, q.l[1] + bl); store(tile.pixel + 1u, channel4 + 8u, q.r[1] + br);
-    store(tile.pixel + 2u, channel4, q.l[2] + bl); store(tile.pixel + 2u, channel4 + 8u, q.r[2] + br);
-    store(tile.pixel + 3u, channel4, q.l[3] + bl); store(tile.pixel + 3u, channel4 + 8u, q.r[3] + br);
-    store(tile.pixel + 4u, channel4, q.l[4] + bl); store(tile.pixel + 4u, channel4 + 8u, q.r[4] + br);
-    store(tile.pixel + 5u, channel4, q.l[5] + bl); store(tile.pixel + 5u, channel4 + 8u, q.r[5] + br);
-    store(tile.pixel + 6u, channel4, q.l[6] + bl); store(tile.pixel + 6u, channel4 + 8u, q.r[6] + br);
-    store(tile.pixel + 7u, channel4, q.l[7] + bl); store(tile.pixel + 7u, channel4 + 8u, q.r[7] + br);
-    store(tile.pixel + 8u, channel4, q.l[8] + bl); store(tile.pixel + 8u, channel4 + 8u, q.r[8] + br);
-    store(tile.pixel + 9u, channel4, q.l[9] + bl); store(tile.pixel + 9u, channel4 + 8u, q.r[9] + br);
-    store(tile.pixel + 10u, channel4, q.l[10] + bl); store(tile.pixel + 10u, channel4 + 8u, q.r[10] + br);
-    store(tile.pixel + 11u, channel4, q.l[11] + bl); store(tile.pixel + 11u, channel4 + 8u, q.r[11] + br);
-    store(tile.pixel + 12u, channel4, q.l[12] + bl); store(tile.pixel + 12u, channel4 + 8u, q.r[12] + br);
-    store(tile.pixel + 13u, channel4, q.l[13] + bl); store(tile.pixel + 13u, channel4 + 8u, q.r[13] + br);
-    store(tile.pixel + 14u, channel4, q.l[14] + bl); store(tile.pixel + 14u, channel4 + 8u, q.r[14] + br);
-    store(tile.pixel + 15u, channel4, q.l[15] + bl); store(tile.pixel + 15u, channel4 + 8u, q.r[15] + br);
+    let s = product(tile, lane);
+    let channel4 = tile.panel * lanes + lane;
+    let b = bias[channel4];
+    store(tile.pixel + 0u, channel4, s[0] + b);
+    store(tile.pixel + 1u, channel4, s[1] + b);
+    store(tile.pixel + 2u, channel4, s[2] + b);
+    store(tile.pixel + 3u, channel4, s[3] + b);
+    store(tile.pixel + 4u, channel4, s[4] + b);
+    store(tile.pixel + 5u, channel4, s[5] + b);
+    store(tile.pixel + 6u, channel4, s[6] + b);
+    store(tile.pixel + 7u, channel4, s[7] + b);
+    store(tile.pixel + 8u, channel4, s[8] + b);
+    store(tile.pixel + 9u, channel4, s[9] + b);
+    store(tile.pixel + 10u, channel4, s[10] + b);
+    store(tile.pixel + 11u, channel4, s[11] + b);
+    store(tile.pixel + 12u, channel4, s[12] + b);
+    store(tile.pixel + 13u, channel4, s[13] + b);
+    store(tile.pixel + 14u, channel4, s[14] + b);
+    store(tile.pixel + 15u, channel4, s[15] + b);
+    if tall {
+        store(tile.pixel + 16u, channel4, s[16] + b);
+        store(tile.pixel + 17u, channel4, s[17] + b);
+        store(tile.pixel + 18u, channel4, s[18] + b);
+        store(tile.pixel + 19u, channel4, s[19] + b);
+        store(tile.pixel + 20u, channel4, s[20] + b);
+        store(tile.pixel + 21u, channel4, s[21] + b);
+        store(tile.pixel + 22u, channel4, s[22] + b);
+        store(tile.pixel + 23u, channel4, s[23] + b);
+        store(tile.pixel + 24u, channel4, s[24] + b);
+        store(tile.pixel + 25u, channel4, s[25] + b);
+        store(tile.pixel + 26u, channel4, s[26] + b);
+        store(tile.pixel + 27u, channel4, s[27] + b);
+        store(tile.pixel + 28u, channel4, s[28] + b);
+        store(tile.pixel + 29u, channel4, s[29] + b);
+        store(tile.pixel + 30u, channel4, s[30] + b);
+        store(tile.pixel + 31u, channel4, s[31] + b);
+    }
 }
 
 // Any out_channels.
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn ragged(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     let tile = tile_of(group);
-    let q = product(tile, lane);
-    let channel4 = tile.panel * 16u + lane;
-    let bl = bias[channel4];
-    let br = bias[channel4 + 8u];
-    store_scalars(tile.pixel + 0u, channel4, q.l[0] + bl); store_scalars(tile.pixel + 0u, channel4 + 8u, q.r[0] + br);
-    store_scalars(tile.pixel + 1u, channel4, q.l[1] + bl); store_scalars(tile.pixel + 1u, channel4 + 8u, q.r[1] + br);
-    store_scalars(tile.pixel + 2u, channel4, q.l[2] + bl); store_scalars(tile.pixel + 2u, channel4 + 8u, q.r[2] + br);
-    store_scalars(tile.pixel + 3u, channel4, q.l[3] + bl); store_scalars(tile.pixel + 3u, channel4 + 8u, q.r[3] + br);
-    store_scalars(tile.pixel + 4u, channel4, q.l[4] + bl); store_scalars(tile.pixel + 4u, channel4 + 8u, q.r[4] + br);
-    store_scalars(tile.pixel + 5u, channel4, q.l[5] + bl); store_scalars(tile.pixel + 5u, channel4 + 8u, q.r[5] + br);
-    store_scalars(tile.pixel + 6u, channel4, q.l[6] + bl); store_scalars(tile.pixel + 6u, channel4 + 8u, q.r[6] + br);
-    store_scalars(tile.pixel + 7u, channel4, q.l[7] + bl); store_scalars(tile.pixel + 7u, channel4 + 8u, q.r[7] + br);
-    store_scalars(tile.pixel + 8u, channel4, q.l[8] + bl); store_scalars(tile.pixel + 8u, channel4 + 8u, q.r[8] + br);
-    store_scalars(tile.pixel + 9u, channel4, q.l[9] + bl); store_scalars(tile.pixel + 9u, channel4 + 8u, q.r[9] + br);
-    store_scalars(tile.pixel + 10u, channel4, q.l[10] + bl); store_scalars(tile.pixel + 10u, channel4 + 8u, q.r[10] + br);
-    store_scalars(tile.pixel + 11u, channel4, q.l[11] + bl); store_scalars(tile.pixel + 11u, channel4 + 8u, q.r[11] + br);
-    store_scalars(tile.pixel + 12u, channel4, q.l[12] + bl); store_scalars(tile.pixel + 12u, channel4 + 8u, q.r[12] + br);
-    store_scalars(tile.pixel + 13u, channel4, q.l[13] + bl); store_scalars(tile.pixel + 13u, channel4 + 8u, q.r[13] + br);
-    store_scalars(tile.pixel + 14u, channel4, q.l[14] + bl); store_scalars(tile.pixel + 14u, channel4 + 8u, q.r[14] + br);
-    store_scalars(tile.pixel + 15u, channel4, q.l[15] + bl); store_scalars(tile.pixel + 15u, channel4 + 8u, q.r[15] + br);
+    let s = product(tile, lane);
+    let channel4 = tile.panel * lanes + lane;
+    let b = bias[channel4];
+    store_scalars(tile.pixel + 0u, channel4, s[0] + b);
+    store_scalars(tile.pixel + 1u, channel4, s[1] + b);
+    store_scalars(tile.pixel + 2u, channel4, s[2] + b);
+    store_scalars(tile.pixel + 3u, channel4, s[3] + b);
+    store_scalars(tile.pixel + 4u, channel4, s[4] + b);
+    store_scalars(tile.pixel + 5u, channel4, s[5] + b);
+    store_scalars(tile.pixel + 6u, channel4, s[6] + b);
+    store_scalars(tile.pixel + 7u, channel4, s[7] + b);
+    store_scalars(tile.pixel + 8u, channel4, s[8] + b);
+    store_scalars(tile.pixel + 9u, channel4, s[9] + b);
+    store_scalars(tile.pixel + 10u, channel4, s[10] + b);
+    store_scalars(tile.pixel + 11u, channel4, s[11] + b);
+    store_scalars(tile.pixel + 12u, channel4, s[12] + b);
+    store_scalars(tile.pixel + 13u, channel4, s[13] + b);
+    store_scalars(tile.pixel + 14u, channel4, s[14] + b);
+    store_scalars(tile.pixel + 15u, channel4, s[15] + b);
+    if tall {
+        store_scalars(tile.pixel + 16u, channel4, s[16] + b);
+        store_scalars(tile.pixel + 17u, channel4, s[17] + b);
+        store_scalars(tile.pixel + 18u, channel4, s[18] + b);
+        store_scalars(tile.pixel + 19u, channel4, s[19] + b);
+        store_scalars(tile.pixel + 20u, channel4, s[20] + b);
+        store_scalars(tile.pixel + 21u, channel4, s[21] + b);
+        store_scalars(tile.pixel + 22u, channel4, s[22] + b);
+        store_scalars(tile.pixel + 23u, channel4, s[23] + b);
+        store_scalars(tile.pixel + 24u, channel4, s[24] + b);
+        store_scalars(tile.pixel + 25u, channel4, s[25] + b);
+        store_scalars(tile.pixel + 26u, channel4, s[26] + b);
+        store_scalars(tile.pixel + 27u, channel4, s[27] + b);
+        store_scalars(tile.pixel + 28u, channel4, s[28] + b);
+        store_scalars(tile.pixel + 29u, channel4, s[29] + b);
+        store_scalars(tile.pixel + 30u, channel4, s[30] + b);
+        store_scalars(tile.pixel + 31u, channel4, s[31] + b);
+    }
 }

@@ -5,7 +5,7 @@
 //           36 / 16 = 2.25 multiplications an output instead of 9, where tiles aren't ragged.
 // Layouts   x: NHWC, in a linear texture whose texel at `zero` is zero. v: [36, tile_count, channels]. m: [36, tile_count, out_channels], in a linear texture. y, residual: NHWC.
 //           Weights are transformed once, in f64, by the host.
-// Dispatch  8 invocations a workgroup, one tile and four channels each, channels fastest.
+// Dispatch  one subgroup a workgroup, one tile and four channels each, channels fastest.
 // Limits    channels and out_channels divisible by 4, stride 1, dilation 1, one group.
 // Paper     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4; the points 0, 1, -1, 2, -2.
 // Twin      kernels::reference::conv2d (with the larger bound that it states for Winograd).
@@ -29,6 +29,7 @@ struct Params {
     pad: u32,
 }
 
+override lanes: u32 = 8u; // of a subgroup
 // A constant, not a parameter: a software driver runs both sides of a branch.
 override has_residual: bool = true;
 
@@ -99,9 +100,9 @@ fn store(at: Place, i: u32, j: u32, c4: u32, value: vec4<f32>) {
     y[index] = sum;
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn input_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * 8u + t;
+    let i = (id.x + id.y * count.x) * lanes + t;
     if i >= p.tile_count * p.channels4 { return; }
     let c4 = i % p.channels4;
     let tile = i / p.channels4;
@@ -171,9 +172,9 @@ fn input_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_i
     }
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn output_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * 8u + t;
+    let i = (id.x + id.y * count.x) * lanes + t;
     if i >= p.tile_count * p.out_channels4 { return; }
     let c4 = i % p.out_channels4;
     let at = place(p.tile_first + i / p.out_channels4);

@@ -1,14 +1,16 @@
-// matmul, texture family: C[b] = A[b] B[b] + bias, for software adapters with subgroups of eight lanes.
+// matmul, texture family: C[b] = A[b] B[b] + bias, for software adapters with subgroups of 4, 8 or 16 lanes.
 //
 // Formula   C[b,m,n] = sum over k of A[b,m,k] B[b,k,n]  (+ bias[n])
 // Layouts   a: linear texture (4096 texels a row), texel of (b,m,k/4) at a_base + b a_batch + m k4 + k/4; k padded to 4 with zeros.
-//           b: linear texture, texel of (b, panel, k, v) at b_base + b b_batch + panel b_panel + k b_row + v, a panel being
-//           64 columns (16 texels). b_row = 16 and b_panel = 16 K: packed panels. b_row = N/4 and b_panel = 16: row-major B.
-//           c: row-major [batch, m, n], or a window of its rows.
-// Dispatch  one subgroup (8 lanes) a workgroup: 16 rows x 64 columns, numbered (batch, panel, row block) with the row block
-//           fastest, so that neighbours share the panel in the cache.
-// How       a lane holds 16 rows x 2 vec4 of C in registers. A is loaded once by the lanes (lane = row) and broadcast by
-//           subgroupShuffle with a constant lane. Per 4 k: 10 texel loads for 128 vector multiply-adds.
+//           b: linear texture, texel of (b, panel, k, lane) at b_base + b b_batch + panel b_panel + k b_row + lane, a panel being
+//           4 lanes columns, a texel a lane. b_row = lanes and b_panel = lanes K: packed panels. b_row = N/4 and b_panel = lanes:
+//           row-major B. c: row-major [batch, m, n], or a window of its rows.
+// Dispatch  one subgroup a workgroup: 32 rows (16 unless tall) x 4 lanes columns, numbered (batch, panel, row block) with the row
+//           block fastest, so that neighbours share the panel in the cache.
+// How       a lane holds 32 rows x 1 vec4 of C, in registers and where these don't suffice on the stack, which is cheaper than
+//           texel loads: a load costs about 100 instructions for 16 lanes, whatever it feeds. A is loaded once by the lanes
+//           (lane = row) and broadcast by subgroupShuffle with a constant lane. Per 4 k: 4 + 32 / lanes loads for 512 vector
+//           multiply-adds, which the driver doesn't fuse.
 // Limits    no workgroup memory, no barriers. Rows past m and columns past n are computed and not stored.
 // Twin      kernels::reference::matmul.
 
@@ -18,7 +20,7 @@ struct Params {
     k4: u32,         // texels of a row of A
     row_first: u32,  // first row of this window
     row_end: u32,    // past its last row
-    panels: u32,     // ceil(n / 64)
+    panels: u32,     // ceil(n / (4 lanes))
     a_base: u32,
     a_batch: u32,
     b_base: u32,
@@ -30,6 +32,9 @@ struct Params {
     groups: u32,     // workgroups in all
     pad: u32,
 }
+
+override lanes: u32 = 8u;    // of a subgroup
+override tall: bool = true;  // 32 rows a tile instead of 16
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
@@ -61,58 +66,63 @@ struct Tile {
 }
 
 fn tile_of(group: u32) -> Tile {
-    let blocks = (p.row_end - p.row_first + 15u) / 16u;
+    let rows = select(16u, 32u, tall);
+    let blocks = (p.row_end - p.row_first + rows - 1u) / rows;
     let block = group % blocks;
     let rest = group / blocks;
-    return Tile(rest / p.panels, rest % p.panels, p.row_first + block * 16u);
+    return Tile(rest / p.panels, rest % p.panels, p.row_first + block * rows);
 }
 
-struct Product {
-    l: array<vec4<f32>, 16>,
-    r: array<vec4<f32>, 16>,
-}
-
-fn product(tile: Tile, lane: u32) -> Product {
-    var l0 = vec4<f32>(); var l1 = vec4<f32>(); var l2 = vec4<f32>(); var l3 = vec4<f32>();
-    var l4 = vec4<f32>(); var l5 = vec4<f32>(); var l6 = vec4<f32>(); var l7 = vec4<f32>();
-    var l8 = vec4<f32>(); var l9 = vec4<f32>(); var la = vec4<f32>(); var lb = vec4<f32>();
-    var lc = vec4<f32>(); var ld = vec4<f32>(); var le = vec4<f32>(); var lf = vec4<f32>();
-    var r0 = vec4<f32>(); var r1 = vec4<f32>(); var r2 = vec4<f32>(); var r3 = vec4<f32>();
-    var r4 = vec4<f32>(); var r5 = vec4<f32>(); var r6 = vec4<f32>(); var r7 = vec4<f32>();
-    var r8 = vec4<f32>(); var r9 = vec4<f32>(); var ra = vec4<f32>(); var rb = vec4<f32>();
-    var rc = vec4<f32>(); var rd = vec4<f32>(); var re = vec4<f32>(); var rf = vec4<f32>();
-    let upper = p.a_base + tile.batch * p.a_batch + (tile.row + lane) * p.k4;
-    let lower = upper + 8u * p.k4;
+fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
+    var s: array<vec4<f32>, 32>;
+    var x: array<vec4<f32>, 8>;
+    let first = p.a_base + tile.batch * p.a_batch + (tile.row + lane) * p.k4;
+    let next = lanes * p.k4;
     var left = p.b_base + tile.batch * p.b_batch + tile.panel * p.b_panel + lane;
     for (var k = 0u; k < p.k4; k++) {
-        let u = load_a(upper + k);
-        let v = load_a(lower + k);
+        x[0] = load_a(first + k);
+        if lanes < 16u || tall { x[1] = load_a(first + next + k); }
+        if lanes < 8u || lanes < 16u && tall { x[2] = load_a(first + 2u * next + k); x[3] = load_a(first + 3u * next + k); }
+        if lanes < 8u && tall { x[4] = load_a(first + 4u * next + k); x[5] = load_a(first + 5u * next + k); x[6] = load_a(first + 6u * next + k); x[7] = load_a(first + 7u * next + k); }
         let w0 = load_b(left); let w1 = load_b(left + p.b_row);
         let w2 = load_b(left + 2u * p.b_row); let w3 = load_b(left + 3u * p.b_row);
-        let z0 = load_b(left + 8u); let z1 = load_b(left + p.b_row + 8u);
-        let z2 = load_b(left + 2u * p.b_row + 8u); let z3 = load_b(left + 3u * p.b_row + 8u);
         left += 4u * p.b_row;
-        { let x = subgroupShuffle(u, 0u); l0 = row(l0, x, w0, w1, w2, w3); r0 = row(r0, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 1u); l1 = row(l1, x, w0, w1, w2, w3); r1 = row(r1, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 2u); l2 = row(l2, x, w0, w1, w2, w3); r2 = row(r2, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 3u); l3 = row(l3, x, w0, w1, w2, w3); r3 = row(r3, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 4u); l4 = row(l4, x, w0, w1, w2, w3); r4 = row(r4, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 5u); l5 = row(l5, x, w0, w1, w2, w3); r5 = row(r5, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 6u); l6 = row(l6, x, w0, w1, w2, w3); r6 = row(r6, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(u, 7u); l7 = row(l7, x, w0, w1, w2, w3); r7 = row(r7, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 0u); l8 = row(l8, x, w0, w1, w2, w3); r8 = row(r8, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 1u); l9 = row(l9, x, w0, w1, w2, w3); r9 = row(r9, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 2u); la = row(la, x, w0, w1, w2, w3); ra = row(ra, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 3u); lb = row(lb, x, w0, w1, w2, w3); rb = row(rb, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 4u); lc = row(lc, x, w0, w1, w2, w3); rc = row(rc, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 5u); ld = row(ld, x, w0, w1, w2, w3); rd = row(rd, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 6u); le = row(le, x, w0, w1, w2, w3); re = row(re, x, z0, z1, z2, z3); }
-        { let x = subgroupShuffle(v, 7u); lf = row(lf, x, w0, w1, w2, w3); rf = row(rf, x, z0, z1, z2, z3); }
+        s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
+        s[1] = row(s[1], subgroupShuffle(x[1u / lanes], 1u % lanes), w0, w1, w2, w3);
+        s[2] = row(s[2], subgroupShuffle(x[2u / lanes], 2u % lanes), w0, w1, w2, w3);
+        s[3] = row(s[3], subgroupShuffle(x[3u / lanes], 3u % lanes), w0, w1, w2, w3);
+        s[4] = row(s[4], subgroupShuffle(x[4u / lanes], 4u % lanes), w0, w1, w2, w3);
+        s[5] = row(s[5], subgroupShuffle(x[5u / lanes], 5u % lanes), w0, w1, w2, w3);
+        s[6] = row(s[6], subgroupShuffle(x[6u / lanes], 6u % lanes), w0, w1, w2, w3);
+        s[7] = row(s[7], subgroupShuffle(x[7u / lanes], 7u % lanes), w0, w1, w2, w3);
+        s[8] = row(s[8], subgroupShuffle(x[8u / lanes], 8u % lanes), w0, w1, w2, w3);
+        s[9] = row(s[9], subgroupShuffle(x[9u / lanes], 9u % lanes), w0, w1, w2, w3);
+        s[10] = row(s[10], subgroupShuffle(x[10u / lanes], 10u % lanes), w0, w1, w2, w3);
+        s[11] = row(s[11], subgroupShuffle(x[11u / lanes], 11u % lanes), w0, w1, w2, w3);
+        s[12] = row(s[12], subgroupShuffle(x[12u / lanes], 12u % lanes), w0, w1, w2, w3);
+        s[13] = row(s[13], subgroupShuffle(x[13u / lanes], 13u % lanes), w0, w1, w2, w3);
+        s[14] = row(s[14], subgroupShuffle(x[14u / lanes], 14u % lanes), w0, w1, w2, w3);
+        s[15] = row(s[15], subgroupShuffle(x[15u / lanes], 15u % lanes), w0, w1, w2, w3);
+        if tall {
+            s[16] = row(s[16], subgroupShuffle(x[16u / lanes], 16u % lanes), w0, w1, w2, w3);
+            s[17] = row(s[17], subgroupShuffle(x[17u / lanes], 17u % lanes), w0, w1, w2, w3);
+            s[18] = row(s[18], subgroupShuffle(x[18u / lanes], 18u % lanes), w0, w1, w2, w3);
+            s[19] = row(s[19], subgroupShuffle(x[19u / lanes], 19u % lanes), w0, w1, w2, w3);
+            s[20] = row(s[20], subgroupShuffle(x[20u / lanes], 20u % lanes), w0, w1, w2, w3);
+            s[21] = row(s[21], subgroupShuffle(x[21u / lanes], 21u % lanes), w0, w1, w2, w3);
+            s[22] = row(s[22], subgroupShuffle(x[22u / lanes], 22u % lanes), w0, w1, w2, w3);
+            s[23] = row(s[23], subgroupShuffle(x[23u / lanes], 23u % lanes), w0, w1, w2, w3);
+            s[24] = row(s[24], subgroupShuffle(x[24u / lanes], 24u % lanes), w0, w1, w2, w3);
+            s[25] = row(s[25], subgroupShuffle(x[25u / lanes], 25u % lanes), w0, w1, w2, w3);
+            s[26] = row(s[26], subgroupShuffle(x[26u / lanes], 26u % lanes), w0, w1, w2, w3);
+            s[27] = row(s[27], subgroupShuffle(x[27u / lanes], 27u % lanes), w0, w1, w2, w3);
+            s[28] = row(s[28], subgroupShuffle(x[28u / lanes], 28u % lanes), w0, w1, w2, w3);
+            s[29] = row(s[29], subgroupShuffle(x[29u / lanes], 29u % lanes), w0, w1, w2, w3);
+            s[30] = row(s[30], subgroupShuffle(x[30u / lanes], 30u % lanes), w0, w1, w2, w3);
+            s[31] = row(s[31], subgroupShuffle(x[31u / lanes], 31u % lanes), w0, w1, w2, w3);
+        }
     }
-    return Product(
-        array<vec4<f32>, 16>(l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, la, lb, lc, ld, le, lf),
-        array<vec4<f32>, 16>(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ra, rb, rc, rd, re, rf),
-    );
+    return s;
 }
 
 fn store(tile: Tile, i: u32, column4: u32, value: vec4<f32>) {
@@ -141,57 +151,91 @@ fn bias_at(column4: u32) -> vec4<f32> {
 }
 
 // n divisible by 4.
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     let tile = tile_of(group);
-    let q = product(tile, lane);
-    let column4 = tile.panel * 16u + lane;
-    let bl = bias_at(column4);
-    let br = bias_at(column4 + 8u);
-    store(tile, 0u, column4, q.l[0] + bl); store(tile, 0u, column4 + 8u, q.r[0] + br);
-    store(tile, 1u, column4, q.l[1] + bl); store(tile, 1u, column4 + 8u, q.r[1] + br);
-    store(tile, 2u, column4, q.l[2] + bl); store(tile, 2u, column4 + 8u, q.r[2] + br);
-    store(tile, 3u, column4, q.l[3] + bl); store(tile, 3u, column4 + 8u, q.r[3] + br);
-    store(tile, 4u, column4, q.l[4] + bl); store(tile, 4u, column4 + 8u, q.r[4] + br);
-    store(tile, 5u, column4, q.l[5] + bl); store(tile, 5u, column4 + 8u, q.r[5] + br);
-    store(tile, 6u, column4, q.l[6] + bl); store(tile, 6u, column4 + 8u, q.r[6] + br);
-    store(tile, 7u, column4, q.l[7] + bl); store(tile, 7u, column4 + 8u, q.r[7] + br);
-    store(tile, 8u, column4, q.l[8] + bl); store(tile, 8u, column4 + 8u, q.r[8] + br);
-    store(tile, 9u, column4, q.l[9] + bl); store(tile, 9u, column4 + 8u, q.r[9] + br);
-    store(tile, 10u, column4, q.l[10] + bl); store(tile, 10u, column4 + 8u, q.r[10] + br);
-    store(tile, 11u, column4, q.l[11] + bl); store(tile, 11u, column4 + 8u, q.r[11] + br);
-    store(tile, 12u, column4, q.l[12] + bl); store(tile, 12u, column4 + 8u, q.r[12] + br);
-    store(tile, 13u, column4, q.l[13] + bl); store(tile, 13u, column4 + 8u, q.r[13] + br);
-    store(tile, 14u, column4, q.l[14] + bl); store(tile, 14u, column4 + 8u, q.r[14] + br);
-    store(tile, 15u, column4, q.l[15] + bl); store(tile, 15u, column4 + 8u, q.r[15] + br);
+    let s = product(tile, lane);
+    let column4 = tile.panel * lanes + lane;
+    let b = bias_at(column4);
+    store(tile, 0u, column4, s[0] + b);
+    store(tile, 1u, column4, s[1] + b);
+    store(tile, 2u, column4, s[2] + b);
+    store(tile, 3u, column4, s[3] + b);
+    store(tile, 4u, column4, s[4] + b);
+    store(tile, 5u, column4, s[5] + b);
+    store(tile, 6u, column4, s[6] + b);
+    store(tile, 7u, column4, s[7] + b);
+    store(tile, 8u, column4, s[8] + b);
+    store(tile, 9u, column4, s[9] + b);
+    store(tile, 10u, column4, s[10] + b);
+    store(tile, 11u, column4, s[11] + b);
+    store(tile, 12u, column4, s[12] + b);
+    store(tile, 13u, column4, s[13] + b);
+    store(tile, 14u, column4, s[14] + b);
+    store(tile, 15u, column4, s[15] + b);
+    if tall {
+        store(tile, 16u, column4, s[16] + b);
+        store(tile, 17u, column4, s[17] + b);
+        store(tile, 18u, column4, s[18] + b);
+        store(tile, 19u, column4, s[19] + b);
+        store(tile, 20u, column4, s[20] + b);
+        store(tile, 21u, column4, s[21] + b);
+        store(tile, 22u, column4, s[22] + b);
+        store(tile, 23u, column4, s[23] + b);
+        store(tile, 24u, column4, s[24] + b);
+        store(tile, 25u, column4, s[25] + b);
+        store(tile, 26u, column4, s[26] + b);
+        store(tile, 27u, column4, s[27] + b);
+        store(tile, 28u, column4, s[28] + b);
+        store(tile, 29u, column4, s[29] + b);
+        store(tile, 30u, column4, s[30] + b);
+        store(tile, 31u, column4, s[31] + b);
+    }
 }
 
 // Any n.
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn ragged(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
     let tile = tile_of(group);
-    let q = product(tile, lane);
-    let column4 = tile.panel * 16u + lane;
-    let bl = bias_at(column4);
-    let br = bias_at(column4 + 8u);
-    store_scalars(tile, 0u, column4, q.l[0] + bl); store_scalars(tile, 0u, column4 + 8u, q.r[0] + br);
-    store_scalars(tile, 1u, column4, q.l[1] + bl); store_scalars(tile, 1u, column4 + 8u, q.r[1] + br);
-    store_scalars(tile, 2u, column4, q.l[2] + bl); store_scalars(tile, 2u, column4 + 8u, q.r[2] + br);
-    store_scalars(tile, 3u, column4, q.l[3] + bl); store_scalars(tile, 3u, column4 + 8u, q.r[3] + br);
-    store_scalars(tile, 4u, column4, q.l[4] + bl); store_scalars(tile, 4u, column4 + 8u, q.r[4] + br);
-    store_scalars(tile, 5u, column4, q.l[5] + bl); store_scalars(tile, 5u, column4 + 8u, q.r[5] + br);
-    store_scalars(tile, 6u, column4, q.l[6] + bl); store_scalars(tile, 6u, column4 + 8u, q.r[6] + br);
-    store_scalars(tile, 7u, column4, q.l[7] + bl); store_scalars(tile, 7u, column4 + 8u, q.r[7] + br);
-    store_scalars(tile, 8u, column4, q.l[8] + bl); store_scalars(tile, 8u, column4 + 8u, q.r[8] + br);
-    store_scalars(tile, 9u, column4, q.l[9] + bl); store_scalars(tile, 9u, column4 + 8u, q.r[9] + br);
-    store_scalars(tile, 10u, column4, q.l[10] + bl); store_scalars(tile, 10u, column4 + 8u, q.r[10] + br);
-    store_scalars(tile, 11u, column4, q.l[11] + bl); store_scalars(tile, 11u, column4 + 8u, q.r[11] + br);
-    store_scalars(tile, 12u, column4, q.l[12] + bl); store_scalars(tile, 12u, column4 + 8u, q.r[12] + br);
-    store_scalars(tile, 13u, column4, q.l[13] + bl); store_scalars(tile, 13u, column4 + 8u, q.r[13] + br);
-    store_scalars(tile, 14u, column4, q.l[14] + bl); store_scalars(tile, 14u, column4 + 8u, q.r[14] + br);
-    store_scalars(tile, 15u, column4, q.l[15] + bl); store_scalars(tile, 15u, column4 + 8u, q.r[15] + br);
+    let s = product(tile, lane);
+    let column4 = tile.panel * lanes + lane;
+    let b = bias_at(column4);
+    store_scalars(tile, 0u, column4, s[0] + b);
+    store_scalars(tile, 1u, column4, s[1] + b);
+    store_scalars(tile, 2u, column4, s[2] + b);
+    store_scalars(tile, 3u, column4, s[3] + b);
+    store_scalars(tile, 4u, column4, s[4] + b);
+    store_scalars(tile, 5u, column4, s[5] + b);
+    store_scalars(tile, 6u, column4, s[6] + b);
+    store_scalars(tile, 7u, column4, s[7] + b);
+    store_scalars(tile, 8u, column4, s[8] + b);
+    store_scalars(tile, 9u, column4, s[9] + b);
+    store_scalars(tile, 10u, column4, s[10] + b);
+    store_scalars(tile, 11u, column4, s[11] + b);
+    store_scalars(tile, 12u, column4, s[12] + b);
+    store_scalars(tile, 13u, column4, s[13] + b);
+    store_scalars(tile, 14u, column4, s[14] + b);
+    store_scalars(tile, 15u, column4, s[15] + b);
+    if tall {
+        store_scalars(tile, 16u, column4, s[16] + b);
+        store_scalars(tile, 17u, column4, s[17] + b);
+        store_scalars(tile, 18u, column4, s[18] + b);
+        store_scalars(tile, 19u, column4, s[19] + b);
+        store_scalars(tile, 20u, column4, s[20] + b);
+        store_scalars(tile, 21u, column4, s[21] + b);
+        store_scalars(tile, 22u, column4, s[22] + b);
+        store_scalars(tile, 23u, column4, s[23] + b);
+        store_scalars(tile, 24u, column4, s[24] + b);
+        store_scalars(tile, 25u, column4, s[25] + b);
+        store_scalars(tile, 26u, column4, s[26] + b);
+        store_scalars(tile, 27u, column4, s[27] + b);
+        store_scalars(tile, 28u, column4, s[28] + b);
+        store_scalars(tile, 29u, column4, s[29] + b);
+        store_scalars(tile, 30u, column4, s[30] + b);
+        store_scalars(tile, 31u, column4, s[31] + b);
+    }
 }

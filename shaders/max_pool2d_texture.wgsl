@@ -2,7 +2,7 @@
 //
 // Formula   y[n,i,j,c] = max over kh, kw of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c], only where that lies inside x
 // Layouts   x: NHWC in a linear texture (4096 texels a row), channels divisible by 4. y: NHWC, from vec4 `first` on.
-// Dispatch  8 invocations a workgroup, four channels of an output pixel each, channels fastest.
+// Dispatch  one subgroup a workgroup, four channels of an output pixel each, channels fastest.
 // Limits    bound by loads: one a tap.
 // Twin      kernels::reference::max_pool2d.
 
@@ -25,6 +25,8 @@ struct Params {
     x_base: u32,
 }
 
+override lanes: u32 = 8u; // of a subgroup
+
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
@@ -32,9 +34,9 @@ struct Params {
 const ROW_SHIFT = 12u;
 const ROW_MASK = 4095u;
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * 8u + t;
+    let i = (id.x + id.y * count.x) * lanes + t;
     if i >= p.count { return; }
     let e = p.first + i;
     let c4 = e % p.channels;

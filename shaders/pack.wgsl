@@ -21,6 +21,8 @@ struct Params {
     pad1: u32,
 }
 
+override lanes: u32 = 8u; // of a subgroup, for from_texture
+
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var input_texture: texture_storage_2d<rgba32float, read>;
@@ -60,9 +62,9 @@ fn element(e: u32) -> f32 {
     return textureLoad(input_texture, vec2<u32>((e / 4u) & ROW_MASK, (e / 4u) >> ROW_SHIFT))[e % 4u];
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(lanes)
 fn from_texture(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * 8u + t;
+    let i = (id.x + id.y * count.x) * lanes + t;
     if i >= p.total { return; }
     let at = place(p.first + i);
     let value = vec4<f32>(

@@ -1,5 +1,5 @@
 use kernels::{
-    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Tune,
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Table, Tile, Tune, Variant,
     reference::{self, Conv2dInputs},
     wgpu::Limits,
 };
@@ -8,6 +8,11 @@ use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
 
 /// Runs one convolution and compares; gives its dispatches and whether Winograd ran.
 fn check(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
+    check_plan(gpu, &Conv2d::new(context, desc).unwrap(), seed)
+}
+
+fn check_plan(gpu: &Gpu, conv: &Conv2d, seed: u64) -> (usize, bool) {
+    let desc = conv.desc();
     let mut samples = Samples::new(seed);
     let input = samples.vec(desc.input_len() as usize);
     let weight = samples.vec(desc.weight_len() as usize);
@@ -15,7 +20,6 @@ fn check(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, seed: u64) -> (usize, 
     let residual = desc.residual.then(|| samples.vec(desc.output_len() as usize));
     let output = gpu.output(desc.output_len() as usize);
     let (gpu_input, gpu_residual) = (gpu.upload(&input), residual.as_ref().map(|residual| gpu.upload(residual)));
-    let conv = Conv2d::new(context, desc).unwrap();
     let weights = conv.weights(&gpu.queue, &weight, Some(&bias)).unwrap();
     let commands = conv
         .bind(
@@ -30,13 +34,16 @@ fn check(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, seed: u64) -> (usize, 
     gpu.run([&commands]);
     let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
     let expected = reference::conv2d(desc, &inputs, conv.is_winograd());
-    assert_close(&format!("{:?} {desc:?}", context.tune()), &gpu.read(&output), &expected);
+    assert_close(&format!("{:?} {} {desc:?}", conv.family(), conv.variant()), &gpu.read(&output), &expected);
     (commands.dispatches(), conv.is_winograd())
 }
 
 fn check_families(desc: &Conv2dDesc, seed: u64) {
     for family in gpu().families() {
-        check(gpu(), &gpu().context(family), desc, seed);
+        let plan = Conv2d::new(&gpu().context(family), desc).unwrap();
+        for variant in plan.variants() {
+            check_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
+        }
     }
 }
 
@@ -92,10 +99,16 @@ fn grouped_as_in_resnext() {
 #[test]
 fn winograd_is_used_and_right() {
     for family in gpu().families() {
-        let context = gpu().context(family);
         for (height, width, inputs, outputs) in [(4, 4, 64, 64), (7, 7, 64, 128), (9, 5, 68, 64), (1, 1, 64, 64)] {
             for residual in [false, true] {
                 let desc = Conv2dDesc { residual, relu: true, ..Conv2dDesc::new(2, height, width, inputs, outputs, 3) };
+                // By the table, for so few pixels don't pay by themselves.
+                let plan = Conv2d::new(&gpu().context(family), &desc).unwrap();
+                let mut variants = plan.variants().into_iter();
+                let winograd = variants.find(|variant| matches!(variant, Variant::Winograd { .. })).unwrap();
+                let mut tune = Tune::new(family);
+                tune.table = Table::from([(plan.class(), winograd)]);
+                let context = Context::with_tune(&gpu().device, tune);
                 let (dispatches, winograd) = check(gpu(), &context, &desc, 17);
                 assert!(winograd && dispatches == 3, "{desc:?}: {dispatches} dispatches");
             }
@@ -111,6 +124,94 @@ fn winograd_can_be_left_out() {
         let context = Context::with_tune(&gpu().device, tune);
         let (_, winograd) = check(gpu(), &context, &Conv2dDesc::new(1, 8, 8, 64, 64, 3), 19);
         assert!(!winograd);
+    }
+}
+
+#[test]
+fn every_variant_is_right() {
+    let one = Conv2dDesc { kernel: [1, 1], padding: [0, 0], ..Conv2dDesc::new(1, 13, 11, 64, 72, 1) };
+    let shapes = [
+        // Winograd, in bands of 4 MiB and at once.
+        Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(1, 170, 172, 16, 16, 3) },
+        // More and fewer pixels than a tile, and whole tiles.
+        one,
+        Conv2dDesc { height: 4, width: 4, ..one },
+        Conv2dDesc { height: 16, width: 16, residual: true, ..one },
+        Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(2, 17, 19, 3, 10, 7) },
+        Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 9, 8, 64, 64, 3) },
+    ];
+    for family in gpu().families() {
+        let context = gpu().context(family);
+        for (i, desc) in shapes.iter().enumerate() {
+            let plan = Conv2d::new(&context, desc).unwrap();
+            let variants = plan.variants();
+            assert_eq!(variants[0], plan.variant(), "without a table, the default");
+            let texts: std::collections::HashSet<String> = variants.iter().map(Variant::to_string).collect();
+            assert_eq!(texts.len(), variants.len(), "{variants:?}");
+            let winograd = variants.iter().filter(|variant| matches!(variant, Variant::Winograd { .. })).count();
+            assert_eq!(winograd > 0, i == 0, "{desc:?}: {variants:?}");
+            for &variant in &variants {
+                let plan = plan.with_variant(variant).unwrap();
+                assert_eq!((plan.variant(), plan.is_winograd()), (variant, variant.to_string().starts_with('w')));
+                let (dispatches, _) = check_plan(gpu(), &plan, 37);
+                if variant.to_string().ends_with(" 4MiB") {
+                    assert!(dispatches > 3, "{variant}: {dispatches} dispatches");
+                }
+            }
+        }
+        let unknown = Variant::Direct(Tile { rows: 7, columns: 64 });
+        let error = Conv2d::new(&context, &one).unwrap().with_variant(unknown).unwrap_err().to_string();
+        assert!(error.contains("`direct 7x64` isn't a way to compute"), "{error}");
+    }
+}
+
+#[test]
+fn a_table_chooses_for_its_class_alone() {
+    for family in gpu().families() {
+        let desc = Conv2dDesc::new(1, 60, 60, 64, 64, 3);
+        let plan = |table: &Table, desc: &Conv2dDesc| {
+            let mut tune = Tune::new(family);
+            tune.table = table.clone();
+            Conv2d::new(&Context::with_tune(&gpu().device, tune), desc).unwrap()
+        };
+        let default = plan(&Table::new(), &desc);
+        let other = default.variants()[1];
+        let table = Table::from([(default.class(), other)]);
+        assert_eq!(plan(&table, &desc).variant(), other);
+        check_plan(gpu(), &plan(&table, &desc), 41);
+        // Of the same class: fused otherwise, a little smaller. Of another: twice the images, other channels.
+        let same = Conv2dDesc { relu: true, width: 50, ..desc };
+        assert_eq!((plan(&table, &same).class(), plan(&table, &same).variant()), (default.class(), other));
+        for elsewhere in [Conv2dDesc { batch: 2, ..desc }, Conv2dDesc { out_channels: 68, ..desc }] {
+            let untouched = plan(&Table::new(), &elsewhere).variant();
+            assert_eq!(plan(&table, &elsewhere).variant(), untouched);
+        }
+        // A table of another version of the kernels.
+        let foreign = Table::from([(default.class(), Variant::Direct(Tile { rows: 1000, columns: 1 }))]);
+        assert_eq!(plan(&foreign, &desc).variant(), default.variant());
+    }
+}
+
+#[test]
+fn what_is_computed_is_at_least_what_is_asked_for() {
+    for family in gpu().families() {
+        let mut tune = Tune::new(family);
+        tune.winograd = false;
+        let context = Context::with_tune(&gpu().device, tune);
+        let computed = |desc: Conv2dDesc| (Conv2d::new(&context, &desc).unwrap().computed_flops(), desc.flops());
+        let (computed_whole, asked) = computed(Conv2dDesc::new(1, 16, 16, 64, 64, 3));
+        assert_eq!(computed_whole, asked);
+        // Groups of 4 channels: each output sees all of its tile's.
+        let groups = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 16, 16, 64, 64, 3) };
+        let Variant::Direct(tile) = Conv2d::new(&context, &groups).unwrap().variant() else { panic!("not direct") };
+        let (grouped, asked) = computed(groups);
+        assert_eq!(grouped, u64::from(tile.columns / 4) * asked);
+        let (ragged, asked) = computed(Conv2dDesc::new(1, 5, 5, 3, 10, 3));
+        assert!(ragged > 2 * asked);
+        // 36 multiplications for the 144 of 4x4 outputs.
+        let products = Conv2d::new(&gpu().context(family), &Conv2dDesc::new(1, 32, 32, 64, 64, 3)).unwrap();
+        assert!(products.is_winograd());
+        assert_eq!(products.computed_flops() * 4, products.desc().flops());
     }
 }
 

@@ -1,7 +1,10 @@
-use kernels::{Error, Family, Matmul, MatmulBuffers, MatmulDesc, reference, wgpu::Limits};
+use kernels::{
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Table, Tile, Tune, Variant, reference, wgpu::Limits,
+};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
 
+/// Computes a product in every way and compares; gives the dispatches of the first.
 fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
     let mut samples = Samples::new(seed);
     let size = |a: u32, b: u32| (desc.batch * a * b) as usize;
@@ -10,20 +13,23 @@ fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
     let bias = desc.bias.then(|| samples.vec(desc.n as usize));
     let (gpu_a, gpu_b) = (gpu.upload(&a), gpu.upload(&b));
     let gpu_bias = bias.as_ref().map(|bias| gpu.upload(bias));
-    let output = gpu.output(size(desc.m, desc.n));
+    let expected = reference::matmul(desc, &a, &b, bias.as_deref());
     let matmul = Matmul::new(&gpu.context(family), desc).unwrap();
-    let commands = matmul
-        .bind(&MatmulBuffers {
+    assert_eq!(matmul.variant(), matmul.variants()[0]);
+    let dispatches = matmul.variants().into_iter().map(|variant| {
+        let output = gpu.output(size(desc.m, desc.n));
+        let buffers = MatmulBuffers {
             a: gpu_a.slice(..),
             b: gpu_b.slice(..),
             bias: gpu_bias.as_ref().map(|bias| bias.slice(..)),
             output: output.slice(),
-        })
-        .unwrap();
-    gpu.run([&commands]);
-    let expected = reference::matmul(desc, &a, &b, bias.as_deref());
-    assert_close(&format!("{family:?} {desc:?}"), &gpu.read(&output), &expected);
-    commands.dispatches()
+        };
+        let commands = matmul.with_variant(variant).unwrap().bind(&buffers).unwrap();
+        gpu.run([&commands]);
+        assert_close(&format!("{family:?} {variant} {desc:?}"), &gpu.read(&output), &expected);
+        commands.dispatches()
+    });
+    dispatches.collect::<Vec<_>>()[0]
 }
 
 proptest! {
@@ -42,7 +48,7 @@ proptest! {
 
 #[test]
 fn tile_edges() {
-    for (m, k, n) in [(1, 1, 1), (16, 4, 64), (17, 5, 65), (64, 16, 64), (63, 15, 63), (128, 64, 132)] {
+    for (m, k, n) in [(1, 1, 1), (16, 4, 64), (17, 5, 65), (64, 16, 64), (63, 15, 63), (128, 64, 132), (129, 33, 64)] {
         for family in gpu().families() {
             for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
                 let desc = MatmulDesc { transpose_a, transpose_b, ..MatmulDesc::new(m, k, n) };
@@ -66,11 +72,30 @@ fn work_beyond_a_binding_is_split() {
 }
 
 #[test]
+fn a_table_chooses_for_its_class_alone() {
+    let plan = |table: Table, m: u32| {
+        let mut tune = Tune::new(Family::Tiled);
+        tune.table = table;
+        Matmul::new(&Context::with_tune(&gpu().device, tune), &MatmulDesc::new(m, 20, 30)).unwrap()
+    };
+    let default = plan(Table::new(), 40);
+    let other = default.variants()[1];
+    let table = Table::from([(default.class(), other)]);
+    assert_eq!(plan(table.clone(), 64).variant(), other);
+    assert_eq!(plan(table, 65).variant(), default.variant());
+    let foreign =
+        Table::from([(default.class(), Variant::Winograd { tile: Tile { rows: 64, columns: 64 }, band: 16 })]);
+    assert_eq!(plan(foreign, 64).variant(), default.variant());
+    assert!(default.with_variant("direct 7x64".parse().unwrap()).is_err());
+}
+
+#[test]
 fn more_workgroups_than_an_axis_holds_are_folded() {
     let limits = Limits { max_compute_workgroups_per_dimension: 4, ..Limits::default() };
     let narrow = gpu_with(limits);
     for family in narrow.families() {
-        check(&narrow, family, &MatmulDesc::new(80, 8, 70), 5);
+        // More than 4 low tiles of the texture family, and not more than 4 x 4.
+        check(&narrow, family, &MatmulDesc::new(64, 8, 60), 5);
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::fixture::{Case, Fixture, Tap as Expected};
 use crate::network::walk;
-use kernels::Family;
-use resnet::{Architecture, Attention, Backbone, BackboneOptions, Block, Error, ImageTensor, Stage, Tap, WeightFile};
+use kernels::{Context, Table, Tune};
+use resnet::{
+    Architecture, Attention, Backbone, BackboneOptions, Block, Error, ImageTensor, LayerPlan, Stage, Tap, WeightFile,
+};
+use std::collections::HashSet;
 use testkit::{formula, gpu};
 
 const TAPS: [(&str, Tap); 8] = [
@@ -30,15 +33,14 @@ fn images(case: &Case) -> Vec<ImageTensor> {
         .collect()
 }
 
-fn check(case: &Case, family: Family) {
-    let context = gpu().context(family);
-    let weights = case.weights();
-    let options = BackboneOptions {
-        batch: case.input[0],
-        input_size: [case.input[2], case.input[3]],
-        taps: TAPS.map(|(_, tap)| tap).to_vec(),
-    };
-    let backbone = Backbone::new(&context, &gpu().queue, &weights, &options).unwrap();
+fn options(case: &Case) -> BackboneOptions {
+    let [batch, _, height, width] = case.input;
+    BackboneOptions { batch, input_size: [height, width], taps: TAPS.map(|(_, tap)| tap).to_vec() }
+}
+
+fn check(case: &Case, context: &Context) {
+    let family = context.tune().family;
+    let backbone = Backbone::new(context, &gpu().queue, &case.weights(), &options(case)).unwrap();
     let scope = gpu().device.push_error_scope(kernels::wgpu::ErrorFilter::Validation);
     let pending = backbone.submit(&gpu().queue, &images(case)).unwrap();
     for (expected, (name, tap)) in case.taps.iter().zip(TAPS) {
@@ -66,11 +68,65 @@ fn check(case: &Case, family: Family) {
 fn every_architecture_gives_what_pytorch_gives() {
     let families = gpu().families();
     for case in Fixture::load().cases.iter().chain(&Fixture::load_timm().cases) {
-        check(case, families[0]);
+        check(case, &gpu().context(families[0]));
         if ["resnet-basic-1-1-1-1-w32", "resnet10t", "seresnet18"].contains(&case.architecture().to_string().as_str()) {
-            families.iter().skip(1).for_each(|&family| check(case, family));
+            families.iter().skip(1).for_each(|&family| check(case, &gpu().context(family)));
         }
     }
+}
+
+/// A table may choose any variant: here each class gets the one that is furthest from its default.
+#[test]
+fn a_tuned_network_gives_what_pytorch_gives() {
+    let fixture = Fixture::load();
+    for (name, families) in [("resnet18", &gpu().families()[..1]), ("resnet-basic-1-1-1-1-w32", &gpu().families()[..])]
+    {
+        let case = fixture.cases.iter().find(|case| case.architecture().to_string() == name).unwrap();
+        for &family in families {
+            let layers = case.architecture().layers(&gpu().context(family), &options(case)).unwrap();
+            let table: Table =
+                (layers.iter()).filter_map(|layer| Some((layer.class()?, *layer.variants().last()?))).collect();
+            let mut tune = Tune::new(family);
+            tune.table = table.clone();
+            let context = Context::with_tune(&gpu().device, tune);
+            let tuned = case.architecture().layers(&context, &options(case)).unwrap();
+            assert!(tuned.iter().zip(&layers).any(|(tuned, layer)| tuned.kernel() != layer.kernel()), "{table:?}");
+            check(case, &context);
+        }
+    }
+}
+
+#[test]
+fn layers_are_named_add_up_and_run_one_by_one() {
+    for case in Fixture::load().cases.iter().chain(&Fixture::load_timm().cases) {
+        let (architecture, options) = (case.architecture(), options(case));
+        let context = gpu().context(gpu().families()[0]);
+        let layers = architecture.layers(&context, &options).unwrap();
+        let flops: u64 = layers.iter().map(|layer| layer.flops).sum();
+        assert_eq!(flops, architecture.flops(options.input_size) * options.batch as u64, "{architecture}");
+        let names: HashSet<_> = layers.iter().map(|layer| &layer.name).collect();
+        assert_eq!(names.len(), layers.len(), "{architecture}: {names:?}");
+        for (name, shape) in architecture.tensors() {
+            let module = name.strip_suffix(".weight").filter(|_| shape.len() > 1);
+            assert!(module.is_none_or(|module| names.contains(&module.to_owned())), "{architecture}: {name}");
+        }
+        for layer in &layers {
+            assert!(!layer.name.starts_with('.') && layer.bytes > 0, "{layer:?}");
+            assert_eq!(layer.flops > 0, matches!(layer.plan, LayerPlan::Conv2d(_) | LayerPlan::Matmul(_)));
+        }
+    }
+    let fixture = Fixture::load();
+    let case = fixture.cases.iter().find(|case| case.architecture().to_string().starts_with("resnet-basic")).unwrap();
+    let context = gpu().context(gpu().families()[0]);
+    let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &options(case)).unwrap();
+    let whole = backbone.submit(&gpu().queue, &images(case)).unwrap().wait(Tap::Features).unwrap();
+    let features = backbone.output(Tap::Features).unwrap();
+    let mut encoder = gpu().device.create_command_encoder(&Default::default());
+    encoder.clear_buffer(features, 0, None);
+    gpu().queue.submit([encoder.finish()]);
+    assert_eq!(backbone.layers().len(), backbone.layer_commands().len());
+    backbone.layer_commands().iter().for_each(|commands| gpu().run([commands]));
+    assert_eq!(gpu().download::<f32>(features), whole);
 }
 
 /// Nothing is a multiple of four, the sizes are odd, and there is a batch.

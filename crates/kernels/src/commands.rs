@@ -59,6 +59,15 @@ impl Commands {
         self.steps.iter().any(|step| matches!(step, Step::CopyToTexture { .. }))
     }
 
+    /// How many workgroups its largest dispatch has: few of them leave parts of a GPU idle.
+    pub fn workgroups(&self) -> u64 {
+        let workgroups = |step: &Step| match step {
+            Step::Dispatch { grid, .. } => grid.iter().map(|&size| u64::from(size)).product(),
+            Step::CopyToTexture { .. } => 0,
+        };
+        self.steps.iter().map(workgroups).max().unwrap_or(0)
+    }
+
     /// How many dispatches the operation takes: more than one where work was split under the device's limits.
     pub fn dispatches(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Step::Dispatch { .. })).count()

@@ -1,4 +1,4 @@
-use crate::{Error, Family, Tune, commands::Step};
+use crate::{Error, Family, Tune, commands::Step, tune};
 use bytemuck::Pod;
 use std::{
     collections::HashMap,
@@ -38,6 +38,8 @@ struct Inner {
     device: Device,
     tune: Tune,
     limits: Limits,
+    /// Of a subgroup, where the texture family runs.
+    lanes: Option<u32>,
     pipelines: Mutex<HashMap<PipelineKey, ComputePipeline>>,
 }
 
@@ -69,7 +71,13 @@ impl Context {
 
     /// A context with kernels of the caller's choice.
     pub fn with_tune(device: &Device, tune: Tune) -> Self {
-        let inner = Inner { device: device.clone(), tune, limits: device.limits(), pipelines: Mutex::default() };
+        let inner = Inner {
+            device: device.clone(),
+            tune,
+            limits: device.limits(),
+            lanes: tune::lanes(&device.adapter_info(), device.features()),
+            pipelines: Mutex::default(),
+        };
         Context { inner: Arc::new(inner) }
     }
 
@@ -79,17 +87,22 @@ impl Context {
     }
 
     /// How plans are made.
-    pub fn tune(&self) -> Tune {
-        self.inner.tune
+    pub fn tune(&self) -> &Tune {
+        &self.inner.tune
     }
 
     /// The family to plan with, if the device can run it.
     pub(crate) fn family(&self, op: &'static str) -> Result<Family, Error> {
         let family = self.inner.tune.family;
-        if family == Family::Texture && !Tune::texture_runs(&self.inner.device) {
+        if family == Family::Texture && self.inner.lanes.is_none() {
             return Err(Error::Feature { op });
         }
         Ok(family)
+    }
+
+    /// Lanes of a subgroup in the texture family, for plans that [`Context::family`] let have it.
+    pub(crate) fn lanes(&self) -> u32 {
+        self.inner.lanes.unwrap_or(1)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -16,6 +16,7 @@ mod ops;
 mod params;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod tile;
 mod tune;
 mod workspace;
 
@@ -23,5 +24,5 @@ pub use commands::{Commands, encode_all};
 pub use context::{Context, wanted_features};
 pub use error::Error;
 pub use ops::*;
-pub use tune::{Family, Tune};
+pub use tune::{Family, Table, Tile, Tune, UnknownVariant, Variant};
 pub use workspace::{Workspace, WorkspaceSize};

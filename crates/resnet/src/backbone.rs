@@ -1,6 +1,9 @@
 //! The forward pass on the GPU.
 
-use crate::{BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile, arena::Arena};
+use crate::{
+    BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, LayerPlan, Network, PlannedLayer, ShortcutSpec, WeightFile,
+    arena::Arena,
+};
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d,
     GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, ScaleAddRelu,
@@ -41,6 +44,19 @@ impl BackboneOptions {
     pub fn new(batch: usize) -> Self {
         Self { batch, input_size: [224, 224], taps: vec![Tap::Features] }
     }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.batch == 0 || self.input_size.contains(&0) || self.taps.is_empty() {
+            return Err(Error::Options(format!(
+                "a batch of {} images of {:?} with taps {:?}: none may be empty",
+                self.batch, self.input_size, self.taps
+            )));
+        }
+        match self.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
+            Some(tap) => Err(Error::Options(format!("{tap:?}: stages are 1 to 4"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A frozen ResNet on a device: planned once, run for batch after batch.
@@ -79,6 +95,7 @@ pub struct Backbone {
     options: BackboneOptions,
     input: Buffer,
     taps: Vec<(Tap, Buffer, usize)>,
+    layers: Vec<PlannedLayer>,
     commands: Vec<Commands>,
     arena_bytes: u64,
     workspace_bytes: u64,
@@ -101,15 +118,7 @@ impl Backbone {
         options: &BackboneOptions,
     ) -> Result<Self, Error> {
         let architecture = weights.architecture();
-        if options.batch == 0 || options.input_size.contains(&0) || options.taps.is_empty() {
-            return Err(Error::Options(format!(
-                "a batch of {} images of {:?} with taps {:?}: none may be empty",
-                options.batch, options.input_size, options.taps
-            )));
-        }
-        if let Some(tap) = options.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
-            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
-        }
+        options.check()?;
         if options.taps.contains(&Tap::Logits) {
             weights.head()?;
         }
@@ -161,6 +170,16 @@ impl Backbone {
     /// Records one forward pass into the caller's encoder.
     pub fn encode(&self, encoder: &mut CommandEncoder) {
         encode_all(encoder, &self.commands);
+    }
+
+    /// The layers, in the order in which they run.
+    pub fn layers(&self) -> &[PlannedLayer] {
+        &self.layers
+    }
+
+    /// The commands of each of [`Backbone::layers`], to be recorded by themselves and measured.
+    pub fn layer_commands(&self) -> &[Commands] {
+        &self.commands
     }
 
     /// Uploads up to a batch of images, runs the network in one submit and starts reading the taps back.
@@ -259,6 +278,14 @@ enum ConvWeights {
 }
 
 impl ConvWeights {
+    /// The module's name.
+    fn name(&self) -> &str {
+        match self {
+            ConvWeights::Folded(spec) => &spec.name,
+            ConvWeights::Gate(spec) => spec.name(),
+        }
+    }
+
     /// Weight and bias.
     fn read(&self, file: &WeightFile) -> Result<(Vec<f32>, Vec<f32>), Error> {
         match self {
@@ -306,13 +333,30 @@ struct Graph<'a> {
     layers: Vec<Layer>,
     tensors: Vec<Tensor>,
     tapped: Vec<(Tap, usize)>,
+    planned: Vec<PlannedLayer>,
+}
+
+/// The layers of a network, planned and forgotten.
+pub(crate) fn planned(
+    context: &Context,
+    network: &Network,
+    options: &BackboneOptions,
+) -> Result<Vec<PlannedLayer>, Error> {
+    Ok(Graph::new(context, network, options)?.planned)
 }
 
 impl<'a> Graph<'a> {
     fn new(context: &'a Context, network: &Network, options: &'a BackboneOptions) -> Result<Self, Error> {
         let pixels = options.batch * options.input_size[0] * options.input_size[1];
         let input = Tensor { len: pixels as u64 * 3, kept: true };
-        let mut graph = Graph { context, options, layers: Vec::new(), tensors: vec![input], tapped: Vec::new() };
+        let mut graph = Graph {
+            context,
+            options,
+            layers: Vec::new(),
+            tensors: vec![input],
+            tapped: Vec::new(),
+            planned: Vec::new(),
+        };
         let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
         let mut size = options.input_size;
         let mut x = 0;
@@ -334,17 +378,39 @@ impl<'a> Graph<'a> {
             }
         }
         if last >= Tap::Features {
-            let features = graph.global_avg_pool(size, network.features, x)?;
+            let features = graph.global_avg_pool("avgpool", size, network.features, x)?;
             graph.tap(Tap::Features, features);
             if let (Tap::Logits, Some(classes)) = (last, network.classes) {
                 let [batch, channels, outputs] = [options.batch, network.features, classes].map(|size| size as u32);
                 let desc = MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(batch, channels, outputs) };
                 let logits = graph.tensor(options.batch * classes);
-                graph.layers.push(Layer::Head { plan: Matmul::new(context, &desc)?, input: features, output: logits });
+                let plan = Matmul::new(context, &desc)?;
+                let planned = LayerPlan::Matmul(plan.clone());
+                let sizes = [[1, 1, network.features], [1, 1, classes]];
+                graph.push("fc", planned, sizes, Layer::Head { plan, input: features, output: logits });
                 graph.tap(Tap::Logits, logits);
             }
         }
         Ok(graph)
+    }
+
+    /// Adds a layer, with what it is called and the sizes of one image's input and output.
+    fn push(&mut self, name: &str, plan: LayerPlan, [input, output]: [[usize; 3]; 2], layer: Layer) {
+        let (reads, writes) = layer.operands();
+        let (flops, weights) = match &plan {
+            LayerPlan::Conv2d(plan) => {
+                (plan.desc().flops(), plan.desc().weight_len() + u64::from(plan.desc().out_channels))
+            }
+            LayerPlan::Matmul(plan) => {
+                let desc = plan.desc();
+                (desc.flops(), (u64::from(desc.k) + 1) * u64::from(desc.n))
+            }
+            LayerPlan::Other(_) => (0, 0),
+        };
+        let values: u64 = reads.into_iter().chain([writes]).map(|tensor| self.tensors[tensor].len).sum();
+        let bytes = (values + weights) * 4;
+        self.planned.push(PlannedLayer { name: name.to_owned(), plan, input, output, flops, bytes });
+        self.layers.push(layer);
     }
 
     fn tensor(&mut self, len: usize) -> usize {
@@ -384,9 +450,14 @@ impl<'a> Graph<'a> {
                 ..AvgPool2dDesc::new(batch, height, width, channels, 2)
             };
             let plan = AvgPool2d::new(self.context, &desc)?;
-            size = shortcut.pooled_size(size);
-            let output = self.tensor(self.options.batch * size[0] * size[1] * shortcut.conv.in_channels);
-            self.layers.push(Layer::AvgPool { plan, input, output });
+            let channels = shortcut.conv.in_channels;
+            let pooled = shortcut.pooled_size(size);
+            let output = self.tensor(self.options.batch * pooled[0] * pooled[1] * channels);
+            // timm numbers the parts of a shortcut: the pool is the one before the convolution.
+            let name = shortcut.conv.name.replace("downsample.1", "downsample.0");
+            let sizes = [size, pooled].map(|[height, width]| [height, width, channels]);
+            self.push(&name, LayerPlan::Other("avg_pool2d"), sizes, Layer::AvgPool { plan, input, output });
+            size = pooled;
             input = output;
         }
         self.conv(&shortcut.conv, &mut size, input, None)
@@ -403,7 +474,9 @@ impl<'a> Graph<'a> {
     ) -> Result<usize, Error> {
         let batch = self.options.batch;
         let channels = block.convs.last().map_or(0, |conv| conv.out_channels);
-        let mut gate = self.global_avg_pool(size, channels, input)?;
+        // timm's name of the attention, without the layer's own.
+        let attention = block.gate.first().and_then(|gate| gate.name().rsplit_once('.')).map_or("", |(name, _)| name);
+        let mut gate = self.global_avg_pool(&format!("{attention}.avgpool"), size, channels, input)?;
         for spec in &block.gate {
             let desc = match *spec {
                 GateSpec::Dense { in_channels, out_channels, relu, .. } => Conv2dDesc {
@@ -416,22 +489,30 @@ impl<'a> Graph<'a> {
                     ..Conv2dDesc::new(batch as u32, 1, channels as u32, 1, 1, 1)
                 },
             };
-            gate = self.planned_conv(&desc, ConvWeights::Gate(spec.clone()), gate, None)?;
+            let [inputs, outputs] = match *spec {
+                GateSpec::Dense { in_channels, out_channels, .. } => [in_channels, out_channels],
+                GateSpec::Sliding { channels, .. } => [channels; 2],
+            };
+            let sizes = [[1, 1, inputs], [1, 1, outputs]];
+            gate = self.planned_conv(&desc, ConvWeights::Gate(spec.clone()), sizes, gate, None)?;
         }
+        let sizes = [[size[0], size[1], channels]; 2];
         let [batch, channels] = [batch, channels].map(|size| size as u32);
         let [height, width] = size.map(|side| side as u32);
         let plan = ScaleAddRelu::new(self.context, &ScaleAddReluDesc { batch, height, width, channels })?;
         let output = self.tensor(self.tensors[input].len as usize);
-        self.layers.push(Layer::GatedSum { plan, input, gate, residual, output });
+        let layer = Layer::GatedSum { plan, input, gate, residual, output };
+        self.push(attention, LayerPlan::Other("scale_add_relu"), sizes, layer);
         Ok(output)
     }
 
-    fn global_avg_pool(&mut self, size: [usize; 2], channels: usize, input: usize) -> Result<usize, Error> {
+    fn global_avg_pool(&mut self, name: &str, size: [usize; 2], channels: usize, input: usize) -> Result<usize, Error> {
         let [height, width] = size.map(|side| side as u32);
         let desc = GlobalAvgPool2dDesc { batch: self.options.batch as u32, height, width, channels: channels as u32 };
         let plan = GlobalAvgPool2d::new(self.context, &desc)?;
         let output = self.tensor(self.options.batch * channels);
-        self.layers.push(Layer::GlobalAvgPool { plan, input, output });
+        let sizes = [[size[0], size[1], channels], [1, 1, channels]];
+        self.push(name, LayerPlan::Other("global_avg_pool2d"), sizes, Layer::GlobalAvgPool { plan, input, output });
         Ok(output)
     }
 
@@ -457,20 +538,25 @@ impl<'a> Graph<'a> {
             residual: residual.is_some(),
             relu: spec.relu,
         };
+        let from = [size[0], size[1], spec.in_channels];
         *size = spec.output_size(*size);
-        self.planned_conv(&desc, ConvWeights::Folded(spec.clone()), input, residual)
+        let sizes = [from, [size[0], size[1], spec.out_channels]];
+        self.planned_conv(&desc, ConvWeights::Folded(spec.clone()), sizes, input, residual)
     }
 
     fn planned_conv(
         &mut self,
         desc: &Conv2dDesc,
         weights: ConvWeights,
+        sizes: [[usize; 3]; 2],
         input: usize,
         residual: Option<usize>,
     ) -> Result<usize, Error> {
         let plan = Conv2d::new(self.context, desc)?;
         let output = self.tensor(desc.output_len() as usize);
-        self.layers.push(Layer::Conv { plan, weights, input, residual, output });
+        let name = weights.name().to_owned();
+        let planned = LayerPlan::Conv2d(plan.clone());
+        self.push(&name, planned, sizes, Layer::Conv { plan, weights, input, residual, output });
         Ok(output)
     }
 
@@ -487,9 +573,12 @@ impl<'a> Graph<'a> {
             dilation: [1, 1],
         };
         let plan = MaxPool2d::new(self.context, &desc)?;
+        let channels = desc.channels as usize;
+        let from = [size[0], size[1], channels];
         *size = pool.output_size(*size);
         let output = self.tensor(desc.output_len() as usize);
-        self.layers.push(Layer::MaxPool { plan, input, output });
+        let sizes = [from, [size[0], size[1], channels]];
+        self.push("maxpool", LayerPlan::Other("max_pool2d"), sizes, Layer::MaxPool { plan, input, output });
         Ok(output)
     }
 
@@ -564,6 +653,7 @@ impl<'a> Graph<'a> {
             options: options.clone(),
             input: slots[arena.places[0]].clone(),
             taps: taps.collect(),
+            layers: self.planned,
             commands,
             arena_bytes: arena.slots.iter().map(|len| len * 4).sum(),
             workspace_bytes: size.total_bytes(),

@@ -12,6 +12,7 @@ use crate::device::Gpu;
 use crate::error::Result;
 use crate::features::Extractor;
 use crate::random::SplitMix64;
+use crate::tune;
 
 /// A ResNet on an adapter.
 pub struct GpuExtractor<'a> {
@@ -19,6 +20,7 @@ pub struct GpuExtractor<'a> {
     recipe: Recipe,
     backbone: Backbone,
     len: usize,
+    tuned: Option<String>,
 }
 
 impl<'a> GpuExtractor<'a> {
@@ -31,7 +33,14 @@ impl<'a> GpuExtractor<'a> {
         let options = BackboneOptions { input_size: recipe.input_size, ..BackboneOptions::new(batch) };
         let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
         gpu.check()?;
-        Ok(Self { gpu, recipe: recipe.clone(), backbone, len: weights.architecture().features() })
+        let architecture = weights.architecture();
+        let tuned = tune::fingerprint(gpu, architecture, &options)?;
+        Ok(Self { gpu, recipe: recipe.clone(), backbone, len: architecture.features(), tuned })
+    }
+
+    /// What a table of measured kernels changes about the network, as a digest.
+    pub fn tuned(&self) -> Option<&str> {
+        self.tuned.as_deref()
     }
 }
 

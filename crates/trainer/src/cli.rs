@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::{Family, wgpu::Backends};
+use trainer::cache_dir::cache_dir;
 use trainer::decode::{Background, Exif, Limits, Reading};
 use trainer::device::Selection;
 use trainer::head::{ClassWeights, Optimizer, TrainOptions};
@@ -23,6 +24,7 @@ use trainer::split::SplitOptions;
   trainer train photos --backbone resnet18 --out run
   trainer predict run new.jpg
   trainer doctor                                              what this machine can do
+  trainer tune                                                the fastest kernels for it
 
 Exit codes: 0 done, 1 done but photos were rejected (with --strict), 2 usage, 3 bad input, 4 device, 5 I/O, 130 interrupted."
 )]
@@ -44,6 +46,9 @@ pub struct Global {
     /// Take these kernels: `texture` for software adapters, `tiled` for GPUs
     #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Everywhere")]
     pub kernels: Kernels,
+    /// Leave the measurements of `trainer tune` aside: the default kernel of each shape
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub no_tune: bool,
     /// Photos that pass through the backbone at once
     #[arg(long, global = true, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
     pub batch: u16,
@@ -102,6 +107,7 @@ impl Global {
                 Kernels::Texture => Some(Family::Texture),
                 Kernels::Tiled => Some(Family::Tiled),
             },
+            tables: tables().filter(|_| !self.no_tune),
         }
     }
 }
@@ -113,11 +119,65 @@ pub enum Command {
     Predict(Predict),
     Embed(Embed),
     Inspect(Inspect),
-    /// Say what this machine can do, what is slow on it and why
-    #[command(after_help = "Examples:
+    Doctor(Doctor),
+    Tune(Tune),
+}
+
+/// Where `trainer tune` keeps its tables.
+pub fn tables() -> Option<PathBuf> {
+    Some(cache_dir()?.join("tune"))
+}
+
+/// Say what this machine can do, what is slow on it and why
+///
+/// With --bench, also each layer of a network: its kernel, milliseconds, GFLOP/s, and its share of the fastest matrix product at
+/// hand (on a software adapter a CPU's, on all cores; on a GPU its own best). Layers below 20 % of that are named with the reason.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   trainer doctor
-  trainer doctor --adapter 1 --kernels tiled --json")]
-    Doctor,
+  trainer doctor --adapter 1 --kernels tiled --json
+  trainer doctor --bench                                   ResNet-18 with random weights
+  trainer doctor --bench --architecture resnet50 --batch 1
+  trainer doctor --bench --backbone timm/resnet50.a1_in1k --json")]
+pub struct Doctor {
+    /// Measure each layer of a network
+    #[arg(long)]
+    pub bench: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// Measure which kernels are the fastest here, and use them from then on
+///
+/// Each shape of the network is computed in every way there is (Winograd or direct, tiles of several sizes) at the given --batch; a
+/// result must agree with the default's before its way may win. Winners are kept in the user's cache (REHEAD_CACHE, or
+/// rehead in XDG_CACHE_HOME or the platform's place for caches), for this adapter, driver and version of the program alone, and
+/// all commands use them. Features computed by other kernels differ in the last digits, so kept features of a network whose
+/// kernels changed are computed anew.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer tune                                             the shapes of ResNet-18
+  trainer tune --architecture resnet50 --seconds 60
+  trainer tune --backbone resnet18.safetensors --batch 1
+  trainer doctor                                           says which table is in use
+  trainer train photos --backbone resnet18 --out run --no-tune")]
+pub struct Tune {
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Time to take, about; a slow adapter may need more
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+}
+
+/// Which network to measure.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// The network of this backbone, as for `train`
+    #[arg(long, alias = "weights", value_name = "NAME|FILE", conflicts_with = "architecture")]
+    pub backbone: Option<String>,
+    /// A published network without its weights, so that nothing is downloaded [default: resnet18]
+    #[arg(long, value_name = "NAME")]
+    pub architecture: Option<String>,
 }
 
 /// Train a head on a folder of photos, and judge it

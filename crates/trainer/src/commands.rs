@@ -3,19 +3,23 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use pollster::block_on;
-use resnet::Recipe;
+use resnet::{Architecture, BackboneOptions, Recipe, WeightFile};
 use serde_json::{Value, json};
+use trainer::backbone::random_weights;
 use trainer::dataset::{self, Photo, Rejected};
+use trainer::device::Gpu;
 use trainer::pipeline::{self, Overrides, Request, Trained};
+use trainer::progress::Progress as _;
 use trainer::report::{self, Prediction};
 use trainer::run::{self, Run};
 use trainer::split::SplitOptions;
-use trainer::{Error, demo, device, doctor, hub, inspect};
+use trainer::{Error, bench, demo, device, doctor, hub, inspect, tune};
 
-use crate::cli::{Embed, Evaluate, Global, Inspect, Predict, ReadingArgs, Train};
+use crate::cli::{Doctor, Embed, Evaluate, Global, Inspect, NetworkArgs, Predict, ReadingArgs, Train, Tune, tables};
 use crate::terminal::Terminal;
 
 /// How many photos were rejected, which is for `--strict` to judge.
@@ -27,7 +31,7 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     options.validate()?;
     dataset::check_folder(&args.dir)?;
     let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
-    let gpu = block_on(device::open(&global.selection()))?;
+    let gpu = open(global, terminal)?;
     let request = Request {
         data: args.dir.clone(),
         weights: hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights,
@@ -89,7 +93,7 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
 
 pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
     let run = Run::open(&args.run)?;
-    let gpu = block_on(device::open(&global.selection()))?;
+    let gpu = open(global, terminal)?;
     let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &global.limits(), &gpu, terminal)?;
     if let Some(path) = &args.predictions {
         run::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
@@ -114,7 +118,7 @@ pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome 
     let run = if args.run.is_file() { Run::of_weights(&args.run)? } else { Run::open(&args.run)? };
     let (photos, mut rejected) = photos_of(args)?;
     pipeline::tell_rejected(&rejected, terminal);
-    let gpu = block_on(device::open(&global.selection()))?;
+    let gpu = open(global, terminal)?;
     let (predictions, unreadable) =
         pipeline::predict(&run, &photos, global.batch.into(), &global.limits(), &gpu, terminal)?;
     rejected.extend(unreadable);
@@ -178,7 +182,7 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
     };
     dataset::check_folder(&args.dir)?;
     let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
-    let gpu = block_on(device::open(&global.selection()))?;
+    let gpu = open(global, terminal)?;
     let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
     let batch = global.batch.into();
     let embedded = pipeline::embed(&args.dir, &weights, &overrides, batch, &global.limits(), &gpu, terminal)?;
@@ -207,11 +211,27 @@ pub fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome 
     Ok(0)
 }
 
-pub fn doctor(global: &Global) -> Outcome {
-    let selection = global.selection();
-    let adapters = block_on(device::adapters(selection.backends));
-    let gpu = block_on(device::open(&selection))?;
-    let diagnosis = doctor::examine(&adapters, &gpu)?;
+pub fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Outcome {
+    let Doctor { bench, network } = args;
+    if !bench && (network.backbone.is_some() || network.architecture.is_some()) {
+        return Err(Error::InvalidOption {
+            option: if network.backbone.is_some() { "--backbone" } else { "--architecture" },
+            value: "given without --bench".to_owned(),
+            expected: "--bench with it",
+        }
+        .into());
+    }
+    let adapters = block_on(device::adapters(global.selection().backends));
+    let gpu = open(global, terminal)?;
+    let mut diagnosis = doctor::examine(&adapters, &gpu)?;
+    if *bench {
+        let (network, input_size) = network_of(network, terminal)?;
+        let weights = match network {
+            Network::File(weights) => weights,
+            Network::Architecture(architecture) => WeightFile::from_bytes(random_weights(&architecture, global.seed))?,
+        };
+        diagnosis.bench = Some(bench::measure(&gpu, &weights, input_size, global.batch.into(), terminal)?);
+    }
     if global.json {
         emit_json(&serde_json::to_value(&diagnosis)?)?;
     } else {
@@ -220,8 +240,78 @@ pub fn doctor(global: &Global) -> Outcome {
     Ok(0)
 }
 
-pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
+pub fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome {
+    let folder = tables().ok_or_else(|| Error::InvalidOption {
+        option: "REHEAD_CACHE",
+        value: "nothing".to_owned(),
+        expected: "a folder, as there is no home folder to keep measurements in",
+    })?;
+    let (network, input_size) = network_of(&args.network, terminal)?;
+    let architecture = match &network {
+        Network::File(weights) => weights.architecture(),
+        Network::Architecture(architecture) => architecture,
+    };
+    let gpu = open(global, terminal)?;
+    let options = BackboneOptions { batch: global.batch.into(), input_size, taps: bench::taps(architecture.classes) };
+    let layers = architecture.layers(&gpu.context, &options)?;
+    let tuning = tune::measure(&gpu, &layers, Duration::from_secs(args.seconds), terminal)?;
+    let key = tune::Key::of(&gpu.adapter.get_info());
+    let tuned = tune::save(&folder, &key, &tuning.table())?;
+    if global.json {
+        emit_json(&json!({
+            "architecture": architecture.to_string(), "key": key, "table": tuned, "tuning": tuning,
+        }))?;
+    } else {
+        let mut out = format!("{architecture} on {}, by {}\n\n", key.adapter, tuning.timer);
+        out.push_str(&tuning.text());
+        let _ = writeln!(
+            out,
+            "\n{} in {}, used from now on (--no-tune leaves it aside)",
+            report::count(tuned.shapes, "shape"),
+            tuned.path.display()
+        );
+        emit(&out)?;
+    }
+    Ok(0)
+}
+
+/// What to measure.
+enum Network {
+    File(WeightFile),
+    Architecture(Architecture),
+}
+
+/// The network that was asked for, and the size of its images.
+fn network_of(args: &NetworkArgs, terminal: &Terminal) -> Result<(Network, [usize; 2])> {
+    if let Some(backbone) = &args.backbone {
+        let path = hub::resolve(backbone, &hub::Options::from_env()?, terminal)?.weights;
+        let weights = WeightFile::open(&path).map_err(Error::from)?;
+        let (recipe, _) = pipeline::recipe_of(&weights, &path)?;
+        return Ok((Network::File(weights), recipe.input_size));
+    }
+    let name = args.architecture.as_deref().unwrap_or("resnet18");
+    let architecture = Architecture::named(name, Some(1000)).ok_or_else(|| {
+        let known: Vec<&str> = Architecture::published().collect();
+        Error::Weights {
+            name: name.to_owned(),
+            problem: "no published architecture".to_owned(),
+            advice: format!("give one of {}", known.join(", ")),
+        }
+    })?;
+    Ok((Network::Architecture(architecture), Recipe::default().input_size))
+}
+
+/// The adapter that was asked for.
+fn open(global: &Global, terminal: &Terminal) -> Result<Gpu> {
     let gpu = block_on(device::open(&global.selection()))?;
+    if let Some(problem) = &gpu.table_problem {
+        terminal.warn(problem);
+    }
+    Ok(gpu)
+}
+
+pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
+    let gpu = open(global, terminal)?;
     let compared = demo::compare(&gpu, global.seed, global.batch.into(), terminal)?;
     let judgement = |trained: &Trained| trained.metrics.test.clone().context("the demo has a test part");
     let (pretrained, random) = (judgement(&compared.pretrained)?, judgement(&compared.random)?);

@@ -1,5 +1,6 @@
 //! The adapter: which there are, which is taken, and what it says when it fails.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
@@ -7,6 +8,8 @@ use kernels::{Context, Family, Tune};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::timer::TIMING;
+use crate::tune::{self, Tuned};
 
 /// Which adapter is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Selection {
     pub adapter: Option<String>,
     /// These kernels instead of those that suit the adapter.
     pub family: Option<Family>,
+    /// The folder with what [`tune`] has measured; none for the default kernel of each shape.
+    pub tables: Option<PathBuf>,
 }
 
 /// An adapter, in a few words that can be kept.
@@ -62,6 +67,10 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     /// Its kernels.
     pub context: Context,
+    /// The table of measured kernels in use, if there is one for this adapter.
+    pub tuned: Option<Tuned>,
+    /// Why a table that is there isn't used.
+    pub table_problem: Option<String>,
     failure: Arc<Mutex<Option<String>>>,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
@@ -97,7 +106,7 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
     let (device, queue) = adapter
         .request_device(&wgpu::DeviceDescriptor {
             label: Some("trainer"),
-            required_features: kernels::wanted_features(&adapter),
+            required_features: kernels::wanted_features(&adapter) | adapter.features() & TIMING,
             required_limits: adapter.limits(),
             ..Default::default()
         })
@@ -119,15 +128,23 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
             keep(format!("the device was lost: {message}"));
         }
     });
-    let context = match selection.family {
-        Some(family) => Context::with_tune(&device, Tune::new(family)),
-        None => Context::new(&device),
-    };
+    let mut tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
+    let (mut tuned, mut table_problem) = (None, None);
+    if let Some(folder) = &selection.tables {
+        match tune::load(folder, &tune::Key::of(&adapter.get_info())) {
+            Ok(Some((table, found))) => (tune.table, tuned) = (table, Some(found)),
+            Ok(None) => {}
+            Err(problem) => table_problem = Some(problem),
+        }
+    }
+    let context = Context::with_tune(&device, tune);
     Ok(Gpu {
         adapter,
         device,
         queue,
         context,
+        tuned,
+        table_problem,
         failure,
         #[cfg(test)]
         inputs: Mutex::default(),
@@ -149,6 +166,10 @@ impl Gpu {
     /// # Errors
     /// The device failed or was lost.
     pub fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>> {
+        Ok(self.download(buffer)?.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    pub(crate) fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size: buffer.size(),
@@ -164,7 +185,7 @@ impl Gpu {
         let failed = |error: String| Error::Device(format!("reading back: {error}"));
         receiver.recv().map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
         let view = staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
-        Ok(view.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        Ok(view.to_vec())
     }
 
     /// What the device complained about since it was opened, if anything.

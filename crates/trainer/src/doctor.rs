@@ -7,8 +7,10 @@ use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as 
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
 use serde::Serialize;
 
+use crate::bench::Bench;
 use crate::device::{Gpu, Summary};
 use crate::error::{Error, Result};
+use crate::tune::Tuned;
 
 /// Rows and columns of the matrices that are multiplied to measure speed.
 const SIZE: u32 = 1024;
@@ -24,6 +26,8 @@ pub struct Diagnosis {
     pub kernels: &'static str,
     /// Why these.
     pub reason: String,
+    /// The table of measured kernels in use; none for the default of each shape.
+    pub tuned: Option<Tuned>,
     /// Lanes of its subgroups, least and most.
     pub subgroup: [u32; 2],
     /// The features that matter here, and whether it has them.
@@ -36,6 +40,8 @@ pub struct Diagnosis {
     pub cores: usize,
     /// What is slow, and what to do.
     pub advice: Vec<String>,
+    /// The layers of a network, where that was asked for.
+    pub bench: Option<Bench>,
 }
 
 /// Examines an open adapter, which takes a second or so.
@@ -51,7 +57,9 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
     let reason = match (family == suited, family) {
         (false, _) => format!("forced; {} would be chosen", suited.name()),
         (true, Family::Texture) => format!("a software adapter with {lanes}"),
-        (true, _) if info.device_type == DeviceType::Cpu => format!("a software adapter, but with {lanes}, not 8"),
+        (true, _) if info.device_type == DeviceType::Cpu => {
+            format!("a software adapter, but with {lanes}, not 4, 8 or 16")
+        }
         (true, _) => "a GPU".to_owned(),
     };
     let has = |feature| gpu.adapter.features().contains(feature);
@@ -61,6 +69,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
         adapter: Summary::of(&gpu.adapter),
         kernels: family.name(),
         reason,
+        tuned: gpu.tuned.clone(),
         subgroup: [info.subgroup_min_size, info.subgroup_max_size],
         features: vec![
             ("subgroup", has(wgpu::Features::SUBGROUP)),
@@ -78,6 +87,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
         matmul_gflops,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         advice: advice(adapters, &info, family, suited),
+        bench: None,
     })
 }
 
@@ -106,8 +116,7 @@ fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited
         });
         if suited != Family::Texture {
             advice.push(
-                "The fast kernels for software adapters need subgroups of 8 lanes: lavapipe has them on CPUs with AVX \
-                 (LP_NATIVE_VECTOR_WIDTH=256 where it takes 512 bits)."
+                "The fast kernels for software adapters need subgroups of 4, 8 or 16 lanes, as lavapipe has them from Mesa 22 on."
                     .to_owned(),
             );
         }
@@ -169,6 +178,12 @@ impl Diagnosis {
             let _ = writeln!(out, "{mark} {index}  {name} ({kind}, {backend}, {driver})");
         }
         let _ = writeln!(out, "\nKernels   {}: {}", self.kernels, self.reason);
+        let _ = match &self.tuned {
+            Some(Tuned { path, shapes, .. }) => {
+                writeln!(out, "Tuned     {}, in {}", crate::report::count(*shapes, "shape"), path.display())
+            }
+            None => writeln!(out, "Tuned     no: the default variant of each shape; `trainer tune` measures them"),
+        };
         let _ = writeln!(
             out,
             "Speed     matmul {SIZE}: {:.1} GFLOP/s; decoding on {} cores",
@@ -189,6 +204,9 @@ impl Diagnosis {
         }
         for advice in &self.advice {
             let _ = write!(out, "\n{advice}\n");
+        }
+        if let Some(bench) = &self.bench {
+            let _ = write!(out, "\n{}", bench.text());
         }
         out
     }

@@ -18,6 +18,8 @@
 //! ```
 
 pub mod backbone;
+pub mod bench;
+pub mod cache_dir;
 pub mod dataset;
 pub mod decode;
 pub mod demo;
@@ -35,5 +37,7 @@ mod random;
 pub mod report;
 pub mod run;
 pub mod split;
+pub mod timer;
+pub mod tune;
 
 pub use error::{Error, Fault, Result};

@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         Some(Command::Predict(args)) => commands::predict(args, &global, &terminal),
         Some(Command::Embed(args)) => commands::embed(args, &global, &terminal),
         Some(Command::Inspect(args)) => commands::inspect(args, &global, &terminal),
-        Some(Command::Doctor) => commands::doctor(&global),
+        Some(Command::Doctor(args)) => commands::doctor(args, &global, &terminal),
+        Some(Command::Tune(args)) => commands::tune(args, &global, &terminal),
         None => commands::demo(&global, &terminal),
     };
     match outcome {

@@ -85,12 +85,14 @@ pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<Pa
     }
 }
 
-/// What features depend on besides the photo: the program's version, the weights, how photos are read and prepared.
-fn key(weights_sha256: &str, recipe: &Recipe, reading: &Reading) -> String {
+/// What features depend on besides the photo: the program's version, the weights, how photos are read and prepared, and what a
+/// table of measured kernels changes.
+fn key(weights_sha256: &str, recipe: &Recipe, reading: &Reading, tuned: Option<&str>) -> String {
+    let tuned = tuned.map_or_else(String::new, |digest| format!(", tuned {digest}"));
     let recipe = serde_json::to_string(recipe).expect("plain data");
     let reading = serde_json::to_string(reading).expect("plain data");
     let version = env!("CARGO_PKG_VERSION");
-    format!("trainer {version}, {JPEG_DECODER}, weights {weights_sha256}, recipe {recipe}, reading {reading}")
+    format!("trainer {version}, {JPEG_DECODER}, weights {weights_sha256}, recipe {recipe}, reading {reading}{tuned}")
 }
 
 /// Trains a head on a folder of photos and writes the run.
@@ -111,7 +113,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
 
     let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch)?;
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let key = key(&weights_sha256, &recipe, &reading);
+    let key = key(&weights_sha256, &recipe, &reading, extractor.tuned());
     let mut features = known(&cache, &key, weights.architecture().features(), progress);
     let before = features.count();
     let extraction = extract(&dataset.photos, &extractor, &mut features, &reading, &request.limits, progress);
@@ -178,6 +180,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         features: absolute(&cache),
         batch: request.batch,
         adapter: Summary::of(&gpu.adapter),
+        tuned: gpu.tuned.clone(),
     };
     let metrics = Metrics {
         photos: Photos {
@@ -407,7 +410,10 @@ fn pass(
     let path = run.folder.join(run::CONFIG);
     let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
     let mut features = match config {
-        Some(config) => known(&config.features, &key(&config.weights.sha256, &run.recipe, &run.reading), len, progress),
+        Some(config) => {
+            let key = key(&config.weights.sha256, &run.recipe, &run.reading, extractor.tuned());
+            known(&config.features, &key, len, progress)
+        }
         None => Features::new("", len),
     };
     let extraction = extract(photos, &extractor, &mut features, &run.reading, limits, progress)?;

@@ -9,6 +9,10 @@ pub enum Stage {
     Features,
     /// Training the head, counted in epochs.
     Head,
+    /// Measuring the layers of a network, counted in passes.
+    Bench,
+    /// Measuring variants of kernels, counted in shapes.
+    Tune,
 }
 
 /// What watches. Every method has a default that does nothing, and `()` is a watcher that doesn't care.

@@ -72,6 +72,9 @@ pub struct Config {
     pub batch: usize,
     /// The adapter: its figures may differ from another's in the last digits.
     pub adapter: crate::device::Summary,
+    /// The table of measured kernels that was in use, if there was one.
+    #[serde(default)]
+    pub tuned: Option<crate::tune::Tuned>,
 }
 
 /// Which backbone.

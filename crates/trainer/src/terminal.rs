@@ -41,6 +41,8 @@ impl Progress for Terminal {
             Stage::Download => "download {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
             Stage::Features => "photos {bar:30} {pos}/{len}  {per_sec}  {eta} left",
             Stage::Head => "epochs {bar:30} {pos}/{len}  {msg}",
+            Stage::Bench => "passes {bar:30} {pos}/{len}  {eta} left",
+            Stage::Tune => "shapes {bar:30} {pos}/{len}  {eta} left  {msg}",
         };
         let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
@@ -80,6 +82,8 @@ impl Progress for Terminal {
             Stage::Download => eprintln!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps)),
             Stage::Features => eprintln!("{steps} photos in {seconds:.1} s, {:.1} images/s", steps as f64 / seconds),
             Stage::Head => eprintln!("{steps} epochs in {seconds:.1} s  {}", bar.message()),
+            Stage::Bench => eprintln!("{steps} passes in {seconds:.1} s"),
+            Stage::Tune => eprintln!("{steps} shapes in {seconds:.1} s"),
         }
     }
 

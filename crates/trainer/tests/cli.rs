@@ -47,6 +47,7 @@ impl World {
         let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
             .args(line.split_whitespace())
             .current_dir(self.dir.path())
+            .env("REHEAD_CACHE", self.path("cache"))
             .output();
         output.unwrap()
     }
@@ -245,6 +246,66 @@ fn the_doctor_examines() {
 }
 
 #[test]
+fn the_doctor_measures_each_layer() {
+    let world = World::new();
+    let bench = &world.json("doctor --bench --weights weights.safetensors --batch 2 --json -q")["bench"];
+    let layers = bench["layers"].as_array().unwrap();
+    let names: Vec<&str> = layers.iter().map(|layer| layer["name"].as_str().unwrap()).collect();
+    assert_eq!((names[0], names[1], names.last()), ("conv1", "maxpool", Some(&"avgpool")));
+    assert_eq!(names.len(), 1 + 1 + 4 * 2 + 3 + 1, "{names:?}");
+    for layer in layers {
+        assert!(layer["ms"].as_f64().unwrap() > 0.0 && layer["share"].as_f64().unwrap() > 0.0, "{layer}");
+        assert!(!layer["kernel"].as_str().unwrap().is_empty(), "{layer}");
+    }
+    assert!(bench["yardstick"]["gflops"].as_f64().unwrap() > 0.0 && bench["images_per_second"].as_f64().unwrap() > 0.0);
+    let (_, err) = world.expect(2, "doctor --architecture resnet50");
+    assert!(err.contains("--bench"), "{err}");
+    let (_, err) = world.expect(3, "doctor --bench --architecture resnet19");
+    assert!(err.contains("resnet19: no published architecture") && err.contains("resnet18"), "{err}");
+}
+
+#[test]
+fn kernels_are_measured_kept_and_used() {
+    let world = World::new();
+    // The size of the photos that is measured is that of the weights' recipe.
+    let config = r#"{"pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0}}"#;
+    std::fs::write(world.path("config.json"), config).unwrap();
+    assert!(world.json("doctor --json")["tuned"].is_null());
+    let measured = world.json("tune --backbone weights.safetensors --seconds 10 --json -q");
+    let shapes = measured["tuning"]["shapes"].as_array().unwrap();
+    assert!(!shapes.is_empty());
+    let table = PathBuf::from(measured["table"]["path"].as_str().unwrap());
+    assert!(table.starts_with(world.path("cache")), "{table:?}");
+    let tuned = || world.json("doctor --json")["tuned"].clone();
+    assert_eq!(tuned(), measured["table"]);
+    assert!(world.json("doctor --json --no-tune")["tuned"].is_null());
+
+    // As if in each shape the last had won.
+    let computed = |more: &str| {
+        let line = format!("train photos --backbone weights.safetensors --out run --epochs 1 --force --json -q {more}");
+        world.json(&line)["photos"]["computed"].as_u64().unwrap()
+    };
+    assert_eq!((computed("--no-tune"), computed("--no-tune")), (36, 0));
+    let mut stored: serde_json::Value = serde_json::from_slice(&std::fs::read(&table).unwrap()).unwrap();
+    for shape in shapes {
+        let last = shape["candidates"].as_array().unwrap().last().unwrap()["variant"].clone();
+        stored["variants"][shape["class"].as_str().unwrap()] = last;
+    }
+    std::fs::write(&table, stored.to_string()).unwrap();
+    assert_eq!((computed(""), computed("")), (36, 0), "features of other kernels are other features");
+    let config: serde_json::Value = serde_json::from_str(&world.read("run/config.json")).unwrap();
+    assert_eq!(config["tuned"], tuned());
+    world.expect(0, "predict run photos/red/00.png");
+    assert_eq!(computed("--no-tune"), 36);
+
+    std::fs::write(&table, "{\"key\": ").unwrap();
+    let (out, err) = world.expect(0, "doctor");
+    assert!(err.contains("warning: ") && err.contains("ignored") && out.contains("Tuned     no"), "{out}{err}");
+    let (_, err) = world.expect(0, "doctor --no-tune");
+    assert!(!err.contains("ignored"), "{err}");
+}
+
+#[test]
 fn the_demo_shows_what_transfer_is_worth() {
     let world = World::new();
     let findings = world.json("--json --quiet");
@@ -256,7 +317,7 @@ fn the_demo_shows_what_transfer_is_worth() {
 #[test]
 fn help_has_examples() {
     let world = World::new();
-    for command in ["", "train", "evaluate", "predict", "embed", "doctor"] {
+    for command in ["", "train", "evaluate", "predict", "embed", "doctor", "tune"] {
         assert!(world.expect(0, &format!("{command} --help")).0.contains("Examples:"), "{command}");
     }
 }

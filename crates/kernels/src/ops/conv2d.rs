@@ -4,12 +4,15 @@ pub(crate) mod winograd;
 
 pub use weights::Conv2dWeights;
 
-use crate::{Commands, Context, Error, Family, Workspace, WorkspaceSize, context::volume};
+use crate::{
+    Commands, Context, Error, Family, Tile, Variant, Workspace, WorkspaceSize,
+    context::volume,
+    tile::{columns, tiles},
+    tune::magnitude,
+};
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "conv2d";
-/// Output channels of a panel of packed weights, in every family.
-const PANEL: u32 = 64;
 
 /// Sizes of a convolution, and what is fused into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,13 +155,6 @@ pub(crate) fn window_output(
     Some([axis(0)?, axis(1)?])
 }
 
-/// How a plan computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
-    Direct,
-    Winograd,
-}
-
 /// The operands of a [`Conv2d`].
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dBuffers<'a> {
@@ -203,7 +199,7 @@ pub struct Conv2d {
     context: Context,
     desc: Conv2dDesc,
     family: Family,
-    algorithm: Algorithm,
+    variant: Variant,
 }
 
 impl Conv2d {
@@ -218,11 +214,100 @@ impl Conv2d {
             Family::Texture if !direct::fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        let algorithm = match context.tune().winograd && winograd::suits(context, family, desc) {
-            true => Algorithm::Winograd,
-            false => Algorithm::Direct,
-        };
-        Ok(Conv2d { context: context.clone(), desc: *desc, family, algorithm })
+        let columns = columns(context, family);
+        let any = Variant::Direct(Tile { rows: 0, columns });
+        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant: any };
+        plan.variant = plan.default_variant();
+        if let Some(&tuned) = context.tune().table.get(&plan.class())
+            && plan.variants().contains(&tuned)
+        {
+            plan.variant = tuned;
+        }
+        Ok(plan)
+    }
+
+    /// The shapes that are tuned as one: all but dilation and what is fused, sizes of images to a factor of two.
+    pub fn class(&self) -> String {
+        let Conv2dDesc { kernel: [kh, kw], stride: [sh, sw], in_channels, out_channels, groups, .. } = self.desc;
+        let (family, pixels) = (self.family.name(), magnitude(self.output_pixels()));
+        format!(
+            "{family} conv2d {kh}x{kw} stride {sh}x{sw} channels {in_channels} to {out_channels} groups {groups} pixels 2^{pixels}"
+        )
+    }
+
+    /// How it computes.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// The kernels it uses.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Every way to compute it here that differs in speed, the default first.
+    pub fn variants(&self) -> Vec<Variant> {
+        let mut variants = vec![self.default_variant()];
+        let direct = self.direct_tiles().into_iter().map(Variant::Direct);
+        let winograd = self.winograd_applies().then(|| self.winograd_variants());
+        for variant in direct.chain(winograd.into_iter().flatten()) {
+            if !variants.contains(&variant) {
+                variants.push(variant);
+            }
+        }
+        variants
+    }
+
+    /// The same convolution, computed in another way.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a variant that isn't among [`Conv2d::variants`].
+    pub fn with_variant(&self, variant: Variant) -> Result<Self, Error> {
+        match self.variants().contains(&variant) {
+            true => Ok(Conv2d { variant, ..self.clone() }),
+            false => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
+        }
+    }
+
+    /// Multiplications and additions that the kernel does, in whole tiles and with the zeros of other groups;
+    /// [`Conv2dDesc::flops`] is what the definition asks for. In Winograd, those of the products.
+    pub fn computed_flops(&self) -> u64 {
+        let Tile { rows, columns } = self.variant.tile();
+        let whole = |size: u64, tile: u32| size.next_multiple_of(tile.into());
+        let columns = whole(self.desc.out_channels.into(), columns);
+        match self.variant {
+            Variant::Direct(_) => {
+                let depth = u64::from(direct::depth(&self.desc, self.panel()));
+                2 * whole(self.output_pixels(), rows) * columns * depth
+            }
+            Variant::Winograd { .. } => self.winograd_products(rows) * columns,
+        }
+    }
+
+    fn winograd_applies(&self) -> bool {
+        self.context.tune().winograd && winograd::applies(&self.context, self.family, &self.desc)
+    }
+
+    fn default_variant(&self) -> Variant {
+        let direct = Conv2d { variant: Variant::Direct(self.direct_tiles()[0]), ..self.clone() };
+        if !self.winograd_applies() || !winograd::pays(&self.desc) {
+            return direct.variant;
+        }
+        let winograd = Conv2d { variant: self.winograd_variants()[0], ..self.clone() };
+        // Few tiles of outputs fill the products' tiles badly.
+        match winograd.computed_flops() * 4 <= direct.computed_flops() * 3 {
+            true => winograd.variant,
+            false => direct.variant,
+        }
+    }
+
+    /// Output channels of a panel of packed weights.
+    fn panel(&self) -> u32 {
+        columns(&self.context, self.family)
+    }
+
+    fn direct_tiles(&self) -> Vec<Tile> {
+        tiles(&self.context, self.family, self.output_pixels())
     }
 
     /// Its sizes.
@@ -232,14 +317,14 @@ impl Conv2d {
 
     /// Whether Winograd F(4x4, 3x3) was chosen.
     pub fn is_winograd(&self) -> bool {
-        self.algorithm == Algorithm::Winograd
+        matches!(self.variant, Variant::Winograd { .. })
     }
 
     /// The scratch memory it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
-        match self.algorithm {
-            Algorithm::Direct => self.direct_workspace(),
-            Algorithm::Winograd => self.winograd_workspace(),
+        match self.variant {
+            Variant::Direct(_) => self.direct_workspace(),
+            Variant::Winograd { .. } => self.winograd_workspace(),
         }
     }
 
@@ -275,11 +360,11 @@ impl Conv2d {
             (true, None) => return Err(Error::shape(OP, "the descriptor has a residual, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have a residual, the descriptor has none")),
         }
-        let steps = match (self.algorithm, self.family) {
-            (Algorithm::Direct, Family::Texture) => self.direct_texture(workspace, weights, buffers)?,
-            (Algorithm::Direct, Family::Tiled) => self.direct_tiled(workspace, weights, buffers)?,
-            (Algorithm::Winograd, Family::Texture) => self.winograd_texture(workspace, weights, buffers)?,
-            (Algorithm::Winograd, Family::Tiled) => self.winograd_tiled(workspace, weights, buffers)?,
+        let steps = match (self.variant, self.family) {
+            (Variant::Direct(_), Family::Texture) => self.direct_texture(workspace, weights, buffers)?,
+            (Variant::Direct(_), Family::Tiled) => self.direct_tiled(workspace, weights, buffers)?,
+            (Variant::Winograd { .. }, Family::Texture) => self.winograd_texture(workspace, weights, buffers)?,
+            (Variant::Winograd { .. }, Family::Tiled) => self.winograd_tiled(workspace, weights, buffers)?,
         };
         Ok(Commands { op: OP, steps })
     }

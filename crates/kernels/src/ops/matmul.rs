@@ -1,19 +1,18 @@
 use crate::{
-    Commands, Context, Error, Family, PackDesc, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, PackDesc, Tile, Variant, Workspace, WorkspaceSize,
     context::{Bind, volume, window},
     mirror,
     ops::{pack::pack_and_mirror, ranges},
     params::params,
+    tile::{columns, texture_constants, tiled_constants, tiles},
+    tune::magnitude,
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "matmul";
-/// Columns of a panel of B, and rows of a block, in the texture family.
-const PANEL: u32 = 64;
-const BLOCK: u32 = 16;
-/// Rows and columns of a tile in the tiled family.
-const TILE: u64 = 64;
+/// Elements to which the start of a binding is aligned.
+const ALIGNMENT: u64 = 64;
 
 /// Sizes and layout of a (batched) matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +71,8 @@ impl MatmulDesc {
         })
     }
 
-    /// B likewise: panels of 64 columns, whole groups of four k.
-    fn pack_b(&self) -> Option<PackDesc> {
+    /// B likewise: panels of so many columns, whole groups of four k.
+    fn pack_b(&self, panel: u32) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
         (self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
             batch: self.batch,
@@ -83,7 +82,7 @@ impl MatmulDesc {
             column_stride,
             batch_stride: self.k * self.n,
             padded_rows: self.k.next_multiple_of(4),
-            panel: PANEL,
+            panel,
         })
     }
 }
@@ -133,6 +132,7 @@ pub struct Matmul {
     context: Context,
     desc: MatmulDesc,
     family: Family,
+    tile: Tile,
 }
 
 impl Matmul {
@@ -153,12 +153,72 @@ impl Matmul {
             Family::Texture if !fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        Ok(Matmul { context: context.clone(), desc: *desc, family })
+        let mut plan =
+            Matmul { context: context.clone(), desc: *desc, family, tile: tiles(context, family, desc.m.into())[0] };
+        if let Some(&Variant::Direct(tile)) = context.tune().table.get(&plan.class())
+            && tiles(context, family, desc.m.into()).contains(&tile)
+        {
+            plan.tile = tile;
+        }
+        Ok(plan)
     }
 
     /// A plan of the tiled family, whatever the context prefers.
-    pub(crate) fn tiled(context: &Context, desc: &MatmulDesc) -> Result<Self, Error> {
-        Ok(Matmul { family: Family::Tiled, ..Matmul::new(context, desc)? })
+    pub(crate) fn tiled(context: &Context, desc: &MatmulDesc, tile: Tile) -> Result<Self, Error> {
+        Ok(Matmul { family: Family::Tiled, tile, ..Matmul::new(context, desc)? })
+    }
+
+    /// Its sizes.
+    pub fn desc(&self) -> &MatmulDesc {
+        &self.desc
+    }
+
+    /// The shapes that are tuned as one: depth and columns as they are, rows and batch to a factor of two.
+    pub fn class(&self) -> String {
+        let MatmulDesc { batch, m, k, n, transpose_a, transpose_b, .. } = self.desc;
+        let transposed = |transposed| if transposed { "T" } else { "" };
+        format!(
+            "{} matmul a{} b{} rows 2^{} depth {k} columns {n} batch 2^{}",
+            self.family.name(),
+            transposed(transpose_a),
+            transposed(transpose_b),
+            magnitude(m.into()),
+            magnitude(batch.into())
+        )
+    }
+
+    /// How it computes.
+    pub fn variant(&self) -> Variant {
+        Variant::Direct(self.tile)
+    }
+
+    /// The kernels it uses.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Every way to compute it here that differs in speed, the default first.
+    pub fn variants(&self) -> Vec<Variant> {
+        self.tiles().into_iter().map(Variant::Direct).collect()
+    }
+
+    /// The same product, computed in another way.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a variant that isn't among [`Matmul::variants`].
+    pub fn with_variant(&self, variant: Variant) -> Result<Self, Error> {
+        match variant {
+            Variant::Direct(tile) if self.tiles().contains(&tile) => Ok(Matmul { tile, ..self.clone() }),
+            _ => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
+        }
+    }
+
+    fn tiles(&self) -> Vec<Tile> {
+        tiles(&self.context, self.family, self.desc.m.into())
+    }
+
+    fn pack_b(&self) -> Option<PackDesc> {
+        self.desc.pack_b(columns(&self.context, self.family))
     }
 
     /// The scratch memory it needs.
@@ -166,9 +226,7 @@ impl Matmul {
         let mut size = WorkspaceSize::default();
         if self.family == Family::Texture {
             for (slot, (pack, len)) in
-                [(self.desc.pack_a(), self.desc.a_len()), (self.desc.pack_b(), self.desc.b_len())]
-                    .into_iter()
-                    .enumerate()
+                [(self.desc.pack_a(), self.desc.a_len()), (self.pack_b(), self.desc.b_len())].into_iter().enumerate()
             {
                 size.texels[slot] = pack.map_or(len, |pack| pack.output_len()).div_ceil(4);
                 size.bytes[slot] = pack.map_or(0, |pack| pack.output_len() * 4);
@@ -215,7 +273,7 @@ impl Matmul {
         let size = self.workspace_size();
         let mut commands = Commands::new(OP);
         let mut views = Vec::new();
-        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (desc.pack_b(), buffers.b)].into_iter().enumerate() {
+        for (slot, (pack, matrix)) in [(desc.pack_a(), buffers.a), (self.pack_b(), buffers.b)].into_iter().enumerate() {
             let (texture, view) = workspace.texture(OP, slot, size.texels[slot])?;
             match pack {
                 None => commands.steps.push(mirror::copy(matrix, texture)),
@@ -233,7 +291,8 @@ impl Matmul {
             batch: desc.batch,
             a: views[0],
             b: views[1],
-            packed_b: desc.pack_b().is_some(),
+            packed_b: self.pack_b().is_some(),
+            tile: self.tile,
         };
         commands.steps.extend(operands.steps(&self.context, buffers.bias, buffers.output)?);
         Ok(commands)
@@ -251,7 +310,7 @@ impl Matmul {
             return Ok(commands);
         }
         // Bands of stored rows that fit a binding, less what an aligned start may cost.
-        let fit = |row: u64, all: u64| ((limit - TILE) / row).min(all);
+        let fit = |row: u64, all: u64| ((limit - ALIGNMENT) / row).min(all);
         let mut bands = [fit(n, m), k, n];
         match desc.transpose_a {
             false => bands[0] = bands[0].min(fit(k, m)),
@@ -267,7 +326,7 @@ impl Matmul {
                 what: "elements of a row of an operand",
                 needed: m.max(k).max(n),
                 limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - TILE,
+                allowed: limit - ALIGNMENT,
             });
         }
         for batch in 0..u64::from(desc.batch) {
@@ -295,8 +354,8 @@ impl Matmul {
         let c = stored(false, (&band.m, m), (&band.n, n));
         let length = |range: &Range<u64>| (range.end - range.start) as u32;
         let groups = length(&band.batch) as u64
-            * (band.m.end - band.m.start).div_ceil(TILE)
-            * (band.n.end - band.n.start).div_ceil(TILE);
+            * (band.m.end - band.m.start).div_ceil(self.tile.rows.into())
+            * (band.n.end - band.n.start).div_ceil(self.tile.columns.into());
         let (a_row, a_column) = if desc.transpose_a { (1, desc.m) } else { (desc.k, 1) };
         let (b_row, b_column) = if desc.transpose_b { (1, desc.k) } else { (desc.n, 1) };
         let first = band.k.start == 0;
@@ -329,7 +388,7 @@ impl Matmul {
             (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..)))),
             (4, Bind::Slice(window(buffers.output, c.elements))),
         ];
-        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &[]);
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &tiled_constants(self.tile));
         self.context.dispatch(OP, &pipeline, &entries, groups)
     }
 }
@@ -337,7 +396,8 @@ impl Matmul {
 fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let bindable = context.binding_elements();
-    [(desc.pack_a(), desc.a_len()), (desc.pack_b(), desc.b_len())].iter().all(|(pack, len)| match pack {
+    let pack_b = desc.pack_b(columns(context, Family::Texture));
+    [(desc.pack_a(), desc.a_len()), (pack_b, desc.b_len())].iter().all(|(pack, len)| match pack {
         None => len / 4 <= capacity,
         Some(pack) => *len <= bindable && pack.output_len() / 4 <= capacity,
     })
@@ -362,7 +422,7 @@ impl Window {
     fn of_rows(band: &Band, rows: &Range<u64>, all: u64, width: u64, column: u64) -> Self {
         let start = (band.batch.start * all + rows.start) * width;
         let end = ((band.batch.end - 1) * all + rows.end) * width;
-        let aligned = start / TILE * TILE;
+        let aligned = start / ALIGNMENT * ALIGNMENT;
         Window { elements: aligned..end, base: (start - aligned + column) as u32 }
     }
 }
@@ -375,8 +435,9 @@ pub(crate) struct TextureOperands<'a> {
     pub batch: u32,
     pub a: &'a wgpu::TextureView,
     pub b: &'a wgpu::TextureView,
-    /// B stands in panels of 64 columns rather than in rows.
+    /// B stands in panels of a tile's columns rather than in rows.
     pub packed_b: bool,
+    pub tile: Tile,
 }
 
 impl TextureOperands<'_> {
@@ -388,20 +449,20 @@ impl TextureOperands<'_> {
     ) -> Result<Vec<crate::commands::Step>, Error> {
         let limit = context.binding_elements();
         let (m, n, batch) = (u64::from(self.m), u64::from(self.n), u64::from(self.batch));
-        let panels = self.n.div_ceil(PANEL);
+        let (panels, lanes) = (self.n.div_ceil(self.tile.columns), self.tile.columns / 4);
         let k = self.k4 * 4;
         let (b_panel, b_row, b_batch) = match self.packed_b {
-            true => (k * PANEL / 4, PANEL / 4, panels * k * PANEL / 4),
-            false => (PANEL / 4, self.n / 4, k * self.n / 4),
+            true => (k * lanes, lanes, panels * k * lanes),
+            false => (lanes, self.n / 4, k * self.n / 4),
         };
         let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
-        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &[]);
+        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &texture_constants(self.tile));
         let step = |batches: Range<u64>, rows: Range<u64>| {
             let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
             let c = Window::of_rows(&band, &rows, m, n, 0);
-            let blocks = (rows.end - rows.start).div_ceil(u64::from(BLOCK));
+            let blocks = (rows.end - rows.start).div_ceil(self.tile.rows.into());
             let groups = (batches.end - batches.start) * u64::from(panels) * blocks;
             let params = context.uniform(&TextureParams {
                 m: self.m,
@@ -433,14 +494,14 @@ impl TextureOperands<'_> {
         if batch * m * n <= limit {
             return Ok(vec![step(0..batch, 0..m)?]);
         }
-        let rows = (limit - TILE) / n;
+        let rows = (limit - ALIGNMENT) / n;
         if rows == 0 {
             return Err(Error::Limit {
                 op: OP,
                 what: "elements of a row of the output",
                 needed: n,
                 limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - TILE,
+                allowed: limit - ALIGNMENT,
             });
         }
         (0..batch)

@@ -219,16 +219,18 @@ impl MaxPool2d {
 
     fn step(&self, input: Bind<'_>, x_base: u32, output: BufferSlice<'_>, range: &Range<u64>) -> Result<Step, Error> {
         let desc = &self.desc;
-        let (shader, lanes, invocations) = match self.family {
-            Family::Texture => (&shaders::MAX_POOL2D_TEXTURE, 4, 8),
-            Family::Tiled => (&shaders::MAX_POOL2D, 1, 64),
+        let constants = [("lanes", self.context.lanes().into())];
+        // Channels that an invocation computes, and invocations of a workgroup.
+        let (shader, constants, width, invocations) = match self.family {
+            Family::Texture => (&shaders::MAX_POOL2D_TEXTURE, &constants[..], 4, self.context.lanes().into()),
+            Family::Tiled => (&shaders::MAX_POOL2D, &[][..], 1, 64),
         };
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
-        let count = (range.end - range.start) / lanes;
+        let count = (range.end - range.start) / width;
         let params = self.context.uniform(&Params {
             height: desc.height,
             width: desc.width,
-            channels: desc.channels / lanes as u32,
+            channels: desc.channels / width as u32,
             out_height,
             out_width,
             kernel_h: desc.kernel[0],
@@ -239,11 +241,11 @@ impl MaxPool2d {
             pad_w: desc.padding[1],
             dilation_h: desc.dilation[0],
             dilation_w: desc.dilation[1],
-            first: (range.start / lanes) as u32,
+            first: (range.start / width) as u32,
             count: count as u32,
             x_base,
         });
-        let pipeline = self.context.pipeline(shader, "main", &[]);
+        let pipeline = self.context.pipeline(shader, "main", constants);
         let entries = [(0, Bind::Uniform(&params)), (1, input), (2, Bind::Slice(output))];
         self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(invocations))
     }

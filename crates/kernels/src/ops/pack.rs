@@ -151,24 +151,26 @@ impl Pack {
         }
         self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
         self.context.check(OP, "output", output, self.desc.output_len(), BufferUsages::STORAGE)?;
-        self.steps("main", 64, 1, &Bind::Slice(input), output)
+        self.steps("main", 64, &[], (1, Bind::Slice(input)), output)
     }
 
     /// As [`Pack::bind`], reading a linear texture.
     pub(crate) fn bind_texture(&self, input: &TextureView, output: BufferSlice<'_>) -> Result<Commands, Error> {
-        self.steps("from_texture", 8, 2, &Bind::Texture(input), output)
+        let lanes = self.context.lanes();
+        let constants = [("lanes", lanes.into())];
+        self.steps("from_texture", lanes.into(), &constants, (2, Bind::Texture(input)), output)
     }
 
     fn steps(
         &self,
         entry: &'static str,
         invocations: u64,
-        binding: u32,
-        input: &Bind<'_>,
+        constants: &[(&'static str, f64)],
+        input: (u32, Bind<'_>),
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let desc = &self.desc;
-        let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
+        let pipeline = self.context.pipeline(&shaders::PACK, entry, constants);
         let mut commands = Commands::new(OP);
         for range in self.context.windows(desc.output_len()) {
             let params = self.context.uniform(&Params {
@@ -185,8 +187,7 @@ impl Pack {
                 pad: [0; 2],
             });
             let workgroups = ((range.end - range.start) / 4).div_ceil(invocations);
-            let entries =
-                [(0, Bind::Uniform(&params)), (binding, input.clone()), (3, Bind::Slice(window(output, range)))];
+            let entries = [(0, Bind::Uniform(&params)), input.clone(), (3, Bind::Slice(window(output, range)))];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }
         Ok(commands)

@@ -1,5 +1,10 @@
 //! Choice of kernel variants for an adapter.
 
+mod table;
+
+pub(crate) use table::magnitude;
+pub use table::{Table, Tile, UnknownVariant, Variant};
+
 use wgpu::{AdapterInfo, Device, DeviceType, Features};
 
 /// The two families of matmul, convolution and pooling kernels. Both are correct on every adapter that offers what
@@ -9,8 +14,8 @@ use wgpu::{AdapterInfo, Device, DeviceType, Features};
 pub enum Family {
     /// Operands in workgroup-memory tiles, for real GPUs. Needs nothing beyond WebGPU's defaults.
     Tiled,
-    /// Operands mirrored into `rgba32float` textures and broadcast between the eight lanes of a subgroup, for software
-    /// drivers such as lavapipe. Needs [`Features::SUBGROUP`] and a subgroup of exactly eight.
+    /// Operands mirrored into `rgba32float` textures and broadcast between the lanes of a subgroup, for software
+    /// drivers such as lavapipe. Needs [`Features::SUBGROUP`] and subgroups of exactly 4, 8 or 16 lanes.
     Texture,
 }
 
@@ -25,7 +30,7 @@ impl Family {
 }
 
 /// How operations are to be planned on an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tune {
     /// Which kernels.
@@ -33,19 +38,22 @@ pub struct Tune {
     /// Whether 3x3 convolutions of stride 1 may use Winograd F(4x4, 3x3): 2.25 to 4 times fewer multiplications, a
     /// rounding error about ten times larger (still near 1e-6 of the output's scale).
     pub winograd: bool,
+    /// What was measured to be the fastest; empty for the defaults, which depend on nothing but the shape.
+    pub table: Table,
 }
 
 impl Tune {
-    /// A family by name, with Winograd.
+    /// A family by name, with Winograd and the default variant of each shape.
     pub fn new(family: Family) -> Self {
-        Tune { family, winograd: true }
+        Tune { family, winograd: true, table: Table::new() }
     }
 
     /// The choice for an adapter and the features that the device was made with.
     ///
-    /// Software adapters whose subgroup is eight lanes wide get [`Family::Texture`], all others [`Family::Tiled`].
+    /// Software adapters whose subgroups are always 4, 8 or 16 lanes wide get [`Family::Texture`], all others
+    /// [`Family::Tiled`].
     pub fn for_adapter(info: &AdapterInfo, features: Features) -> Self {
-        let texture = info.device_type == DeviceType::Cpu && eight_lanes(info, features);
+        let texture = info.device_type == DeviceType::Cpu && lanes(info, features).is_some();
         Tune::new(if texture { Family::Texture } else { Family::Tiled })
     }
 
@@ -53,15 +61,10 @@ impl Tune {
     pub fn for_device(device: &Device) -> Self {
         Tune::for_adapter(&device.adapter_info(), device.features())
     }
-
-    pub(crate) fn texture_runs(device: &Device) -> bool {
-        eight_lanes(&device.adapter_info(), device.features())
-    }
 }
 
-fn eight_lanes(info: &AdapterInfo, features: Features) -> bool {
-    info.subgroup_min_size == LANES && info.subgroup_max_size == LANES && features.contains(Features::SUBGROUP)
+/// Lanes of every subgroup, where the texture family runs with so many.
+pub(crate) fn lanes(info: &AdapterInfo, features: Features) -> Option<u32> {
+    let (lanes, most) = (info.subgroup_min_size, info.subgroup_max_size);
+    (lanes == most && matches!(lanes, 4 | 8 | 16) && features.contains(Features::SUBGROUP)).then_some(lanes)
 }
-
-/// Lanes of a subgroup in the texture family.
-const LANES: u32 = 8;

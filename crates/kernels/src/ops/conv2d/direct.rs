@@ -1,12 +1,13 @@
 //! The convolution as a sum over taps: every size, stride, dilation and group.
 
-use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, PANEL, weights::Span};
+use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, weights::Span};
 use crate::{
     Context, Error, Family, Pack, PackDesc, Workspace, WorkspaceSize,
     commands::Step,
     context::{Bind, window},
     mirror,
     params::params,
+    tile::{columns, texture_constants, tiled_constants},
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
@@ -21,10 +22,16 @@ pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let input = desc.input_len() / u64::from(desc.in_channels) * u64::from(desc.packed_channels());
     let packable = desc.in_channels.is_multiple_of(4) || desc.input_len() <= context.binding_elements();
-    let weight = u64::from(desc.out_channels.div_ceil(PANEL) * desc.kernel[0] * desc.kernel[1])
-        * u64::from(Span::of(desc).span4)
-        * u64::from(PANEL);
+    let panel = columns(context, Family::Texture);
+    let weight = u64::from(desc.out_channels.div_ceil(panel) * desc.kernel[0] * desc.kernel[1])
+        * u64::from(Span::of(desc, panel).span4)
+        * u64::from(panel);
     input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
+}
+
+/// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+pub(super) fn depth(desc: &Conv2dDesc, panel: u32) -> u32 {
+    desc.kernel[0] * desc.kernel[1] * Span::of(desc, panel).span4 * 4
 }
 
 impl Conv2d {
@@ -60,7 +67,7 @@ impl Conv2d {
         size
     }
 
-    fn output_pixels(&self) -> u64 {
+    pub(super) fn output_pixels(&self) -> u64 {
         self.desc.output_len() / u64::from(self.desc.out_channels)
     }
 
@@ -96,13 +103,23 @@ impl Conv2d {
             steps.push(mirror::copy(residual, texture));
             residual_view = view;
         }
-        let constants = [("has_residual", f64::from(u8::from(desc.residual)))];
+        let tile = self.variant.tile();
+        let [lanes, tall] = texture_constants(tile);
+        let pointwise = desc.kernel == [1, 1] && desc.padding == [0, 0];
+        let flag = |name, value: bool| (name, f64::from(u8::from(value)));
+        let constants = [
+            lanes,
+            tall,
+            flag("has_residual", desc.residual),
+            flag("pointwise", pointwise),
+            flag("narrow", desc.packed_channels() == 4 && !pointwise),
+        ];
         let entry = if ragged { "ragged" } else { "main" };
         let pipeline = self.context.pipeline(&shaders::CONV2D_TEXTURE, entry, &constants);
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         for pixels in self.pixel_windows()? {
-            let panels = desc.out_channels.div_ceil(PANEL);
-            let groups = (pixels.end - pixels.start).div_ceil(16) * u64::from(panels);
+            let panels = desc.out_channels.div_ceil(self.panel());
+            let groups = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * u64::from(panels);
             let params = Params { x_base: mirror::zero_texel(input), ..self.direct_params(&pixels, groups) };
             let params = self.context.uniform(&params);
             let elements = pixels.start * u64::from(desc.out_channels)..pixels.end * u64::from(desc.out_channels);
@@ -132,7 +149,7 @@ impl Conv2d {
             height: desc.height,
             width: desc.width,
             channels4: desc.packed_channels() / 4,
-            span4: Span::of(desc).span4,
+            span4: Span::of(desc, self.panel()).span4,
             out_height,
             out_width,
             out_channels: desc.out_channels,
@@ -200,10 +217,11 @@ impl Conv2d {
                 steps.extend(part.bind(from, window(input, start * padded..end * padded))?.steps);
             }
         }
-        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &[]);
+        let tile = self.variant.tile();
+        let pipeline = self.context.pipeline(&shaders::CONV2D, "main", &tiled_constants(tile));
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         let weight = weights.buffer()?;
-        let panels = u64::from(desc.out_channels.div_ceil(PANEL));
+        let panels = u64::from(desc.out_channels.div_ceil(self.panel()));
         let panel_len = weight.size() / 4 / panels;
         let panel_step = self.context.binding_elements() / panel_len;
         if panel_step == 0 {
@@ -215,7 +233,7 @@ impl Conv2d {
             let elements = start..band.pixels.end * out_width;
             for panel_first in (0..panels).step_by(panel_step as usize) {
                 let count = panel_step.min(panels - panel_first);
-                let groups = (band.pixels.end - band.pixels.start).div_ceil(64) * count;
+                let groups = (band.pixels.end - band.pixels.start).div_ceil(tile.rows.into()) * count;
                 let params = self.context.uniform(&Params {
                     panel_first: panel_first as u32,
                     x_base: ((band.input.start / 4) as u32).wrapping_neg(),

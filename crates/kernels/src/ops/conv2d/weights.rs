@@ -1,6 +1,6 @@
 //! Weights as the kernels read them, packed once on the host.
 
-use super::{Algorithm, Conv2d, Conv2dDesc, OP, PANEL};
+use super::{Conv2d, Conv2dDesc, OP};
 use crate::{Error, Family, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
@@ -30,13 +30,13 @@ struct Layout {
     kernel: [u32; 2],
     groups: u32,
     family: Family,
-    algorithm: Algorithm,
+    winograd: bool,
 }
 
 impl Layout {
     fn of(plan: &Conv2d) -> Self {
         let Conv2dDesc { in_channels, out_channels, kernel, groups, .. } = plan.desc;
-        Layout { in_channels, out_channels, kernel, groups, family: plan.family, algorithm: plan.algorithm }
+        Layout { in_channels, out_channels, kernel, groups, family: plan.family, winograd: plan.is_winograd() }
     }
 }
 
@@ -53,12 +53,13 @@ impl Conv2d {
         if let Some(bias) = bias {
             check_len("bias", bias, u64::from(desc.out_channels))?;
         }
-        let packed = match (self.algorithm, self.family) {
-            (Algorithm::Direct, _) => panels(desc, weight),
-            (Algorithm::Winograd, family) => transformed(desc, weight, family == Family::Texture),
+        let packed = match (self.is_winograd(), self.family) {
+            (false, _) => panels(desc, self.panel(), weight),
+            (true, Family::Texture) => transformed(desc, Some(self.panel()), weight),
+            (true, Family::Tiled) => transformed(desc, None, weight),
         };
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
-        padded.resize(desc.out_channels.next_multiple_of(PANEL) as usize, 0.0);
+        padded.resize(desc.out_channels.next_multiple_of(self.panel()) as usize, 0.0);
         let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded));
         let limits = self.context.limits();
         let bytes = packed.len() as u64 * 4;
@@ -128,49 +129,50 @@ fn check_len(operand: &'static str, slice: &[f32], expected: u64) -> Result<(), 
 
 /// Where a panel's input channels start and how many vec4 it reads of every tap.
 ///
-/// A panel of 64 output channels sees the channels of all groups it touches; those a given output doesn't belong to
+/// A panel of output channels sees the channels of all groups it touches; those a given output doesn't belong to
 /// have zero weight. With one group that is all channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub span4: u32,
+    panel: u32,
 }
 
 impl Span {
-    pub(super) fn of(desc: &Conv2dDesc) -> Self {
+    pub(super) fn of(desc: &Conv2dDesc, panel: u32) -> Self {
         let (group_in, group_out) = (desc.in_channels / desc.groups, desc.out_channels / desc.groups);
-        let widest = (0..desc.out_channels.div_ceil(PANEL))
-            .map(|panel| {
-                let last = ((panel + 1) * PANEL).min(desc.out_channels) - 1;
+        let widest = (0..desc.out_channels.div_ceil(panel))
+            .map(|i| {
+                let last = ((i + 1) * panel).min(desc.out_channels) - 1;
                 let end = (last / group_out + 1) * group_in;
-                end.div_ceil(4) - panel * PANEL / group_out * group_in / 4
+                end.div_ceil(4) - i * panel / group_out * group_in / 4
             })
             .max();
-        Span { span4: widest.unwrap_or_default() }
+        Span { span4: widest.unwrap_or_default(), panel }
     }
 
-    /// The first channel that a panel reads. The shaders compute the same.
-    fn first(self, desc: &Conv2dDesc, panel: u32) -> u32 {
+    /// The first channel that the i-th panel reads. The shaders compute the same.
+    fn first(self, desc: &Conv2dDesc, i: u32) -> u32 {
         let (group_in, group_out) = (desc.in_channels / desc.groups, desc.out_channels / desc.groups);
-        (panel * PANEL / group_out * group_in / 4).min(desc.packed_channels() / 4 - self.span4) * 4
+        (i * self.panel / group_out * group_in / 4).min(desc.packed_channels() / 4 - self.span4) * 4
     }
 }
 
-/// `[panel, tap, channel of the panel, 64]`.
-fn panels(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
-    let span = Span::of(desc);
+/// `[panel, tap, channel of the panel, output channel of the panel]`.
+fn panels(desc: &Conv2dDesc, width: u32, weight: &[f32]) -> Vec<f32> {
+    let span = Span::of(desc, width);
     let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
     let (group_in, group_out) = (desc.in_channels / desc.groups, desc.out_channels / desc.groups);
     let depth = span.span4 as usize * 4;
-    let panel_len = taps * depth * PANEL as usize;
-    let mut packed = vec![0.0; desc.out_channels.div_ceil(PANEL) as usize * panel_len];
+    let panel_len = taps * depth * width as usize;
+    let mut packed = vec![0.0; desc.out_channels.div_ceil(width) as usize * panel_len];
     for o in 0..desc.out_channels {
-        let panel = o / PANEL;
+        let panel = o / width;
         let first = (o / group_out * group_in - span.first(desc, panel)) as usize;
         let out = &mut packed[panel as usize * panel_len..][..panel_len];
         for c in 0..group_in as usize {
             let source = &weight[(o as usize * group_in as usize + c) * taps..][..taps];
             for (tap, &value) in source.iter().enumerate() {
-                out[(tap * depth + first + c) * PANEL as usize + (o % PANEL) as usize] = value;
+                out[(tap * depth + first + c) * width as usize + (o % width) as usize] = value;
             }
         }
     }
@@ -187,10 +189,11 @@ const G: [[f64; 3]; 6] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// G w G^T for each pair of channels: `[36, panel, in_channels, 64]`, or `[36, in_channels, out_channels]` without panels.
-fn transformed(desc: &Conv2dDesc, weight: &[f32], in_panels: bool) -> Vec<f32> {
+/// G w G^T for each pair of channels: `[36, panel, in_channels, panel's width]`, or `[36, in_channels, out_channels]` without
+/// panels.
+fn transformed(desc: &Conv2dDesc, panel: Option<u32>, weight: &[f32]) -> Vec<f32> {
     let (inputs, outputs) = (desc.in_channels as usize, desc.out_channels as usize);
-    let width = if in_panels { PANEL as usize } else { outputs };
+    let width = panel.map_or(outputs, |width| width as usize);
     let columns = outputs.div_ceil(width) * width;
     let mut packed = vec![0.0; 36 * inputs * columns];
     for o in 0..outputs {

@@ -2,8 +2,8 @@
 
 use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP};
 use crate::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Workspace, WorkspaceSize, commands::Step, context::Bind,
-    mirror, ops::matmul::TextureOperands, params::params,
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Variant, Workspace, WorkspaceSize, commands::Step,
+    context::Bind, mirror, ops::matmul::TextureOperands, params::params, tile::tiles,
 };
 use std::ops::Range;
 use wgpu::BufferUsages;
@@ -15,19 +15,22 @@ const V: usize = 1;
 const M: usize = 2;
 const RESIDUAL: usize = 3;
 
-/// Transformed values of a band of tiles, at most: 16 MiB, so that what is written is still cached when it is read.
-const BAND_ELEMENTS: u64 = 4 << 20;
+/// MiB of transformed values of a band of tiles, at most; the default first.
+const BANDS: [u32; 3] = [16, 4, 64];
 
-/// Whether the algorithm applies, and pays.
-pub(super) fn suits(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
+/// The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
+pub(super) fn pays(desc: &Conv2dDesc) -> bool {
+    desc.in_channels.min(desc.out_channels) >= 64
+}
+
+/// Whether the algorithm computes this convolution, and fits the device.
+pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
     let applies = desc.kernel == [3, 3]
         && desc.stride == [1, 1]
         && desc.dilation == [1, 1]
         && desc.groups == 1
         && desc.in_channels.is_multiple_of(4)
         && desc.out_channels.is_multiple_of(4);
-    // The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
-    let pays = desc.in_channels.min(desc.out_channels) >= 64;
     let limit = context.binding_elements();
     let weight = POINTS * u64::from(desc.in_channels) * u64::from(desc.out_channels.next_multiple_of(64));
     let fits = match family {
@@ -35,7 +38,7 @@ pub(super) fn suits(context: &Context, family: Family, desc: &Conv2dDesc) -> boo
         Family::Tiled => weight <= limit && desc.input_len() <= limit && desc.output_len() <= limit,
     };
     let band = 16 * POINTS * u64::from(desc.in_channels.max(desc.out_channels)) <= limit;
-    applies && pays && fits && band
+    applies && fits && band
 }
 
 impl Conv2d {
@@ -43,12 +46,43 @@ impl Conv2d {
         self.desc.output_size().unwrap_or_default().map(|size| u64::from(size.div_ceil(4)))
     }
 
-    /// Tiles of a band: a multiple of 16, or all of them.
-    fn band(&self) -> u64 {
-        let channels = u64::from(self.desc.in_channels.max(self.desc.out_channels));
-        let most = BAND_ELEMENTS.min(self.context.binding_elements()) / POINTS / channels;
+    fn all_tiles(&self) -> u64 {
         let [rows, columns] = self.tiles();
-        (most / 16 * 16).max(16).min(u64::from(self.desc.batch) * rows * columns)
+        u64::from(self.desc.batch) * rows * columns
+    }
+
+    /// Tiles of a band of so many MiB: a multiple of 32 where there are so many, or all of them.
+    fn tiles_of_band(&self, mib: u32) -> u64 {
+        let channels = u64::from(self.desc.in_channels.max(self.desc.out_channels));
+        let most = (u64::from(mib) << 18).min(self.context.binding_elements()) / POINTS / channels;
+        let whole = if most < 32 { 16 } else { most / 32 * 32 };
+        whole.min(self.all_tiles())
+    }
+
+    fn band(&self) -> u64 {
+        match self.variant {
+            Variant::Winograd { band, .. } => self.tiles_of_band(band),
+            Variant::Direct(_) => 0,
+        }
+    }
+
+    /// The default first; bands that come to the same tiles are listed once.
+    pub(super) fn winograd_variants(&self) -> Vec<Variant> {
+        let mut bands: Vec<u32> = Vec::new();
+        for band in BANDS {
+            if bands.iter().all(|&other| self.tiles_of_band(other) != self.tiles_of_band(band)) {
+                bands.push(band);
+            }
+        }
+        let of_tile = |tile| bands.iter().map(move |&band| Variant::Winograd { tile, band });
+        let rows = self.tiles_of_band(bands[0]);
+        tiles(&self.context, self.family, rows).into_iter().flat_map(of_tile).collect()
+    }
+
+    /// Multiplications and additions an output channel, in bands of whole `rows`.
+    pub(super) fn winograd_products(&self, rows: u32) -> u64 {
+        let rows: u64 = self.tile_bands().map(|tiles| (tiles.end - tiles.start).next_multiple_of(rows.into())).sum();
+        2 * POINTS * rows * u64::from(self.desc.in_channels)
     }
 
     pub(super) fn winograd_workspace(&self) -> WorkspaceSize {
@@ -67,8 +101,7 @@ impl Conv2d {
     }
 
     fn tile_bands(&self) -> impl Iterator<Item = Range<u64>> {
-        let [rows, columns] = self.tiles();
-        let (all, step) = (u64::from(self.desc.batch) * rows * columns, self.band());
+        let (all, step) = (self.all_tiles(), self.band());
         (0..all.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(all))
     }
 
@@ -114,7 +147,8 @@ impl Conv2d {
             steps.push(mirror::copy(residual, texture));
             residual_view = view;
         }
-        let constants = [("has_residual", f64::from(u8::from(desc.residual)))];
+        let lanes = u64::from(self.context.lanes());
+        let constants = [("lanes", lanes as f64), ("has_residual", f64::from(u8::from(desc.residual)))];
         let shader = &shaders::CONV2D_WINOGRAD_TEXTURE;
         let input_transform = self.context.pipeline(shader, "input_transform", &constants);
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
@@ -124,7 +158,7 @@ impl Conv2d {
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
-            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(8);
+            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(lanes);
             steps.push(self.context.dispatch(OP, &input_transform, &entries, groups)?);
             steps.push(mirror::copy(v, v_texture));
             let products = TextureOperands {
@@ -135,6 +169,7 @@ impl Conv2d {
                 a: v_view,
                 b: weights.view()?,
                 packed_b: true,
+                tile: self.variant.tile(),
             };
             steps.extend(products.steps(&self.context, None, m)?);
             steps.push(mirror::copy(m, m_texture));
@@ -145,7 +180,7 @@ impl Conv2d {
                 (5, Bind::Texture(residual_view)),
                 (6, Bind::Slice(buffers.output)),
             ];
-            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(8);
+            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(lanes);
             steps.push(self.context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)
@@ -176,7 +211,7 @@ impl Conv2d {
                 ..MatmulDesc::new(count as u32, desc.in_channels, desc.out_channels)
             };
             let operands = MatmulBuffers { a: v, b: weights.buffer()?.slice(..), bias: None, output: m };
-            steps.extend(Matmul::tiled(&self.context, &products)?.bind(&operands)?.steps);
+            steps.extend(Matmul::tiled(&self.context, &products, self.variant.tile())?.bind(&operands)?.steps);
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (3, Bind::Slice(m)),

@@ -1,0 +1,483 @@
+//! Which variant of each kernel is the fastest here: measured, kept, and used from then on.
+
+mod store;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use kernels::wgpu::{Buffer, BufferUsages, util::DeviceExt as _};
+use kernels::{Commands, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, Table, Variant, Workspace, WorkspaceSize, wgpu};
+use resnet::{Architecture, BackboneOptions, LayerPlan, PlannedLayer};
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::device::Gpu;
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Stage};
+use crate::random::SplitMix64;
+use crate::report::hex;
+use crate::timer::Timer;
+
+pub use store::{Key, Tuned, load, save};
+
+/// Rounds in which a shape's candidates are timed, one after the other in each.
+const ROUNDS: usize = 9;
+/// A candidate this much slower than the best so far is timed no more.
+const HOPELESS: f64 = 1.5;
+/// What a candidate must take of the default's time to win: less may be noise, and another result in the last digits.
+const WINS: f64 = 0.97;
+/// How far a result may lie from the default's, of the largest value: Winograd's differ by about 1e-6, wrong ones by 1.
+const TOLERANCE: f32 = 1e-4;
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tuning {
+    /// The shapes that can be computed in more than one way, the costliest first.
+    pub shapes: Vec<Shape>,
+    /// Those for which no time was left; they keep their default.
+    pub unmeasured: Vec<String>,
+    /// `timestamps` of the adapter or `submit and wait`.
+    pub timer: &'static str,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A class of shapes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shape {
+    /// Its name in the table.
+    pub class: String,
+    /// The layers of the network that belong to it.
+    pub layers: Vec<String>,
+    /// What is used without a table.
+    #[serde(serialize_with = "as_text")]
+    pub default: Variant,
+    /// What was the fastest.
+    #[serde(serialize_with = "as_text")]
+    pub chosen: Variant,
+    /// Every way there is, the default first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A way to compute a shape.
+#[derive(Clone, Debug, Serialize)]
+pub struct Candidate {
+    /// Which.
+    #[serde(serialize_with = "as_text")]
+    pub variant: Variant,
+    /// Milliseconds, the best of its rounds (other load only adds to it); none if it was refused.
+    pub ms: Option<f64>,
+    /// Why it was refused.
+    pub refused: Option<String>,
+}
+
+fn as_text<S: Serializer>(variant: &Variant, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(variant)
+}
+
+impl Shape {
+    /// Milliseconds of a variant.
+    pub fn ms(&self, variant: Variant) -> Option<f64> {
+        self.candidates.iter().find(|candidate| candidate.variant == variant)?.ms
+    }
+}
+
+impl Tuning {
+    /// The figures for people.
+    pub fn text(&self) -> String {
+        let mut out =
+            String::from("layers  default                      ms   chosen                       ms   gain  shape\n");
+        let (mut before, mut after) = (0.0, 0.0);
+        for Shape { class, layers, default, chosen, .. } in &self.shapes {
+            let count = layers.len() as f64;
+            let [default_ms, chosen_ms] = [*default, *chosen].map(|variant| self.ms(class, variant));
+            (before, after) = (before + count * default_ms, after + count * chosen_ms);
+            let _ = writeln!(
+                out,
+                "{count:>6}  {:22}  {default_ms:>7.3}   {:22}  {chosen_ms:>7.3}  {:>3.0} %  {class}",
+                default.to_string(),
+                if chosen == default { "·".to_owned() } else { chosen.to_string() },
+                100.0 * (1.0 - chosen_ms / default_ms),
+            );
+        }
+        let _ = write!(
+            out,
+            "\nThese layers take {after:.1} ms instead of {before:.1}; measured in {:.1} s\n",
+            self.seconds
+        );
+        if !self.unmeasured.is_empty() {
+            let left = crate::report::count(self.unmeasured.len(), "shape");
+            let _ = writeln!(out, "No time was left for {left}: --seconds gives more");
+        }
+        out
+    }
+
+    fn ms(&self, class: &str, variant: Variant) -> f64 {
+        let shape = self.shapes.iter().find(|shape| shape.class == class);
+        shape.and_then(|shape| shape.ms(variant)).unwrap_or(f64::NAN)
+    }
+
+    /// The winners.
+    pub fn table(&self) -> Table {
+        self.shapes.iter().map(|shape| (shape.class.clone(), shape.chosen)).collect()
+    }
+}
+
+/// Measures the variants of every shape among `layers`, in about `budget`.
+///
+/// A candidate's result must agree with the default's before it may win. The costliest shapes come first, and each gets its share
+/// of the time that is left; at least one round, so that a slow adapter may take longer.
+///
+/// # Errors
+/// The adapter fails or refuses the default itself; the user stopped it.
+pub fn measure(gpu: &Gpu, layers: &[PlannedLayer], budget: Duration, progress: &dyn Progress) -> Result<Tuning> {
+    let start = Instant::now();
+    let timer = Timer::new(gpu);
+    let mut classes: Vec<(String, &PlannedLayer, Vec<String>)> = Vec::new();
+    for layer in layers.iter().filter(|layer| layer.variants().len() > 1) {
+        let class = layer.class().unwrap_or_default();
+        match classes.iter_mut().find(|(known, ..)| *known == class) {
+            Some((.., names)) => names.push(layer.name.clone()),
+            None => classes.push((class, layer, vec![layer.name.clone()])),
+        }
+    }
+    classes.sort_by_key(|(_, layer, names)| std::cmp::Reverse(layer.flops * names.len() as u64));
+    progress.begin(Stage::Tune, classes.len());
+    let (mut shapes, mut unmeasured) = (Vec::new(), Vec::new());
+    let left = classes.len();
+    for (done, (class, layer, names)) in classes.into_iter().enumerate() {
+        progress.note(&names[0]);
+        match budget.checked_sub(start.elapsed()) {
+            Some(time) => {
+                let share = time / (left - done) as u32;
+                let compared = compare(gpu, &timer, layer, class, names, share, progress);
+                if compared.is_err() {
+                    progress.end();
+                }
+                shapes.push(compared?);
+            }
+            None => unmeasured.push(class),
+        }
+        progress.advance(1);
+    }
+    progress.end();
+    for shape in &shapes {
+        for Candidate { variant, refused, .. } in &shape.candidates {
+            if let Some(why) = refused {
+                progress.warn(&format!("{}: `{variant}` is left out: {why}", shape.class));
+            }
+        }
+    }
+    Ok(Tuning { shapes, unmeasured, timer: timer.method(), seconds: start.elapsed().as_secs_f64() })
+}
+
+/// Times every variant of a layer in turns and chooses.
+fn compare(
+    gpu: &Gpu,
+    timer: &Timer<'_>,
+    layer: &PlannedLayer,
+    class: String,
+    layers: Vec<String>,
+    share: Duration,
+    progress: &dyn Progress,
+) -> Result<Shape> {
+    let start = Instant::now();
+    let variants = layer.variants();
+    let operands = Operands::new(gpu, layer);
+    let bound = operands.bind(gpu, layer, &variants)?;
+    let mut expected = Vec::new();
+    let mut refused = Vec::new();
+    // Compiled, and checked, before anything is timed.
+    for (index, commands) in bound.iter().enumerate() {
+        if progress.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let problem = match commands {
+            Ok(commands) => {
+                timer.submit(|encoder| {
+                    encoder.clear_buffer(&operands.output, 0, None);
+                    commands.encode(encoder);
+                })?;
+                let result = gpu.read(&operands.output)?;
+                if index == 0 {
+                    expected = result;
+                    None
+                } else {
+                    differs(&expected, &result)
+                }
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        refused.push(problem);
+    }
+    // Seconds, the best of all rounds.
+    let mut best = vec![f64::INFINITY; variants.len()];
+    for round in 0..ROUNDS {
+        if round > 0 && start.elapsed() > share {
+            break;
+        }
+        let fastest = best.iter().copied().fold(f64::INFINITY, f64::min);
+        let mut running = Vec::new();
+        for (index, commands) in bound.iter().enumerate() {
+            if let (Ok(commands), None) = (commands, &refused[index])
+                && (index == 0 || round == 0 || best[index] <= HOPELESS * fastest)
+            {
+                running.push((index, commands));
+            }
+        }
+        let commands: Vec<&Commands> = running.iter().map(|&(_, commands)| commands).collect();
+        for (&(index, _), seconds) in running.iter().zip(timer.each(&commands)?) {
+            best[index] = best[index].min(seconds);
+        }
+    }
+    let ms = |index: usize| best[index].is_finite().then(|| 1e3 * best[index]);
+    let candidates: Vec<Candidate> = (variants.iter().zip(refused).enumerate())
+        .map(|(index, (&variant, refused))| Candidate { variant, ms: ms(index), refused })
+        .collect();
+    Ok(Shape { class, layers, default: variants[0], chosen: choose(&candidates), candidates })
+}
+
+/// The fastest, if it is clearly faster than the default, which is the first.
+fn choose(candidates: &[Candidate]) -> Variant {
+    let default = &candidates[0];
+    let time = |candidate: &Candidate| candidate.ms.unwrap_or(f64::INFINITY);
+    let fastest = candidates.iter().min_by(|a, b| time(a).total_cmp(&time(b))).unwrap_or(default);
+    if time(fastest) <= WINS * time(default) { fastest.variant } else { default.variant }
+}
+
+/// Where a result isn't the default's, within what rounding does.
+fn differs(expected: &[f32], got: &[f32]) -> Option<String> {
+    let scale = expected.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
+    // NaN isn't within.
+    let wrong = expected.iter().zip(got).position(|(want, got)| !((got - want).abs() <= TOLERANCE * scale))?;
+    Some(format!("it gives {} at element {wrong}, the default {}", got[wrong], expected[wrong]))
+}
+
+/// Random operands of a layer.
+struct Operands {
+    input: Buffer,
+    residual: Buffer,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    output: Buffer,
+}
+
+impl Operands {
+    fn new(gpu: &Gpu, layer: &PlannedLayer) -> Self {
+        let mut random = SplitMix64(1);
+        // In (-1, 1).
+        let mut values = |len: u64| -> Vec<f32> {
+            (0..len).map(|_| (random.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
+        };
+        let (input, weight, bias, output) = match &layer.plan {
+            LayerPlan::Conv2d(plan) => {
+                let desc = plan.desc();
+                (desc.input_len(), desc.weight_len(), desc.out_channels.into(), desc.output_len())
+            }
+            LayerPlan::Matmul(plan) => {
+                let [m, k, n] = [plan.desc().m, plan.desc().k, plan.desc().n].map(u64::from);
+                (m * k, k * n, n, m * n)
+            }
+            // Nothing else has variants.
+            _ => (1, 1, 1, 1),
+        };
+        let buffer = |values: &[f32]| {
+            gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("tune"),
+                contents: bytemuck::cast_slice(values),
+                usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            })
+        };
+        Self {
+            input: buffer(&values(input)),
+            residual: buffer(&values(output)),
+            weight: values(weight),
+            bias: values(bias),
+            output: buffer(&vec![0.0; output as usize]),
+        }
+    }
+
+    /// The layer in each of these ways; all share their scratch memory.
+    fn bind(
+        &self,
+        gpu: &Gpu,
+        layer: &PlannedLayer,
+        variants: &[Variant],
+    ) -> Result<Vec<Result<Commands, kernels::Error>>> {
+        let with = |size: WorkspaceSize| Workspace::new(&gpu.context, size);
+        let bound = match &layer.plan {
+            LayerPlan::Conv2d(plan) => {
+                let plans =
+                    variants.iter().map(|&variant| plan.with_variant(variant)).collect::<Result<Vec<_>, _>>()?;
+                let size =
+                    plans.iter().map(Conv2d::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union);
+                let workspace = with(size)?;
+                let buffers = Conv2dBuffers {
+                    input: self.input.slice(..),
+                    residual: plan.desc().residual.then(|| self.residual.slice(..)),
+                    output: self.output.slice(..),
+                };
+                let bind = |plan: &Conv2d| {
+                    let weights = plan.weights(&gpu.queue, &self.weight, Some(&self.bias))?;
+                    gpu.queue.submit([]);
+                    plan.bind_in(&workspace, &weights, &buffers)
+                };
+                plans.iter().map(bind).collect()
+            }
+            LayerPlan::Matmul(plan) => {
+                let plans =
+                    variants.iter().map(|&variant| plan.with_variant(variant)).collect::<Result<Vec<_>, _>>()?;
+                let size =
+                    plans.iter().map(Matmul::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union);
+                let workspace = with(size)?;
+                let upload = |values: &[f32]| {
+                    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                        label: Some("tune"),
+                        contents: bytemuck::cast_slice(values),
+                        usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+                    })
+                };
+                let (b, bias) = (upload(&self.weight), upload(&self.bias));
+                let buffers = MatmulBuffers {
+                    a: self.input.slice(..),
+                    b: b.slice(..),
+                    bias: plan.desc().bias.then(|| bias.slice(..)),
+                    output: self.output.slice(..),
+                };
+                plans.iter().map(|plan| plan.bind_in(&workspace, &buffers)).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(bound)
+    }
+}
+
+/// What a table changes about a network, as a digest; none where every layer has its default, as without a table.
+///
+/// Features computed by other variants differ in the last digits, so this is part of what they are kept under.
+///
+/// # Errors
+/// The network can't be planned here.
+pub fn fingerprint(gpu: &Gpu, architecture: &Architecture, options: &BackboneOptions) -> Result<Option<String>> {
+    if gpu.tuned.is_none() {
+        return Ok(None);
+    }
+    let layers = architecture.layers(&gpu.context, options)?;
+    let changed: Vec<String> = (layers.iter())
+        .filter(|layer| layer.variant() != layer.variants().first().copied())
+        .map(|layer| format!("{}: {}\n", layer.name, layer.kernel()))
+        .collect();
+    Ok((!changed.is_empty()).then(|| hex(&Sha256::digest(changed.concat()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Selection, open};
+    use kernels::{Family, Tile};
+
+    fn candidate(rows: u32, ms: Option<f64>) -> Candidate {
+        Candidate { variant: Variant::Direct(Tile { rows, columns: 64 }), ms, refused: None }
+    }
+
+    #[test]
+    fn the_default_stays_unless_another_is_clearly_faster() {
+        let rows = |variant: Variant| variant.to_string();
+        let pick = |others: &[Candidate]| {
+            let all: Vec<_> = [candidate(64, Some(10.0))].into_iter().chain(others.iter().cloned()).collect();
+            rows(choose(&all))
+        };
+        assert_eq!(pick(&[]), "direct 64x64");
+        assert_eq!(pick(&[candidate(32, Some(9.8)), candidate(128, None)]), "direct 64x64");
+        assert_eq!(pick(&[candidate(32, Some(9.0)), candidate(128, Some(8.0))]), "direct 128x64");
+    }
+
+    #[test]
+    fn wrong_results_are_seen() {
+        assert_eq!(differs(&[1.0, -100.0], &[1.005, -100.0]), None);
+        for wrong in [[1.02, -100.0], [f32::NAN, -100.0], [1.0, f32::INFINITY]] {
+            assert!(differs(&[1.0, -100.0], &wrong).is_some(), "{wrong:?}");
+        }
+    }
+
+    /// A small network's shapes in every family, from measuring to using the winners and to keying features by them.
+    #[test]
+    fn what_is_measured_is_used() {
+        let architecture = Architecture::basic([1; 4], [8, 64, 8, 8], Some(10));
+        let options = BackboneOptions { input_size: [32, 32], ..BackboneOptions::new(2) };
+        let dir = tempfile::tempdir().unwrap();
+        for family in [None, Some(Family::Tiled)] {
+            let selection = Selection { family, tables: Some(dir.path().to_owned()), ..Default::default() };
+            let gpu = pollster::block_on(open(&selection)).unwrap();
+            let layers = architecture.layers(&gpu.context, &options).unwrap();
+            let tuning = measure(&gpu, &layers, Duration::from_secs(20), &()).unwrap();
+            assert!(tuning.unmeasured.is_empty() && !tuning.shapes.is_empty(), "{tuning:?}");
+            for shape in &tuning.shapes {
+                let first = &shape.candidates[0];
+                assert!(first.variant == shape.default && shape.candidates.len() > 1, "{shape:?}");
+                for Candidate { ms, refused, .. } in &shape.candidates {
+                    assert!(refused.is_none() && ms.is_some_and(|ms| ms > 0.0), "{shape:?}");
+                }
+                let layer = layers.iter().find(|layer| layer.name == shape.layers[0]).unwrap();
+                assert_eq!(layer.class().as_ref(), Some(&shape.class));
+            }
+            // None is left without a measurement that had a choice.
+            let measured = tuning.table();
+            for layer in layers.iter().filter(|layer| layer.variants().len() > 1) {
+                assert!(measured.contains_key(&layer.class().unwrap()), "{layer:?}");
+            }
+
+            // Whatever won: the last variant of each shape, as if it had.
+            let table =
+                tuning.shapes.iter().map(|shape| (shape.class.clone(), shape.candidates.last().unwrap().variant));
+            let key = Key::of(&gpu.adapter.get_info());
+            let saved = save(dir.path(), &key, &table.collect()).unwrap();
+            let tuned = pollster::block_on(open(&selection)).unwrap();
+            assert_eq!((tuned.tuned.as_ref(), &tuned.table_problem), (Some(&saved), &None));
+            for layer in architecture.layers(&tuned.context, &options).unwrap() {
+                assert_eq!(layer.variant(), layer.variants().last().copied(), "{layer:?}");
+            }
+            let digest = |gpu: &Gpu| fingerprint(gpu, &architecture, &options).unwrap();
+            assert!(digest(&tuned).is_some());
+            let untuned = pollster::block_on(open(&Selection { tables: None, ..selection.clone() })).unwrap();
+            assert_eq!((digest(&untuned), &untuned.tuned), (None, &None));
+            // A table that holds the defaults changes nothing.
+            let defaults = tuning.shapes.iter().map(|shape| (shape.class.clone(), shape.default)).collect();
+            save(dir.path(), &key, &defaults).unwrap();
+            let tuned = pollster::block_on(open(&selection)).unwrap();
+            assert_eq!(digest(&tuned), None);
+            // A damaged one is ignored, with a reason.
+            std::fs::write(key.path(dir.path()), "{").unwrap();
+            let damaged = pollster::block_on(open(&selection)).unwrap();
+            assert!(damaged.tuned.is_none() && damaged.table_problem.unwrap().contains("ignored"));
+            std::fs::remove_file(key.path(dir.path())).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_user_can_stop_it() {
+        struct Stop;
+        impl Progress for Stop {
+            fn cancelled(&self) -> bool {
+                true
+            }
+        }
+        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
+        let architecture = Architecture::basic([1; 4], [8; 4], None);
+        let options = BackboneOptions { input_size: [32, 32], ..BackboneOptions::new(1) };
+        let layers = architecture.layers(&gpu.context, &options).unwrap();
+        let stopped = measure(&gpu, &layers, Duration::from_secs(20), &Stop);
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    }
+
+    #[test]
+    fn no_time_means_no_measurement() {
+        let gpu = pollster::block_on(open(&Selection { family: Some(Family::Tiled), ..Default::default() })).unwrap();
+        let architecture = Architecture::basic([1; 4], [8; 4], None);
+        let options = BackboneOptions { input_size: [32, 32], ..BackboneOptions::new(1) };
+        let layers = architecture.layers(&gpu.context, &options).unwrap();
+        let tuning = measure(&gpu, &layers, Duration::ZERO, &()).unwrap();
+        assert!(tuning.shapes.is_empty() && !tuning.unmeasured.is_empty());
+        assert!(tuning.table().is_empty());
+    }
+}
