@@ -20,6 +20,10 @@ struct Params {
     fresh1: f32,       // 1 - beta1
     beta2: f32,
     fresh2: f32,       // 1 - beta2
+    row: u32,          // vec4 or scalars of a row
+    decayed: u32,      // of each row, the first ones: the rest is not pulled to zero
+    pad0: u32,
+    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -38,17 +42,18 @@ struct Step {
     v: vec4<f32>,
 }
 
-fn step_from(x: vec4<f32>, grad: vec4<f32>, m_old: vec4<f32>, v_old: vec4<f32>) -> Step {
+fn step_from(i: u32, x: vec4<f32>, grad: vec4<f32>, m_old: vec4<f32>, v_old: vec4<f32>) -> Step {
     let m = p.beta1 * m_old + p.fresh1 * grad;
     let v = p.beta2 * v_old + p.fresh2 * grad * grad;
-    return Step(x - p.decay * x - p.step_size * (m / (p.correction * sqrt(v) + p.eps)), m, v);
+    let decay = select(0.0, p.decay, i % p.row < p.decayed);
+    return Step(x - decay * x - p.step_size * (m / (p.correction * sqrt(v) + p.eps)), m, v);
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let i = (id.x + id.y * count.x) * 64u + t;
     if i >= arrayLength(&param) { return; }
-    let next = step_from(param[i], grad[i], exp_avg[i], exp_avg_sq[i]);
+    let next = step_from(i, param[i], grad[i], exp_avg[i], exp_avg_sq[i]);
     param[i] = next.param;
     exp_avg[i] = next.m;
     exp_avg_sq[i] = next.v;
@@ -59,7 +64,7 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     let i = (id.x + id.y * count.x) * 64u + t;
     if i >= arrayLength(&param_scalar) { return; }
     let next = step_from(
-        vec4<f32>(param_scalar[i]), vec4<f32>(grad_scalar[i]), vec4<f32>(exp_avg_scalar[i]), vec4<f32>(exp_avg_sq_scalar[i]));
+        i, vec4<f32>(param_scalar[i]), vec4<f32>(grad_scalar[i]), vec4<f32>(exp_avg_scalar[i]), vec4<f32>(exp_avg_sq_scalar[i]));
     param_scalar[i] = next.param.x;
     exp_avg_scalar[i] = next.m.x;
     exp_avg_sq_scalar[i] = next.v.x;

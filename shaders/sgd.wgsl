@@ -17,8 +17,8 @@ struct Params {
     weight_decay: f32,
     nesterov: u32,
     first: u32,
-    pad0: u32,
-    pad1: u32,
+    row: u32,           // vec4 or scalars of a row
+    decayed: u32,       // of each row, the first ones: the rest is not pulled to zero
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -34,8 +34,8 @@ struct Step {
     momentum: vec4<f32>,
 }
 
-fn step_from(x: vec4<f32>, grad: vec4<f32>, old: vec4<f32>) -> Step {
-    let g = grad + p.weight_decay * x;
+fn step_from(i: u32, x: vec4<f32>, grad: vec4<f32>, old: vec4<f32>) -> Step {
+    let g = grad + select(0.0, p.weight_decay, i % p.row < p.decayed) * x;
     var m = p.momentum * old + p.undamped * g;
     if p.first != 0u { m = g; }
     var d = m;
@@ -50,7 +50,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     if i >= arrayLength(&param) { return; }
     var old = vec4<f32>();
     if p.momentum != 0.0 { old = momentum[i]; }
-    let next = step_from(param[i], grad[i], old);
+    let next = step_from(i, param[i], grad[i], old);
     param[i] = next.param;
     if p.momentum != 0.0 { momentum[i] = next.momentum; }
 }
@@ -61,7 +61,7 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     if i >= arrayLength(&param_scalar) { return; }
     var old = 0.0;
     if p.momentum != 0.0 { old = momentum_scalar[i]; }
-    let next = step_from(vec4<f32>(param_scalar[i]), vec4<f32>(grad_scalar[i]), vec4<f32>(old));
+    let next = step_from(i, vec4<f32>(param_scalar[i]), vec4<f32>(grad_scalar[i]), vec4<f32>(old));
     param_scalar[i] = next.param.x;
     if p.momentum != 0.0 { momentum_scalar[i] = next.momentum.x; }
 }

@@ -5,7 +5,7 @@
 //           grad_logits[b,c] = scale ((a w[y] + e sum of w) p[c] - e w[c] - a w[y] [c = y])
 //           scale = sample weight, divided by totals.x for the mean. A label of K or more: loss and gradient are 0.
 //           totals = (sum over b of sample weight w[y], sum over c of w[c]).
-// Layouts   logits, grad_logits: [B, K]; labels, loss, sample_weights: [B]; class_weights: [K]; windows of rows.
+// Layouts   logits, grad_logits: [B, K], or [K, B] by the strides; labels, loss, sample_weights: [B]; class_weights: [K]; windows of rows.
 // Dispatch  normaliser: one workgroup of 64 a window of labels, adding to what the windows before it found. main: 64
 //           invocations a workgroup, `lanes` (a power of two) of them a sample: 1 for few classes, 64 for many.
 // How       three passes over a row: its maximum (so that exp stays in range at any logit), the sum, the gradient. An
@@ -30,9 +30,9 @@ struct Params {
     has_sample_weights: u32,
     has_grad: u32,
     accumulate: u32,         // normaliser: not the first window
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
+    row_stride: u32,         // elements of the logits from sample to sample
+    class_stride: u32,       // from class to class
+    pad: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -85,19 +85,19 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     let lane = t % p.lanes;
     let leader = t - lane;
     let row = group * (64u / p.lanes) + t / p.lanes;
-    let start = p.logits_base + row * p.classes;
+    let start = p.logits_base + row * p.row_stride;
     // A row past the end takes part in the barriers, with no classes.
     let end = select(0u, p.classes, row < p.rows);
 
     var highest = LOWEST;
-    for (var c = lane; c < end; c += p.lanes) { highest = max(highest, logits[start + c]); }
+    for (var c = lane; c < end; c += p.lanes) { highest = max(highest, logits[start + c * p.class_stride]); }
     maxima[t] = highest;
     workgroupBarrier();
     for (var i = 0u; i < p.lanes; i++) { highest = max(highest, maxima[leader + i]); }
 
     var sum = vec2<f32>(); // of exp(x) and of w x
     for (var c = lane; c < end; c += p.lanes) {
-        let x = logits[start + c] - highest;
+        let x = logits[start + c * p.class_stride] - highest;
         sum.x += exp(x);
         if p.spread != 0.0 { sum.y += class_weight(c) * x; }
     }
@@ -118,7 +118,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
         var value = 0.0;
         if !ignored {
             let log_sum = log(sum.x);
-            value = at_label * (log_sum - (logits[start + label] - highest));
+            value = at_label * (log_sum - (logits[start + label * p.class_stride] - highest));
             if p.spread != 0.0 { value += p.spread * (totals[0].y * log_sum - sum.y); }
         }
         loss[p.row_base + row] = select(scale * value, 0.0, ignored);
@@ -126,9 +126,9 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     if p.has_grad == 0u { return; }
     let slope = at_label + p.spread * totals[0].y;
     for (var c = lane; c < end; c += p.lanes) {
-        var grad = slope * (exp(logits[start + c] - highest) / sum.x);
+        var grad = slope * (exp(logits[start + c * p.class_stride] - highest) / sum.x);
         if p.spread != 0.0 { grad -= p.spread * class_weight(c); }
         if c == label { grad -= at_label; }
-        grad_logits[start + c] = select(scale * grad, 0.0, ignored);
+        grad_logits[start + c * p.class_stride] = select(scale * grad, 0.0, ignored);
     }
 }

@@ -7,6 +7,7 @@ mod adamw;
 mod add_relu;
 mod avg_pool2d;
 mod conv2d;
+mod dense;
 mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
@@ -43,6 +44,7 @@ fn main() {
     add_relu::bench(&mut criterion);
     avg_pool2d::bench(&mut criterion);
     conv2d::bench(&mut criterion);
+    dense::bench(&mut criterion);
     global_avg_pool2d::bench(&mut criterion);
     matmul::bench(&mut criterion);
     max_pool2d::bench(&mut criterion);

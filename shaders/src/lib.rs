@@ -40,6 +40,8 @@ shaders! {
     CONV2D_TEXTURE "conv2d_texture": "Convolution for software adapters: pixels in a linear texture.";
     CONV2D_WINOGRAD "conv2d_winograd": "Winograd transforms of 3x3 convolutions for GPUs.";
     CONV2D_WINOGRAD_TEXTURE "conv2d_winograd_texture": "Winograd transforms for software adapters.";
+    DENSE "dense": "Rows picked out of a table, for GPUs.";
+    DENSE_TEXTURE "dense_texture": "Dense layer on picked rows, and its gradient, for software adapters.";
     GLOBAL_AVG_POOL2D "global_avg_pool2d": "Mean over all pixels.";
     MATMUL "matmul": "Matrix product for GPUs: tiles in workgroup memory.";
     MATMUL_TEXTURE "matmul_texture": "Matrix product for software adapters: operands in linear textures.";

@@ -56,6 +56,14 @@ fn gradients_of_every_scale() {
 }
 
 #[test]
+fn biases_do_not_decay() {
+    for (row, decayed) in [(8, 4), (7, 6), (12, 5), (1, 0)] {
+        let desc = AdamWDesc { row, decayed, weight_decay: 0.5, ..AdamWDesc::new(row * 30) };
+        check(gpu(), &desc, 1.0, 6);
+    }
+}
+
+#[test]
 fn work_beyond_a_binding_is_split() {
     let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 4 << 10, ..Limits::default() });
     assert_eq!(check(&narrow, &AdamWDesc::new(3000), 1.0, 1), 3);
@@ -74,6 +82,8 @@ fn bad_input_is_an_error() {
     let context = gpu.context(Family::Tiled);
     let message = |desc: &AdamWDesc| AdamW::new(&context, desc).unwrap_err().to_string();
     let desc = AdamWDesc::new(4);
+    let rows = "adamw: 8 parameters in rows of 3, of which 8 decay";
+    assert_eq!(message(&AdamWDesc { row: 3, ..AdamWDesc::new(8) }), rows);
     assert_eq!(message(&AdamWDesc::new(0)), "adamw: param is empty: [0]");
     assert_eq!(message(&AdamWDesc { beta2: 1.0, ..desc }), "adamw: beta2 is 1, a number in [0, 1) is expected");
     assert_eq!(message(&AdamWDesc { eps: 0.0, ..desc }), "adamw: eps is 0, a positive f32 is expected");

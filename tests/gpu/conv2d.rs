@@ -1,5 +1,5 @@
 use kernels::{
-    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Table, Tile, Tune, Variant,
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Tile, Tune, TuneTable, Variant,
     reference::{self, Conv2dInputs},
     wgpu::Limits,
 };
@@ -107,7 +107,7 @@ fn winograd_is_used_and_right() {
                 let mut variants = plan.variants().into_iter();
                 let winograd = variants.find(|variant| matches!(variant, Variant::Winograd { .. })).unwrap();
                 let mut tune = Tune::new(family);
-                tune.table = Table::from([(plan.class(), winograd)]);
+                tune.table = TuneTable::from([(plan.class(), winograd)]);
                 let context = Context::with_tune(&gpu().device, tune);
                 let (dispatches, winograd) = check(gpu(), &context, &desc, 17);
                 assert!(winograd && dispatches == 3, "{desc:?}: {dispatches} dispatches");
@@ -169,25 +169,25 @@ fn every_variant_is_right() {
 fn a_table_chooses_for_its_class_alone() {
     for family in gpu().families() {
         let desc = Conv2dDesc::new(1, 60, 60, 64, 64, 3);
-        let plan = |table: &Table, desc: &Conv2dDesc| {
+        let plan = |table: &TuneTable, desc: &Conv2dDesc| {
             let mut tune = Tune::new(family);
             tune.table = table.clone();
             Conv2d::new(&Context::with_tune(&gpu().device, tune), desc).unwrap()
         };
-        let default = plan(&Table::new(), &desc);
+        let default = plan(&TuneTable::new(), &desc);
         let other = default.variants()[1];
-        let table = Table::from([(default.class(), other)]);
+        let table = TuneTable::from([(default.class(), other)]);
         assert_eq!(plan(&table, &desc).variant(), other);
         check_plan(gpu(), &plan(&table, &desc), 41);
         // Of the same class: fused otherwise, a little smaller. Of another: twice the images, other channels.
         let same = Conv2dDesc { relu: true, width: 50, ..desc };
         assert_eq!((plan(&table, &same).class(), plan(&table, &same).variant()), (default.class(), other));
         for elsewhere in [Conv2dDesc { batch: 2, ..desc }, Conv2dDesc { out_channels: 68, ..desc }] {
-            let untouched = plan(&Table::new(), &elsewhere).variant();
+            let untouched = plan(&TuneTable::new(), &elsewhere).variant();
             assert_eq!(plan(&table, &elsewhere).variant(), untouched);
         }
         // A table of another version of the kernels.
-        let foreign = Table::from([(default.class(), Variant::Direct(Tile { rows: 1000, columns: 1 }))]);
+        let foreign = TuneTable::from([(default.class(), Variant::Direct(Tile { rows: 1000, columns: 1 }))]);
         assert_eq!(plan(&foreign, &desc).variant(), default.variant());
     }
 }

@@ -3,8 +3,8 @@
 //! The kernels are compared with the twins, the twins with PyTorch: to 1e-12 of a tensor's largest value.
 
 use kernels::{
-    AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc, PackDesc,
-    ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
+    AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, DenseDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc,
+    PackDesc, ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
     reference::{self, Conv2dInputs, Expected},
 };
 use serde_json::Value;
@@ -178,6 +178,18 @@ fn pack() {
 }
 
 #[test]
+fn dense() {
+    for case in cases("dense") {
+        let desc = DenseDesc { batch: case.int("batch"), width: case.int("width"), classes: case.int("classes") };
+        let (table, picks) = (case.input("table"), doubles(&case.0["picks"]));
+        let picks: Vec<u32> = picks.into_iter().map(|pick| pick as u32).collect();
+        case.check("output", &reference::dense(&desc, &table, &picks, &case.input("weight")));
+        let gradient = reference::dense_backward(&desc, &table, &picks, &case.input("grad_output"));
+        case.check("grad_weight", &gradient);
+    }
+}
+
+#[test]
 fn reduce_sum() {
     for case in cases("reduce_sum") {
         let desc = ReduceSumDesc { rows: case.int("rows"), columns: case.int("columns") };
@@ -211,6 +223,7 @@ fn softmax_cross_entropy() {
             class_weights: class_weights.is_some(),
             sample_weights: sample_weights.is_some(),
             gradient: true,
+            classes_first: false,
         };
         // -100 is a u32 far beyond any class.
         let labels: Vec<_> = doubles(&case.0["labels"]).into_iter().map(|label| label as i32 as u32).collect();
@@ -248,6 +261,7 @@ fn sgd() {
             dampening: case.number("dampening"),
             nesterov: case.flag("nesterov"),
             weight_decay: case.number("weight_decay"),
+            ..SgdDesc::new(start.len() as u32)
         };
         let mut param = Expected::exact(&start);
         let mut momentum = Expected::exact(&vec![0.0; start.len()]);
@@ -271,6 +285,7 @@ fn adamw() {
             beta2: case.number("beta2"),
             eps: case.number("eps"),
             weight_decay: case.number("weight_decay"),
+            ..AdamWDesc::new(start.len() as u32)
         };
         let mut param = Expected::exact(&start);
         let [mut exp_avg, mut exp_avg_sq] = [(); 2].map(|()| Expected::exact(&vec![0.0; start.len()]));

@@ -1,5 +1,5 @@
 use kernels::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Table, Tile, Tune, Variant, reference, wgpu::Limits,
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Tune, TuneTable, Variant, reference, wgpu::Limits,
 };
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
@@ -73,18 +73,18 @@ fn work_beyond_a_binding_is_split() {
 
 #[test]
 fn a_table_chooses_for_its_class_alone() {
-    let plan = |table: Table, m: u32| {
+    let plan = |table: TuneTable, m: u32| {
         let mut tune = Tune::new(Family::Tiled);
         tune.table = table;
         Matmul::new(&Context::with_tune(&gpu().device, tune), &MatmulDesc::new(m, 20, 30)).unwrap()
     };
-    let default = plan(Table::new(), 40);
+    let default = plan(TuneTable::new(), 40);
     let other = default.variants()[1];
-    let table = Table::from([(default.class(), other)]);
+    let table = TuneTable::from([(default.class(), other)]);
     assert_eq!(plan(table.clone(), 64).variant(), other);
     assert_eq!(plan(table, 65).variant(), default.variant());
     let foreign =
-        Table::from([(default.class(), Variant::Winograd { tile: Tile { rows: 64, columns: 64 }, band: 16 })]);
+        TuneTable::from([(default.class(), Variant::Winograd { tile: Tile { rows: 64, columns: 64 }, band: 16 })]);
     assert_eq!(plan(foreign, 64).variant(), default.variant());
     assert!(default.with_variant("direct 7x64".parse().unwrap()).is_err());
 }

@@ -37,7 +37,7 @@ fn check(gpu: &Gpu, desc: &SgdDesc, scale: f32, seed: u64) -> usize {
 fn every_option(len: u32) -> impl Iterator<Item = SgdDesc> {
     let momenta = [(0.0, 0.0, false), (0.9, 0.0, false), (0.9, 0.3, false), (0.9, 0.0, true)];
     momenta.into_iter().flat_map(move |(momentum, dampening, nesterov)| {
-        [0.0, 0.05].map(|weight_decay| SgdDesc { len, momentum, dampening, nesterov, weight_decay })
+        [0.0, 0.05].map(|weight_decay| SgdDesc { momentum, dampening, nesterov, weight_decay, ..SgdDesc::new(len) })
     })
 }
 
@@ -55,6 +55,14 @@ fn every_option_and_scale() {
         for scale in [1e-20, 1.0, 1e20] {
             check(gpu(), &desc, scale, 3);
         }
+    }
+}
+
+#[test]
+fn biases_do_not_decay() {
+    for (row, decayed) in [(8, 4), (7, 6), (12, 5), (1, 0)] {
+        let desc = SgdDesc { row, decayed, momentum: 0.9, weight_decay: 0.5, ..SgdDesc::new(row * 30) };
+        check(gpu(), &desc, 1.0, 6);
     }
 }
 
@@ -78,6 +86,8 @@ fn bad_input_is_an_error() {
     let context = gpu.context(Family::Tiled);
     let message = |desc: &SgdDesc| Sgd::new(&context, desc).unwrap_err().to_string();
     let desc = SgdDesc::new(4);
+    let rows = "sgd: 8 parameters in rows of 3, of which 8 decay";
+    assert_eq!(message(&SgdDesc { row: 3, ..SgdDesc::new(8) }), rows);
     assert_eq!(message(&SgdDesc::new(0)), "sgd: param is empty: [0]");
     assert_eq!(message(&SgdDesc { momentum: -0.5, ..desc }), "sgd: momentum is -0.5, 0 or more is expected");
     assert_eq!(message(&SgdDesc { weight_decay: f64::NAN, ..desc }), "sgd: weight_decay is NaN, 0 or more is expected");

@@ -2,7 +2,7 @@
 
 use crate::fixture::{Case, Fixture, Tap as Expected};
 use crate::network::walk;
-use kernels::{Context, Family, Precision, Table, Tune};
+use kernels::{Context, Family, Precision, Tune, TuneTable};
 use resnet::{
     Architecture, Attention, Backbone, BackboneOptions, Block, Error, ImageTensor, LayerPlan, Slicing, Stage, Tap,
     WeightFile,
@@ -89,7 +89,7 @@ fn a_tuned_network_gives_what_pytorch_gives() {
         let case = fixture.cases.iter().find(|case| case.architecture().to_string() == name).unwrap();
         for &family in families {
             let layers = case.architecture().layers(&gpu().context(family), &options(case)).unwrap();
-            let table: Table =
+            let table: TuneTable =
                 (layers.iter()).filter_map(|layer| Some((layer.class()?, *layer.variants().last()?))).collect();
             let mut tune = Tune::new(family);
             tune.table = table.clone();

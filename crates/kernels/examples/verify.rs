@@ -9,10 +9,10 @@
 
 use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, AddRelu, AddReluBuffers, AddReluDesc, AvgPool2d, AvgPool2dDesc, Commands, Context,
-    Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers,
-    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ReduceSum, ReduceSumDesc, Reduction, Sgd,
-    SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Tune, from_halves,
-    halves,
+    Conv2d, Conv2dBuffers, Conv2dDesc, Dense, DenseDesc, Error, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
+    MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ReduceSum, ReduceSumDesc,
+    Reduction, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc,
+    Table, Tune, Workspace, encode_all, from_halves, halves,
     reference::{self, Conv2dInputs, Expected},
     wgpu::{self, Adapter, Buffer, BufferUsages, Device, Instance, Queue, util::DeviceExt},
 };
@@ -97,7 +97,7 @@ impl Gpu {
         let Planned { commands, outputs, f16_channels } = planned.map_err(|error| error.to_string())?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        commands.encode(&mut encoder);
+        encode_all(&mut encoder, &commands);
         self.queue.submit([encoder.finish()]);
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(error.to_string());
@@ -110,7 +110,7 @@ impl Gpu {
             }
             worst = worst.max(expected.compare(&got)?.ratio);
         }
-        Ok((commands.dispatches(), worst))
+        Ok((commands.iter().map(Commands::dispatches).sum(), worst))
     }
 }
 
@@ -121,7 +121,7 @@ fn describe(adapter: &Adapter) -> String {
 
 /// Commands, and what each of their outputs must hold.
 struct Planned {
-    commands: Commands,
+    commands: Vec<Commands>,
     outputs: Vec<(Buffer, Expected)>,
     /// Channels of outputs that are f16 tensors.
     f16_channels: Option<usize>,
@@ -155,6 +155,10 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
                 let shape = shape_of_conv2d(&desc) + ", f16";
                 row("conv2d", shape, conv2d(gpu, &context, &desc, Precision::F16));
             }
+        }
+        for (batch, width, classes) in [(64, 516, 5), (68, 128, 100)] {
+            let desc = DenseDesc { batch, width, classes };
+            row("dense", format!("{batch}x{width} to {classes}"), dense(gpu, &context, &desc));
         }
         for channels in [64, 5] {
             let desc = MaxPool2dDesc::stem(2, 17, 18, channels);
@@ -288,7 +292,30 @@ fn matmul(gpu: &Gpu, context: &Context, desc: &MatmulDesc) -> Result<Planned, Er
         bias: bias.as_ref().map(|bias| bias.slice(..)),
         output: output.slice(..),
     })?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
+}
+
+/// Forward and backward on rows that are picked in reverse.
+fn dense(gpu: &Gpu, context: &Context, desc: &DenseDesc) -> Result<Planned, Error> {
+    let elements = |a: u32, b: u32| u64::from(a) * u64::from(b);
+    let rows = samples(elements(desc.batch, desc.width), 1.0, 1);
+    let picks: Vec<u32> = (0..desc.batch).rev().collect();
+    let weight = samples(elements(desc.classes, desc.width), 1.0, 2);
+    let grad_output = samples(elements(desc.classes, desc.batch), 1.0, 3);
+    let expected = reference::dense(desc, &rows, &picks, &weight);
+    let gradient = reference::dense_backward(desc, &rows, &picks, &grad_output);
+    let table = Table::new(context, desc.batch, desc.width, desc.batch)?;
+    table.write(&gpu.queue, 0, &rows)?;
+    table.pick(&gpu.queue, &picks)?;
+    let (weight, grad_output) = (gpu.upload(&weight), gpu.upload(&grad_output));
+    let (output, grad_weight) = (gpu.output(&expected), gpu.output(&gradient));
+    let dense = Dense::new(context, desc)?;
+    let workspace = Workspace::new(context, dense.workspace_size())?;
+    let commands = vec![
+        dense.bind_forward(&workspace, &table, 0, weight.slice(..), output.slice(..))?,
+        dense.bind_backward(&workspace, &table, 0, grad_output.slice(..), grad_weight.slice(..))?,
+    ];
+    Ok(Planned { commands, outputs: vec![(output, expected), (grad_weight, gradient)] })
 }
 
 fn convolutions() -> [Conv2dDesc; 6] {
@@ -355,7 +382,7 @@ fn conv2d(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, precision: Precision)
     let commands = plan.bind(&weights, &buffers)?;
     let expected = if f16 { expected.to_f16() } else { expected };
     let f16_channels = f16.then_some(desc.out_channels as usize);
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels })
 }
 
 fn max_pool2d(gpu: &Gpu, context: &Context, desc: &MaxPool2dDesc) -> Result<Planned, Error> {
@@ -364,7 +391,7 @@ fn max_pool2d(gpu: &Gpu, context: &Context, desc: &MaxPool2dDesc) -> Result<Plan
     let expected = reference::max_pool2d(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = MaxPool2d::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn avg_pool2d(gpu: &Gpu, context: &Context, desc: &AvgPool2dDesc) -> Result<Planned, Error> {
@@ -372,7 +399,7 @@ fn avg_pool2d(gpu: &Gpu, context: &Context, desc: &AvgPool2dDesc) -> Result<Plan
     let expected = reference::avg_pool2d(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = AvgPool2d::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn global_avg_pool2d(gpu: &Gpu, context: &Context, desc: &GlobalAvgPool2dDesc) -> Result<Planned, Error> {
@@ -380,7 +407,7 @@ fn global_avg_pool2d(gpu: &Gpu, context: &Context, desc: &GlobalAvgPool2dDesc) -
     let expected = reference::global_avg_pool2d(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = GlobalAvgPool2d::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn add_relu(gpu: &Gpu, context: &Context, desc: &AddReluDesc) -> Result<Planned, Error> {
@@ -389,7 +416,7 @@ fn add_relu(gpu: &Gpu, context: &Context, desc: &AddReluDesc) -> Result<Planned,
     let (a, b, output) = (gpu.upload(&a), gpu.upload(&b), gpu.output(&expected));
     let buffers = AddReluBuffers { a: a.slice(..), b: b.slice(..), output: output.slice(..) };
     let commands = AddRelu::new(context, desc)?.bind(&buffers)?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn pack(gpu: &Gpu, context: &Context, desc: &PackDesc) -> Result<Planned, Error> {
@@ -397,7 +424,7 @@ fn pack(gpu: &Gpu, context: &Context, desc: &PackDesc) -> Result<Planned, Error>
     let expected = reference::pack(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = Pack::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn reduce_sum(gpu: &Gpu, context: &Context, desc: &ReduceSumDesc) -> Result<Planned, Error> {
@@ -405,7 +432,7 @@ fn reduce_sum(gpu: &Gpu, context: &Context, desc: &ReduceSumDesc) -> Result<Plan
     let expected = reference::reduce_sum(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = ReduceSum::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
-    Ok(Planned { commands, outputs: vec![(output, expected)], f16_channels: None })
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 
 fn softmax_cross_entropy(
@@ -433,7 +460,11 @@ fn softmax_cross_entropy(
         loss: loss_buffer.slice(..),
         grad_logits: Some(grad_buffer.slice(..)),
     })?;
-    Ok(Planned { commands, outputs: vec![(loss_buffer, loss), (grad_buffer, grad)], f16_channels: None })
+    Ok(Planned {
+        commands: vec![commands],
+        outputs: vec![(loss_buffer, loss), (grad_buffer, grad)],
+        f16_channels: None,
+    })
 }
 
 /// A second step, from a momentum that is there.
@@ -446,7 +477,7 @@ fn sgd(gpu: &Gpu, context: &Context, desc: &SgdDesc) -> Result<Planned, Error> {
     let update = Sgd::new(context, desc)?.bind(&buffers)?;
     update.set_step(&gpu.queue, 0.1, 2);
     Ok(Planned {
-        commands: update.commands().clone(),
+        commands: vec![update.commands().clone()],
         outputs: vec![(start, param), (old, momentum)],
         f16_channels: None,
     })
@@ -467,5 +498,5 @@ fn adamw(gpu: &Gpu, context: &Context, desc: &AdamWDesc) -> Result<Planned, Erro
     })?;
     update.set_step(&gpu.queue, 0.1, 2);
     let outputs = vec![(start, param), (mean, exp_avg), (square, exp_avg_sq)];
-    Ok(Planned { commands: update.commands().clone(), outputs, f16_channels: None })
+    Ok(Planned { commands: vec![update.commands().clone()], outputs, f16_channels: None })
 }

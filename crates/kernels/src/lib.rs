@@ -26,5 +26,5 @@ pub use context::{Context, wanted_features};
 pub use error::Error;
 pub use ops::*;
 pub use precision::{Precision, from_halves, halves};
-pub use tune::{Family, Table, Tile, Tune, UnknownVariant, Variant};
+pub use tune::{Family, Tile, Tune, TuneTable, UnknownVariant, Variant};
 pub use workspace::{Workspace, WorkspaceSize};

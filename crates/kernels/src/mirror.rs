@@ -90,14 +90,22 @@ pub(crate) fn record_copy(encoder: &mut CommandEncoder, buffer: &Buffer, offset:
 
 /// Writes host data (whole texels) into a linear texture, through the queue's own staging.
 pub(crate) fn write(queue: &wgpu::Queue, texture: &Texture, data: &[f32]) {
+    write_at(queue, texture, 0, data);
+}
+
+/// As [`write`], from a texel on.
+pub(crate) fn write_at(queue: &wgpu::Queue, texture: &Texture, first: u64, data: &[f32]) {
     let bytes: &[u8] = bytemuck::cast_slice(data);
-    for (first, rows, width) in regions(bytes.len() as u64 / TEXEL_BYTES) {
-        let start = (first * ROW * TEXEL_BYTES) as usize;
-        queue.write_texture(
-            target(texture, first),
-            &bytes[start..],
-            layout(0),
-            Extent3d { width: width as u32, height: rows as u32, depth_or_array_layers: 1 },
-        );
+    let end = first + bytes.len() as u64 / TEXEL_BYTES;
+    let mut texel = first;
+    while texel < end {
+        // All full rows at once, and what stands before and behind them.
+        let (column, left) = (texel % ROW, end - texel);
+        let (rows, width) = if column == 0 && left >= ROW { (left / ROW, ROW) } else { (1, left.min(ROW - column)) };
+        let mut place = target(texture, texel / ROW);
+        place.origin.x = column as u32;
+        let size = Extent3d { width: width as u32, height: rows as u32, depth_or_array_layers: 1 };
+        queue.write_texture(place, &bytes[((texel - first) * TEXEL_BYTES) as usize..], layout(0), size);
+        texel += rows * width;
     }
 }

@@ -64,7 +64,7 @@ impl PlannedLayer {
         }
     }
 
-    /// The class of shapes under which a [`Table`](kernels::Table) holds its variant, where it has a choice.
+    /// The class of shapes under which a [`TuneTable`](kernels::TuneTable) holds its variant, where it has a choice.
     pub fn class(&self) -> Option<String> {
         match &self.plan {
             LayerPlan::Conv2d(plan) => Some(plan.class()),

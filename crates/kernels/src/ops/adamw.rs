@@ -1,6 +1,7 @@
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume, window},
+    ops,
     params::params,
 };
 use wgpu::{Buffer, BufferSlice, BufferUsages, Queue};
@@ -12,6 +13,10 @@ const OP: &str = "adamw";
 pub struct AdamWDesc {
     /// Parameters.
     pub len: u32,
+    /// Parameters of a row: `len` unless told.
+    pub row: u32,
+    /// How many of each row's first parameters the weight decay is for, the rest being biases: all unless told.
+    pub decayed: u32,
     /// Share of the mean gradient that is kept.
     pub beta1: f64,
     /// Share of the mean squared gradient that is kept.
@@ -25,7 +30,7 @@ pub struct AdamWDesc {
 impl AdamWDesc {
     /// The usual numbers: betas 0.9 and 0.999, eps 1e-8, weight decay 0.01.
     pub fn new(len: u32) -> Self {
-        AdamWDesc { len, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
+        AdamWDesc { len, row: len, decayed: len, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
     }
 }
 
@@ -52,6 +57,9 @@ params! {
         fresh1: f32,
         beta2: f32,
         fresh2: f32,
+        row: u32,
+        decayed: u32,
+        pad: [u32; 2],
     }
 }
 
@@ -113,10 +121,11 @@ impl AdamW {
     /// Plans the step.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `len` is zero, a beta is outside [0, 1), eps isn't positive as an f32, or the weight decay is negative
+    /// [`Error::Limit`] when there are rows and they don't fit a binding; [`Error::Shape`] when `len` is zero or not whole rows, a beta is outside [0, 1), eps isn't positive as an f32, or the weight decay is negative
     /// or not finite.
     pub fn new(context: &Context, desc: &AdamWDesc) -> Result<Self, Error> {
         volume(OP, "param", &[desc.len])?;
+        ops::check_rows(context, OP, desc.len, desc.row, desc.decayed)?;
         for (name, value) in [("beta1", desc.beta1), ("beta2", desc.beta2)] {
             if !(0.0..1.0).contains(&value) {
                 return Err(Error::shape(OP, format_args!("{name} is {value}, a number in [0, 1) is expected")));
@@ -148,7 +157,8 @@ impl AdamW {
         }
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)));
-        let (entry, first, lanes) = if len.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 5, 1) };
+        let lanes = u64::from(self.desc.lanes());
+        let (entry, first) = if lanes == 4 { ("main", 1) } else { ("ragged", 5) };
         let pipeline = self.context.pipeline(&shaders::ADAMW, entry, &[]);
         let mut commands = Commands::new(OP);
         for range in self.context.windows(len) {
@@ -162,6 +172,11 @@ impl AdamW {
 }
 
 impl AdamWDesc {
+    /// Parameters an invocation: whole vec4 where they never straddle a row.
+    fn lanes(&self) -> u32 {
+        if [self.len, self.row, self.decayed].iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
+    }
+
     fn params(&self, learning_rate: f64, step: u32) -> Params {
         let t = f64::from(step.max(1));
         Params {
@@ -173,6 +188,9 @@ impl AdamWDesc {
             fresh1: (1.0 - self.beta1) as f32,
             beta2: self.beta2 as f32,
             fresh2: (1.0 - self.beta2) as f32,
+            row: self.row / self.lanes(),
+            decayed: self.decayed / self.lanes(),
+            pad: [0; 2],
         }
     }
 }

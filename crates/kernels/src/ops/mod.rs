@@ -4,6 +4,7 @@ mod adamw;
 mod add_relu;
 mod avg_pool2d;
 mod conv2d;
+mod dense;
 mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
@@ -17,6 +18,7 @@ pub use adamw::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW};
 pub use add_relu::{AddRelu, AddReluBuffers, AddReluDesc};
 pub use avg_pool2d::{AvgPool2d, AvgPool2dDesc};
 pub use conv2d::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights};
+pub use dense::{Dense, DenseDesc, Table};
 pub use global_avg_pool2d::{GlobalAvgPool2d, GlobalAvgPool2dDesc};
 pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
 pub use max_pool2d::{MaxPool2d, MaxPool2dDesc};
@@ -26,6 +28,7 @@ pub use scale_add_relu::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc};
 pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
 pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
 
+use crate::{Context, Error};
 use std::ops::Range;
 
 /// The layouts of the parameters of every shader that has any.
@@ -37,6 +40,7 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
         avg_pool2d::Params::LAYOUTS,
         conv2d::direct::Params::LAYOUTS,
         conv2d::winograd::Params::LAYOUTS,
+        dense::Params::LAYOUTS,
         global_avg_pool2d::Params::LAYOUTS,
         matmul::Params::LAYOUTS,
         matmul::TextureParams::LAYOUTS,
@@ -55,6 +59,20 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
 #[doc(hidden)]
 pub fn linear_texture_row() -> u32 {
     crate::mirror::ROW as u32
+}
+
+/// Checks the rows of an optimiser's parameters: whole ones, in one binding where there are several.
+fn check_rows(context: &Context, op: &'static str, len: u32, row: u32, decayed: u32) -> Result<(), Error> {
+    if row == 0 || decayed > row || !len.is_multiple_of(row) {
+        return Err(Error::shape(op, format_args!("{len} parameters in rows of {row}, of which {decayed} decay")));
+    }
+    match row == len && decayed == len {
+        true => Ok(()),
+        false => {
+            let (needed, allowed) = (u64::from(len), context.binding_elements());
+            Error::limit(op, "parameters in rows", needed, "max_storage_buffer_binding_size / 4", allowed)
+        }
+    }
 }
 
 /// `length` in pieces of `step`.

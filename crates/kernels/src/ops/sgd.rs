@@ -1,6 +1,7 @@
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume, window},
+    ops,
     params::params,
 };
 use wgpu::{Buffer, BufferSlice, BufferUsages, Queue};
@@ -12,6 +13,10 @@ const OP: &str = "sgd";
 pub struct SgdDesc {
     /// Parameters.
     pub len: u32,
+    /// Parameters of a row: `len` unless told.
+    pub row: u32,
+    /// How many of each row's first parameters the weight decay is for, the rest being biases: all unless told.
+    pub decayed: u32,
     /// Share of the momentum that is kept, from 0 (no momentum) up.
     pub momentum: f64,
     /// Share of the gradient that doesn't enter the momentum.
@@ -25,7 +30,7 @@ pub struct SgdDesc {
 impl SgdDesc {
     /// Plain gradient descent.
     pub fn new(len: u32) -> Self {
-        SgdDesc { len, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
+        SgdDesc { len, row: len, decayed: len, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
     }
 }
 
@@ -48,7 +53,8 @@ params! {
         weight_decay: f32,
         nesterov: u32,
         first: u32,
-        pad: [u32; 2],
+        row: u32,
+        decayed: u32,
     }
 }
 
@@ -104,10 +110,11 @@ impl Sgd {
     /// Plans the step.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `len` is zero, a number is negative or not finite, or Nesterov momentum comes without momentum or
+    /// [`Error::Limit`] when there are rows and they don't fit a binding; [`Error::Shape`] when `len` is zero or not whole rows, a number is negative or not finite, or Nesterov momentum comes without momentum or
     /// with dampening.
     pub fn new(context: &Context, desc: &SgdDesc) -> Result<Self, Error> {
         volume(OP, "param", &[desc.len])?;
+        ops::check_rows(context, OP, desc.len, desc.row, desc.decayed)?;
         for (name, value) in [("momentum", desc.momentum), ("weight_decay", desc.weight_decay)] {
             if !(0.0..f64::INFINITY).contains(&value) {
                 return Err(Error::shape(OP, format_args!("{name} is {value}, 0 or more is expected")));
@@ -144,7 +151,8 @@ impl Sgd {
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)));
-        let (entry, first, lanes) = if len.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 4, 1) };
+        let lanes = u64::from(self.desc.lanes());
+        let (entry, first) = if lanes == 4 { ("main", 1) } else { ("ragged", 4) };
         let pipeline = self.context.pipeline(&shaders::SGD, entry, &[]);
         let mut commands = Commands::new(OP);
         for range in self.context.windows(len) {
@@ -163,6 +171,11 @@ impl Sgd {
 }
 
 impl SgdDesc {
+    /// Parameters an invocation: whole vec4 where they never straddle a row.
+    fn lanes(&self) -> u32 {
+        if [self.len, self.row, self.decayed].iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
+    }
+
     fn params(&self, learning_rate: f64, step: u32) -> Params {
         Params {
             learning_rate: learning_rate as f32,
@@ -171,7 +184,8 @@ impl SgdDesc {
             weight_decay: self.weight_decay as f32,
             nesterov: u32::from(self.nesterov),
             first: u32::from(step <= 1),
-            pad: [0; 2],
+            row: self.row / self.lanes(),
+            decayed: self.decayed / self.lanes(),
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct SoftmaxCrossEntropyDesc {
     pub sample_weights: bool,
     /// The gradient of the logits is wanted too.
     pub gradient: bool,
+    /// Logits and their gradient are `[classes, batch]`, as [`Dense`](crate::Dense) gives and takes them.
+    pub classes_first: bool,
 }
 
 impl SoftmaxCrossEntropyDesc {
@@ -49,6 +51,7 @@ impl SoftmaxCrossEntropyDesc {
             class_weights: false,
             sample_weights: false,
             gradient: true,
+            classes_first: false,
         }
     }
 }
@@ -56,7 +59,7 @@ impl SoftmaxCrossEntropyDesc {
 /// The operands of a [`SoftmaxCrossEntropy`].
 #[derive(Debug, Clone, Copy)]
 pub struct SoftmaxCrossEntropyBuffers<'a> {
-    /// `[batch, classes]`, finite.
+    /// `[batch, classes]`, or `[classes, batch]` when the descriptor has classes first; finite.
     pub logits: BufferSlice<'a>,
     /// `[batch]`, u32: the class of each sample. A label of `classes` or more means that the sample is ignored.
     pub labels: BufferSlice<'a>,
@@ -66,7 +69,7 @@ pub struct SoftmaxCrossEntropyBuffers<'a> {
     pub sample_weights: Option<BufferSlice<'a>>,
     /// `[batch]`: their sum is the reduced loss.
     pub loss: BufferSlice<'a>,
-    /// `[batch, classes]`, when the descriptor wants the gradient.
+    /// As the logits, when the descriptor wants the gradient.
     pub grad_logits: Option<BufferSlice<'a>>,
 }
 
@@ -85,7 +88,9 @@ params! {
         has_sample_weights: u32,
         has_grad: u32,
         accumulate: u32,
-        pad: [u32; 3],
+        row_stride: u32,
+        class_stride: u32,
+        pad: u32,
     }
 }
 
@@ -141,7 +146,7 @@ impl SoftmaxCrossEntropy {
     ///
     /// # Errors
     /// [`Error::Shape`] when a size is zero, the logits have more than 2^32 elements or the smoothing is outside [0, 1];
-    /// [`Error::Limit`] when a row of logits doesn't fit a binding.
+    /// [`Error::Limit`] when a row of logits doesn't fit a binding, or with classes first all of them.
     pub fn new(context: &Context, desc: &SoftmaxCrossEntropyDesc) -> Result<Self, Error> {
         volume(OP, "logits", &[desc.batch, desc.classes])?;
         if !(0.0..=1.0).contains(&desc.label_smoothing) {
@@ -160,6 +165,10 @@ impl SoftmaxCrossEntropy {
                 limit: "max_storage_buffer_binding_size / 4",
                 allowed,
             });
+        }
+        if desc.classes_first {
+            let (needed, allowed) = (u64::from(desc.classes) * u64::from(desc.batch), context.binding_elements());
+            Error::limit(OP, "elements of logits", needed, "max_storage_buffer_binding_size / 4", allowed)?;
         }
         Ok(SoftmaxCrossEntropy { context: context.clone(), desc: *desc })
     }
@@ -199,7 +208,9 @@ impl SoftmaxCrossEntropy {
         }
         let totals = self.context.storage("kernels loss totals", 8);
         let mut commands = Commands::new(OP);
-        for rows in self.context.windows(batch) {
+        // A plain sum needs neither divisor nor sum of the classes' weights.
+        let normalised = desc.reduction == Reduction::Mean || desc.label_smoothing > 0.0;
+        for rows in self.context.windows(batch).filter(|_| normalised) {
             self.normaliser(&mut commands, buffers, &totals, rows)?;
         }
         let limit = self.context.binding_elements();
@@ -283,7 +294,9 @@ impl SoftmaxCrossEntropy {
             has_sample_weights: u32::from(desc.sample_weights),
             has_grad: u32::from(desc.gradient),
             accumulate: 0,
-            pad: [0; 3],
+            row_stride: if desc.classes_first { 1 } else { desc.classes },
+            class_stride: if desc.classes_first { desc.batch } else { 1 },
+            pad: 0,
         }
     }
 }

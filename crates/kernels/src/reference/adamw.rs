@@ -41,7 +41,8 @@ pub fn adamw(
             m_error / smallest + quotient.abs() * divisor_error / smallest + 8.0 * UNIT * quotient.abs();
 
         let size = learning_rate / unbias1;
-        let (x, decay) = (param.values[i], learning_rate * desc.weight_decay);
+        let decays = i as u32 % desc.row < desc.decayed;
+        let (x, decay) = (param.values[i], if decays { learning_rate * desc.weight_decay } else { 0.0 });
         param.values[i] = x - decay * x - size * quotient;
         param.bounds[i] = (1.0 + decay) * param.bounds[i]
             + size * quotient_error

@@ -15,9 +15,11 @@ pub fn sgd(desc: &SgdDesc, learning_rate: f64, step: u32, param: &mut Expected, 
     for (i, &grad) in grad.iter().enumerate() {
         let grad = f64::from(grad);
         let (x, x_error) = (param.values[i], param.bounds[i]);
-        let decay = desc.weight_decay * x;
+        let decays = i as u32 % desc.row < desc.decayed;
+        let weight_decay = if decays { desc.weight_decay } else { 0.0 };
+        let decay = weight_decay * x;
         let g = grad + decay;
-        let g_error = desc.weight_decay * x_error + 3.0 * UNIT * (grad.abs() + decay.abs());
+        let g_error = weight_decay * x_error + 3.0 * UNIT * (grad.abs() + decay.abs());
         let (mut d, mut d_error) = (g, g_error);
         if desc.momentum != 0.0 {
             let fresh = 1.0 - desc.dampening;

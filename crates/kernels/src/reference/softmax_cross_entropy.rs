@@ -30,6 +30,10 @@ pub fn softmax_cross_entropy(
 
     let mut loss = Expected { values: Vec::new(), bounds: Vec::new() };
     let mut grad = Expected { values: Vec::new(), bounds: Vec::new() };
+    let logits = match desc.classes_first {
+        true => transposed(logits, labels.len()),
+        false => logits.to_vec(),
+    };
     for (b, row) in logits.chunks(classes).enumerate() {
         if !counted(b) || divisor == 0.0 {
             loss.values.push(0.0);
@@ -64,5 +68,14 @@ pub fn softmax_cross_entropy(
             grad.bounds.push(scale * (slope * probability_error + rounding * magnitude) + ATOL);
         }
     }
+    if desc.classes_first {
+        let Expected { values, bounds } = grad;
+        grad = Expected { values: transposed(&values, classes), bounds: transposed(&bounds, classes) };
+    }
     (loss, grad)
+}
+
+/// The transpose of a matrix of so many columns.
+fn transposed<T: Copy>(matrix: &[T], columns: usize) -> Vec<T> {
+    (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
 }

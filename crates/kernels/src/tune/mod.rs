@@ -3,7 +3,7 @@
 mod table;
 
 pub(crate) use table::magnitude;
-pub use table::{Table, Tile, UnknownVariant, Variant};
+pub use table::{Tile, TuneTable, UnknownVariant, Variant};
 
 use wgpu::{AdapterInfo, Device, DeviceType, Features};
 
@@ -39,13 +39,13 @@ pub struct Tune {
     /// rounding error about ten times larger (still near 1e-6 of the output's scale).
     pub winograd: bool,
     /// What was measured to be the fastest; empty for the defaults, which depend on nothing but the shape.
-    pub table: Table,
+    pub table: TuneTable,
 }
 
 impl Tune {
     /// A family by name, with Winograd and the default variant of each shape.
     pub fn new(family: Family) -> Self {
-        Tune { family, winograd: true, table: Table::new() }
+        Tune { family, winograd: true, table: TuneTable::new() }
     }
 
     /// The choice for an adapter and the features that the device was made with.

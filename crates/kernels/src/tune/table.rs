@@ -92,7 +92,7 @@ impl FromStr for Variant {
 
 /// The variant of each class of shapes, by [`Conv2d::class`](crate::Conv2d::class) and [`Matmul::class`](crate::Matmul::class).
 /// Classes that it doesn't hold, and variants that a plan hasn't got, get the default.
-pub type Table = BTreeMap<String, Variant>;
+pub type TuneTable = BTreeMap<String, Variant>;
 
 /// The power of two that a size is at most: shapes of one class differ in it by less than a factor of two.
 pub(crate) fn magnitude(size: u64) -> u32 {

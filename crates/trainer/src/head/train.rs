@@ -2,10 +2,11 @@
 
 use kernels::wgpu::{self, Buffer, BufferUsages, util::DeviceExt as _};
 use kernels::{
-    AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Matmul, MatmulBuffers, MatmulDesc,
-    ReduceSum, ReduceSumDesc, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers,
-    SoftmaxCrossEntropyDesc, Workspace, encode_all,
+    AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Dense, DenseDesc, Reduction, Sgd,
+    SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Table, Workspace,
+    encode_all,
 };
+use rayon::prelude::*;
 
 use super::{Epoch, Head, History, Optimizer, Samples, TrainOptions};
 use crate::device::Gpu;
@@ -16,8 +17,14 @@ use crate::random::SplitMix64;
 
 /// Steps recorded into one submit: enough that its cost vanishes, few enough that a GPU's watchdog stays calm.
 const STEPS: usize = 64;
-/// The coarsest alignment of a binding's offset, in bytes.
-const ALIGNMENT: usize = 256;
+/// Photos of the validation part that are judged at a time.
+const JUDGED: usize = 256;
+/// Columns of features that a task sums.
+const COLUMNS: usize = 64;
+/// Bytes of features that are sent at once.
+const PIECE: usize = 64 << 20;
+/// The coarsest alignment of a binding's offset, in elements.
+const ALIGNMENT: usize = 64;
 /// A label that no class has: the sample doesn't count.
 const IGNORED: u32 = u32::MAX;
 
@@ -40,6 +47,19 @@ pub fn train(
     options: &TrainOptions,
     progress: &dyn Progress,
 ) -> Result<(Head, History)> {
+    train_holding(usize::MAX, gpu, samples, validation, classes, options, progress)
+}
+
+/// As [`train`], on a device that holds no more than so many photos at a time.
+fn train_holding(
+    room: usize,
+    gpu: &Gpu,
+    samples: Samples<'_>,
+    validation: Option<Samples<'_>>,
+    classes: &[String],
+    options: &TrainOptions,
+    progress: &dyn Progress,
+) -> Result<(Head, History)> {
     options.validate()?;
     let width = check(&samples, classes.len(), None)?;
     if let Some(validation) = &validation {
@@ -50,14 +70,9 @@ pub fn train(
     samples.labels.iter().for_each(|&label| counts[label] += 1);
     let class_weights = options.class_weights.of(&counts);
 
-    let batch = options.batch_of(samples.labels.len());
-    let steps = samples.labels.len().div_ceil(batch);
-    let learner = Learner::new(gpu, width, &class_weights, batch, steps.min(STEPS), options)?;
-    let judge = validation
-        .map(|samples| {
-            Judge::new(gpu, &learner, &standard.apply(samples.features), samples.labels, class_weights.clone())
-        })
-        .transpose()?;
+    let learner = Learner::new(room, gpu, samples, &standard, &class_weights, options, progress)?;
+    let judge = validation.map(|samples| Judge::new(room, gpu, samples, &learner, progress)).transpose()?;
+    let steps = samples.labels.len().div_ceil(learner.batch);
 
     let mut history = History::default();
     let mut lowest = f64::INFINITY;
@@ -70,11 +85,7 @@ pub fn train(
                 return Err(Error::Interrupted);
             }
             shuffle(&mut order, &mut random);
-            let mut loss = 0.0;
-            for (chunk, photos) in order.chunks(STEPS * batch).enumerate() {
-                loss +=
-                    learner.learn(gpu, &samples, &standard, photos, epoch * steps + chunk * STEPS, steps, options)?;
-            }
+            let loss = learner.learn(gpu, &order, epoch, options)?;
             let mut figures = Epoch {
                 train_loss: loss / order.len() as f64,
                 validation_loss: None,
@@ -82,7 +93,7 @@ pub fn train(
                 learning_rate: options.learning_rate_at((epoch + 1) * steps - 1, steps),
             };
             if let Some(judge) = &judge {
-                let (loss, top1) = judge.judge(gpu, classes.len())?;
+                let (loss, top1) = judge.judge(gpu, &class_weights)?;
                 (figures.validation_loss, figures.validation_top1) = (Some(loss), Some(top1));
             }
             let decisive = figures.validation_loss.unwrap_or(figures.train_loss);
@@ -111,7 +122,8 @@ pub fn train(
     let outcome = epochs();
     progress.end();
     outcome?;
-    let (weight, bias) = standard.fold(&gpu.read(&learner.best.0)?, &gpu.read(&learner.best.1)?);
+    let (weight, bias) = learner.best(gpu)?;
+    let (weight, bias) = standard.fold(&weight, &bias);
     Ok((Head { weight, bias, classes: classes.to_vec() }, history))
 }
 
@@ -143,15 +155,21 @@ struct Standard {
 impl Standard {
     fn of(features: &[f32], width: usize) -> Result<Self> {
         let count = (features.len() / width) as f64;
-        let mut mean = vec![0.0; width];
-        for row in features.chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x) / count);
-        }
-        let mut variance = vec![0.0; width];
-        for row in features.chunks_exact(width) {
-            let of_mean = variance.iter_mut().zip(&mean);
-            of_mean.zip(row).for_each(|((variance, mean), &x)| *variance += (f64::from(x) - mean).powi(2) / count);
-        }
+        // Some columns a task, each summed from the first photo to the last: the same on any number of cores.
+        let sums = |term: &(dyn Fn(usize, f32) -> f64 + Sync)| {
+            let mut sums = vec![0.0; width];
+            sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, sums)| {
+                let first = chunk * COLUMNS;
+                for row in features.chunks_exact(width) {
+                    let columns = row[first..][..sums.len()].iter().enumerate();
+                    sums.iter_mut().zip(columns).for_each(|(sum, (i, &x))| *sum += term(first + i, x));
+                }
+            });
+            sums.iter_mut().for_each(|sum| *sum /= count);
+            sums
+        };
+        let mean = sums(&|_, x| f64::from(x));
+        let variance = sums(&|i, x| (f64::from(x) - mean[i]).powi(2));
         let floor = 0.01 * variance.iter().sum::<f64>() / width as f64;
         if !floor.is_finite() {
             return Err(Error::NotFinite { operation: "train", what: "one of the features".to_owned() });
@@ -162,15 +180,12 @@ impl Standard {
         Ok(Self { mean, deviation })
     }
 
-    fn apply(&self, features: &[f32]) -> Vec<f32> {
-        let rows = features.chunks_exact(self.mean.len());
-        rows.flat_map(|row| {
-            row.iter()
-                .zip(&self.mean)
-                .zip(&self.deviation)
-                .map(|((&x, mean), deviation)| ((f64::from(x) - mean) / deviation) as f32)
-        })
-        .collect()
+    /// Standardises a photo's features into the first elements of `row`.
+    fn apply(&self, features: &[f32], row: &mut [f32]) {
+        let standard = self.mean.iter().zip(&self.deviation);
+        row.iter_mut().zip(features).zip(standard).for_each(|((to, &x), (mean, deviation))| {
+            *to = ((f64::from(x) - mean) / deviation) as f32;
+        });
     }
 
     /// The head on features as they are, of one on standardised features: w / deviation, and b − Σ w mean / deviation.
@@ -196,36 +211,117 @@ fn shuffle(order: &mut [usize], random: &mut SplitMix64) {
     }
 }
 
-/// Weights with what changes them. Every step of a submit has its own slot in the inputs, and so its own commands.
-struct Learner {
-    weight: Buffer,
-    bias: Buffer,
-    /// Weight and bias of the best epoch so far.
-    best: (Buffer, Buffer),
-    features: Buffer,
-    labels: Buffer,
-    loss: Buffer,
-    slots: Vec<Slot>,
-    batch: usize,
-    width: usize,
-    stride: Stride,
+/// Photos on the device, standardised: all of them where the device can hold them, else those of one submit.
+///
+/// A row of the table is the photo's features, zeros up to a multiple of 4, and 1, 0, 0, 0: the weight of the 1 is the bias.
+struct Photos<'a> {
+    samples: Samples<'a>,
+    standard: &'a Standard,
+    table: Table,
+    /// Photos of a submit.
+    most: usize,
+    resident: bool,
 }
 
-/// Bytes from one slot to the next.
-struct Stride {
-    features: usize,
-    labels: usize,
+/// Elements of a row of a table, and in it where the 1 stands.
+fn row_of(width: usize) -> (usize, usize) {
+    let one = width.next_multiple_of(4);
+    (one + 4, one)
+}
+
+impl<'a> Photos<'a> {
+    /// Sends the photos, if they fit. A submit is for as many steps of `batch` photos as given, or fewer where that keeps
+    /// memory small.
+    fn new(
+        room: usize,
+        gpu: &Gpu,
+        samples: Samples<'a>,
+        standard: &'a Standard,
+        batch: usize,
+        steps: usize,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let (row, count) = (row_of(standard.mean.len()).0, samples.labels.len());
+        let width = number("features", row)?;
+        let table = |rows: usize, picks: usize| {
+            let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let table = Table::new(&gpu.context, number("photos", rows)?, width, number("photos", picks)?);
+            match pollster::block_on(scope.pop()) {
+                Some(error) => Err(Error::Device(format!("no memory for {rows} rows of {row} features: {error}"))),
+                None => Ok(table?),
+            }
+        };
+        let steps = steps.min(STEPS);
+        let fits = count <= room && count as u64 <= Table::capacity(&gpu.context, width);
+        if let Some(table) = fits.then(|| table(count, steps * batch).ok()).flatten() {
+            let photos = Self { samples, standard, table, most: steps * batch, resident: true };
+            let all: Vec<usize> = (0..count).collect();
+            photos.send(gpu, &all)?;
+            return Ok(photos);
+        }
+        progress.warn(&format!("{count} photos of {row} features don't fit the adapter: each epoch sends them anew"));
+        let most = steps.min(PIECE / (4 * row * batch)).max(1) * batch;
+        let photos = Self { samples, standard, table: table(most, most)?, most, resident: false };
+        let places: Vec<u32> = (0..most as u32).collect();
+        photos.table.pick(&gpu.queue, &places)?;
+        Ok(photos)
+    }
+
+    /// Makes these photos the ones that a submit is for, in their order; a multiple of 4, at most `most`.
+    fn place(&self, gpu: &Gpu, photos: &[usize]) -> Result<()> {
+        if !self.resident {
+            return self.send(gpu, photos);
+        }
+        let picks: Vec<u32> = photos.iter().map(|&photo| photo as u32).collect();
+        Ok(self.table.pick(&gpu.queue, &picks)?)
+    }
+
+    /// Writes photos into the table's rows, from the first on.
+    fn send(&self, gpu: &Gpu, photos: &[usize]) -> Result<()> {
+        let width = self.standard.mean.len();
+        let (row, one) = row_of(width);
+        let piece = (PIECE / (4 * row)).max(1);
+        for (i, photos) in photos.chunks(piece).enumerate() {
+            let mut rows = vec![0.0; photos.len() * row];
+            rows.par_chunks_exact_mut(row).zip(photos).for_each(|(row, &photo)| {
+                self.standard.apply(&self.samples.features[photo * width..][..width], row);
+                row[one] = 1.0;
+            });
+            self.table.write(&gpu.queue, number("photos", i * piece)?, &rows)?;
+            // What is staged stays in memory until it is copied.
+            gpu.queue.submit([]);
+            gpu.wait()?;
+        }
+        Ok(())
+    }
+}
+
+/// Weights with what changes them. Every step of a submit has its own slot in the inputs, and so its own commands.
+struct Learner<'a> {
+    photos: Photos<'a>,
+    /// `[classes, row]`, biases among them.
+    weight: Buffer,
+    /// The weights of the best epoch so far.
+    best: Buffer,
+    labels: Buffer,
+    sample_weights: Buffer,
+    loss: Buffer,
+    class_weights: Vec<f32>,
+    slots: Vec<Slot>,
+    batch: usize,
+    /// Elements from one slot to the next in labels, weights and losses.
+    stride: usize,
 }
 
 struct Slot {
     backward: Vec<Commands>,
-    updates: [Update; 2],
+    update: Update,
 }
 
 impl Slot {
     /// All of a step, in order.
     fn commands(&self) -> impl Iterator<Item = &Commands> {
-        self.backward.iter().chain(self.updates.iter().map(Update::commands))
+        self.backward.iter().chain([self.update.commands()])
     }
 }
 
@@ -250,27 +346,30 @@ impl Update {
     }
 }
 
-/// A parameter with its gradient and the optimiser's memory of it.
+/// The weights with their gradient and the optimiser's memory of it.
 struct Parameter<'a> {
     value: &'a Buffer,
     grad: Buffer,
     memory: [Buffer; 2],
-    weight_decay: f64,
     len: u32,
+    row: u32,
+    /// Elements of a row that aren't the bias.
+    decayed: u32,
 }
 
 impl Parameter<'_> {
-    fn update(&self, context: &Context, optimizer: Optimizer) -> Result<Update> {
+    fn update(&self, context: &Context, options: &TrainOptions) -> Result<Update> {
         let (param, grad) = (self.value.slice(..), self.grad.slice(..));
-        let Self { len, weight_decay, .. } = *self;
-        Ok(match optimizer {
+        let Self { len, row, decayed, .. } = *self;
+        let weight_decay = options.weight_decay;
+        Ok(match options.optimizer {
             Optimizer::Sgd { momentum, nesterov } => {
-                let desc = SgdDesc { momentum, nesterov, weight_decay, ..SgdDesc::new(len) };
+                let desc = SgdDesc { row, decayed, momentum, nesterov, weight_decay, ..SgdDesc::new(len) };
                 let memory = (momentum > 0.0).then(|| self.memory[0].slice(..));
                 Update::Sgd(Sgd::new(context, &desc)?.bind(&SgdBuffers { param, grad, momentum: memory })?)
             }
             Optimizer::AdamW { beta1, beta2, eps } => {
-                let desc = AdamWDesc { beta1, beta2, eps, weight_decay, ..AdamWDesc::new(len) };
+                let desc = AdamWDesc { row, decayed, beta1, beta2, eps, weight_decay, ..AdamWDesc::new(len) };
                 let [exp_avg, exp_avg_sq] = [self.memory[0].slice(..), self.memory[1].slice(..)];
                 Update::AdamW(AdamW::new(context, &desc)?.bind(&AdamWBuffers { param, grad, exp_avg, exp_avg_sq })?)
             }
@@ -279,10 +378,10 @@ impl Parameter<'_> {
 }
 
 /// A buffer of zeros.
-fn zeros(gpu: &Gpu, label: &'static str, bytes: usize) -> Buffer {
+fn zeros(gpu: &Gpu, label: &'static str, elements: usize) -> Buffer {
     gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
-        size: bytes as u64,
+        size: 4 * elements as u64,
         usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
         mapped_at_creation: false,
     })
@@ -290,7 +389,7 @@ fn zeros(gpu: &Gpu, label: &'static str, bytes: usize) -> Buffer {
 
 /// The elements that a step has of a buffer.
 fn part(buffer: &Buffer, slot: usize, stride: usize, elements: usize) -> wgpu::BufferSlice<'_> {
-    let start = (slot * stride) as u64;
+    let start = 4 * (slot * stride) as u64;
     buffer.slice(start..start + 4 * elements as u64)
 }
 
@@ -299,127 +398,128 @@ fn number(operand: &'static str, value: usize) -> Result<u32> {
     u32::try_from(value).map_err(|_| Error::Shape { operation: "train", operand, expected: most, got: value })
 }
 
-impl Learner {
+impl<'a> Learner<'a> {
     fn new(
+        room: usize,
         gpu: &Gpu,
-        width: usize,
+        samples: Samples<'a>,
+        standard: &'a Standard,
         class_weights: &[f32],
-        batch: usize,
-        slots: usize,
         options: &TrainOptions,
+        progress: &dyn Progress,
     ) -> Result<Self> {
         let context = &gpu.context;
-        let classes = class_weights.len();
-        let [m, k, n] = [number("the batch", batch)?, number("features", width)?, number("classes", classes)?];
-        let zeros = |label, elements: usize| zeros(gpu, label, 4 * elements);
-        let (weight, bias) = (zeros("weight", classes * width), zeros("bias", classes));
-        let best = (zeros("best weight", classes * width), zeros("best bias", classes));
-        let stride = Stride {
-            features: (4 * batch * width).next_multiple_of(ALIGNMENT),
-            labels: (4 * batch).next_multiple_of(ALIGNMENT),
-        };
-        let features = zeros("features", slots * stride.features / 4);
-        let labels = zeros("labels", slots * stride.labels / 4);
-        let loss = zeros("loss", slots * stride.labels / 4);
-        let (logits, grad_logits) = (zeros("logits", batch * classes), zeros("grad_logits", batch * classes));
-        let contents = bytemuck::cast_slice(class_weights);
-        let usage = BufferUsages::STORAGE;
-        let class_weights = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        let (classes, count) = (class_weights.len(), samples.labels.len());
+        let (row, one) = row_of(standard.mean.len());
+        let batch = options.batch_of(count);
+        // A step's photos are whole groups of four, the last ones standing in for none.
+        let places = batch.next_multiple_of(4);
+        let photos = Photos::new(room, gpu, samples, standard, places, count.div_ceil(batch), progress)?;
+        let [m, k, n] = [number("the batch", places)?, number("features", row)?, number("classes", classes)?];
+        let zeros = |label, elements: usize| zeros(gpu, label, elements);
+        let (weight, best) = (zeros("weight", classes * row), zeros("best weight", classes * row));
+        let slots = photos.most / places;
+        let stride = places.next_multiple_of(ALIGNMENT);
+        let [labels, sample_weights, loss] =
+            ["labels", "sample weights", "loss"].map(|label| zeros(label, slots * stride));
+        let (logits, grad_logits) = (zeros("logits", places * classes), zeros("grad_logits", places * classes));
+        let weights_of_classes = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("class weights"),
-            contents,
-            usage,
+            contents: bytemuck::cast_slice(class_weights),
+            usage: BufferUsages::STORAGE,
         });
-        let parameter = |value, elements: usize, weight_decay| -> Result<Parameter> {
-            let memory = [zeros("mean gradient", elements), zeros("mean squared gradient", elements)];
-            let len = number("weights", elements)?;
-            Ok(Parameter { value, grad: zeros("gradient", elements), memory, weight_decay, len })
+        let parameter = Parameter {
+            value: &weight,
+            grad: zeros("gradient", classes * row),
+            memory: [zeros("mean gradient", classes * row), zeros("mean squared gradient", classes * row)],
+            len: number("weights", classes * row)?,
+            row: k,
+            decayed: number("features", one)?,
         };
-        let weights = parameter(&weight, classes * width, options.weight_decay)?;
-        let biases = parameter(&bias, classes, 0.0)?;
-
-        let forward = Matmul::new(context, &MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(m, k, n) })?;
+        let layer = Dense::new(context, &DenseDesc { batch: m, width: k, classes: n })?;
+        // The mean of a batch by its samples' weights, which the host knows: no dispatch has to find it.
         let of_loss = SoftmaxCrossEntropy::new(
             context,
             &SoftmaxCrossEntropyDesc {
                 label_smoothing: options.label_smoothing,
+                reduction: Reduction::Sum,
                 class_weights: true,
+                sample_weights: true,
+                classes_first: true,
                 ..SoftmaxCrossEntropyDesc::new(m, n)
             },
         )?;
-        let of_weight = Matmul::new(context, &MatmulDesc { transpose_a: true, ..MatmulDesc::new(n, m, k) })?;
-        let of_bias = ReduceSum::new(context, &ReduceSumDesc { rows: m, columns: n })?;
-        let size = forward.workspace_size().union(of_weight.workspace_size()).union(of_bias.workspace_size());
-        let workspace = Workspace::new(context, size)?;
-
+        let workspace = Workspace::new(context, layer.workspace_size())?;
         let slot = |slot: usize| -> Result<Slot> {
-            let input = part(&features, slot, stride.features, batch * width);
-            let logits_of =
-                MatmulBuffers { a: input, b: weight.slice(..), bias: Some(bias.slice(..)), output: logits.slice(..) };
+            let first = number("photos", slot * places)?;
             let losses = SoftmaxCrossEntropyBuffers {
                 logits: logits.slice(..),
-                labels: part(&labels, slot, stride.labels, batch),
-                class_weights: Some(class_weights.slice(..)),
-                sample_weights: None,
-                loss: part(&loss, slot, stride.labels, batch),
+                labels: part(&labels, slot, stride, places),
+                class_weights: Some(weights_of_classes.slice(..)),
+                sample_weights: Some(part(&sample_weights, slot, stride, places)),
+                loss: part(&loss, slot, stride, places),
                 grad_logits: Some(grad_logits.slice(..)),
             };
-            let gradient =
-                MatmulBuffers { a: grad_logits.slice(..), b: input, bias: None, output: weights.grad.slice(..) };
+            let (grad_logits, grad) = (grad_logits.slice(..), parameter.grad.slice(..));
             Ok(Slot {
                 backward: vec![
-                    forward.bind_in(&workspace, &logits_of)?,
+                    layer.bind_forward(&workspace, &photos.table, first, weight.slice(..), logits.slice(..))?,
                     of_loss.bind(&losses)?,
-                    of_weight.bind_in(&workspace, &gradient)?,
-                    of_bias.bind_in(&workspace, grad_logits.slice(..), biases.grad.slice(..))?,
+                    layer.bind_backward(&workspace, &photos.table, first, grad_logits, grad)?,
                 ],
-                updates: [weights.update(context, options.optimizer)?, biases.update(context, options.optimizer)?],
+                update: parameter.update(context, options)?,
             })
         };
         let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
-        Ok(Self { weight, bias, best, features, labels, loss, slots, batch, width, stride })
+        let class_weights = class_weights.to_vec();
+        Ok(Self { photos, weight, best, labels, sample_weights, loss, class_weights, slots, batch, stride })
     }
 
-    /// Takes steps, the first of which has number `first`, on these photos, and gives the sum of their losses.
-    #[allow(clippy::too_many_arguments, reason = "private, called once; a struct would say no more")]
-    fn learn(
+    /// Takes the steps of an epoch, on all photos in this order, and gives the sum of their losses.
+    fn learn(&self, gpu: &Gpu, order: &[usize], epoch: usize, options: &TrainOptions) -> Result<f64> {
+        let steps = order.len().div_ceil(self.batch);
+        let submits = order.chunks(self.slots.len() * self.batch).enumerate();
+        let losses =
+            submits.map(|(i, photos)| self.submit(gpu, photos, epoch * steps + i * self.slots.len(), steps, options));
+        losses.sum()
+    }
+
+    fn submit(
         &self,
         gpu: &Gpu,
-        samples: &Samples<'_>,
-        standard: &Standard,
         photos: &[usize],
         first: usize,
         steps_per_epoch: usize,
         options: &TrainOptions,
     ) -> Result<f64> {
+        let places = self.batch.next_multiple_of(4);
         let steps = photos.len().div_ceil(self.batch);
-        let (row, label_row) = (self.stride.features / 4, self.stride.labels / 4);
-        let mut features = vec![0f32; steps * row];
-        let mut labels = vec![IGNORED; steps * label_row];
+        let mut placed = vec![0; steps * places];
+        let mut labels = vec![IGNORED; steps * self.stride];
+        let mut weights = vec![0f32; steps * self.stride];
         for (step, batch) in photos.chunks(self.batch).enumerate() {
-            for (place, &photo) in batch.iter().enumerate() {
-                let from = standard.apply(&samples.features[photo * self.width..][..self.width]);
-                features[step * row + place * self.width..][..self.width].copy_from_slice(&from);
-                labels[step * label_row + place] = samples.labels[photo] as u32;
-            }
+            placed[step * places..][..batch.len()].copy_from_slice(batch);
+            let of = batch.iter().map(|&photo| self.photos.samples.labels[photo]);
+            labels[step * self.stride..].iter_mut().zip(of.clone()).for_each(|(to, label)| *to = label as u32);
+            let all: f64 = of.map(|label| f64::from(self.class_weights[label])).sum();
+            weights[step * self.stride..][..batch.len()].fill(if all > 0.0 { (1.0 / all) as f32 } else { 0.0 });
         }
-        gpu.queue.write_buffer(&self.features, 0, bytemuck::cast_slice(&features));
+        self.photos.place(gpu, &placed)?;
         gpu.queue.write_buffer(&self.labels, 0, bytemuck::cast_slice(&labels));
-        for (step, slot) in self.slots[..steps].iter().enumerate() {
-            let step = first + step;
-            for update in &slot.updates {
-                update.set_step(
-                    &gpu.queue,
-                    options.learning_rate_at(step, steps_per_epoch),
-                    number("steps", step + 1)?,
-                );
-            }
+        gpu.queue.write_buffer(&self.sample_weights, 0, bytemuck::cast_slice(&weights));
+        for (slot, step) in self.slots[..steps].iter().zip(first..) {
+            slot.update.set_step(
+                &gpu.queue,
+                options.learning_rate_at(step, steps_per_epoch),
+                number("steps", step + 1)?,
+            );
         }
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         encode_all(&mut encoder, self.slots[..steps].iter().flat_map(Slot::commands));
         gpu.queue.submit([encoder.finish()]);
         let losses = gpu.read(&self.loss)?;
         // A slot's losses add up to the mean over its batch.
-        let sums = losses.chunks(label_row).zip(photos.chunks(self.batch));
+        let sums = losses.chunks(self.stride).zip(photos.chunks(self.batch));
         Ok(sums
             .map(|(losses, batch)| {
                 batch.len() as f64 * losses[..batch.len()].iter().copied().map(f64::from).sum::<f64>()
@@ -430,55 +530,88 @@ impl Learner {
     /// Keeps the present weights as the best.
     fn keep(&self, gpu: &Gpu) {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        for (from, to) in [(&self.weight, &self.best.0), (&self.bias, &self.best.1)] {
-            encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
-        }
+        encoder.copy_buffer_to_buffer(&self.weight, 0, &self.best, 0, self.best.size());
         gpu.queue.submit([encoder.finish()]);
+    }
+
+    /// The best weights, `[classes, width]`, and biases.
+    fn best(&self, gpu: &Gpu) -> Result<(Vec<f32>, Vec<f32>)> {
+        let width = self.photos.standard.mean.len();
+        let (row, one) = row_of(width);
+        let weights = gpu.read(&self.best)?;
+        let rows = || weights.chunks_exact(row);
+        Ok((rows().flat_map(|row| &row[..width]).copied().collect(), rows().map(|row| row[one]).collect()))
     }
 }
 
 /// The validation part, on the device.
-struct Judge {
-    forward: Commands,
+struct Judge<'a> {
+    photos: Photos<'a>,
+    /// What gives the logits of a batch, for each batch of a submit.
+    slots: Vec<Commands>,
     logits: Buffer,
-    labels: Vec<usize>,
-    class_weights: Vec<f32>,
+    batch: usize,
+    stride: usize,
 }
 
-impl Judge {
-    fn new(gpu: &Gpu, learner: &Learner, features: &[f32], labels: &[usize], class_weights: Vec<f32>) -> Result<Self> {
-        let (m, k) = (number("validation photos", labels.len())?, number("features", learner.width)?);
-        let n = number("classes", class_weights.len())?;
-        let logits = zeros(gpu, "validation logits", 4 * labels.len() * class_weights.len());
-        let features = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("validation features"),
-            contents: bytemuck::cast_slice(features),
-            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
-        });
-        let desc = MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(m, k, n) };
-        let forward = Matmul::new(&gpu.context, &desc)?.bind(&MatmulBuffers {
-            a: features.slice(..),
-            b: learner.weight.slice(..),
-            bias: Some(learner.bias.slice(..)),
-            output: logits.slice(..),
-        })?;
-        Ok(Self { forward, logits, labels: labels.to_vec(), class_weights })
+impl<'a> Judge<'a> {
+    fn new(
+        room: usize,
+        gpu: &Gpu,
+        samples: Samples<'a>,
+        learner: &Learner<'a>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let (classes, count) = (learner.class_weights.len(), samples.labels.len());
+        let standard = learner.photos.standard;
+        let batch = JUDGED.min(count.next_multiple_of(4));
+        let photos = Photos::new(room, gpu, samples, standard, batch, count.div_ceil(batch), progress)?;
+        let row = row_of(standard.mean.len()).0;
+        let desc = DenseDesc {
+            batch: number("the batch", batch)?,
+            width: number("features", row)?,
+            classes: number("classes", classes)?,
+        };
+        let layer = Dense::new(&gpu.context, &desc)?;
+        let workspace = Workspace::new(&gpu.context, layer.workspace_size())?;
+        let stride = (batch * classes).next_multiple_of(ALIGNMENT);
+        let slots = photos.most / batch;
+        let logits = zeros(gpu, "validation logits", slots * stride);
+        let slot = |slot: usize| -> Result<Commands> {
+            let (weight, output) = (learner.weight.slice(..), part(&logits, slot, stride, batch * classes));
+            let first = number("photos", slot * batch)?;
+            Ok(layer.bind_forward(&workspace, &photos.table, first, weight, output)?)
+        };
+        let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
+        Ok(Self { photos, slots, logits, batch, stride })
     }
 
     /// The weighted mean loss, and the share that is right.
-    fn judge(&self, gpu: &Gpu, classes: usize) -> Result<(f64, f64)> {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        self.forward.encode(&mut encoder);
-        gpu.queue.submit([encoder.finish()]);
-        let logits = gpu.read(&self.logits)?;
+    fn judge(&self, gpu: &Gpu, class_weights: &[f32]) -> Result<(f64, f64)> {
+        let labels = self.photos.samples.labels;
+        let all: Vec<usize> = (0..labels.len()).collect();
         let (mut loss, mut weights, mut right) = (0.0, 0.0, 0);
-        for (row, &label) in logits.chunks_exact(classes).zip(&self.labels) {
-            let weight = f64::from(self.class_weights[label]);
-            loss -= weight * log_softmax(row, label);
-            weights += weight;
-            right += usize::from(top(row, 1) == [label]);
+        let mut row = vec![0.0; class_weights.len()];
+        for photos in all.chunks(self.photos.most) {
+            let slots = photos.len().div_ceil(self.batch);
+            let mut placed = photos.to_vec();
+            placed.resize(slots * self.batch, 0);
+            self.photos.place(gpu, &placed)?;
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            encode_all(&mut encoder, &self.slots[..slots]);
+            gpu.queue.submit([encoder.finish()]);
+            let logits = gpu.read(&self.logits)?;
+            for (i, &photo) in photos.iter().enumerate() {
+                let column = &logits[i / self.batch * self.stride + i % self.batch..];
+                row.iter_mut().zip(column.iter().step_by(self.batch)).for_each(|(to, &logit)| *to = logit);
+                let label = labels[photo];
+                let weight = f64::from(class_weights[label]);
+                loss -= weight * log_softmax(&row, label);
+                weights += weight;
+                right += usize::from(top(&row, 1) == [label]);
+            }
         }
-        Ok((if weights > 0.0 { loss / weights } else { 0.0 }, right as f64 / self.labels.len() as f64))
+        Ok((if weights > 0.0 { loss / weights } else { 0.0 }, right as f64 / labels.len() as f64))
     }
 }
 
@@ -686,6 +819,31 @@ mod tests {
         let large: Vec<f32> = features.iter().map(|x| 1024.0 * x).collect();
         let (small, large) = (of(&features, 1), of(&large, 1));
         assert!(small.weight.iter().zip(&large.weight).all(|(a, b)| (a - 1024.0 * b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn photos_beyond_the_device_are_sent_in_turn_and_change_nothing() {
+        struct Warned(std::sync::atomic::AtomicUsize);
+        impl Progress for Warned {
+            fn warn(&self, message: &str) {
+                assert!(message.contains("don't fit the adapter"), "{message}");
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        // Three submits an epoch, and two for the validation part.
+        let ((features, labels), (others, truth)) = (clouds(150, 3, 7, 1), clouds(STEPS * JUDGED + 9, 3, 7, 2));
+        let samples = Samples { features: &features, labels: &labels };
+        let validation = Some(Samples { features: &others, labels: &truth });
+        let options = TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..Default::default() };
+        let gpu = gpu();
+        let of = |room| {
+            let warned = Warned(0.into());
+            let outcome = train_holding(room, &gpu, samples, validation, &classes(3), &options, &warned).unwrap();
+            (outcome, warned.0.into_inner())
+        };
+        let (resident, (streamed, both), (mixed, one)) = (of(usize::MAX), of(100), of(1000));
+        assert_eq!((resident.1, both, one), (0, 2, 1));
+        assert!(streamed == resident.0 && mixed == resident.0);
     }
 
     #[test]

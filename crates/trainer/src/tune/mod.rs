@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use kernels::wgpu::{Buffer, BufferUsages, util::DeviceExt as _};
-use kernels::{Commands, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, Table, Variant, Workspace, WorkspaceSize, wgpu};
+use kernels::{
+    Commands, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, TuneTable, Variant, Workspace, WorkspaceSize, wgpu,
+};
 use resnet::{Architecture, BackboneOptions, LayerPlan, PlannedLayer};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -118,7 +120,7 @@ impl Tuning {
     }
 
     /// The winners.
-    pub fn table(&self) -> Table {
+    pub fn table(&self) -> TuneTable {
         self.shapes.iter().map(|shape| (shape.class.clone(), shape.chosen)).collect()
     }
 }

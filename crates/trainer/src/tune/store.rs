@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kernels::{Table, wgpu};
+use kernels::{TuneTable, wgpu};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -80,7 +80,7 @@ struct Stored {
 ///
 /// # Errors
 /// Why a file that is there can't be used: in words for a warning, since all works without it.
-pub fn load(folder: &Path, key: &Key) -> Result<Option<(Table, Tuned)>, String> {
+pub fn load(folder: &Path, key: &Key) -> Result<Option<(TuneTable, Tuned)>, String> {
     let path = key.path(folder);
     let ignored = |why: String| format!("{}: {why}; ignored (`trainer tune` measures anew)", path.display());
     let bytes = match std::fs::read(&path) {
@@ -103,9 +103,9 @@ pub fn load(folder: &Path, key: &Key) -> Result<Option<(Table, Tuned)>, String> 
 ///
 /// # Errors
 /// The folder can't be made or written.
-pub fn save(folder: &Path, key: &Key, table: &Table) -> Result<Tuned> {
+pub fn save(folder: &Path, key: &Key, table: &TuneTable) -> Result<Tuned> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let mut all = load(folder, key).ok().flatten().map_or_else(Table::new, |(known, _)| known);
+    let mut all = load(folder, key).ok().flatten().map_or_else(TuneTable::new, |(known, _)| known);
     all.extend(table.iter().map(|(class, &variant)| (class.clone(), variant)));
     let variants = all.iter().map(|(class, variant)| (class.clone(), variant.to_string())).collect();
     let stored = Stored { key: key.clone(), variants };
@@ -138,11 +138,11 @@ mod tests {
         assert_eq!(load(&folder, &key()), Ok(None));
         let direct = Variant::Direct(Tile { rows: 32, columns: 64 });
         let winograd = Variant::Winograd { tile: Tile { rows: 16, columns: 64 }, band: 4 };
-        let first = Table::from([("a".to_owned(), direct), ("b".to_owned(), direct)]);
+        let first = TuneTable::from([("a".to_owned(), direct), ("b".to_owned(), direct)]);
         let saved = save(&folder, &key(), &first).unwrap();
         assert_eq!((saved.shapes, &saved.path), (2, &key().path(&folder)));
         assert_eq!(load(&folder, &key()), Ok(Some((first, saved.clone()))));
-        let more = save(&folder, &key(), &Table::from([("b".to_owned(), winograd)])).unwrap();
+        let more = save(&folder, &key(), &TuneTable::from([("b".to_owned(), winograd)])).unwrap();
         assert_ne!(more.sha256, saved.sha256);
         let (table, tuned) = load(&folder, &key()).unwrap().unwrap();
         assert_eq!((table["a"], table["b"], tuned), (direct, winograd, more));
@@ -154,7 +154,7 @@ mod tests {
     fn what_was_measured_elsewhere_or_is_damaged_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
-        let table = Table::from([("a".to_owned(), Variant::Direct(Tile { rows: 32, columns: 64 }))]);
+        let table = TuneTable::from([("a".to_owned(), Variant::Direct(Tile { rows: 32, columns: 64 }))]);
         let path = save(folder, &key(), &table).unwrap().path;
         let others = [
             Key { adapter: "Another".to_owned(), ..key() },
