@@ -2,8 +2,8 @@
 
 use crate::{BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile, arena::Arena};
 use kernels::{
-    AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d,
-    GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, ScaleAddRelu,
+    AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Cost,
+    GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, ScaleAddRelu,
     ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
@@ -146,6 +146,11 @@ impl Backbone {
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// What a pass costs.
+    pub fn cost(&self) -> Cost {
+        Cost::of(&self.commands)
     }
 
     /// The input, `[batch, height, width, 3]`, for callers that fill it on the device (STORAGE, COPY_DST).

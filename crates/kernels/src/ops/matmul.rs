@@ -330,7 +330,8 @@ impl Matmul {
             (4, Bind::Slice(window(buffers.output, c.elements))),
         ];
         let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &[]);
-        self.context.dispatch(OP, &pipeline, &entries, groups)
+        let products = groups * TILE * TILE * (band.k.end - band.k.start).next_multiple_of(16);
+        Ok(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
     }
 }
 
@@ -428,7 +429,8 @@ impl TextureOperands<'_> {
                 (3, Bind::Slice(bias_slice)),
                 (binding, Bind::Slice(window(output, c.elements))),
             ];
-            context.dispatch(OP, &pipeline, &entries, groups)
+            let products = groups * u64::from(BLOCK * PANEL) * u64::from(k);
+            Ok(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
         };
         if batch * m * n <= limit {
             return Ok(vec![step(0..batch, 0..m)?]);

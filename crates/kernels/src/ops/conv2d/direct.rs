@@ -119,9 +119,15 @@ impl Conv2d {
             } else {
                 entries.extend([(4, Bind::Texture(residual_view)), (5, output)]);
             }
-            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+            let products = groups * 16 * u64::from(PANEL) * self.depth();
+            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
         }
         Ok(steps)
+    }
+
+    /// Multiply-adds for each output value.
+    fn depth(&self) -> u64 {
+        u64::from(self.desc.kernel[0] * self.desc.kernel[1] * Span::of(&self.desc).span4 * 4)
     }
 
     /// The parameters for a range of output pixels and a number of workgroups; windows start at their first element.
@@ -236,7 +242,8 @@ impl Conv2d {
                     (4, Bind::Slice(self.residual_window(buffers, &elements, &none))),
                     (5, Bind::Slice(window(buffers.output, elements.clone()))),
                 ];
-                steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+                let products = groups * 64 * u64::from(PANEL) * self.depth().next_multiple_of(16);
+                steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
             }
         }
         Ok(steps)
