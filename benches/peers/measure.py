@@ -42,9 +42,14 @@ def cases(args):
         dict(name="resnet50-8", title="ResNet-50, batch 8", unit="images/s", amount=8, peers=networks, model="resnet50", batch=8),
         dict(name="matmul-1024", title="matmul 1024", unit="GFLOP/s", amount=2 * 1024**3 / 1e9, size=1024,
              peers=["rehead", "sgemm", "pytorch", "candle", "burn-flex", "burn-wgpu"]),
-        dict(name="head", title="head: 50,000 x 2,048, 100 classes, batch 256", unit="epochs/s", amount=1, peers=["rehead", "pytorch"]),
-        dict(name="train", title=f"train on {args.count} photos, files to report", unit="s", amount=None, peers=["rehead", "pytorch"]),
+        dict(name="head", title=f"head: {rows(args):,} x 2,048, 100 classes, batch 256", unit="epochs/s", amount=1, peers=["rehead", "pytorch"]),
+        dict(name="train", title=f"train on {args.count} photos, files to report", unit="s", amount=None, photos=args.count, peers=["rehead", "pytorch"]),
     ]
+
+
+def rows(args):
+    """Of features for the head."""
+    return 5_000 if args.quick else 50_000
 
 
 # A tool that is so slow that it gets three rounds at most, and a single time in each.
@@ -142,7 +147,7 @@ def prepare(args, work):
                                    "--batch", case["batch"], "--size", 224]
         elif case["name"] == "head":
             # A hundred clouds of points, so near each other that a head has to learn.
-            count, random = 5_000 if args.quick else 50_000, np.random.default_rng(1)
+            count, random = rows(args), np.random.default_rng(1)
             labels = (np.arange(count) % 100).astype(np.uint32)
             centres = random.standard_normal((100, 2048), np.float32)
             features = random.standard_normal((count, 2048), np.float32)
@@ -381,7 +386,7 @@ def run_case(args, case, programs, missing, given, work, environment, helper):
                 cosine=row["cosine"], error=row["error"],
             )
         done.append(dict(tool=tool, **row))
-    return dict(name=case["name"], title=case["title"], unit=case["unit"], rows=done)
+    return dict(name=case["name"], title=case["title"], unit=case["unit"], photos=case.get("photos"), rows=done)
 
 
 def figure(case, seconds):

@@ -60,6 +60,11 @@ def table(results):
             )
         lines += [f"| {name(row['tool'])} | | | | | | {row['failed'].replace('|', ' ')} |" for row in case["rows"] if "failed" in row]
         lines.append("")
+    ours = {case["name"]: (case, own(case)["value"]) for case in results["cases"] if own(case)}
+    if "train" in ours and "resnet18-8" in ours:
+        (case, seconds), (_, rate) = ours["train"], ours["resnet18-8"]
+        forward = case["photos"] / rate
+        lines += [f"Rehead's `train` takes {number(seconds / forward)} times as long as its forward passes of batch 8 alone ({number(forward)} s).", ""]
     lines += losses(results)
     about, on = results["about"], results["about"]["machine"]
     adapter = on["adapter"]
