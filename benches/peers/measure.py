@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import report
@@ -51,6 +52,9 @@ def rows(args):
     """Of features for the head."""
     return 5_000 if args.quick else 50_000
 
+
+# Seconds that a process may take.
+PATIENCE = 900
 
 # A tool that is so slow that it gets three rounds at most, and a single time in each.
 SLOW = {"burn-wgpu"}
@@ -273,6 +277,8 @@ def measure(args, case, command, environment):
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        bell = threading.Timer(PATIENCE, process.kill)
+        bell.start()
         first, last = None, ""
         for line in process.stdout:
             if line.strip() == "first":
@@ -280,8 +286,12 @@ def measure(args, case, command, environment):
             else:
                 last = line
         _, status, usage = os.wait4(process.pid, 0)
+        late = not bell.is_alive()
+        bell.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         elapsed = time.perf_counter() - start
+        if late:
+            raise Failed(f"gave no answer within {PATIENCE} s")
         if process.returncode != 0:
             errors.seek(0)
             told = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
