@@ -463,8 +463,11 @@ def main():
                 given = helper.submit(prepare, args, work).result()
             except Failed as reason:
                 sys.exit(str(reason))
-            results = [run_case(args, case, programs, missing, given[case["name"]], work, environment, helper) for case in args.cases]
-    report.write(dict(about=about, cases=results), args.out)
+            results = []
+            for case in args.cases:
+                results.append(run_case(args, case, programs, missing, given[case["name"]], work, environment, helper))
+                # A run that's broken off keeps what it has.
+                report.write(dict(about=about, cases=results), args.out)
     if args.docs:
         report.into_docs(args.out, ROOT / "docs")
     print((args.out / "table.md").read_text())
