@@ -3,6 +3,7 @@
 //! The fixtures in `tests/fixtures/resnet` come with the scripts that made them; weights, inputs and pictures are drawn by
 //! `testkit::formula`, which both sides compute.
 
+mod costs;
 mod fixture;
 mod formula;
 mod forward;

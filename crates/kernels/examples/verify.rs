@@ -315,7 +315,7 @@ fn dense(gpu: &Gpu, context: &Context, desc: &DenseDesc) -> Result<Planned, Erro
         dense.bind_forward(&workspace, &table, 0, weight.slice(..), output.slice(..))?,
         dense.bind_backward(&workspace, &table, 0, grad_output.slice(..), grad_weight.slice(..))?,
     ];
-    Ok(Planned { commands, outputs: vec![(output, expected), (grad_weight, gradient)] })
+    Ok(Planned { commands, outputs: vec![(output, expected), (grad_weight, gradient)], f16_channels: None })
 }
 
 fn convolutions() -> [Conv2dDesc; 6] {

@@ -9,14 +9,21 @@ pub(crate) enum Step {
         pipeline: ComputePipeline,
         bind_group: BindGroup,
         grid: [u32; 3],
+        /// Multiply-adds of a matrix product, tiles that stand out counted whole; 0 of other work.
+        products: u64,
     },
     /// Raw bytes of a buffer into the rows of a [linear texture](crate::mirror).
-    CopyToTexture {
-        buffer: Buffer,
-        offset: u64,
-        texels: u64,
-        texture: Texture,
-    },
+    CopyToTexture { buffer: Buffer, offset: u64, texels: u64, texture: Texture },
+}
+
+impl Step {
+    /// A dispatch that does so many multiply-adds.
+    pub(crate) fn multiplying(mut self, count: u64) -> Self {
+        if let Step::Dispatch { products, .. } = &mut self {
+            *products = count;
+        }
+        self
+    }
 }
 
 /// A bound operation, ready to be recorded any number of times into the caller's encoder.
@@ -71,12 +78,58 @@ impl Commands {
 
     /// How many dispatches the operation takes: more than one where work was split under the device's limits.
     pub fn dispatches(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step, Step::Dispatch { .. })).count()
+        self.cost().dispatches as usize
+    }
+
+    /// What recording and running it costs, in numbers that no machine changes.
+    pub fn cost(&self) -> Cost {
+        Cost::of([self])
+    }
+}
+
+/// What operations cost, recorded one after the other: numbers that tell a worse plan from a better one without a clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// Dispatches.
+    pub dispatches: u64,
+    /// Compute passes: copies end one.
+    pub passes: u64,
+    /// Copies from a buffer to a texture.
+    pub copies: u64,
+    /// Bytes that they copy.
+    pub copied_bytes: u64,
+    /// FLOPs of matrix products and convolutions, two a multiply-add, as executed: tiles that stand out over the edges count whole, and
+    /// Winograd's products count instead of those of the definition. Transforms and element-wise work don't count.
+    pub flops: u64,
+}
+
+impl Cost {
+    /// Of operations that [`encode_all`] records.
+    pub fn of<'a>(operations: impl IntoIterator<Item = &'a Commands>) -> Self {
+        let mut cost = Cost::default();
+        let mut open = false;
+        for step in operations.into_iter().flat_map(|operation| &operation.steps) {
+            match step {
+                Step::Dispatch { products, .. } => {
+                    cost.passes += u64::from(!open);
+                    cost.dispatches += 1;
+                    cost.flops += 2 * products;
+                    open = true;
+                }
+                Step::CopyToTexture { texels, .. } => {
+                    cost.copies += 1;
+                    cost.copied_bytes += 16 * texels;
+                    open = false;
+                }
+            }
+        }
+        cost
     }
 }
 
 fn dispatch(pass: &mut ComputePass<'_>, step: &Step) {
-    if let Step::Dispatch { pipeline, bind_group, grid } = step {
+    if let Step::Dispatch { pipeline, bind_group, grid, .. } = step {
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, bind_group, &[]);
         pass.dispatch_workgroups(grid[0], grid[1], grid[2]);

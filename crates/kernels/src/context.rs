@@ -91,6 +91,11 @@ impl Context {
         &self.inner.tune
     }
 
+    /// How many pipelines plans have made so far.
+    pub fn pipelines(&self) -> usize {
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The family to plan with, if the device can run it.
     pub(crate) fn family(&self, op: &'static str) -> Result<Family, Error> {
         let family = self.inner.tune.family;
@@ -206,7 +211,7 @@ impl Context {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
-        Ok(Step::Dispatch { pipeline: pipeline.clone(), bind_group, grid })
+        Ok(Step::Dispatch { pipeline: pipeline.clone(), bind_group, grid, products: 0 })
     }
 
     fn fold(&self, op: &'static str, workgroups: u64) -> Result<[u32; 3], Error> {

@@ -5,7 +5,7 @@ use crate::{
     WeightFile, arena::Arena, slices::Slices,
 };
 use kernels::{
-    AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Family,
+    AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Cost, Family,
     GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc,
     Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all, from_halves,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
@@ -170,6 +170,11 @@ impl Backbone {
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// What a pass costs.
+    pub fn cost(&self) -> Cost {
+        Cost::of(&self.commands)
     }
 
     /// The input, `[batch, height, width, 3]`, for callers that fill it on the device (STORAGE, COPY_DST).

@@ -398,7 +398,9 @@ impl Matmul {
         }
         let constants = [tiled_constants(self.tile).as_slice(), &[("quads", f64::from(u8::from(quads)))]].concat();
         let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &constants);
-        self.context.dispatch(OP, &pipeline, &entries, groups)
+        let products =
+            groups * u64::from(self.tile.rows * self.tile.columns) * (band.k.end - band.k.start).next_multiple_of(16);
+        Ok(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
     }
 }
 
@@ -498,7 +500,8 @@ impl TextureOperands<'_> {
                 (3, Bind::Slice(bias_slice)),
                 (binding, Bind::Slice(window(output, c.elements))),
             ];
-            context.dispatch(OP, &pipeline, &entries, groups)
+            let products = groups * u64::from(self.tile.rows * self.tile.columns) * u64::from(k);
+            Ok(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
         };
         if batch * m * n <= limit {
             return Ok(vec![step(0..batch, 0..m)?]);

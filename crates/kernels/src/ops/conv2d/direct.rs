@@ -137,7 +137,8 @@ impl Conv2d {
             } else {
                 entries.extend([(4, Bind::Texture(residual_view)), (5, output)]);
             }
-            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+            let products = groups * u64::from(tile.rows * tile.columns * depth(desc, self.panel()));
+            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
         }
         Ok(steps)
     }
@@ -223,7 +224,10 @@ impl Conv2d {
                 let params = Params { panel_first: panel_first as u32, ..self.band_params(&band, &target, groups) };
                 let (params, none) = (self.context.uniform(&params), self.nothing());
                 let entries = self.entries(&band, &target, &params, input, shown, weights, buffers, &none);
-                steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+                let products = groups
+                    * u64::from(tile.rows * tile.columns)
+                    * u64::from(depth(desc, self.panel())).next_multiple_of(16);
+                steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
             }
         }
         Ok(steps)

@@ -1,0 +1,128 @@
+//! Our side of `benches/peers/run`: the same tasks under the same protocol. And `sgemm`, the yardstick of a software adapter:
+//! what the processor's own cores do with the same product.
+
+#[path = "rust/protocol/src/lib.rs"]
+mod protocol;
+
+use kernels::{
+    Matmul, MatmulBuffers, MatmulDesc,
+    wgpu::{
+        BufferUsages,
+        util::{BufferInitDescriptor, DeviceExt as _},
+    },
+};
+use protocol::{Result, Task};
+use resnet::{Backbone, BackboneOptions, ImageTensor, Tap, WeightFile};
+use std::{sync::Mutex, time::Instant};
+use trainer::{
+    device::{Gpu, Selection, Summary, open},
+    head::{Samples, TrainOptions, train},
+    progress::Progress,
+};
+
+fn main() -> Result<()> {
+    let task = Task::from_args()?;
+    match task.kind.as_str() {
+        "adapter" => {
+            println!("{}", serde_json::to_string(&Summary::of(&gpu()?.adapter))?);
+            Ok(())
+        }
+        "forward" => forward(&task),
+        "matmul" => matmul(&task),
+        "sgemm" => sgemm(&task),
+        "head" => head(&task),
+        other => Err(format!("no {other} here").into()),
+    }
+}
+
+fn gpu() -> Result<Gpu> {
+    Ok(pollster::block_on(open(&Selection::default()))?)
+}
+
+/// Features of images that others are given as NCHW.
+fn forward(task: &Task) -> Result<()> {
+    let (batch, size): (usize, usize) = (task.number("batch")?, task.number("size")?);
+    let pixels = size * size;
+    let images: Vec<ImageTensor> = (task.floats("input")?.chunks_exact(3 * pixels))
+        .map(|planes| ImageTensor {
+            height: size,
+            width: size,
+            data: (0..3 * pixels).map(|i| planes[i % 3 * pixels + i / 3]).collect(),
+        })
+        .collect();
+    let gpu = gpu()?;
+    let weights = WeightFile::open(task.text("weights")?)?;
+    let options = BackboneOptions { input_size: [size, size], ..BackboneOptions::new(batch) };
+    let backbone = Backbone::new(&gpu.context, &gpu.queue, &weights, &options)?;
+    drop(weights);
+    task.serve(|| Ok(backbone.submit(&gpu.queue, &images)?.wait(Tap::Features)?))
+}
+
+fn matmul(task: &Task) -> Result<()> {
+    let n: usize = task.number("size")?;
+    let gpu = gpu()?;
+    let zeros = vec![0.0; n * n];
+    let [a, b, output] = [task.floats("a")?, task.floats("b")?, zeros].map(|values| {
+        gpu.device.create_buffer_init(&BufferInitDescriptor {
+            label: Some("a matrix"),
+            contents: bytemuck::cast_slice(&values),
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+        })
+    });
+    let plan = Matmul::new(&gpu.context, &MatmulDesc::new(n as u32, n as u32, n as u32))?;
+    let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
+    let commands = plan.bind(&buffers)?;
+    // Like everybody else's, the product is read back.
+    task.serve(|| {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        commands.encode(&mut encoder);
+        gpu.queue.submit([encoder.finish()]);
+        Ok(gpu.read(&output)?)
+    })
+}
+
+fn sgemm(task: &Task) -> Result<()> {
+    let n: usize = task.number("size")?;
+    let (a, b) = (task.floats("a")?, task.floats("b")?);
+    task.serve(|| {
+        let (mut c, row) = (vec![0.0; n * n], n as isize);
+        // SAFETY: three square matrices of `n` rows, row-major and dense, the last borrowed mutably.
+        unsafe {
+            matrixmultiply::sgemm(n, n, n, 1.0, a.as_ptr(), row, 1, b.as_ptr(), row, 1, 0.0, c.as_mut_ptr(), row, 1);
+        }
+        Ok(c)
+    })
+}
+
+/// When each epoch ended.
+#[derive(Default)]
+struct Clock(Mutex<Vec<Instant>>);
+
+impl Progress for Clock {
+    fn advance(&self, _: usize) {
+        if let Ok(mut ends) = self.0.lock() {
+            ends.push(Instant::now());
+        }
+    }
+}
+
+/// Seconds of each epoch but the first, which has the start in it; the answer is the mean loss of the last.
+fn head(task: &Task) -> Result<()> {
+    let features = task.floats("features")?;
+    let labels: Vec<usize> = task.words("labels")?.into_iter().map(|label| label as usize).collect();
+    let classes: Vec<String> = (0..task.number("classes")?).map(|class: usize| class.to_string()).collect();
+    let options = TrainOptions {
+        epochs: task.number("epochs")?,
+        batch_size: task.number("batch")?,
+        warmup_epochs: 0,
+        patience: None,
+        ..TrainOptions::default()
+    };
+    let (gpu, clock) = (gpu()?, Clock::default());
+    let samples = Samples { features: &features, labels: &labels };
+    let (_, history) = train(&gpu, samples, None, &classes, &options, &clock)?;
+    let loss = history.epochs.last().ok_or("no epoch")?.train_loss;
+    task.first(&[loss as f32])?;
+    let ends = clock.0.into_inner()?;
+    task.report(&ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect::<Vec<_>>())
+}
