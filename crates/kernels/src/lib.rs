@@ -19,7 +19,7 @@ pub mod reference;
 mod tune;
 mod workspace;
 
-pub use commands::{Commands, encode_all};
+pub use commands::{Commands, encode_all, encode_first_use};
 pub use context::{Context, wanted_features};
 pub use error::Error;
 pub use ops::*;

@@ -1,12 +1,18 @@
 //! The forward pass on the GPU.
 
-use crate::{BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile, arena::Arena};
+use crate::{
+    Architecture, BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile, arena::Arena,
+};
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d,
     GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, ScaleAddRelu,
-    ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all,
+    ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all, encode_first_use,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
+use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Scope, available_parallelism};
 
 /// What a forward pass can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,47 +81,56 @@ impl BackboneOptions {
 /// ```
 #[derive(Debug)]
 pub struct Backbone {
+    memory: Memory,
     device: Device,
     options: BackboneOptions,
     input: Buffer,
     taps: Vec<(Tap, Buffer, usize)>,
     commands: Vec<Commands>,
-    arena_bytes: u64,
-    workspace_bytes: u64,
-    weight_bytes: u64,
+}
+
+/// Device memory that a [`Backbone`] takes, in bytes, besides the driver's own and a batch on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Packed weights, and the head's.
+    pub weights: u64,
+    /// Activations, the input's and the taps' among them.
+    pub activations: u64,
+    /// What the kernels share.
+    pub scratch: u64,
 }
 
 impl Backbone {
     /// Plans the network of `weights` on the context's device and uploads it.
     ///
-    /// Weights are folded, packed and handed to `queue` layer by layer, with a submit after each, so that they aren't
-    /// in host memory all at once.
+    /// Other threads read, fold and pack weights; they submit each piece and wait for it a little later, so that the weights aren't in
+    /// host memory all at once. Meanwhile layers are bound, and the driver compiles what they need.
     ///
     /// # Errors
     /// [`Error::Options`] for an empty batch, image or list of taps; [`Error::NoHead`] when logits are asked of a file
-    /// without a head; [`Error::Kernels`] when the device can't hold or run a layer; what reading the weights gives.
+    /// without a head; [`Error::Kernels`] when the device can't hold or run a layer; [`Error::Device`] when it is lost; what
+    /// reading the weights gives.
     pub fn new(
         context: &Context,
         queue: &Queue,
         weights: &WeightFile,
         options: &BackboneOptions,
     ) -> Result<Self, Error> {
-        let architecture = weights.architecture();
-        if options.batch == 0 || options.input_size.contains(&0) || options.taps.is_empty() {
-            return Err(Error::Options(format!(
-                "a batch of {} images of {:?} with taps {:?}: none may be empty",
-                options.batch, options.input_size, options.taps
-            )));
-        }
-        if let Some(tap) = options.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
-            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
-        }
-        if options.taps.contains(&Tap::Logits) {
-            weights.head()?;
-        }
-        let graph = Graph::new(context, &architecture.network(), options)?;
-        let arena = Arena::plan(&graph.tensors, &graph.layers.iter().map(Layer::operands).collect::<Vec<_>>());
+        let (graph, arena) = Graph::plan(context, weights.architecture(), options)?;
         graph.bind(context, queue, weights, options, &arena)
+    }
+
+    /// What a network would take on the context's device. Nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Backbone::new`], but for what needs the weights.
+    pub fn memory_of(
+        context: &Context,
+        architecture: &Architecture,
+        options: &BackboneOptions,
+    ) -> Result<Memory, Error> {
+        let (graph, arena) = Graph::plan(context, architecture, options)?;
+        Ok(graph.memory(&arena))
     }
 
     /// Images a pass takes.
@@ -135,17 +150,17 @@ impl Backbone {
 
     /// Bytes of the arena in which activations live, at its largest.
     pub fn arena_bytes(&self) -> u64 {
-        self.arena_bytes
+        self.memory.activations
     }
 
     /// Bytes of scratch memory that the kernels share.
     pub fn workspace_bytes(&self) -> u64 {
-        self.workspace_bytes
+        self.memory.scratch
     }
 
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> u64 {
-        self.weight_bytes
+        self.memory.weights
     }
 
     /// The input, `[batch, height, width, 3]`, for callers that fill it on the device (STORAGE, COPY_DST).
@@ -230,9 +245,7 @@ impl Pending {
             let _ = sender.send(result);
         });
         let lost = |message: String| Error::Device(message);
-        self.device
-            .poll(wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None })
-            .map_err(|error| lost(error.to_string()))?;
+        wait_for(&self.device, Some(self.submission.clone()))?;
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
         let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let values = bytemuck::pod_collect_to_vec(&view);
@@ -242,17 +255,55 @@ impl Pending {
     }
 }
 
+/// Waits until a submission is done, and lets go of what it needed.
+fn wait_for(device: &Device, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+    device
+        .poll(wgpu::PollType::Wait { submission_index, timeout: None })
+        .map(drop)
+        .map_err(|error| Error::Device(error.to_string()))
+}
+
 /// A layer and the tensors (by number) that it reads and writes.
 enum Layer {
-    Conv { plan: Conv2d, weights: ConvWeights, input: usize, residual: Option<usize>, output: usize },
-    MaxPool { plan: MaxPool2d, input: usize, output: usize },
-    AvgPool { plan: AvgPool2d, input: usize, output: usize },
-    GlobalAvgPool { plan: GlobalAvgPool2d, input: usize, output: usize },
-    GatedSum { plan: ScaleAddRelu, input: usize, gate: usize, residual: usize, output: usize },
-    Head { plan: Matmul, input: usize, output: usize },
+    /// Weights by their number in the graph.
+    Conv {
+        plan: Conv2d,
+        weights: usize,
+        input: usize,
+        residual: Option<usize>,
+        output: usize,
+    },
+    MaxPool {
+        plan: MaxPool2d,
+        input: usize,
+        output: usize,
+    },
+    AvgPool {
+        plan: AvgPool2d,
+        input: usize,
+        output: usize,
+    },
+    GlobalAvgPool {
+        plan: GlobalAvgPool2d,
+        input: usize,
+        output: usize,
+    },
+    GatedSum {
+        plan: ScaleAddRelu,
+        input: usize,
+        gate: usize,
+        residual: usize,
+        output: usize,
+    },
+    Head {
+        plan: Matmul,
+        input: usize,
+        output: usize,
+    },
 }
 
 /// Where a convolution's weights come from.
+#[derive(PartialEq)]
 enum ConvWeights {
     Folded(ConvSpec),
     Gate(GateSpec),
@@ -297,6 +348,31 @@ pub(crate) struct Tensor {
     pub len: u64,
     /// Whether it keeps a buffer of its own: the input, and what is tapped.
     pub kept: bool,
+    /// It is a part of another tensor, from this value on.
+    pub part_of: Option<(usize, u64)>,
+}
+
+/// Threads that pack weights, at most: each holds a layer in host memory. A core is left to the driver.
+const MOST_PACKERS: usize = 4;
+
+/// Uploads, of a few megabytes each, that a thread doesn't wait for: the driver may be busy compiling.
+const MOST_FLYING: usize = 4;
+
+/// Values at whose multiples a binding may begin, on every device.
+const IMAGE_ALIGNMENT: usize = 64;
+
+fn pool_desc(network: &Network, batch: usize, size: [usize; 2]) -> MaxPool2dDesc {
+    let pool = network.pool;
+    MaxPool2dDesc {
+        batch: batch as u32,
+        height: size[0] as u32,
+        width: size[1] as u32,
+        channels: network.stem.last().map_or(0, |conv| conv.out_channels) as u32,
+        kernel: [pool.kernel as u32; 2],
+        stride: [pool.stride as u32; 2],
+        padding: [pool.padding as u32; 2],
+        dilation: [1, 1],
+    }
 }
 
 /// The network as a list of planned layers over numbered tensors; tensor 0 is the input.
@@ -304,26 +380,64 @@ struct Graph<'a> {
     context: &'a Context,
     options: &'a BackboneOptions,
     layers: Vec<Layer>,
+    /// Each with a plan that packs it, in the order in which layers need them.
+    weights: Vec<(Conv2d, ConvWeights)>,
     tensors: Vec<Tensor>,
     tapped: Vec<(Tap, usize)>,
 }
 
 impl<'a> Graph<'a> {
+    /// The network's layers, and where activations will live.
+    fn plan(
+        context: &'a Context,
+        architecture: &Architecture,
+        options: &'a BackboneOptions,
+    ) -> Result<(Self, Arena), Error> {
+        if options.batch == 0 || options.input_size.contains(&0) || options.taps.is_empty() {
+            return Err(Error::Options(format!(
+                "a batch of {} images of {:?} with taps {:?}: none may be empty",
+                options.batch, options.input_size, options.taps
+            )));
+        }
+        if let Some(tap) = options.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
+            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
+        }
+        if options.taps.contains(&Tap::Logits) && architecture.classes.is_none() {
+            return Err(Error::NoHead { architecture: architecture.to_string() });
+        }
+        let graph = Graph::new(context, &architecture.network(), options)?;
+        let arena = Arena::plan(&graph.tensors, &graph.layers.iter().map(Layer::operands).collect::<Vec<_>>());
+        Ok((graph, arena))
+    }
+
+    fn workspace_size(&self) -> WorkspaceSize {
+        self.layers.iter().map(Layer::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union)
+    }
+
+    fn memory(&self, arena: &Arena) -> Memory {
+        let head = self.layers.iter().map(|layer| match layer {
+            Layer::Head { input, output, .. } => {
+                let [features, classes] =
+                    [*input, *output].map(|tensor| self.tensors[tensor].len / self.options.batch as u64);
+                (features + 1) * classes * 4
+            }
+            _ => 0,
+        });
+        Memory {
+            weights: self.weights.iter().map(|(plan, _)| plan.weight_bytes()).chain(head).sum(),
+            activations: arena.slots.iter().map(|len| len * 4).sum(),
+            scratch: self.workspace_size().total_bytes(),
+        }
+    }
+
     fn new(context: &'a Context, network: &Network, options: &'a BackboneOptions) -> Result<Self, Error> {
         let pixels = options.batch * options.input_size[0] * options.input_size[1];
-        let input = Tensor { len: pixels as u64 * 3, kept: true };
-        let mut graph = Graph { context, options, layers: Vec::new(), tensors: vec![input], tapped: Vec::new() };
+        let input = Tensor { len: pixels as u64 * 3, kept: true, part_of: None };
+        let (layers, weights, tapped) = Default::default();
+        let mut graph = Graph { context, options, layers, weights, tensors: vec![input], tapped };
         let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
         let mut size = options.input_size;
-        let mut x = 0;
-        for conv in &network.stem {
-            x = graph.conv(conv, &mut size, x, None)?;
-        }
-        graph.tap(Tap::Stem, x);
-        if last > Tap::Stem {
-            x = graph.max_pool(network, &mut size, x)?;
-            graph.tap(Tap::Pool, x);
-        }
+        let mut x = graph.stem(network, &mut size, last)?;
         for (place, block) in network.blocks.iter().enumerate() {
             if last < Tap::Stage(block.stage) {
                 return Ok(graph);
@@ -348,7 +462,15 @@ impl<'a> Graph<'a> {
     }
 
     fn tensor(&mut self, len: usize) -> usize {
-        self.tensors.push(Tensor { len: len as u64, kept: false });
+        self.tensors.push(Tensor { len: len as u64, kept: false, part_of: None });
+        self.tensors.len() - 1
+    }
+
+    /// The part of a tensor that holds these of the batch's images.
+    fn images(&mut self, tensor: usize, images: Range<usize>) -> usize {
+        let image = self.tensors[tensor].len / self.options.batch as u64;
+        let (first, len) = (image * images.start as u64, image * images.len() as u64);
+        self.tensors.push(Tensor { len, kept: false, part_of: Some((tensor, first)) });
         self.tensors.len() - 1
     }
 
@@ -357,6 +479,60 @@ impl<'a> Graph<'a> {
             self.tensors[tensor].kept = true;
             self.tapped.push((tap, tensor));
         }
+    }
+
+    /// Plans the stem and its pooling, of a few images at a time: what it computes is the largest by far, and no more of it need
+    /// be there than of what follows. The last part may do some images again.
+    fn stem(&mut self, network: &Network, size: &mut [usize; 2], last: Tap) -> Result<usize, Error> {
+        let batch = self.options.batch;
+        let part = if last == Tap::Stem { batch } else { self.stem_part(network) };
+        let mut pooled = None;
+        let mut output = 0;
+        for first in (0..batch).step_by(part) {
+            let first = first.min(batch - part);
+            *size = self.options.input_size;
+            output = self.images(0, first..first + part);
+            for conv in &network.stem {
+                output = self.conv(part, conv, size, output, None)?;
+            }
+            if part == batch {
+                self.tap(Tap::Stem, output);
+            }
+            if last > Tap::Stem {
+                let desc = pool_desc(network, part, *size);
+                *size = network.pool.output_size(*size);
+                let whole = *pooled.get_or_insert_with(|| self.tensor(desc.output_len() as usize / part * batch));
+                let pooled = self.images(whole, first..first + part);
+                self.layers.push(Layer::MaxPool {
+                    plan: MaxPool2d::new(self.context, &desc)?,
+                    input: output,
+                    output: pooled,
+                });
+            }
+        }
+        match pooled {
+            Some(pooled) => {
+                self.tap(Tap::Pool, pooled);
+                Ok(pooled)
+            }
+            None => Ok(output),
+        }
+    }
+
+    /// Images that the stem does at a time: all of them where it is tapped, or an image's offset in a buffer can't be bound.
+    fn stem_part(&self, network: &Network) -> usize {
+        let batch = self.options.batch;
+        let input = self.options.input_size;
+        let stem = network.stem.iter().fold(input, |size, conv| conv.output_size(size));
+        let pooled = network.pool.output_size(stem);
+        let channels = network.stem.last().map_or(0, |conv| conv.out_channels);
+        let following = network.blocks.first().and_then(|block| block.convs.last()).map_or(0, |conv| conv.out_channels);
+        let len = |size: [usize; 2], channels: usize| size[0] * size[1] * channels;
+        let bindable = [len(input, 3), len(pooled, channels)].iter().all(|len| len.is_multiple_of(IMAGE_ALIGNMENT));
+        if self.options.taps.contains(&Tap::Stem) || !bindable {
+            return batch;
+        }
+        (batch * len(pooled, following)).div_ceil(len(stem, channels).max(1)).clamp(1, batch)
     }
 
     /// Plans a residual block on an image of `size`, which becomes the output's.
@@ -369,7 +545,7 @@ impl<'a> Graph<'a> {
         let mut x = input;
         for (i, conv) in block.convs.iter().enumerate() {
             let residual = (i + 1 == block.convs.len() && !gated).then_some(shortcut);
-            x = self.conv(conv, size, x, residual)?;
+            x = self.conv(self.options.batch, conv, size, x, residual)?;
         }
         if gated { self.gated_sum(block, *size, x, shortcut) } else { Ok(x) }
     }
@@ -389,7 +565,7 @@ impl<'a> Graph<'a> {
             self.layers.push(Layer::AvgPool { plan, input, output });
             input = output;
         }
-        self.conv(&shortcut.conv, &mut size, input, None)
+        self.conv(self.options.batch, &shortcut.conv, &mut size, input, None)
     }
 
     /// Channel attention on a branch, and the sum with the shortcut. The gate's layers are convolutions too: a dense layer one of
@@ -435,16 +611,17 @@ impl<'a> Graph<'a> {
         Ok(output)
     }
 
-    /// Plans a convolution on an image of `size`, which becomes the output's.
+    /// Plans a convolution on images of `size`, which becomes the output's.
     fn conv(
         &mut self,
+        batch: usize,
         spec: &ConvSpec,
         size: &mut [usize; 2],
         input: usize,
         residual: Option<usize>,
     ) -> Result<usize, Error> {
         let desc = Conv2dDesc {
-            batch: self.options.batch as u32,
+            batch: batch as u32,
             height: size[0] as u32,
             width: size[1] as u32,
             in_channels: spec.in_channels as u32,
@@ -470,27 +647,46 @@ impl<'a> Graph<'a> {
     ) -> Result<usize, Error> {
         let plan = Conv2d::new(self.context, desc)?;
         let output = self.tensor(desc.output_len() as usize);
+        let known = self.weights.iter().position(|(_, known)| *known == weights);
+        let weights = known.unwrap_or_else(|| {
+            self.weights.push((plan.clone(), weights));
+            self.weights.len() - 1
+        });
         self.layers.push(Layer::Conv { plan, weights, input, residual, output });
         Ok(output)
     }
 
-    fn max_pool(&mut self, network: &Network, size: &mut [usize; 2], input: usize) -> Result<usize, Error> {
-        let pool = network.pool;
-        let desc = MaxPool2dDesc {
-            batch: self.options.batch as u32,
-            height: size[0] as u32,
-            width: size[1] as u32,
-            channels: network.stem.last().map_or(0, |conv| conv.out_channels) as u32,
-            kernel: [pool.kernel as u32; 2],
-            stride: [pool.stride as u32; 2],
-            padding: [pool.padding as u32; 2],
-            dilation: [1, 1],
-        };
-        let plan = MaxPool2d::new(self.context, &desc)?;
-        *size = pool.output_size(*size);
-        let output = self.tensor(desc.output_len() as usize);
-        self.layers.push(Layer::MaxPool { plan, input, output });
-        Ok(output)
+    /// Threads that read and pack the weights: the i-th comes out of the receiver i modulo their number, and each holds one until it
+    /// is taken.
+    fn packers<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        queue: &'scope Queue,
+        file: &'scope WeightFile,
+    ) -> Vec<Receiver<Result<Conv2dWeights, Error>>> {
+        let threads = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, MOST_PACKERS);
+        (0..threads)
+            .map(|thread| {
+                let (sender, receiver) = sync_channel(0);
+                scope.spawn(move || {
+                    let device = self.context.device();
+                    let mut flying = VecDeque::new();
+                    for (plan, stored) in self.weights.iter().skip(thread).step_by(threads) {
+                        let packed = stored.read(file).and_then(|(weight, bias)| {
+                            plan.weights_in_pieces(queue, &weight, Some(&bias), || {
+                                flying.push_back(queue.submit([]));
+                                if flying.len() > MOST_FLYING { wait_for(device, flying.pop_front()) } else { Ok(()) }
+                            })
+                        });
+                        // Nobody takes it: the network failed at another layer.
+                        if sender.send(packed).is_err() {
+                            return;
+                        }
+                    }
+                });
+                receiver
+            })
+            .collect()
     }
 
     fn bind(
@@ -511,50 +707,65 @@ impl<'a> Graph<'a> {
             })
         };
         let slots: Vec<Buffer> = arena.slots.iter().map(|len| buffer("resnet activations", len * 4)).collect();
-        let slice = |tensor: usize| slots[arena.places[tensor]].slice(0..self.tensors[tensor].len * 4);
-        let size = self.layers.iter().map(Layer::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union);
-        let workspace = Workspace::new(context, size)?;
-        let mut weight_bytes = 0;
-        let mut commands = Vec::new();
-        for layer in &self.layers {
-            commands.push(match layer {
-                Layer::Conv { plan, weights: stored, input, residual, output } => {
-                    let (weight, bias) = stored.read(weights)?;
-                    let packed: Conv2dWeights = plan.weights(queue, &weight, Some(&bias))?;
-                    queue.submit([]);
-                    weight_bytes += packed.bytes();
-                    let buffers =
-                        Conv2dBuffers { input: slice(*input), residual: residual.map(slice), output: slice(*output) };
-                    plan.bind_in(&workspace, &packed, &buffers)?
-                }
-                Layer::MaxPool { plan, input, output } => plan.bind_in(&workspace, slice(*input), slice(*output))?,
-                Layer::AvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
-                Layer::GlobalAvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
-                Layer::GatedSum { plan, input, gate, residual, output } => plan.bind(&ScaleAddReluBuffers {
-                    input: slice(*input),
-                    gate: slice(*gate),
-                    residual: slice(*residual),
-                    output: slice(*output),
-                })?,
-                Layer::Head { plan, input, output } => {
-                    let head = weights.head()?;
-                    let upload = |values: &[f32]| {
-                        let target = buffer("resnet head", values.len() as u64 * 4);
-                        queue.write_buffer(&target, 0, bytemuck::cast_slice(values));
-                        target
-                    };
-                    let (weight, bias) = (upload(&head.weight), upload(&head.bias));
-                    weight_bytes += weight.size() + bias.size();
-                    let buffers = MatmulBuffers {
-                        a: slice(*input),
-                        b: weight.slice(..),
-                        bias: Some(bias.slice(..)),
+        let slice = |tensor: usize| {
+            let (whole, first) = self.tensors[tensor].part_of.unwrap_or((tensor, 0));
+            slots[arena.places[whole]].slice(first * 4..(first + self.tensors[tensor].len) * 4)
+        };
+        let workspace = Workspace::new(context, self.workspace_size())?;
+        let mut commands: Vec<Commands> = Vec::new();
+        std::thread::scope(|scope| {
+            let packers = self.packers(scope, queue, weights);
+            let mut packed: Vec<Conv2dWeights> = Vec::new();
+            let mut used = HashSet::new();
+            for layer in &self.layers {
+                let bound = match layer {
+                    Layer::Conv { plan, weights, input, residual, output } => {
+                        if *weights == packed.len() {
+                            let next = packers[weights % packers.len()].recv();
+                            packed.push(next.map_err(|_| Error::Device("a thread that packs weights ended".into()))??);
+                        }
+                        let buffers = Conv2dBuffers {
+                            input: slice(*input),
+                            residual: residual.map(slice),
+                            output: slice(*output),
+                        };
+                        plan.bind_in(&workspace, &packed[*weights], &buffers)?
+                    }
+                    Layer::MaxPool { plan, input, output } => {
+                        plan.bind_in(&workspace, slice(*input), slice(*output))?
+                    }
+                    Layer::AvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                    Layer::GlobalAvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                    Layer::GatedSum { plan, input, gate, residual, output } => plan.bind(&ScaleAddReluBuffers {
+                        input: slice(*input),
+                        gate: slice(*gate),
+                        residual: slice(*residual),
                         output: slice(*output),
-                    };
-                    plan.bind_in(&workspace, &buffers)?
-                }
-            });
-        }
+                    })?,
+                    Layer::Head { plan, input, output } => {
+                        let head = weights.head()?;
+                        let upload = |values: &[f32]| {
+                            let target = buffer("resnet head", values.len() as u64 * 4);
+                            queue.write_buffer(&target, 0, bytemuck::cast_slice(values));
+                            target
+                        };
+                        let (weight, bias) = (upload(&head.weight), upload(&head.bias));
+                        let buffers = MatmulBuffers {
+                            a: slice(*input),
+                            b: weight.slice(..),
+                            bias: Some(bias.slice(..)),
+                            output: slice(*output),
+                        };
+                        plan.bind_in(&workspace, &buffers)?
+                    }
+                };
+                let mut encoder = device.create_command_encoder(&Default::default());
+                encode_first_use(&mut encoder, &bound, &mut used);
+                commands.push(bound);
+                queue.submit([encoder.finish()]);
+            }
+            Ok::<(), Error>(())
+        })?;
         let taps = self
             .tapped
             .iter()
@@ -565,9 +776,7 @@ impl<'a> Graph<'a> {
             input: slots[arena.places[0]].clone(),
             taps: taps.collect(),
             commands,
-            arena_bytes: arena.slots.iter().map(|len| len * 4).sum(),
-            workspace_bytes: size.total_bytes(),
-            weight_bytes,
+            memory: self.memory(arena),
         })
     }
 }
