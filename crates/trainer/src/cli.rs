@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::{Family, wgpu::Backends};
+use trainer::cache_dir::cache_dir;
 use trainer::decode::{Background, Exif, Limits, Reading};
 use trainer::device::Selection;
 use trainer::head::{ClassWeights, Optimizer, TrainOptions};
@@ -102,6 +103,7 @@ impl Global {
                 Kernels::Texture => Some(Family::Texture),
                 Kernels::Tiled => Some(Family::Tiled),
             },
+            compiled: cache_dir().map(|folder| folder.join("pipelines")),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The adapter: which there are, which is taken, and what it says when it fails.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
 use kernels::{Context, Family, Tune};
 use serde::{Deserialize, Serialize};
 
+use crate::compiled::Compiled;
 use crate::error::{Error, Result};
 
 /// Which adapter is wanted.
@@ -17,6 +19,8 @@ pub struct Selection {
     pub adapter: Option<String>,
     /// These kernels instead of those that suit the adapter.
     pub family: Option<Family>,
+    /// Keep what the driver compiles in this folder, for the next time.
+    pub compiled: Option<PathBuf>,
 }
 
 /// An adapter, in a few words that can be kept.
@@ -62,6 +66,8 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     /// Its kernels.
     pub context: Context,
+    /// What its driver compiled, where that can be kept and a folder was given.
+    pub compiled: Option<Compiled>,
     failure: Arc<Mutex<Option<String>>>,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
@@ -119,19 +125,30 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
             keep(format!("the device was lost: {message}"));
         }
     });
-    let context = match selection.family {
-        Some(family) => Context::with_tune(&device, Tune::new(family)),
-        None => Context::new(&device),
-    };
+    let folder = selection.compiled.as_deref();
+    let compiled = folder.and_then(|folder| Compiled::open(&device, &adapter.get_info(), folder));
+    let tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
+    let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
     Ok(Gpu {
         adapter,
         device,
         queue,
         context,
+        compiled,
         failure,
         #[cfg(test)]
         inputs: Mutex::default(),
     })
+}
+
+/// What was compiled is kept.
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        if let Some(compiled) = &mut self.compiled {
+            // It spares the next start some time: not being able to is no failure of this one.
+            let _ = compiled.save();
+        }
+    }
 }
 
 impl Gpu {

@@ -18,6 +18,8 @@
 //! ```
 
 pub mod backbone;
+pub mod cache_dir;
+pub mod compiled;
 pub mod dataset;
 pub mod decode;
 pub mod demo;
