@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kernels::wgpu::{AdapterInfo, Device, Features, PipelineCache, PipelineCacheDescriptor, util::pipeline_cache_key};
+use kernels::wgpu::{
+    AdapterInfo, Device, ErrorFilter, Features, PipelineCache, PipelineCacheDescriptor, util::pipeline_cache_key,
+};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -30,29 +32,37 @@ pub enum Found {
     Nothing,
     /// So many bytes, which went to the driver.
     Bytes(usize),
-    /// Something that this program didn't write, or not to the end; it will be replaced.
+    /// Something that this program didn't write, or not to the end, or for another device; it will be replaced.
     Damaged,
 }
 
 impl Compiled {
     /// The cache of this device in `folder`; none where the device was made without [`Features::PIPELINE_CACHE`].
-    pub fn open(device: &Device, info: &AdapterInfo, folder: &Path) -> Option<Self> {
+    pub async fn open(device: &Device, info: &AdapterInfo, folder: &Path) -> Option<Self> {
         if !device.features().contains(Features::PIPELINE_CACHE) {
             return None;
         }
         let path = folder.join(pipeline_cache_key(info)?);
         // A file that can't be read is as good as none.
         let bytes = std::fs::read(&path).ok();
-        let whole = bytes.as_deref().and_then(unwrap);
+        let mut whole = bytes.as_deref().and_then(unwrap);
+        let create = |data| {
+            let descriptor = PipelineCacheDescriptor { label: Some("trainer"), data, fallback: true };
+            // SAFETY: the data is what `get_data` gave an earlier run, as its checksum shows; it lies in a folder of the user's own.
+            unsafe { device.create_pipeline_cache(&descriptor) }
+        };
+        let scope = device.push_error_scope(ErrorFilter::Validation);
+        let mut cache = create(whole.map(|(_, data)| data));
+        // An older driver's data is dropped in silence, another device's is an error.
+        if scope.pop().await.is_some() {
+            whole = None;
+            cache = create(None);
+        }
         let found = match (&bytes, whole) {
             (None, _) => Found::Nothing,
             (Some(_), None) => Found::Damaged,
             (Some(_), Some((_, data))) => Found::Bytes(data.len()),
         };
-        let descriptor =
-            PipelineCacheDescriptor { label: Some("trainer"), data: whole.map(|(_, data)| data), fallback: true };
-        // SAFETY: the data is what `get_data` gave an earlier run, as its checksum shows; it lies in a folder of the user's own.
-        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         Some(Self { cache, path, found, saved: whole.map(|(digest, _)| digest) })
     }
 
@@ -135,10 +145,12 @@ mod tests {
             drop(gpu);
             assert!(unwrap(&std::fs::read(&path).unwrap()).is_some(), "it was replaced");
         }
-        // Whole, but of another device: it is wgpu that sees it.
+        // Whole, but of another device.
         let mut foreign = data.to_vec();
         foreign[20] ^= 1;
         std::fs::write(&path, [&Sha256::digest(&foreign)[..], &foreign].concat()).unwrap();
-        open().check().unwrap();
+        let gpu = open();
+        assert_eq!(gpu.compiled.as_ref().unwrap().found(), Found::Damaged);
+        gpu.check().unwrap();
     }
 }

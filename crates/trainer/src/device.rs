@@ -125,8 +125,10 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
             keep(format!("the device was lost: {message}"));
         }
     });
-    let folder = selection.compiled.as_deref();
-    let compiled = folder.and_then(|folder| Compiled::open(&device, &adapter.get_info(), folder));
+    let compiled = match &selection.compiled {
+        Some(folder) => Compiled::open(&device, &adapter.get_info(), folder).await,
+        None => None,
+    };
     let tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
     let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
     Ok(Gpu {
