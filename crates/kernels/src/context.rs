@@ -3,12 +3,12 @@ use bytemuck::Pod;
 use std::{
     collections::HashMap,
     num::NonZeroU64,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor, BufferSlice,
-    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, Limits, PipelineCompilationOptions,
-    ShaderModuleDescriptor, ShaderSource, TextureView,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, Limits, PipelineCache,
+    PipelineCompilationOptions, ShaderModuleDescriptor, ShaderSource, TextureView,
 };
 
 /// The compiled kernels of one device: what every plan is made from.
@@ -40,7 +40,9 @@ struct Inner {
     limits: Limits,
     /// Of a subgroup, where the texture family runs.
     lanes: Option<u32>,
-    pipelines: Mutex<HashMap<PipelineKey, ComputePipeline>>,
+    cache: Option<PipelineCache>,
+    /// Each is compiled by the first thread that wants it, while others compile others.
+    pipelines: Mutex<HashMap<PipelineKey, Arc<OnceLock<ComputePipeline>>>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -52,7 +54,7 @@ struct PipelineKey {
 
 /// The features of an adapter that the kernels can use; ask for them when making the device.
 pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
-    adapter.features() & wgpu::Features::SUBGROUP
+    adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE)
 }
 
 /// What a bind group entry holds.
@@ -71,11 +73,18 @@ impl Context {
 
     /// A context with kernels of the caller's choice.
     pub fn with_tune(device: &Device, tune: Tune) -> Self {
+        Context::with_cache(device, tune, None)
+    }
+
+    /// As [`Context::with_tune`], with the driver's cache of compiled pipelines: what it holds isn't compiled again, and
+    /// what is compiled is added to it. The caller keeps it, say in a file between runs.
+    pub fn with_cache(device: &Device, tune: Tune, cache: Option<PipelineCache>) -> Self {
         let inner = Inner {
             device: device.clone(),
             tune,
             limits: device.limits(),
             lanes: tune::lanes(&device.adapter_info(), device.features()),
+            cache,
             pipelines: Mutex::default(),
         };
         Context { inner: Arc::new(inner) }
@@ -128,28 +137,25 @@ impl Context {
         };
         // A panic while the lock is held can't leave the map half-written.
         let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Arc::clone(pipelines.entry(key).or_default());
+        drop(pipelines);
         let device = &self.inner.device;
-        pipelines
-            .entry(key)
-            .or_insert_with(|| {
-                let module = device.create_shader_module(ShaderModuleDescriptor {
-                    label: Some(shader.name),
-                    source: ShaderSource::Wgsl(shader.source.into()),
-                });
-                device.create_compute_pipeline(&ComputePipelineDescriptor {
-                    label: Some(shader.name),
-                    layout: None,
-                    module: &module,
-                    entry_point: Some(entry),
-                    // Every kernel writes its workgroup memory before it reads it.
-                    compilation_options: PipelineCompilationOptions {
-                        constants,
-                        zero_initialize_workgroup_memory: false,
-                    },
-                    cache: None,
-                })
+        let compile = || {
+            let module = device.create_shader_module(ShaderModuleDescriptor {
+                label: Some(shader.name),
+                source: ShaderSource::Wgsl(shader.source.into()),
+            });
+            device.create_compute_pipeline(&ComputePipelineDescriptor {
+                label: Some(shader.name),
+                layout: None,
+                module: &module,
+                entry_point: Some(entry),
+                // Every kernel writes its workgroup memory before it reads it.
+                compilation_options: PipelineCompilationOptions { constants, zero_initialize_workgroup_memory: false },
+                cache: self.inner.cache.as_ref(),
             })
-            .clone()
+        };
+        place.get_or_init(compile).clone()
     }
 
     /// A buffer with the kernel's parameters, written once.

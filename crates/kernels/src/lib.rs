@@ -21,7 +21,7 @@ mod tile;
 mod tune;
 mod workspace;
 
-pub use commands::{Commands, Cost, encode_all, slices};
+pub use commands::{Commands, Cost, encode_all, encode_first_use, slices};
 pub use context::{Context, wanted_features};
 pub use error::Error;
 pub use ops::*;

@@ -16,9 +16,10 @@ use wgpu::{
 pub(crate) const ROW: u64 = 4096;
 const TEXEL_BYTES: u64 = 16;
 
-/// Rows needed for `texels` and the zero texel behind them.
+/// Rows for `texels` and the zero texel behind them; never a power of two, for which lavapipe compiles a kernel again.
 fn rows(texels: u64) -> u64 {
-    (texels + 1).div_ceil(ROW).max(1)
+    let rows = (texels + 1).div_ceil(ROW).max(3);
+    rows + u64::from(rows.is_power_of_two())
 }
 
 /// Bytes of a linear texture made for `texels`.
@@ -43,7 +44,7 @@ pub(crate) fn zero_texel(texture: &Texture) -> u32 {
 
 /// The most texels a linear texture can hold on this device.
 pub(crate) fn capacity(device: &Device) -> u64 {
-    u64::from(device.limits().max_texture_dimension_2d) * ROW - 1
+    u64::from(device.limits().max_texture_dimension_2d - 1) * ROW - 1
 }
 
 pub(crate) fn linear_texture(device: &Device, texels: u64) -> Texture {
@@ -59,53 +60,78 @@ pub(crate) fn linear_texture(device: &Device, texels: u64) -> Texture {
     })
 }
 
-fn target(texture: &Texture, row: u64) -> TexelCopyTextureInfo<'_> {
-    TexelCopyTextureInfo {
-        texture,
-        mip_level: 0,
-        origin: Origin3d { x: 0, y: row as u32, z: 0 },
-        aspect: TextureAspect::All,
-    }
-}
-
 fn layout(offset: u64) -> TexelCopyBufferLayout {
     TexelCopyBufferLayout { offset, bytes_per_row: Some((ROW * TEXEL_BYTES) as u32), rows_per_image: None }
 }
 
-/// Full rows, then what remains of the last one: each with its first row, its rows and its texels a row.
-fn regions(texels: u64) -> impl Iterator<Item = (u64, u64, u64)> {
-    let (full, rest) = (texels / ROW, texels % ROW);
-    [(0, full, ROW), (full, 1, rest)].into_iter().filter(|&(_, rows, width)| rows > 0 && width > 0)
+/// A rectangle of a linear texture.
+struct Region {
+    /// Where it begins among the texels that are copied.
+    from: u64,
+    x: u64,
+    y: u64,
+    width: u64,
+    rows: u64,
 }
 
-pub(crate) fn record_copy(encoder: &mut CommandEncoder, buffer: &Buffer, offset: u64, texels: u64, texture: &Texture) {
-    for (first, rows, width) in regions(texels) {
-        encoder.copy_buffer_to_texture(
-            TexelCopyBufferInfo { buffer, layout: layout(offset + first * ROW * TEXEL_BYTES) },
-            target(texture, first),
-            Extent3d { width: width as u32, height: rows as u32, depth_or_array_layers: 1 },
-        );
+/// The texels from `first` on: what is left of its row, full rows, then what remains of the last one.
+fn regions(first: u64, texels: u64) -> impl Iterator<Item = Region> {
+    let (x, y) = (first % ROW, first / ROW);
+    let head = if x == 0 { 0 } else { texels.min(ROW - x) };
+    let (full, rest) = ((texels - head) / ROW, (texels - head) % ROW);
+    let below = y + u64::from(head > 0);
+    [
+        Region { from: 0, x, y, width: head, rows: 1 },
+        Region { from: head, x: 0, y: below, width: ROW, rows: full },
+        Region { from: head + full * ROW, x: 0, y: below + full, width: rest, rows: 1 },
+    ]
+    .into_iter()
+    .filter(|region| region.width > 0 && region.rows > 0)
+}
+
+impl Region {
+    fn target<'a>(&self, texture: &'a Texture) -> TexelCopyTextureInfo<'a> {
+        let origin = Origin3d { x: self.x as u32, y: self.y as u32, z: 0 };
+        TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: TextureAspect::All }
+    }
+
+    fn extent(&self) -> Extent3d {
+        Extent3d { width: self.width as u32, height: self.rows as u32, depth_or_array_layers: 1 }
     }
 }
 
-/// Writes host data (whole texels) into a linear texture, through the queue's own staging.
-pub(crate) fn write(queue: &wgpu::Queue, texture: &Texture, data: &[f32]) {
-    write_at(queue, texture, 0, data);
+pub(crate) fn record_copy(encoder: &mut CommandEncoder, buffer: &Buffer, offset: u64, texels: u64, texture: &Texture) {
+    for region in regions(0, texels) {
+        let layout = layout(offset + region.from * TEXEL_BYTES);
+        encoder.copy_buffer_to_texture(TexelCopyBufferInfo { buffer, layout }, region.target(texture), region.extent());
+    }
 }
 
-/// As [`write`], from a texel on.
+/// Writes host data (whole texels) into a linear texture from a texel on, through the queue's own staging.
 pub(crate) fn write_at(queue: &wgpu::Queue, texture: &Texture, first: u64, data: &[f32]) {
     let bytes: &[u8] = bytemuck::cast_slice(data);
-    let end = first + bytes.len() as u64 / TEXEL_BYTES;
-    let mut texel = first;
-    while texel < end {
-        // All full rows at once, and what stands before and behind them.
-        let (column, left) = (texel % ROW, end - texel);
-        let (rows, width) = if column == 0 && left >= ROW { (left / ROW, ROW) } else { (1, left.min(ROW - column)) };
-        let mut place = target(texture, texel / ROW);
-        place.origin.x = column as u32;
-        let size = Extent3d { width: width as u32, height: rows as u32, depth_or_array_layers: 1 };
-        queue.write_texture(place, &bytes[((texel - first) * TEXEL_BYTES) as usize..], layout(0), size);
-        texel += rows * width;
+    for region in regions(first, bytes.len() as u64 / TEXEL_BYTES) {
+        let start = (region.from * TEXEL_BYTES) as usize;
+        queue.write_texture(region.target(texture), &bytes[start..], layout(0), region.extent());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_cover_a_range_once_in_order() {
+        for (first, texels) in [(0, 1), (0, ROW), (5, 3), (5, ROW), (4095, 1), (4095, 2), (7, 3 * ROW), (ROW, ROW + 1)]
+        {
+            let mut at = 0;
+            for region in regions(first, texels) {
+                assert_eq!(region.from, at);
+                assert_eq!(region.y * ROW + region.x, first + at);
+                assert!(region.x + region.width <= ROW && (region.rows == 1 || region.width == ROW));
+                at += region.width * region.rows;
+            }
+            assert_eq!(at, texels);
+        }
     }
 }

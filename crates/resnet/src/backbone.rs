@@ -1,15 +1,19 @@
 //! The forward pass on the GPU.
 
 use crate::{
-    BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, LayerPlan, Network, PlannedLayer, ShortcutSpec, Slicing,
-    WeightFile, arena::Arena, slices::Slices,
+    Architecture, BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, LayerPlan, Network, PlannedLayer, ShortcutSpec,
+    Slicing, WeightFile, arena::Arena, slices::Slices,
 };
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Cost, Family,
     GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc,
-    Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all, from_halves,
+    Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all,
+    encode_first_use, from_halves,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
+use std::collections::{HashSet, VecDeque};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Scope, available_parallelism};
 use std::time::{Duration, Instant};
 
 /// What a forward pass can give.
@@ -105,6 +109,7 @@ impl BackboneOptions {
 /// ```
 #[derive(Debug)]
 pub struct Backbone {
+    memory: Memory,
     device: Device,
     options: BackboneOptions,
     input: Buffer,
@@ -112,34 +117,50 @@ pub struct Backbone {
     layers: Vec<PlannedLayer>,
     commands: Vec<Commands>,
     slices: Slices,
-    arena_bytes: u64,
-    workspace_bytes: u64,
-    weight_bytes: u64,
+}
+
+/// Device memory that a [`Backbone`] takes, in bytes, besides the driver's own and a batch on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Packed weights, and the head's.
+    pub weights: u64,
+    /// Activations, the input's and the taps' among them.
+    pub activations: u64,
+    /// What the kernels share.
+    pub scratch: u64,
 }
 
 impl Backbone {
     /// Plans the network of `weights` on the context's device and uploads it.
     ///
-    /// Weights are folded, packed and handed to `queue` layer by layer, with a submit after each, so that they aren't
-    /// in host memory all at once.
+    /// Other threads read, fold and pack weights; they submit each piece and wait for it a little later, so that the weights aren't in
+    /// host memory all at once. Meanwhile layers are bound, and the driver compiles what they need.
     ///
     /// # Errors
     /// [`Error::Options`] for an empty batch, image or list of taps; [`Error::NoHead`] when logits are asked of a file
-    /// without a head; [`Error::Kernels`] when the device can't hold or run a layer; what reading the weights gives.
+    /// without a head; [`Error::Kernels`] when the device can't hold or run a layer; [`Error::Device`] when it is lost; what
+    /// reading the weights gives.
     pub fn new(
         context: &Context,
         queue: &Queue,
         weights: &WeightFile,
         options: &BackboneOptions,
     ) -> Result<Self, Error> {
-        let architecture = weights.architecture();
-        options.check()?;
-        if options.taps.contains(&Tap::Logits) {
-            weights.head()?;
-        }
-        let graph = Graph::new(context, &architecture.network(), options)?;
-        let arena = Arena::plan(&graph.tensors, &graph.layers.iter().map(Layer::operands).collect::<Vec<_>>());
+        let (graph, arena) = Graph::plan(context, weights.architecture(), options)?;
         graph.bind(context, queue, weights, options, &arena)
+    }
+
+    /// What a network would take on the context's device. Nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Backbone::new`], but for what needs the weights.
+    pub fn memory_of(
+        context: &Context,
+        architecture: &Architecture,
+        options: &BackboneOptions,
+    ) -> Result<Memory, Error> {
+        let (graph, arena) = Graph::plan(context, architecture, options)?;
+        Ok(graph.memory(&arena))
     }
 
     /// Images a pass takes.
@@ -159,17 +180,17 @@ impl Backbone {
 
     /// Bytes of the arena in which activations live, at its largest.
     pub fn arena_bytes(&self) -> u64 {
-        self.arena_bytes
+        self.memory.activations
     }
 
     /// Bytes of scratch memory that the kernels share.
     pub fn workspace_bytes(&self) -> u64 {
-        self.workspace_bytes
+        self.memory.scratch
     }
 
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> u64 {
-        self.weight_bytes
+        self.memory.weights
     }
 
     /// What a pass costs.
@@ -349,7 +370,7 @@ impl Pending {
             let _ = sender.send(result);
         });
         let lost = |message: String| Error::Device(message);
-        wait(&self.device, self.submission.clone())?;
+        wait_for(&self.device, Some(self.submission.clone()))?;
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
         let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let values = match shape.precision {
@@ -362,18 +383,60 @@ impl Pending {
     }
 }
 
+/// Waits until a submission is done, and lets go of what it needed.
+fn wait_for(device: &Device, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+    device
+        .poll(wgpu::PollType::Wait { submission_index, timeout: None })
+        .map(drop)
+        .map_err(|error| Error::Device(error.to_string()))
+}
+
 /// A layer and the tensors (by number) that it reads and writes.
 enum Layer {
-    ToF16 { plan: Pack, input: usize, output: usize },
-    Conv { plan: Conv2d, weights: ConvWeights, input: usize, residual: Option<usize>, output: usize },
-    MaxPool { plan: MaxPool2d, input: usize, output: usize },
-    AvgPool { plan: AvgPool2d, input: usize, output: usize },
-    GlobalAvgPool { plan: GlobalAvgPool2d, input: usize, output: usize },
-    GatedSum { plan: ScaleAddRelu, input: usize, gate: usize, residual: usize, output: usize },
-    Head { plan: Matmul, input: usize, output: usize },
+    ToF16 {
+        plan: Pack,
+        input: usize,
+        output: usize,
+    },
+    /// Weights by their number in the graph.
+    Conv {
+        plan: Conv2d,
+        weights: usize,
+        input: usize,
+        residual: Option<usize>,
+        output: usize,
+    },
+    MaxPool {
+        plan: MaxPool2d,
+        input: usize,
+        output: usize,
+    },
+    AvgPool {
+        plan: AvgPool2d,
+        input: usize,
+        output: usize,
+    },
+    GlobalAvgPool {
+        plan: GlobalAvgPool2d,
+        input: usize,
+        output: usize,
+    },
+    GatedSum {
+        plan: ScaleAddRelu,
+        input: usize,
+        gate: usize,
+        residual: usize,
+        output: usize,
+    },
+    Head {
+        plan: Matmul,
+        input: usize,
+        output: usize,
+    },
 }
 
 /// Where a convolution's weights come from.
+#[derive(PartialEq)]
 enum ConvWeights {
     Folded(ConvSpec),
     Gate(GateSpec),
@@ -431,11 +494,19 @@ pub(crate) struct Tensor {
     pub kept: bool,
 }
 
+/// Threads that pack weights, at most: each holds a layer in host memory. A core is left to the driver.
+const MOST_PACKERS: usize = 4;
+
+/// Uploads, of a few megabytes each, that a thread doesn't wait for: the driver may be busy compiling.
+const MOST_FLYING: usize = 4;
+
 /// The network as a list of planned layers over numbered tensors; tensor 0 is the input.
 struct Graph<'a> {
     context: &'a Context,
     options: &'a BackboneOptions,
     layers: Vec<Layer>,
+    /// Each with a plan that packs it, in the order in which layers need them.
+    weights: Vec<(Conv2d, ConvWeights)>,
     tensors: Vec<Tensor>,
     shapes: Vec<Shape>,
     tapped: Vec<(Tap, usize)>,
@@ -452,6 +523,49 @@ pub(crate) fn planned(
 }
 
 impl<'a> Graph<'a> {
+    /// The network's layers, and where activations will live.
+    fn plan(
+        context: &'a Context,
+        architecture: &Architecture,
+        options: &'a BackboneOptions,
+    ) -> Result<(Self, Arena), Error> {
+        if options.batch == 0 || options.input_size.contains(&0) || options.taps.is_empty() {
+            return Err(Error::Options(format!(
+                "a batch of {} images of {:?} with taps {:?}: none may be empty",
+                options.batch, options.input_size, options.taps
+            )));
+        }
+        if let Some(tap) = options.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
+            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
+        }
+        if options.taps.contains(&Tap::Logits) && architecture.classes.is_none() {
+            return Err(Error::NoHead { architecture: architecture.to_string() });
+        }
+        let graph = Graph::new(context, &architecture.network(), options)?;
+        let arena = Arena::plan(&graph.tensors, &graph.layers.iter().map(Layer::operands).collect::<Vec<_>>());
+        Ok((graph, arena))
+    }
+
+    fn workspace_size(&self) -> WorkspaceSize {
+        self.layers.iter().map(Layer::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union)
+    }
+
+    fn memory(&self, arena: &Arena) -> Memory {
+        let head = self.layers.iter().map(|layer| match layer {
+            Layer::Head { input, output, .. } => {
+                let [features, classes] =
+                    [*input, *output].map(|tensor| self.tensors[tensor].len / self.options.batch as u64);
+                (features + 1) * classes * 4
+            }
+            _ => 0,
+        });
+        Memory {
+            weights: self.weights.iter().map(|(plan, _)| plan.weight_bytes()).chain(head).sum(),
+            activations: arena.slots.iter().map(|len| len * 4).sum(),
+            scratch: self.workspace_size().total_bytes(),
+        }
+    }
+
     fn new(context: &'a Context, network: &Network, options: &'a BackboneOptions) -> Result<Self, Error> {
         if options.precision == Precision::F16 && context.tune().family == Family::Texture {
             let message =
@@ -463,6 +577,7 @@ impl<'a> Graph<'a> {
             context,
             options,
             layers: Vec::new(),
+            weights: Vec::new(),
             tensors: Vec::new(),
             shapes: Vec::new(),
             tapped: Vec::new(),
@@ -657,7 +772,7 @@ impl<'a> Graph<'a> {
         Ok(output)
     }
 
-    /// Plans a convolution on an image of `size`, which becomes the output's.
+    /// Plans a convolution on images of `size`, which becomes the output's.
     fn conv(
         &mut self,
         spec: &ConvSpec,
@@ -703,8 +818,43 @@ impl<'a> Graph<'a> {
         let output = self.tensor(desc.output_len() as usize / channels, channels, precision);
         let name = weights.name().to_owned();
         let planned = LayerPlan::Conv2d(plan.clone());
+        self.weights.push((plan.clone(), weights));
+        let weights = self.weights.len() - 1;
         self.push(&name, planned, sizes, Layer::Conv { plan, weights, input, residual, output });
         Ok(output)
+    }
+
+    /// Threads that read and pack the weights: the i-th comes out of the receiver i modulo their number, and each holds one until it
+    /// is taken.
+    fn packers<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        queue: &'scope Queue,
+        file: &'scope WeightFile,
+    ) -> Vec<Receiver<Result<Conv2dWeights, Error>>> {
+        let threads = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, MOST_PACKERS);
+        (0..threads)
+            .map(|thread| {
+                let (sender, receiver) = sync_channel(0);
+                scope.spawn(move || {
+                    let device = self.context.device();
+                    let mut flying = VecDeque::new();
+                    for (plan, stored) in self.weights.iter().skip(thread).step_by(threads) {
+                        let packed = stored.read(file).and_then(|(weight, bias)| {
+                            plan.weights_in_pieces(queue, &weight, Some(&bias), || {
+                                flying.push_back(queue.submit([]));
+                                if flying.len() > MOST_FLYING { wait_for(device, flying.pop_front()) } else { Ok(()) }
+                            })
+                        });
+                        // Nobody takes it: the network failed at another layer.
+                        if sender.send(packed).is_err() {
+                            return;
+                        }
+                    }
+                });
+                receiver
+            })
+            .collect()
     }
 
     fn max_pool(&mut self, network: &Network, size: &mut [usize; 2], input: usize) -> Result<usize, Error> {
@@ -737,6 +887,7 @@ impl<'a> Graph<'a> {
         options: &BackboneOptions,
         arena: &Arena,
     ) -> Result<Backbone, Error> {
+        let memory = self.memory(arena);
         let device = context.device();
         let buffer = |label, bytes| {
             device.create_buffer(&wgpu::BufferDescriptor {
@@ -748,50 +899,60 @@ impl<'a> Graph<'a> {
         };
         let slots: Vec<Buffer> = arena.slots.iter().map(|len| buffer("resnet activations", len * 4)).collect();
         let slice = |tensor: usize| slots[arena.places[tensor]].slice(0..self.tensors[tensor].len * 4);
-        let size = self.layers.iter().map(Layer::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union);
-        let workspace = Workspace::new(context, size)?;
-        let mut weight_bytes = 0;
-        let mut commands = Vec::new();
-        for layer in &self.layers {
-            commands.push(match layer {
-                Layer::Conv { plan, weights: stored, input, residual, output } => {
-                    let (weight, bias) = stored.read(weights)?;
-                    let packed: Conv2dWeights = plan.weights(queue, &weight, Some(&bias))?;
-                    queue.submit([]);
-                    weight_bytes += packed.bytes();
-                    let buffers =
-                        Conv2dBuffers { input: slice(*input), residual: residual.map(slice), output: slice(*output) };
-                    plan.bind_in(&workspace, &packed, &buffers)?
-                }
-                Layer::ToF16 { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
-                Layer::MaxPool { plan, input, output } => plan.bind_in(&workspace, slice(*input), slice(*output))?,
-                Layer::AvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
-                Layer::GlobalAvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
-                Layer::GatedSum { plan, input, gate, residual, output } => plan.bind(&ScaleAddReluBuffers {
-                    input: slice(*input),
-                    gate: slice(*gate),
-                    residual: slice(*residual),
-                    output: slice(*output),
-                })?,
-                Layer::Head { plan, input, output } => {
-                    let head = weights.head()?;
-                    let upload = |values: &[f32]| {
-                        let target = buffer("resnet head", values.len() as u64 * 4);
-                        queue.write_buffer(&target, 0, bytemuck::cast_slice(values));
-                        target
-                    };
-                    let (weight, bias) = (upload(&head.weight), upload(&head.bias));
-                    weight_bytes += weight.size() + bias.size();
-                    let buffers = MatmulBuffers {
-                        a: slice(*input),
-                        b: weight.slice(..),
-                        bias: Some(bias.slice(..)),
+        let workspace = Workspace::new(context, self.workspace_size())?;
+        let mut commands: Vec<Commands> = Vec::new();
+        std::thread::scope(|scope| {
+            let packers = self.packers(scope, queue, weights);
+            let mut used = HashSet::new();
+            for layer in &self.layers {
+                let bound = match layer {
+                    Layer::Conv { plan, weights, input, residual, output } => {
+                        let packed = packers[weights % packers.len()].recv();
+                        let packed =
+                            packed.map_err(|_| Error::Device("a thread that packs weights ended".into()))??;
+                        let buffers = Conv2dBuffers {
+                            input: slice(*input),
+                            residual: residual.map(slice),
+                            output: slice(*output),
+                        };
+                        plan.bind_in(&workspace, &packed, &buffers)?
+                    }
+                    Layer::ToF16 { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                    Layer::MaxPool { plan, input, output } => {
+                        plan.bind_in(&workspace, slice(*input), slice(*output))?
+                    }
+                    Layer::AvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                    Layer::GlobalAvgPool { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
+                    Layer::GatedSum { plan, input, gate, residual, output } => plan.bind(&ScaleAddReluBuffers {
+                        input: slice(*input),
+                        gate: slice(*gate),
+                        residual: slice(*residual),
                         output: slice(*output),
-                    };
-                    plan.bind_in(&workspace, &buffers)?
-                }
-            });
-        }
+                    })?,
+                    Layer::Head { plan, input, output } => {
+                        let head = weights.head()?;
+                        let upload = |values: &[f32]| {
+                            let target = buffer("resnet head", values.len() as u64 * 4);
+                            queue.write_buffer(&target, 0, bytemuck::cast_slice(values));
+                            target
+                        };
+                        let (weight, bias) = (upload(&head.weight), upload(&head.bias));
+                        let buffers = MatmulBuffers {
+                            a: slice(*input),
+                            b: weight.slice(..),
+                            bias: Some(bias.slice(..)),
+                            output: slice(*output),
+                        };
+                        plan.bind_in(&workspace, &buffers)?
+                    }
+                };
+                let mut encoder = device.create_command_encoder(&Default::default());
+                encode_first_use(&mut encoder, &bound, &mut used);
+                commands.push(bound);
+                queue.submit([encoder.finish()]);
+            }
+            Ok::<(), Error>(())
+        })?;
         let taps = self.tapped.iter().map(|&(tap, tensor)| Tapped {
             tap,
             buffer: slots[arena.places[tensor]].clone(),
@@ -810,9 +971,7 @@ impl<'a> Graph<'a> {
             slices: Slices::new(slicing, self.planned.iter().map(PlannedLayer::work).collect()),
             layers: self.planned,
             commands,
-            arena_bytes: arena.slots.iter().map(|len| len * 4).sum(),
-            workspace_bytes: size.total_bytes(),
-            weight_bytes,
+            memory,
         })
     }
 }

@@ -46,6 +46,11 @@ impl FoldedConv {
     /// # Reference
     /// Ioffe and Szegedy, *Batch Normalization*, 2015, section 3.1.
     pub fn new(spec: &ConvSpec, weight: &[f32], norm: &BatchNorm) -> Result<Self, Error> {
+        Self::fold(spec, weight.to_vec(), norm)
+    }
+
+    /// As [`new`](Self::new), in place.
+    pub(crate) fn fold(spec: &ConvSpec, weight: Vec<f32>, norm: &BatchNorm) -> Result<Self, Error> {
         let expect = |name: String, expected: usize, got: usize| {
             if expected == got { Ok(()) } else { Err(Error::Shape { name, expected: vec![expected], got: vec![got] }) }
         };
@@ -59,18 +64,18 @@ impl FoldedConv {
         ] {
             expect(format!("{}.{part}", spec.norm), spec.out_channels, values.len())?;
         }
-        let mut folded = Self {
-            spec: spec.clone(),
-            weight: Vec::with_capacity(weight.len()),
-            bias: Vec::with_capacity(spec.out_channels),
-        };
-        for (channel, weight) in weight.chunks_exact(per_channel).enumerate() {
+        let mut folded = Self { spec: spec.clone(), weight, bias: Vec::with_capacity(spec.out_channels) };
+        for (channel, weight) in folded.weight.chunks_exact_mut(per_channel).enumerate() {
             let deviation = (f64::from(norm.running_var[channel]) + BATCH_NORM_EPS).sqrt();
             let scale = f64::from(norm.weight[channel]) / deviation;
-            folded.weight.extend(weight.iter().map(|w| (f64::from(*w) * scale) as f32));
+            weight.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
             folded.bias.push((f64::from(norm.bias[channel]) - f64::from(norm.running_mean[channel]) * scale) as f32);
         }
-        if folded.weight.iter().chain(&folded.bias).all(|value| value.is_finite()) {
+        // Without early exit the check runs on whole vectors.
+        if [&folded.weight, &folded.bias]
+            .iter()
+            .all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
+        {
             Ok(folded)
         } else {
             Err(Error::Values {

@@ -34,7 +34,7 @@ mod weights;
 pub use architecture::{
     Architecture, Attention, Block, BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec, Stage,
 };
-pub use backbone::{Backbone, BackboneOptions, Pending, Tap};
+pub use backbone::{Backbone, BackboneOptions, Memory, Pending, Tap};
 pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 pub use kernels;

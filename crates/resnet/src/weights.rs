@@ -56,6 +56,20 @@ impl std::ops::Deref for Bytes {
     }
 }
 
+impl Bytes {
+    /// Gives the pages of a mapped range back to the system, which reads them again when they are asked for again.
+    fn release(&self, range: &Range<usize>) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = self {
+            // It is advice: nothing depends on its being taken.
+            // SAFETY: the map is of a file and never written to, so that its pages come back as they were.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+}
+
 struct Tensor {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -152,12 +166,20 @@ impl WeightFile {
         for (name, tensor) in &self.tensors {
             let variance = name.ends_with(".running_var");
             let good = |value: f32| value.is_finite() && (!variance || f64::from(value) + BATCH_NORM_EPS > 0.0);
-            let values = self.values(tensor);
-            // Without early exit the check runs on whole vectors.
-            if !values.iter().fold(true, |all, value| all & good(*value)) {
-                let index = values.iter().position(|value| !good(*value)).unwrap_or(0);
-                problems.push(format!("`{}` holds {} at index {index}", naming.original(name), values[index]));
+            // In pieces, so that no tensor is in memory twice.
+            for (piece, bytes) in
+                self.bytes[tensor.range.clone()].chunks(PIECE * tensor.dtype.bitsize() / 8).enumerate()
+            {
+                let values = decode(tensor.dtype, bytes);
+                // Without early exit the check runs on whole vectors.
+                if !values.iter().fold(true, |all, value| all & good(*value)) {
+                    let index = values.iter().position(|value| !good(*value)).unwrap_or(0);
+                    let place = piece * PIECE + index;
+                    problems.push(format!("`{}` holds {} at index {place}", naming.original(name), values[index]));
+                    break;
+                }
             }
+            self.bytes.release(&tensor.range);
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::Values { file, problems }) }
     }
@@ -207,7 +229,7 @@ impl WeightFile {
             running_mean: read(&spec.norm, "running_mean", &channels)?,
             running_var: read(&spec.norm, "running_var", &channels)?,
         };
-        FoldedConv::new(spec, &read(&spec.name, "weight", &spec.weight_shape())?, &norm)
+        FoldedConv::fold(spec, read(&spec.name, "weight", &spec.weight_shape())?, &norm)
     }
 
     /// One layer of this file's gates: its weight and its bias (zero where it has none).
@@ -254,13 +276,21 @@ impl WeightFile {
 
     /// A tensor's values, exact in f32. Its dtype was checked when the file was opened.
     fn values(&self, tensor: &Tensor) -> Vec<f32> {
-        let (two, _) = self.bytes[tensor.range.clone()].as_chunks::<2>();
-        let (four, _) = self.bytes[tensor.range.clone()].as_chunks::<4>();
-        match tensor.dtype {
-            Dtype::F16 => two.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-            Dtype::BF16 => two.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-            _ => four.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        }
+        let values = decode(tensor.dtype, &self.bytes[tensor.range.clone()]);
+        self.bytes.release(&tensor.range);
+        values
+    }
+}
+
+/// Values that are checked at a time.
+const PIECE: usize = 1 << 16;
+
+fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    let ((two, _), (four, _)) = (bytes.as_chunks::<2>(), bytes.as_chunks::<4>());
+    match dtype {
+        Dtype::F16 => two.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::BF16 => two.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        _ => four.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
     }
 }
 

@@ -122,6 +122,7 @@ impl Global {
                 PrecisionName::F32 => Precision::F32,
                 PrecisionName::F16 => Precision::F16,
             },
+            compiled: cache_dir().map(|folder| folder.join("pipelines")),
         }
     }
 }

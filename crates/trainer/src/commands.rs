@@ -202,7 +202,11 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
 }
 
 pub fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
-    let found = inspect::inspect(&hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?)?;
+    let mut found = inspect::inspect(&hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?)?;
+    // A file can be looked at without an adapter.
+    if let Ok(gpu) = block_on(device::open(&global.selection())) {
+        found.measure(&gpu, global.batch.into())?;
+    }
     if global.json {
         emit_json(&serde_json::to_value(&found)?)?;
     } else {

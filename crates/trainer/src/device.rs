@@ -7,6 +7,7 @@ use kernels::wgpu::{self, Adapter, Backends, DeviceType};
 use kernels::{Context, Family, Precision, Tune};
 use serde::{Deserialize, Serialize};
 
+use crate::compiled::Compiled;
 use crate::error::{Error, Result};
 use crate::timer::TIMING;
 use crate::tune::{self, Tuned};
@@ -24,6 +25,8 @@ pub struct Selection {
     pub tables: Option<PathBuf>,
     /// How the backbone's weights and activations are stored.
     pub precision: Precision,
+    /// Keep what the driver compiles in this folder, for the next time.
+    pub compiled: Option<PathBuf>,
 }
 
 /// An adapter, in a few words that can be kept.
@@ -75,6 +78,8 @@ pub struct Gpu {
     pub table_problem: Option<String>,
     /// How the backbone's weights and activations are stored.
     pub precision: Precision,
+    /// What its driver compiled, where that can be kept and a folder was given.
+    pub compiled: Option<Compiled>,
     failure: Arc<Mutex<Option<String>>>,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
@@ -148,7 +153,11 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
             Err(problem) => table_problem = Some(problem),
         }
     }
-    let context = Context::with_tune(&device, tune);
+    let compiled = match &selection.compiled {
+        Some(folder) => Compiled::open(&device, &adapter.get_info(), folder).await,
+        None => None,
+    };
+    let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
     Ok(Gpu {
         adapter,
         device,
@@ -157,10 +166,21 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         tuned,
         table_problem,
         precision: selection.precision,
+        compiled,
         failure,
         #[cfg(test)]
         inputs: Mutex::default(),
     })
+}
+
+/// What was compiled is kept.
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        if let Some(compiled) = &mut self.compiled {
+            // It spares the next start some time: not being able to is no failure of this one.
+            let _ = compiled.save();
+        }
+    }
 }
 
 impl Gpu {

@@ -1,6 +1,7 @@
 //! What the machine has, what will be slow on it, and what to do about it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
@@ -8,6 +9,7 @@ use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
 use serde::Serialize;
 
 use crate::bench::Bench;
+use crate::compiled::Found;
 use crate::device::{Gpu, Summary};
 use crate::error::{Error, Result};
 use crate::tune::Tuned;
@@ -36,6 +38,8 @@ pub struct Diagnosis {
     pub limits: Vec<(&'static str, u64)>,
     /// 10⁹ multiplications and additions a second of a 1024 x 1024 matrix product, checked.
     pub matmul_gflops: f64,
+    /// Where what the driver compiles is kept, and what was there; `None` where there is no such cache.
+    pub compiled: Option<(PathBuf, Found)>,
     /// Cores that decode photos.
     pub cores: usize,
     /// What is slow, and what to do.
@@ -85,6 +89,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
             ("texels a texture side", limits.max_texture_dimension_2d.into()),
         ],
         matmul_gflops,
+        compiled: gpu.compiled.as_ref().map(|compiled| (compiled.path().to_owned(), compiled.found())),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         advice: advice(adapters, &info, family, suited),
         bench: None,
@@ -189,6 +194,17 @@ impl Diagnosis {
             "Speed     matmul {SIZE}: {:.1} GFLOP/s; decoding on {} cores",
             self.matmul_gflops, self.cores
         );
+        let _ = match &self.compiled {
+            None => writeln!(out, "Compiled  not kept by us: this adapter has no pipeline cache"),
+            Some((path, found)) => {
+                let path = path.display();
+                match found {
+                    Found::Nothing => writeln!(out, "Compiled  kept from now on in {path}"),
+                    Found::Bytes(bytes) => writeln!(out, "Compiled  {bytes} bytes taken from {path}"),
+                    Found::Damaged => writeln!(out, "Compiled  damaged, made anew: {path}"),
+                }
+            }
+        };
         let features: Vec<String> =
             self.features.iter().map(|(name, has)| format!("{name} {}", if *has { "yes" } else { "no" })).collect();
         let _ = writeln!(

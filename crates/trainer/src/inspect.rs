@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use resnet::{Interpolation, Recipe, Resize, WeightFile};
+use resnet::{Backbone, BackboneOptions, Interpolation, Memory, Recipe, Resize, WeightFile};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
 use crate::pipeline;
@@ -27,6 +28,8 @@ pub struct Inspection {
     pub parameters: usize,
     /// Floating-point operations for one photo at the recipe's input size, two a multiply-add.
     pub flops: u64,
+    /// What it takes on an adapter.
+    pub memory: Option<Needs>,
     /// Tensors of each number format.
     pub dtypes: BTreeMap<String, usize>,
     /// Length of the pooled feature vector.
@@ -41,6 +44,37 @@ pub struct Inspection {
     pub license: Option<String>,
     /// Where it is stated.
     pub license_from: Option<PathBuf>,
+}
+
+/// Memory on an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Needs {
+    /// The adapter's name.
+    pub adapter: String,
+    /// Photos at once.
+    pub batch: usize,
+    /// Bytes of packed weights.
+    pub weights: u64,
+    /// Bytes of activations.
+    pub activations: u64,
+    /// Bytes of scratch memory.
+    pub scratch: u64,
+}
+
+impl Inspection {
+    /// Adds what the network takes on this adapter for batches of `batch` photos. Nothing is allocated.
+    ///
+    /// # Errors
+    /// The file can't be read any more; the adapter can't run it.
+    pub fn measure(&mut self, gpu: &Gpu, batch: usize) -> Result<()> {
+        let file = WeightFile::open(&self.weights)?;
+        let options = BackboneOptions { input_size: self.recipe.input_size, ..BackboneOptions::new(batch) };
+        let Memory { weights, activations, scratch } =
+            Backbone::memory_of(&gpu.context, file.architecture(), &options)?;
+        let adapter = gpu.adapter.get_info().name;
+        self.memory = Some(Needs { adapter, batch, weights, activations, scratch });
+        Ok(())
+    }
 }
 
 /// Opens and checks a backbone's files and says what they are.
@@ -64,6 +98,7 @@ pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
         architecture: architecture.to_string(),
         parameters: architecture.parameters(),
         flops: architecture.flops(recipe.input_size),
+        memory: None,
         dtypes,
         features: architecture.features(),
         classes: architecture.classes,
@@ -134,6 +169,19 @@ impl Inspection {
         line("Parameters", format!("{:.2} million", self.parameters as f64 / 1e6));
         let [height, width] = self.recipe.input_size;
         line("Cost", format!("{:.2} GFLOPs a photo of {height}x{width}", self.flops as f64 / 1e9));
+        if let Some(Needs { adapter, batch, weights, activations, scratch }) = &self.memory {
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            line(
+                "Memory",
+                format!(
+                    "{:.0} MB on {adapter} for {batch} photos at once: {:.0} weights, {:.0} activations, {:.0} scratch",
+                    megabytes(weights + activations + scratch),
+                    megabytes(*weights),
+                    megabytes(*activations),
+                    megabytes(*scratch)
+                ),
+            );
+        }
         let formats: Vec<String> =
             self.dtypes.iter().map(|(dtype, count)| format!("{dtype} ({count} tensors)")).collect();
         line("Numbers", formats.join(", "));

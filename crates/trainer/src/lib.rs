@@ -20,6 +20,7 @@
 pub mod backbone;
 pub mod bench;
 pub mod cache_dir;
+pub mod compiled;
 pub mod dataset;
 pub mod decode;
 pub mod demo;

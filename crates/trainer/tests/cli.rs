@@ -46,6 +46,7 @@ impl World {
     fn run(&self, line: &str) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
             .args(line.split_whitespace())
+            .env("REHEAD_CACHE", self.dir.path().join("kept"))
             .current_dir(self.dir.path())
             .env("REHEAD_CACHE", self.path("cache"))
             .output();
@@ -269,6 +270,12 @@ fn the_doctor_examines() {
     assert!(["tiled", "texture"].contains(&findings["kernels"].as_str().unwrap()));
     let (out, _) = world.expect(0, "doctor --kernels tiled");
     assert!(out.contains("Kernels   tiled"), "{out}");
+    assert!(out.contains("\nCompiled  "), "{out}");
+    // What the first compiled, the second found.
+    if let Some([_, found]) = findings["compiled"].as_array().map(Vec::as_slice) {
+        assert_eq!(found, "nothing");
+        assert!(out.contains("bytes taken from") && out.contains("kept"), "{out}");
+    }
 }
 
 #[test]

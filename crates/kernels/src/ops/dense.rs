@@ -122,7 +122,7 @@ impl Table {
         }
         match &self.storage {
             Storage::Textures { picks: (texture, _), .. } => {
-                mirror::write(queue, texture, bytemuck::cast_slice(picks));
+                mirror::write_at(queue, texture, 0, bytemuck::cast_slice(picks));
             }
             Storage::Buffers { picks: buffer, .. } => queue.write_buffer(buffer, 0, bytemuck::cast_slice(picks)),
         }

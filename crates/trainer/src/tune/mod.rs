@@ -454,7 +454,7 @@ mod tests {
             // A damaged one is ignored, with a reason.
             std::fs::write(key.path(dir.path()), "{").unwrap();
             let damaged = pollster::block_on(open(&selection)).unwrap();
-            assert!(damaged.tuned.is_none() && damaged.table_problem.unwrap().contains("ignored"));
+            assert!(damaged.tuned.is_none() && damaged.table_problem.as_ref().unwrap().contains("ignored"));
             std::fs::remove_file(key.path(dir.path())).unwrap();
         }
     }

@@ -1,6 +1,6 @@
 //! Weights as the kernels read them, packed once on the host.
 
-use super::{Conv2d, Conv2dDesc, OP};
+use super::{Conv2d, Conv2dDesc, OP, direct::depth};
 use crate::{Error, Family, Precision, Variant, halves, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
@@ -18,7 +18,7 @@ pub struct Conv2dWeights {
 
 #[derive(Debug, Clone)]
 pub(super) enum Packed {
-    Texture { _texture: Texture, view: TextureView },
+    Texture { texture: Texture, view: TextureView },
     Buffer(Buffer),
 }
 
@@ -70,53 +70,133 @@ impl Conv2d {
     /// `[out_channels]` (none: zeros). The upload is staged in `queue` and happens with its next submit.
     ///
     /// # Errors
+    /// As [`Conv2d::weights_in_pieces`].
+    pub fn weights(&self, queue: &Queue, weight: &[f32], bias: Option<&[f32]>) -> Result<Conv2dWeights, Error> {
+        self.weights_in_pieces(queue, weight, bias, || Ok(()))
+    }
+
+    /// As [`Conv2d::weights`], calling `staged` after every piece of a few megabytes: what is staged takes host memory until the
+    /// caller has submitted and waited.
+    ///
+    /// # Errors
     /// [`Error::Size`] when a slice isn't as long as its shape says; [`Error::Limit`] when the packed weights exceed a
     /// buffer or texture of the device.
-    pub fn weights(&self, queue: &Queue, weight: &[f32], bias: Option<&[f32]>) -> Result<Conv2dWeights, Error> {
+    pub fn weights_in_pieces<E: From<Error>>(
+        &self,
+        queue: &Queue,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        mut staged: impl FnMut() -> Result<(), E>,
+    ) -> Result<Conv2dWeights, E> {
         let desc = &self.desc;
         check_len("weight", weight, desc.weight_len())?;
         if let Some(bias) = bias {
             check_len("bias", bias, u64::from(desc.out_channels))?;
         }
-        let packed = match (self.order(), self.family) {
-            (Order::Panels, _) => panels(desc, self.panel(), weight),
-            (Order::Taps, _) => by_tap(desc, weight),
-            (Order::Transformed, Family::Texture) => transformed(desc, Some(self.panel()), weight),
-            (Order::Transformed, Family::Tiled) => transformed(desc, None, weight),
-        };
+        let len = self.packed_len();
+        let packed = self.room(len)?;
+        let width = self.panel();
+        let panels = desc.out_channels.div_ceil(width);
+        // A panel at a time: the whole would be in host memory twice.
+        let mut panel = vec![0.0; len as usize / panels as usize];
+        for index in 0..panels {
+            match (self.order(), self.family) {
+                (Order::Panels, _) => {
+                    pack_panel(desc, width, weight, index, &mut panel);
+                    self.write(&packed, queue, u64::from(index) * panel.len() as u64, &panel)?;
+                }
+                (Order::Taps, _) => {
+                    if index == 0 {
+                        self.write(&packed, queue, 0, &by_tap(desc, weight))?;
+                    }
+                }
+                (Order::Transformed, Family::Texture) => {
+                    let points = panel.len() / POINTS;
+                    panel.fill(0.0);
+                    let place = |point, c| point * points + c * width as usize;
+                    transform_panel(desc, width, weight, index, place, &mut panel);
+                    for (point, values) in panel.chunks_exact(points).enumerate() {
+                        let place = point * panels as usize + index as usize;
+                        self.write(&packed, queue, (place * points) as u64, values)?;
+                    }
+                }
+                (Order::Transformed, Family::Tiled) => {
+                    let (inputs, outputs) = (desc.in_channels as usize, desc.out_channels as usize);
+                    panel.resize(len as usize, 0.0);
+                    let first = (index * width) as usize;
+                    let place = |point, c| (point * inputs + c) * outputs + first;
+                    transform_panel(desc, width, weight, index, place, &mut panel);
+                    if index + 1 == panels {
+                        self.write(&packed, queue, 0, &panel)?;
+                    }
+                }
+            }
+            staged()?;
+        }
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(self.panel()) as usize, 0.0);
         let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded));
-        let limits = self.context.limits();
-        // Winograd's transformed weights stay f32: see its shader.
-        let halved = self.precision == Precision::F16 && !self.is_winograd();
-        if let Some(value) = packed.iter().find(|value| halved && value.abs() > 65_504.0) {
-            let message = format_args!("a weight of {value} is beyond f16, which ends at 65504: use f32");
-            return Err(Error::shape(OP, message));
+        Ok(Conv2dWeights { layout: Layout::of(self), weight: packed, bias, bytes: self.weight_bytes() })
+    }
+
+    /// Bytes of device memory that its weights and bias take.
+    pub fn weight_bytes(&self) -> u64 {
+        self.packed_len() * if self.halved() { 2 } else { 4 }
+            + u64::from(self.desc.out_channels.next_multiple_of(self.panel())) * 4
+    }
+
+    /// Whether the packed weights are f16. Winograd's transformed ones stay f32: see its shader.
+    fn halved(&self) -> bool {
+        self.precision == Precision::F16 && !self.is_winograd()
+    }
+
+    /// Values of the packed weight.
+    fn packed_len(&self) -> u64 {
+        let desc = &self.desc;
+        let panelled = u64::from(desc.out_channels.next_multiple_of(self.panel()));
+        match (self.order(), self.family) {
+            (Order::Panels, _) => panelled * u64::from(depth(desc, self.panel())),
+            (Order::Taps, _) => desc.weight_len(),
+            (Order::Transformed, Family::Texture) => POINTS as u64 * u64::from(desc.in_channels) * panelled,
+            (Order::Transformed, Family::Tiled) => {
+                POINTS as u64 * u64::from(desc.in_channels) * u64::from(desc.out_channels)
+            }
         }
-        let bytes = packed.len() as u64 * if halved { 2 } else { 4 };
-        let weight = match self.family {
+    }
+
+    fn room(&self, len: u64) -> Result<Packed, Error> {
+        let device = self.context.device();
+        match self.family {
             Family::Texture => {
-                let texels = packed.len() as u64 / 4;
-                Error::limit(
-                    OP,
-                    "texels of the packed weight",
-                    texels,
-                    "max_texture_dimension_2d",
-                    mirror::capacity(self.context.device()),
-                )?;
-                let texture = mirror::linear_texture(self.context.device(), texels);
-                mirror::write(queue, &texture, &packed);
+                let allowed = mirror::capacity(device);
+                Error::limit(OP, "texels of the packed weight", len / 4, "max_texture_dimension_2d", allowed)?;
+                let texture = mirror::linear_texture(device, len / 4);
                 let view = texture.create_view(&Default::default());
-                Packed::Texture { _texture: texture, view }
+                Ok(Packed::Texture { texture, view })
             }
             Family::Tiled => {
-                Error::limit(OP, "bytes of the packed weight", bytes, "max_buffer_size", limits.max_buffer_size)?;
-                let words = if halved { halves(&packed, 4) } else { bytemuck::cast_slice(&packed).to_vec() };
-                Packed::Buffer(self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&words)))
+                let bytes = len * if self.halved() { 2 } else { 4 };
+                let allowed = self.context.limits().max_buffer_size;
+                Error::limit(OP, "bytes of the packed weight", bytes, "max_buffer_size", allowed)?;
+                Ok(Packed::Buffer(self.context.storage("kernels weights", bytes)))
             }
-        };
-        Ok(Conv2dWeights { layout: Layout::of(self), weight, bias, bytes: bytes + padded.len() as u64 * 4 })
+        }
+    }
+
+    /// Stages values of the packed weight from the `first` on.
+    fn write(&self, packed: &Packed, queue: &Queue, first: u64, values: &[f32]) -> Result<(), Error> {
+        match packed {
+            Packed::Texture { texture, .. } => mirror::write_at(queue, texture, first / 4, values),
+            Packed::Buffer(buffer) if self.halved() => {
+                if let Some(value) = values.iter().find(|value| value.abs() > 65_504.0) {
+                    let message = format_args!("a weight of {value} is beyond f16, which ends at 65504: use f32");
+                    return Err(Error::shape(OP, message));
+                }
+                queue.write_buffer(buffer, first * 2, bytemuck::cast_slice(&halves(values, 4)));
+            }
+            Packed::Buffer(buffer) => queue.write_buffer(buffer, first * 4, bytemuck::cast_slice(values)),
+        }
+        Ok(())
     }
 }
 
@@ -190,26 +270,26 @@ impl Span {
     }
 }
 
-/// `[panel, tap, channel of the panel, output channel of the panel]`.
-fn panels(desc: &Conv2dDesc, width: u32, weight: &[f32]) -> Vec<f32> {
+/// A panel of `[panel, tap, channel of the panel, output channel of the panel]`.
+fn pack_panel(desc: &Conv2dDesc, width: u32, weight: &[f32], panel: u32, out: &mut [f32]) {
     let span = Span::of(desc, width);
     let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
     let (group_in, group_out) = (desc.in_channels / desc.groups, desc.out_channels / desc.groups);
+    let inputs = group_in as usize;
     let depth = span.span4 as usize * 4;
-    let panel_len = taps * depth * width as usize;
-    let mut packed = vec![0.0; desc.out_channels.div_ceil(width) as usize * panel_len];
-    for o in 0..desc.out_channels {
-        let panel = o / width;
-        let first = (o / group_out * group_in - span.first(desc, panel)) as usize;
-        let out = &mut packed[panel as usize * panel_len..][..panel_len];
-        for c in 0..group_in as usize {
-            let source = &weight[(o as usize * group_in as usize + c) * taps..][..taps];
+    let outputs = panel * width..((panel + 1) * width).min(desc.out_channels);
+    let first = span.first(desc, panel);
+    out.fill(0.0);
+    // A row of the panel is written while it is cached; each output's weights are read one after the other.
+    for c in 0..inputs {
+        for (column, o) in outputs.clone().enumerate() {
+            let row = (o / group_out * group_in - first) as usize + c;
+            let source = &weight[(o as usize * inputs + c) * taps..][..taps];
             for (tap, &value) in source.iter().enumerate() {
-                out[(tap * depth + first + c) * width as usize + (o % width) as usize] = value;
+                out[(tap * depth + row) * width as usize + column] = value;
             }
         }
     }
-    packed
 }
 
 /// `[tap, channel of the group, out_channels]`.
@@ -220,40 +300,62 @@ fn by_tap(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
     (0..weight.len()).map(|i| weight[place(i)]).collect()
 }
 
-/// G of F(4,3), Lavin and Gray's points 0, 1, -1, 2, -2.
-const G: [[f64; 3]; 6] = [
-    [1.0 / 4.0, 0.0, 0.0],
-    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-    [0.0, 0.0, 1.0],
-];
+/// Points of a tile of Winograd's F(4x4, 3x3).
+const POINTS: usize = 36;
 
-/// G w G^T for each pair of channels: `[36, panel, in_channels, panel's width]`, or `[36, in_channels, out_channels]` without
-/// panels.
-fn transformed(desc: &Conv2dDesc, panel: Option<u32>, weight: &[f32]) -> Vec<f32> {
-    let (inputs, outputs) = (desc.in_channels as usize, desc.out_channels as usize);
-    let width = panel.map_or(outputs, |width| width as usize);
-    let columns = outputs.div_ceil(width) * width;
-    let mut packed = vec![0.0; 36 * inputs * columns];
-    for o in 0..outputs {
-        for c in 0..inputs {
-            let w = &weight[(o * inputs + c) * 9..][..9];
-            let mut half = [[0.0; 3]; 6];
-            for (row, g) in half.iter_mut().zip(&G) {
-                for (j, value) in row.iter_mut().enumerate() {
-                    *value = (0..3).map(|i| g[i] * f64::from(w[i * 3 + j])).sum();
+/// Output channels that are transformed together, so that the compiler can use vectors.
+const BLOCK: usize = 16;
+type Block = [f64; BLOCK];
+
+/// G of F(4,3) on three values, Lavin and Gray's points 0, 1, -1, 2, -2 and infinity.
+fn points([a, b, c]: [&Block; 3]) -> [Block; 6] {
+    let mut points = [[0.0; BLOCK]; 6];
+    for i in 0..BLOCK {
+        let (near, near_odd) = ((a[i] + c[i]) * (-1.0 / 6.0), b[i] * (1.0 / 6.0));
+        let (far, far_odd) = (a[i] * (1.0 / 24.0) + c[i] * (1.0 / 6.0), b[i] * (1.0 / 12.0));
+        points[0][i] = a[i] * 0.25;
+        points[1][i] = near - near_odd;
+        points[2][i] = near + near_odd;
+        points[3][i] = far + far_odd;
+        points[4][i] = far - far_odd;
+        points[5][i] = c[i];
+    }
+    points
+}
+
+/// G w G^T for each pair of an input channel and an output channel of the panel: those of a point and an input channel stand in `out`
+/// from `place(point, channel)` on.
+fn transform_panel(
+    desc: &Conv2dDesc,
+    width: u32,
+    weight: &[f32],
+    panel: u32,
+    place: impl Fn(usize, usize) -> usize,
+    out: &mut [f32],
+) {
+    let inputs = desc.in_channels as usize;
+    let start = (panel * width) as usize;
+    let end = (start + width as usize).min(desc.out_channels as usize);
+    for c in 0..inputs {
+        for first in (start..end).step_by(BLOCK) {
+            let count = BLOCK.min(end - first);
+            let mut w = [[0.0; BLOCK]; 9];
+            for column in 0..count {
+                let taps = &weight[((first + column) * inputs + c) * 9..][..9];
+                for (tap, &value) in taps.iter().enumerate() {
+                    w[tap][column] = f64::from(value);
                 }
             }
-            for (i, row) in half.iter().enumerate() {
-                for (j, g) in G.iter().enumerate() {
-                    let value: f64 = (0..3).map(|k| row[k] * g[k]).sum();
-                    let place = ((i * 6 + j) * columns / width + o / width) * inputs + c;
-                    packed[place * width + o % width] = value as f32;
+            // Down the columns, then along the rows.
+            let down = [0, 1, 2].map(|j| points([&w[j], &w[3 + j], &w[6 + j]]));
+            for i in 0..6 {
+                for (j, block) in points([&down[0][i], &down[1][i], &down[2][i]]).iter().enumerate() {
+                    let out = &mut out[place(i * 6 + j, c) + first - start..];
+                    for (out, &value) in out.iter_mut().zip(&block[..count]) {
+                        *out = value as f32;
+                    }
                 }
             }
         }
     }
-    packed
 }

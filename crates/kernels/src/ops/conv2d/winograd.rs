@@ -11,16 +11,29 @@ use wgpu::BufferUsages;
 const POINTS: u64 = 36;
 /// Parts of the workspace.
 const INPUT: usize = 0;
-const V: usize = 1;
-const M: usize = 2;
+/// V, and M once V has been read.
+const TRANSFORMED: usize = 1;
 const RESIDUAL: usize = 3;
 
-/// MiB of transformed values of a band of tiles, at most; the default first.
-const BANDS: [u32; 3] = [16, 4, 64];
+/// MiB of transformed values of a band of tiles, at most, so that what is written is still cached when it is read; the default
+/// first. GPUs need more, to have enough to do.
+fn bands(family: Family) -> [u32; 3] {
+    match family {
+        Family::Texture => [4, 16, 64],
+        Family::Tiled => [16, 4, 64],
+    }
+}
+
+/// Bytes of transformed weights for each tile, at most. They are read once whatever the batch, and are four times those of the
+/// direct algorithm: few tiles don't make up for either.
+const WEIGHT_BYTES_A_TILE: u64 = 2 << 20;
 
 /// The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
 pub(super) fn pays(desc: &Conv2dDesc) -> bool {
+    let weight = POINTS * 4 * u64::from(desc.in_channels) * u64::from(desc.out_channels);
+    let [rows, columns] = tiling(desc);
     desc.in_channels.min(desc.out_channels) >= 64
+        && weight <= WEIGHT_BYTES_A_TILE * u64::from(desc.batch) * rows * columns
 }
 
 /// Whether the algorithm computes this convolution, and fits the device.
@@ -44,13 +57,14 @@ pub(super) fn applies(context: &Context, family: Family, precision: Precision, d
     applies && fits && band
 }
 
-impl Conv2d {
-    fn tiles(&self) -> [u64; 2] {
-        self.desc.output_size().unwrap_or_default().map(|size| u64::from(size.div_ceil(4)))
-    }
+/// Rows and columns of tiles of 4x4 outputs.
+fn tiling(desc: &Conv2dDesc) -> [u64; 2] {
+    desc.output_size().unwrap_or_default().map(|size| u64::from(size.div_ceil(4)))
+}
 
+impl Conv2d {
     fn all_tiles(&self) -> u64 {
-        let [rows, columns] = self.tiles();
+        let [rows, columns] = tiling(&self.desc);
         u64::from(self.desc.batch) * rows * columns
     }
 
@@ -71,14 +85,14 @@ impl Conv2d {
 
     /// The default first; bands that come to the same tiles are listed once.
     pub(super) fn winograd_variants(&self) -> Vec<Variant> {
-        let mut bands: Vec<u32> = Vec::new();
-        for band in BANDS {
-            if bands.iter().all(|&other| self.tiles_of_band(other) != self.tiles_of_band(band)) {
-                bands.push(band);
+        let mut list: Vec<u32> = Vec::new();
+        for band in bands(self.family) {
+            if list.iter().all(|&other| self.tiles_of_band(other) != self.tiles_of_band(band)) {
+                list.push(band);
             }
         }
-        let of_tile = |tile| bands.iter().map(move |&band| Variant::Winograd { tile, band });
-        let rows = self.tiles_of_band(bands[0]);
+        let of_tile = |tile| list.iter().map(move |&band| Variant::Winograd { tile, band });
+        let rows = self.tiles_of_band(list[0]);
         tiles(&self.context, self.family, rows).into_iter().flat_map(of_tile).collect()
     }
 
@@ -93,9 +107,10 @@ impl Conv2d {
         let values = |channels: u32| POINTS * self.band() * u64::from(channels);
         size.bytes = [values(self.desc.in_channels) * 4, values(self.desc.out_channels) * 4];
         if self.family == Family::Texture {
+            let larger = size.bytes[0].max(size.bytes[1]);
+            size.bytes = [larger, 0];
             size.texels[INPUT] = self.desc.input_len() / 4;
-            size.texels[V] = values(self.desc.in_channels) / 4;
-            size.texels[M] = values(self.desc.out_channels) / 4;
+            size.texels[TRANSFORMED] = larger / 16;
             if self.desc.residual {
                 size.texels[RESIDUAL] = self.desc.output_len() / 4;
             }
@@ -111,7 +126,7 @@ impl Conv2d {
     fn winograd_params(&self, tiles: &Range<u64>, zero: u32) -> Params {
         let desc = &self.desc;
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
-        let [tiles_h, tiles_w] = self.tiles();
+        let [tiles_h, tiles_w] = tiling(&self.desc);
         Params {
             height: desc.height,
             width: desc.width,
@@ -141,10 +156,9 @@ impl Conv2d {
         let desc = &self.desc;
         let size = self.winograd_workspace();
         let (input, input_view) = workspace.texture(OP, INPUT, size.texels[INPUT])?;
-        let (v_texture, v_view) = workspace.texture(OP, V, size.texels[V])?;
-        let (m_texture, m_view) = workspace.texture(OP, M, size.texels[M])?;
+        let (transformed, transformed_view) = workspace.texture(OP, TRANSFORMED, size.texels[TRANSFORMED])?;
         let mut steps = vec![mirror::copy(buffers.input, input)];
-        let mut residual_view = m_view;
+        let mut residual_view = transformed_view;
         if let Some(residual) = buffers.residual {
             let (texture, view) = workspace.texture(OP, RESIDUAL, size.texels[RESIDUAL])?;
             steps.push(mirror::copy(residual, texture));
@@ -153,32 +167,32 @@ impl Conv2d {
         let lanes = u64::from(self.context.lanes());
         let constants = [("lanes", lanes as f64), ("has_residual", f64::from(u8::from(desc.residual)))];
         let shader = &shaders::CONV2D_WINOGRAD_TEXTURE;
-        let input_transform = self.context.pipeline(shader, "input_transform", &constants);
+        let input_transform = self.context.pipeline(shader, "input_transform", &[]);
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
             let params = self.context.uniform(&self.winograd_params(&tiles, mirror::zero_texel(input)));
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
-            let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
+            let m = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
             let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(lanes);
             steps.push(self.context.dispatch(OP, &input_transform, &entries, groups)?);
-            steps.push(mirror::copy(v, v_texture));
+            steps.push(mirror::copy(v, transformed));
             let products = TextureOperands {
                 m: count as u32,
                 k4: desc.in_channels / 4,
                 n: desc.out_channels,
                 batch: POINTS as u32,
-                a: v_view,
+                a: transformed_view,
                 b: weights.view()?,
                 packed_b: true,
                 tile: self.variant.tile(),
             };
             steps.extend(products.steps(&self.context, None, m)?);
-            steps.push(mirror::copy(m, m_texture));
+            steps.push(mirror::copy(m, transformed));
             let entries = [
                 (0, Bind::Uniform(&params)),
-                (3, Bind::Texture(m_view)),
+                (3, Bind::Texture(transformed_view)),
                 (4, Bind::Slice(weights.bias.slice(..))),
                 (5, Bind::Texture(residual_view)),
                 (6, Bind::Slice(buffers.output)),
