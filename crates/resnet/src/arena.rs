@@ -13,31 +13,40 @@ pub(crate) struct Arena {
 
 impl Arena {
     /// Plans for `layers` in order, each given as the tensors it reads and the one it writes. Tensors that are kept have a
-    /// buffer to themselves.
+    /// buffer to themselves, parts lie in that of their whole.
     ///
     /// A tensor takes the smallest free buffer that holds it, else the largest free one, grown, else a new one. That is
     /// greedy, not optimal: for a chain with shortcuts it needs no more than the widest block's operands.
     pub fn plan(tensors: &[Tensor], layers: &[(Vec<usize>, usize)]) -> Self {
+        let whole = |tensor: usize| tensors[tensor].part_of.map_or(tensor, |(whole, _)| whole);
+        let layers: Vec<(Vec<usize>, usize)> = layers
+            .iter()
+            .map(|(inputs, output)| (inputs.iter().map(|&tensor| whole(tensor)).collect(), whole(*output)))
+            .collect();
         let last_read = |tensor: usize| layers.iter().rposition(|(inputs, _)| inputs.contains(&tensor));
         let mut slots: Vec<u64> = Vec::new();
         let mut places = vec![0; tensors.len()];
+        let mut written = vec![false; tensors.len()];
         let mut free: Vec<usize> = Vec::new();
-        let written = std::iter::once((None, 0)).chain(layers.iter().enumerate().map(|(i, layer)| (Some(i), layer.1)));
-        for (layer, output) in written {
-            let Tensor { len, kept } = tensors[output];
-            let fitting = free.iter().copied().filter(|&slot| slots[slot] >= len).min_by_key(|&slot| slots[slot]);
-            let chosen = fitting.or_else(|| free.iter().copied().max_by_key(|&slot| slots[slot])).filter(|_| !kept);
-            places[output] = match chosen {
-                Some(slot) => {
-                    free.retain(|&other| other != slot);
-                    slots[slot] = slots[slot].max(len);
-                    slot
-                }
-                None => {
-                    slots.push(len);
-                    slots.len() - 1
-                }
-            };
+        let outputs = std::iter::once((None, 0)).chain(layers.iter().enumerate().map(|(i, layer)| (Some(i), layer.1)));
+        for (layer, output) in outputs {
+            // Of a tensor in parts the first to be written takes the buffer.
+            if !std::mem::replace(&mut written[output], true) {
+                let Tensor { len, kept, .. } = tensors[output];
+                let fitting = free.iter().copied().filter(|&slot| slots[slot] >= len).min_by_key(|&slot| slots[slot]);
+                let chosen = fitting.or_else(|| free.iter().copied().max_by_key(|&slot| slots[slot])).filter(|_| !kept);
+                places[output] = match chosen {
+                    Some(slot) => {
+                        free.retain(|&other| other != slot);
+                        slots[slot] = slots[slot].max(len);
+                        slot
+                    }
+                    None => {
+                        slots.push(len);
+                        slots.len() - 1
+                    }
+                };
+            }
             let Some(layer) = layer else { continue };
             for &input in &layers[layer].0 {
                 if last_read(input) == Some(layer) && !tensors[input].kept && !free.contains(&places[input]) {
@@ -54,7 +63,7 @@ mod tests {
     use super::*;
 
     fn tensors(lens: &[u64]) -> Vec<Tensor> {
-        lens.iter().enumerate().map(|(i, &len)| Tensor { len, kept: i == 0 }).collect()
+        lens.iter().enumerate().map(|(i, &len)| Tensor { len, kept: i == 0, part_of: None }).collect()
     }
 
     #[test]
@@ -87,6 +96,16 @@ mod tests {
             }
         }
         assert_eq!(arena.slots.len(), 4);
+    }
+
+    #[test]
+    fn parts_lie_in_their_whole() {
+        // Tensor 5 in two parts, 3 and 4, each by way of a tensor of its own.
+        let mut tensors = tensors(&[8, 6, 6, 2, 2, 4, 4]);
+        (tensors[3].part_of, tensors[4].part_of) = (Some((5, 0)), Some((5, 2)));
+        let arena = Arena::plan(&tensors, &[(vec![0], 1), (vec![1], 3), (vec![0], 2), (vec![2], 4), (vec![5], 6)]);
+        assert_eq!(arena.slots, [8, 6, 4]);
+        assert_eq!([1, 2, 5, 6].map(|tensor| arena.places[tensor]), [1, 1, 2, 1]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use kernels::{
     encode_first_use, from_halves,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Scope, available_parallelism};
 use std::time::{Duration, Instant};
@@ -188,14 +189,14 @@ impl Backbone {
         self.memory.scratch
     }
 
-    /// Bytes of packed weights.
-    pub fn weight_bytes(&self) -> u64 {
-        self.memory.weights
-    }
-
     /// What a pass costs.
     pub fn cost(&self) -> Cost {
         Cost::of(&self.commands)
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.memory.weights
     }
 
     /// The input, `[batch, height, width, 3]`, for callers that fill it on the device (STORAGE, COPY_DST).
@@ -370,7 +371,7 @@ impl Pending {
             let _ = sender.send(result);
         });
         let lost = |message: String| Error::Device(message);
-        wait_for(&self.device, Some(self.submission.clone()))?;
+        wait(&self.device, self.submission.clone())?;
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
         let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let values = match shape.precision {
@@ -381,14 +382,6 @@ impl Pending {
         staging.unmap();
         Ok(values)
     }
-}
-
-/// Waits until a submission is done, and lets go of what it needed.
-fn wait_for(device: &Device, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
-    device
-        .poll(wgpu::PollType::Wait { submission_index, timeout: None })
-        .map(drop)
-        .map_err(|error| Error::Device(error.to_string()))
 }
 
 /// A layer and the tensors (by number) that it reads and writes.
@@ -492,6 +485,8 @@ pub(crate) struct Tensor {
     pub len: u64,
     /// Whether it keeps a buffer of its own: the input, and what is tapped.
     pub kept: bool,
+    /// It is a part of another tensor, from this value on.
+    pub part_of: Option<(usize, u64)>,
 }
 
 /// Threads that pack weights, at most: each holds a layer in host memory. A core is left to the driver.
@@ -499,6 +494,23 @@ const MOST_PACKERS: usize = 4;
 
 /// Uploads, of a few megabytes each, that a thread doesn't wait for: the driver may be busy compiling.
 const MOST_FLYING: usize = 4;
+
+/// 32-bit words at whose multiples a binding may begin, on every device.
+const IMAGE_ALIGNMENT: usize = 64;
+
+fn pool_desc(network: &Network, batch: usize, size: [usize; 2]) -> MaxPool2dDesc {
+    let pool = network.pool;
+    MaxPool2dDesc {
+        batch: batch as u32,
+        height: size[0] as u32,
+        width: size[1] as u32,
+        channels: network.stem.last().map_or(0, |conv| conv.out_channels) as u32,
+        kernel: [pool.kernel as u32; 2],
+        stride: [pool.stride as u32; 2],
+        padding: [pool.padding as u32; 2],
+        dilation: [1, 1],
+    }
+}
 
 /// The network as a list of planned layers over numbered tensors; tensor 0 is the input.
 struct Graph<'a> {
@@ -529,15 +541,7 @@ impl<'a> Graph<'a> {
         architecture: &Architecture,
         options: &'a BackboneOptions,
     ) -> Result<(Self, Arena), Error> {
-        if options.batch == 0 || options.input_size.contains(&0) || options.taps.is_empty() {
-            return Err(Error::Options(format!(
-                "a batch of {} images of {:?} with taps {:?}: none may be empty",
-                options.batch, options.input_size, options.taps
-            )));
-        }
-        if let Some(tap) = options.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
-            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
-        }
+        options.check()?;
         if options.taps.contains(&Tap::Logits) && architecture.classes.is_none() {
             return Err(Error::NoHead { architecture: architecture.to_string() });
         }
@@ -590,14 +594,7 @@ impl<'a> Graph<'a> {
         if options.precision == Precision::F16 {
             x = graph.to_f16(x)?;
         }
-        for conv in &network.stem {
-            x = graph.conv(conv, &mut size, x, None)?;
-        }
-        graph.tap(Tap::Stem, x);
-        if last > Tap::Stem {
-            x = graph.max_pool(network, &mut size, x)?;
-            graph.tap(Tap::Pool, x);
-        }
+        x = graph.stem(network, &mut size, x, last)?;
         for (place, block) in network.blocks.iter().enumerate() {
             if last < Tap::Stage(block.stage) {
                 return Ok(graph);
@@ -624,6 +621,16 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
+    /// The part of a tensor that holds these of the batch's images.
+    fn images(&mut self, tensor: usize, images: Range<usize>) -> usize {
+        let (batch, shape) = (self.options.batch, self.shapes[tensor]);
+        let image = self.tensors[tensor].len / batch as u64;
+        let (first, len) = (image * images.start as u64, image * images.len() as u64);
+        self.shapes.push(Shape { pixels: shape.pixels / batch * images.len(), ..shape });
+        self.tensors.push(Tensor { len, kept: false, part_of: Some((tensor, first)) });
+        self.tensors.len() - 1
+    }
+
     /// Adds a layer, with what it is called and the sizes of one image's input and output.
     fn push(&mut self, name: &str, plan: LayerPlan, [input, output]: [[usize; 3]; 2], layer: Layer) {
         let (reads, writes) = layer.operands();
@@ -648,7 +655,7 @@ impl<'a> Graph<'a> {
     fn tensor(&mut self, pixels: usize, channels: usize, precision: Precision) -> usize {
         let shape = Shape { pixels, channels, precision };
         self.shapes.push(shape);
-        self.tensors.push(Tensor { len: shape.words(), kept: false });
+        self.tensors.push(Tensor { len: shape.words(), kept: false, part_of: None });
         self.tensors.len() - 1
     }
 
@@ -679,6 +686,62 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// Plans the stem and its pooling, of a few images at a time: what it computes is the largest by far, and no more of it need
+    /// be there than of what follows. The last part may do some images again.
+    fn stem(&mut self, network: &Network, size: &mut [usize; 2], input: usize, last: Tap) -> Result<usize, Error> {
+        let batch = self.options.batch;
+        let part = if last == Tap::Stem { batch } else { self.stem_part(network) };
+        let mut pooled = None;
+        let mut output = input;
+        for first in (0..batch).step_by(part) {
+            let first = first.min(batch - part);
+            *size = self.options.input_size;
+            output = self.images(input, first..first + part);
+            for conv in &network.stem {
+                output = self.conv(part, conv, size, output, None)?;
+            }
+            if part == batch {
+                self.tap(Tap::Stem, output);
+            }
+            if last > Tap::Stem {
+                let precision = self.options.precision;
+                let plan = MaxPool2d::with_precision(self.context, &pool_desc(network, part, *size), precision)?;
+                let channels = network.stem.last().map_or(0, |conv| conv.out_channels);
+                let from = [size[0], size[1], channels];
+                *size = network.pool.output_size(*size);
+                let whole = *pooled.get_or_insert_with(|| self.tensor(batch * size[0] * size[1], channels, precision));
+                let sizes = [from, [size[0], size[1], channels]];
+                let layer = Layer::MaxPool { plan, input: output, output: self.images(whole, first..first + part) };
+                self.push("maxpool", LayerPlan::Other("max_pool2d"), sizes, layer);
+            }
+        }
+        match pooled {
+            Some(pooled) => {
+                self.tap(Tap::Pool, pooled);
+                Ok(pooled)
+            }
+            None => Ok(output),
+        }
+    }
+
+    /// Images that the stem does at a time: all of them where it is tapped, or an image's offset in a buffer can't be bound.
+    fn stem_part(&self, network: &Network) -> usize {
+        let batch = self.options.batch;
+        let input = self.options.input_size;
+        let stem = network.stem.iter().fold(input, |size, conv| conv.output_size(size));
+        let pooled = network.pool.output_size(stem);
+        let channels = network.stem.last().map_or(0, |conv| conv.out_channels);
+        let following = network.blocks.first().and_then(|block| block.convs.last()).map_or(0, |conv| conv.out_channels);
+        // In 32-bit words.
+        let precision = self.options.precision;
+        let len = |size: [usize; 2], channels: usize| size[0] * size[1] * precision.words(channels as u32) as usize;
+        let bindable = [len(input, 3), len(pooled, channels)].iter().all(|len| len.is_multiple_of(IMAGE_ALIGNMENT));
+        if self.options.taps.contains(&Tap::Stem) || !bindable {
+            return batch;
+        }
+        (batch * len(pooled, following)).div_ceil(len(stem, channels).max(1)).clamp(1, batch)
+    }
+
     /// Plans a residual block on an image of `size`, which becomes the output's.
     fn block(&mut self, block: &BlockSpec, size: &mut [usize; 2], input: usize) -> Result<usize, Error> {
         let shortcut = match &block.shortcut {
@@ -689,7 +752,7 @@ impl<'a> Graph<'a> {
         let mut x = input;
         for (i, conv) in block.convs.iter().enumerate() {
             let residual = (i + 1 == block.convs.len() && !gated).then_some(shortcut);
-            x = self.conv(conv, size, x, residual)?;
+            x = self.conv(self.options.batch, conv, size, x, residual)?;
         }
         if gated { self.gated_sum(block, *size, x, shortcut) } else { Ok(x) }
     }
@@ -714,7 +777,7 @@ impl<'a> Graph<'a> {
             size = pooled;
             input = output;
         }
-        self.conv(&shortcut.conv, &mut size, input, None)
+        self.conv(self.options.batch, &shortcut.conv, &mut size, input, None)
     }
 
     /// Channel attention on a branch, and the sum with the shortcut. The gate's layers are convolutions too: a dense layer one of
@@ -775,13 +838,14 @@ impl<'a> Graph<'a> {
     /// Plans a convolution on images of `size`, which becomes the output's.
     fn conv(
         &mut self,
+        batch: usize,
         spec: &ConvSpec,
         size: &mut [usize; 2],
         input: usize,
         residual: Option<usize>,
     ) -> Result<usize, Error> {
         let desc = Conv2dDesc {
-            batch: self.options.batch as u32,
+            batch: batch as u32,
             height: size[0] as u32,
             width: size[1] as u32,
             in_channels: spec.in_channels as u32,
@@ -818,8 +882,11 @@ impl<'a> Graph<'a> {
         let output = self.tensor(desc.output_len() as usize / channels, channels, precision);
         let name = weights.name().to_owned();
         let planned = LayerPlan::Conv2d(plan.clone());
-        self.weights.push((plan.clone(), weights));
-        let weights = self.weights.len() - 1;
+        let known = self.weights.iter().position(|(_, known)| *known == weights);
+        let weights = known.unwrap_or_else(|| {
+            self.weights.push((plan.clone(), weights));
+            self.weights.len() - 1
+        });
         self.push(&name, planned, sizes, Layer::Conv { plan, weights, input, residual, output });
         Ok(output)
     }
@@ -843,7 +910,11 @@ impl<'a> Graph<'a> {
                         let packed = stored.read(file).and_then(|(weight, bias)| {
                             plan.weights_in_pieces(queue, &weight, Some(&bias), || {
                                 flying.push_back(queue.submit([]));
-                                if flying.len() > MOST_FLYING { wait_for(device, flying.pop_front()) } else { Ok(()) }
+                                if flying.len() > MOST_FLYING {
+                                    flying.pop_front().map_or(Ok(()), |oldest| wait(device, oldest))
+                                } else {
+                                    Ok(())
+                                }
                             })
                         });
                         // Nobody takes it: the network failed at another layer.
@@ -857,28 +928,6 @@ impl<'a> Graph<'a> {
             .collect()
     }
 
-    fn max_pool(&mut self, network: &Network, size: &mut [usize; 2], input: usize) -> Result<usize, Error> {
-        let pool = network.pool;
-        let desc = MaxPool2dDesc {
-            batch: self.options.batch as u32,
-            height: size[0] as u32,
-            width: size[1] as u32,
-            channels: network.stem.last().map_or(0, |conv| conv.out_channels) as u32,
-            kernel: [pool.kernel as u32; 2],
-            stride: [pool.stride as u32; 2],
-            padding: [pool.padding as u32; 2],
-            dilation: [1, 1],
-        };
-        let plan = MaxPool2d::with_precision(self.context, &desc, self.options.precision)?;
-        let channels = desc.channels as usize;
-        let from = [size[0], size[1], channels];
-        *size = pool.output_size(*size);
-        let output = self.tensor(self.options.batch * size[0] * size[1], channels, self.options.precision);
-        let sizes = [from, [size[0], size[1], channels]];
-        self.push("maxpool", LayerPlan::Other("max_pool2d"), sizes, Layer::MaxPool { plan, input, output });
-        Ok(output)
-    }
-
     fn bind(
         self,
         context: &Context,
@@ -887,7 +936,6 @@ impl<'a> Graph<'a> {
         options: &BackboneOptions,
         arena: &Arena,
     ) -> Result<Backbone, Error> {
-        let memory = self.memory(arena);
         let device = context.device();
         let buffer = |label, bytes| {
             device.create_buffer(&wgpu::BufferDescriptor {
@@ -898,24 +946,29 @@ impl<'a> Graph<'a> {
             })
         };
         let slots: Vec<Buffer> = arena.slots.iter().map(|len| buffer("resnet activations", len * 4)).collect();
-        let slice = |tensor: usize| slots[arena.places[tensor]].slice(0..self.tensors[tensor].len * 4);
+        let slice = |tensor: usize| {
+            let (whole, first) = self.tensors[tensor].part_of.unwrap_or((tensor, 0));
+            slots[arena.places[whole]].slice(first * 4..(first + self.tensors[tensor].len) * 4)
+        };
         let workspace = Workspace::new(context, self.workspace_size())?;
         let mut commands: Vec<Commands> = Vec::new();
         std::thread::scope(|scope| {
             let packers = self.packers(scope, queue, weights);
-            let mut used = HashSet::new();
+            let mut packed: Vec<Conv2dWeights> = Vec::new();
+            let mut used = Vec::new();
             for layer in &self.layers {
                 let bound = match layer {
                     Layer::Conv { plan, weights, input, residual, output } => {
-                        let packed = packers[weights % packers.len()].recv();
-                        let packed =
-                            packed.map_err(|_| Error::Device("a thread that packs weights ended".into()))??;
+                        if *weights == packed.len() {
+                            let next = packers[weights % packers.len()].recv();
+                            packed.push(next.map_err(|_| Error::Device("a thread that packs weights ended".into()))??);
+                        }
                         let buffers = Conv2dBuffers {
                             input: slice(*input),
                             residual: residual.map(slice),
                             output: slice(*output),
                         };
-                        plan.bind_in(&workspace, &packed, &buffers)?
+                        plan.bind_in(&workspace, &packed[*weights], &buffers)?
                     }
                     Layer::ToF16 { plan, input, output } => plan.bind(slice(*input), slice(*output))?,
                     Layer::MaxPool { plan, input, output } => {
@@ -963,6 +1016,7 @@ impl<'a> Graph<'a> {
             Slicing::Auto => Slicing::Time(Duration::from_millis(100)),
             slicing => slicing,
         };
+        let memory = self.memory(arena);
         Ok(Backbone {
             device: device.clone(),
             options: options.clone(),
