@@ -9,7 +9,7 @@ use kernels::{
     ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all, encode_first_use,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Scope, available_parallelism};
@@ -716,7 +716,7 @@ impl<'a> Graph<'a> {
         std::thread::scope(|scope| {
             let packers = self.packers(scope, queue, weights);
             let mut packed: Vec<Conv2dWeights> = Vec::new();
-            let mut used = HashSet::new();
+            let mut used = Vec::new();
             for layer in &self.layers {
                 let bound = match layer {
                     Layer::Conv { plan, weights, input, residual, output } => {
