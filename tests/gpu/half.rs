@@ -174,7 +174,7 @@ fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
 
 #[test]
 fn the_layers_of_a_resnet() {
-    let block = Conv2dDesc { relu: true, ..Conv2dDesc::new(2, 9, 9, 64, 64, 3) };
+    let block = Conv2dDesc { relu: true, ..Conv2dDesc::new(2, 17, 19, 64, 64, 3) };
     for (desc, winograd) in [
         (Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, 20, 20, 3, 64, 7) }, false),
         (block, true),
@@ -211,7 +211,7 @@ fn work_beyond_a_binding_is_split() {
 fn what_is_too_large_is_noticed() {
     let gpu = gpu();
     let context = gpu.context(Family::Tiled);
-    let desc = Conv2dDesc { relu: true, ..Conv2dDesc::new(1, 8, 8, 64, 64, 3) };
+    let desc = Conv2dDesc { relu: true, ..Conv2dDesc::new(1, 32, 32, 64, 64, 3) };
     let weight = vec![1.0; desc.weight_len() as usize];
     let negative = vec![-1.0; desc.weight_len() as usize];
     let input = upload(gpu, &vec![400.0; desc.input_len() as usize], 64);
@@ -228,11 +228,11 @@ fn what_is_too_large_is_noticed() {
             let buffers = Conv2dBuffers { input, residual: None, output: output.slice() };
             commands.push(plan.bind(&weights, &buffers).unwrap());
         }
-        let pool = MaxPool2dDesc::stem(1, 8, 8, 64);
+        let pool = MaxPool2dDesc::stem(1, 32, 32, 64);
         let pooled = output(gpu, pool.output_len(), 64);
         let plan = MaxPool2d::with_precision(&context, &pool, Precision::F16).unwrap();
         commands.push(plan.bind(second.slice(), pooled.slice()).unwrap());
-        let mean = GlobalAvgPool2dDesc { batch: 1, height: 4, width: 4, channels: 64 };
+        let mean = GlobalAvgPool2dDesc { batch: 1, height: 16, width: 16, channels: 64 };
         let plan = GlobalAvgPool2d::with_precision(&context, &mean, Precision::F16).unwrap();
         commands.push(plan.bind(pooled.slice(), means.slice()).unwrap());
         gpu.run(&commands);

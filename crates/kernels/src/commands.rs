@@ -1,5 +1,5 @@
 use crate::Error;
-use std::{collections::HashSet, ops::Range};
+use std::ops::Range;
 use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline, Texture};
 
 /// One entry of a bound operation.
@@ -131,12 +131,13 @@ impl Cost {
 /// Records a dispatch of no workgroups for each pipeline of `commands` that isn't in `known` yet, and adds it there.
 ///
 /// It does nothing, but drivers which leave compiling to a pipeline's first use (lavapipe does, 10 ms to 1 s each) have to do it now:
-/// submitted early, it is done while the caller reads weights. Bind groups count, since drivers compile for kinds of textures.
-pub fn encode_first_use(encoder: &mut CommandEncoder, commands: &Commands, known: &mut HashSet<ComputePipeline>) {
+/// submitted early, it is done while the caller reads weights. They compile for a kind of texture, so real bind groups are taken.
+pub fn encode_first_use(encoder: &mut CommandEncoder, commands: &Commands, known: &mut Vec<ComputePipeline>) {
     let mut pass = None;
     for step in &commands.steps {
         let Step::Dispatch { pipeline, bind_group, .. } = step else { continue };
-        if known.insert(pipeline.clone()) {
+        if !known.contains(pipeline) {
+            known.push(pipeline.clone());
             let pass = pass
                 .get_or_insert_with(|| encoder.begin_compute_pass(&ComputePassDescriptor::default()).forget_lifetime());
             let grid = [0; 3];
