@@ -4,7 +4,7 @@
 //           backward: output[c,i] = sum over b of a[c,b] table[picks[b],i]        a = gradient of the forward's output
 // Layouts   a: linear texture (4096 texels a row), row-major, rows of whole texels. table: likewise, rows of width4 texels. picks:
 //           likewise, u32 bit by bit, four a texel. output: row-major [classes, batch] and [classes, width].
-// Dispatch  one subgroup (LANES lanes) a workgroup: 16 BLOCKS classes x 4 LANES columns, numbered with the classes fastest, so
+// Dispatch  one subgroup a workgroup: 16 times `blocks` classes x 4 times `lanes` columns, numbered with the classes fastest, so
 //           that neighbours share the table's rows in the cache.
 // How       classes are the rows of both products, so that only they are padded, and the table is read where it lies: no
 //           batch is gathered, copied or transposed. Forward, a lane takes the rows of four photos, four features of each at a
@@ -31,9 +31,9 @@ struct Params {
 @group(0) @binding(3) var picks: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
 
-override LANES: u32 = 8;
+override lanes: u32 = 8u;  // of a subgroup: 4, 8 or 16
 // Blocks of 16 classes in the registers of a workgroup, 1 to 4.
-override BLOCKS: u32 = 1;
+override blocks: u32 = 1u;
 
 const ROW_SHIFT = 12u;
 const ROW_MASK = 4095u;
@@ -84,29 +84,20 @@ struct Block {
 
 // Adds the terms times 16 rows of A, the first of which this lane reads from texel `at` on.
 fn added(q: Block, at: u32, t: Terms) -> Block {
-    let u = load_a(at);
-    if LANES == 8u {
-        let v = load_a(at + 8u * p.k4);
-        return Block(
-            row(q.c0, subgroupShuffle(u, 0u), t), row(q.c1, subgroupShuffle(u, 1u), t),
-            row(q.c2, subgroupShuffle(u, 2u), t), row(q.c3, subgroupShuffle(u, 3u), t),
-            row(q.c4, subgroupShuffle(u, 4u), t), row(q.c5, subgroupShuffle(u, 5u), t),
-            row(q.c6, subgroupShuffle(u, 6u), t), row(q.c7, subgroupShuffle(u, 7u), t),
-            row(q.c8, subgroupShuffle(v, 0u), t), row(q.c9, subgroupShuffle(v, 1u), t),
-            row(q.ca, subgroupShuffle(v, 2u), t), row(q.cb, subgroupShuffle(v, 3u), t),
-            row(q.cc, subgroupShuffle(v, 4u), t), row(q.cd, subgroupShuffle(v, 5u), t),
-            row(q.ce, subgroupShuffle(v, 6u), t), row(q.cf, subgroupShuffle(v, 7u), t),
-        );
-    }
+    let next = lanes * p.k4;
+    var x: array<vec4<f32>, 4>;
+    x[0] = load_a(at);
+    if lanes < 16u { x[1] = load_a(at + next); }
+    if lanes < 8u { x[2] = load_a(at + 2u * next); x[3] = load_a(at + 3u * next); }
     return Block(
-        row(q.c0, subgroupShuffle(u, 0u), t), row(q.c1, subgroupShuffle(u, 1u), t),
-        row(q.c2, subgroupShuffle(u, 2u), t), row(q.c3, subgroupShuffle(u, 3u), t),
-        row(q.c4, subgroupShuffle(u, 4u), t), row(q.c5, subgroupShuffle(u, 5u), t),
-        row(q.c6, subgroupShuffle(u, 6u), t), row(q.c7, subgroupShuffle(u, 7u), t),
-        row(q.c8, subgroupShuffle(u, 8u), t), row(q.c9, subgroupShuffle(u, 9u), t),
-        row(q.ca, subgroupShuffle(u, 10u), t), row(q.cb, subgroupShuffle(u, 11u), t),
-        row(q.cc, subgroupShuffle(u, 12u), t), row(q.cd, subgroupShuffle(u, 13u), t),
-        row(q.ce, subgroupShuffle(u, 14u), t), row(q.cf, subgroupShuffle(u, 15u), t),
+        row(q.c0, subgroupShuffle(x[0u / lanes], 0u % lanes), t), row(q.c1, subgroupShuffle(x[1u / lanes], 1u % lanes), t),
+        row(q.c2, subgroupShuffle(x[2u / lanes], 2u % lanes), t), row(q.c3, subgroupShuffle(x[3u / lanes], 3u % lanes), t),
+        row(q.c4, subgroupShuffle(x[4u / lanes], 4u % lanes), t), row(q.c5, subgroupShuffle(x[5u / lanes], 5u % lanes), t),
+        row(q.c6, subgroupShuffle(x[6u / lanes], 6u % lanes), t), row(q.c7, subgroupShuffle(x[7u / lanes], 7u % lanes), t),
+        row(q.c8, subgroupShuffle(x[8u / lanes], 8u % lanes), t), row(q.c9, subgroupShuffle(x[9u / lanes], 9u % lanes), t),
+        row(q.ca, subgroupShuffle(x[10u / lanes], 10u % lanes), t), row(q.cb, subgroupShuffle(x[11u / lanes], 11u % lanes), t),
+        row(q.cc, subgroupShuffle(x[12u / lanes], 12u % lanes), t), row(q.cd, subgroupShuffle(x[13u / lanes], 13u % lanes), t),
+        row(q.ce, subgroupShuffle(x[14u / lanes], 14u % lanes), t), row(q.cf, subgroupShuffle(x[15u / lanes], 15u % lanes), t),
     );
 }
 
@@ -119,12 +110,12 @@ fn store(c: u32, column4: u32, value: vec4<f32>) {
     if c < p.classes && column4 < p.n4 { output[c * p.n4 + column4] = value; }
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(lanes)
 fn forward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
-    let first = group % p.tiles * BLOCKS * 16u;
-    let column4 = group / p.tiles * LANES + lane;
+    let first = group % p.tiles * blocks * 16u;
+    let column4 = group / p.tiles * lanes + lane;
     let block = 16u * p.k4;
     var at = (first + lane) * p.k4;
     var q0 = Block(); var q1 = Block(); var q2 = Block(); var q3 = Block();
@@ -138,26 +129,26 @@ fn forward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id
             vec4<f32>(x.x, y.x, z.x, w.x), vec4<f32>(x.y, y.y, z.y, w.y),
             vec4<f32>(x.z, y.z, z.z, w.z), vec4<f32>(x.w, y.w, z.w, w.w));
         q0 = added(q0, at, t);
-        if BLOCKS > 1u { q1 = added(q1, at + block, t); }
-        if BLOCKS > 2u { q2 = added(q2, at + 2u * block, t); }
-        if BLOCKS > 3u { q3 = added(q3, at + 3u * block, t); }
+        if blocks > 1u { q1 = added(q1, at + block, t); }
+        if blocks > 2u { q2 = added(q2, at + 2u * block, t); }
+        if blocks > 3u { q3 = added(q3, at + 3u * block, t); }
         at++;
     }
     for (var r = 0u; r < 16u; r++) {
         store(first + r, column4, q0.c0);
         q0 = turned(q0);
-        if BLOCKS > 1u { store(first + 16u + r, column4, q1.c0); q1 = turned(q1); }
-        if BLOCKS > 2u { store(first + 32u + r, column4, q2.c0); q2 = turned(q2); }
-        if BLOCKS > 3u { store(first + 48u + r, column4, q3.c0); q3 = turned(q3); }
+        if blocks > 1u { store(first + 16u + r, column4, q1.c0); q1 = turned(q1); }
+        if blocks > 2u { store(first + 32u + r, column4, q2.c0); q2 = turned(q2); }
+        if blocks > 3u { store(first + 48u + r, column4, q3.c0); q3 = turned(q3); }
     }
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(lanes)
 fn backward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
     if group >= p.groups { return; }
-    let first = group % p.tiles * BLOCKS * 16u;
-    let column4 = group / p.tiles * LANES + lane;
+    let first = group % p.tiles * blocks * 16u;
+    let column4 = group / p.tiles * lanes + lane;
     let block = 16u * p.k4;
     var at = (first + lane) * p.k4;
     var q0 = Block(); var q1 = Block(); var q2 = Block(); var q3 = Block();
@@ -165,16 +156,16 @@ fn backward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) i
         let i = load_picks(p.first + k) + column4;
         let t = Terms(load_table(i.x), load_table(i.y), load_table(i.z), load_table(i.w));
         q0 = added(q0, at, t);
-        if BLOCKS > 1u { q1 = added(q1, at + block, t); }
-        if BLOCKS > 2u { q2 = added(q2, at + 2u * block, t); }
-        if BLOCKS > 3u { q3 = added(q3, at + 3u * block, t); }
+        if blocks > 1u { q1 = added(q1, at + block, t); }
+        if blocks > 2u { q2 = added(q2, at + 2u * block, t); }
+        if blocks > 3u { q3 = added(q3, at + 3u * block, t); }
         at++;
     }
     for (var r = 0u; r < 16u; r++) {
         store(first + r, column4, q0.c0);
         q0 = turned(q0);
-        if BLOCKS > 1u { store(first + 16u + r, column4, q1.c0); q1 = turned(q1); }
-        if BLOCKS > 2u { store(first + 32u + r, column4, q2.c0); q2 = turned(q2); }
-        if BLOCKS > 3u { store(first + 48u + r, column4, q3.c0); q3 = turned(q3); }
+        if blocks > 1u { store(first + 16u + r, column4, q1.c0); q1 = turned(q1); }
+        if blocks > 2u { store(first + 32u + r, column4, q2.c0); q2 = turned(q2); }
+        if blocks > 3u { store(first + 48u + r, column4, q3.c0); q3 = turned(q3); }
     }
 }

@@ -1,5 +1,5 @@
 use criterion::{Criterion, Throughput};
-use kernels::{Dense, DenseDesc, Family, Table, Workspace, reference};
+use kernels::{Dense, DenseDesc, Family, RowTable, Workspace, reference};
 use testkit::{Samples, assert_close, gpu};
 
 /// Batches of a head's training, forward and backward; 2 batch width classes FLOPs each.
@@ -18,7 +18,7 @@ pub fn bench(criterion: &mut Criterion) {
                 continue;
             }
             let context = gpu.context(family);
-            let table = Table::new(&context, 2048, width, batch).unwrap();
+            let table = RowTable::new(&context, 2048, width, batch).unwrap();
             table.write(&gpu.queue, 0, &rows).unwrap();
             table.pick(&gpu.queue, &picks).unwrap();
             let (gpu_weight, gpu_grad) = (gpu.upload(&weight), gpu.upload(&grad_output));

@@ -1,4 +1,4 @@
-use kernels::{Dense, DenseDesc, Error, Family, Table, Workspace, reference, wgpu::Limits};
+use kernels::{Dense, DenseDesc, Error, Family, RowTable, Workspace, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
 
@@ -13,7 +13,7 @@ fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
     let weight = samples.vec(len(desc.classes, desc.width));
     let grad_output = samples.vec(len(desc.classes, desc.batch));
 
-    let table = Table::new(&context, rows, desc.width, picks.len() as u32).unwrap();
+    let table = RowTable::new(&context, rows, desc.width, picks.len() as u32).unwrap();
     // In two parts, the second of which starts in the middle of a texture's row.
     let half = len(rows / 2, desc.width);
     table.write(&gpu.queue, rows / 2, &table_rows[half..]).unwrap();
@@ -100,7 +100,7 @@ fn bad_input_is_an_error() {
     assert_eq!(message(odd), "dense: width is 6, a multiple of 4 is expected");
     let empty = Dense::new(&context, &DenseDesc { classes: 0, ..desc }).unwrap_err();
     assert_eq!(message(empty), "dense: weight is empty: [0, 8]");
-    let table = Table::new(&context, 3, 8, 8).unwrap();
+    let table = RowTable::new(&context, 3, 8, 8).unwrap();
     let part = table.write(&gpu.queue, 0, &[0.0; 9]).unwrap_err();
     assert_eq!(message(part), "dense: 9 elements from row 0 on aren't whole rows of a table of 3 x 8");
     assert!(table.write(&gpu.queue, 3, &[0.0; 8]).is_err());
@@ -109,14 +109,14 @@ fn bad_input_is_an_error() {
     let dense = Dense::new(&context, &desc).unwrap();
     let workspace = Workspace::new(&context, dense.workspace_size()).unwrap();
     let (weight, output) = (gpu.upload(&[0f32; 16]), gpu.output(16));
-    let bind = |table: &Table, first| {
+    let bind = |table: &RowTable, first| {
         dense.bind_forward(&workspace, table, first, weight.slice(..), output.slice()).map_err(message)
     };
     assert!(bind(&table, 0).is_ok());
     assert_eq!(bind(&table, 4).unwrap_err(), "dense: 8 picks from 4 on, the table has 8");
-    let wide = Table::new(&context, 3, 12, 8).unwrap();
+    let wide = RowTable::new(&context, 3, 12, 8).unwrap();
     assert_eq!(bind(&wide, 0).unwrap_err(), "dense: the table's width is 12, the layer's 8");
     let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 4 << 10, ..Limits::default() });
-    let error = Table::new(&narrow.context(Family::Tiled), 129, 8, 8).unwrap_err();
+    let error = RowTable::new(&narrow.context(Family::Tiled), 129, 8, 8).unwrap_err();
     assert!(matches!(error, Error::Limit { needed: 129, allowed: 128, .. }), "{error}");
 }

@@ -11,8 +11,8 @@ use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, AddRelu, AddReluBuffers, AddReluDesc, AvgPool2d, AvgPool2dDesc, Commands, Context,
     Conv2d, Conv2dBuffers, Conv2dDesc, Dense, DenseDesc, Error, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
     MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ReduceSum, ReduceSumDesc,
-    Reduction, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc,
-    Table, Tune, Workspace, encode_all, from_halves, halves,
+    Reduction, RowTable, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers,
+    SoftmaxCrossEntropyDesc, Tune, Workspace, encode_all, from_halves, halves,
     reference::{self, Conv2dInputs, Expected},
     wgpu::{self, Adapter, Buffer, BufferUsages, Device, Instance, Queue, util::DeviceExt},
 };
@@ -304,7 +304,7 @@ fn dense(gpu: &Gpu, context: &Context, desc: &DenseDesc) -> Result<Planned, Erro
     let grad_output = samples(elements(desc.classes, desc.batch), 1.0, 3);
     let expected = reference::dense(desc, &rows, &picks, &weight);
     let gradient = reference::dense_backward(desc, &rows, &picks, &grad_output);
-    let table = Table::new(context, desc.batch, desc.width, desc.batch)?;
+    let table = RowTable::new(context, desc.batch, desc.width, desc.batch)?;
     table.write(&gpu.queue, 0, &rows)?;
     table.pick(&gpu.queue, &picks)?;
     let (weight, grad_output) = (gpu.upload(&weight), gpu.upload(&grad_output));

@@ -25,7 +25,7 @@ pub struct DenseDesc {
 
 /// Rows on the device, from which [`Dense`] picks batches: as many rows as fit one binding or one texture.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct RowTable {
     rows: u32,
     width: u32,
     picks: u32,
@@ -38,7 +38,7 @@ enum Storage {
     Buffers { rows: Buffer, picks: Buffer },
 }
 
-impl Table {
+impl RowTable {
     /// The most rows of so many elements that a table can have on this device, whatever memory is left.
     pub fn capacity(context: &Context, width: u32) -> u64 {
         let elements = match context.tune().family {
@@ -52,13 +52,13 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Shape`] when a size is zero, or width or picks no multiple of 4; [`Error::Limit`] beyond
-    /// [`Table::capacity`]; [`Error::Feature`] when the texture family was forced on a device that can't run it.
+    /// [`RowTable::capacity`]; [`Error::Feature`] when the texture family was forced on a device that can't run it.
     pub fn new(context: &Context, rows: u32, width: u32, picks: u32) -> Result<Self, Error> {
         volume(OP, "table", &[rows, width])?;
         volume(OP, "picks", &[picks])?;
         whole("width", width)?;
         whole("picks", picks)?;
-        let allowed = Table::capacity(context, width);
+        let allowed = RowTable::capacity(context, width);
         Error::limit(OP, "rows of the table", u64::from(rows), "largest binding or texture", allowed)?;
         let elements = u64::from(rows) * u64::from(width);
         let storage = match context.family(OP)? {
@@ -79,7 +79,7 @@ impl Table {
                 }
             }
         };
-        Ok(Table { rows, width, picks, storage })
+        Ok(RowTable { rows, width, picks, storage })
     }
 
     /// Writes whole rows, from row `first` on, by the queue's own staging: submit now and then when there are many, since staged
@@ -151,7 +151,7 @@ params! {
     }
 }
 
-/// A planned dense layer on rows picked out of a [`Table`], and the gradient of its weights.
+/// A planned dense layer on rows picked out of a [`RowTable`], and the gradient of its weights.
 ///
 /// ```text
 /// output[c,b] = sum over i of weight[c,i] table[picks[first + b], i]
@@ -176,8 +176,8 @@ params! {
 /// ```no_run
 /// # fn example(context: &kernels::Context, queue: &wgpu::Queue, weight: &wgpu::Buffer, output: &wgpu::Buffer, rows: &[f32],
 /// #            encoder: &mut wgpu::CommandEncoder) -> Result<(), kernels::Error> {
-/// use kernels::{Dense, DenseDesc, Table, Workspace, wgpu};
-/// let table = Table::new(context, 1000, 512, 64)?;
+/// use kernels::{Dense, DenseDesc, RowTable, Workspace, wgpu};
+/// let table = RowTable::new(context, 1000, 512, 64)?;
 /// table.write(queue, 0, rows)?;
 /// table.pick(queue, &[7; 64])?;
 /// let dense = Dense::new(context, &DenseDesc { batch: 64, width: 512, classes: 10 })?;
@@ -249,7 +249,7 @@ impl Dense {
     pub fn bind_forward(
         &self,
         workspace: &Workspace,
-        table: &Table,
+        table: &RowTable,
         first: u32,
         weight: BufferSlice<'_>,
         output: BufferSlice<'_>,
@@ -290,7 +290,7 @@ impl Dense {
     pub fn bind_backward(
         &self,
         workspace: &Workspace,
-        table: &Table,
+        table: &RowTable,
         first: u32,
         grad_output: BufferSlice<'_>,
         grad_weight: BufferSlice<'_>,
@@ -316,7 +316,7 @@ impl Dense {
 
     fn check(
         &self,
-        table: &Table,
+        table: &RowTable,
         first: u32,
         operands: [(&'static str, BufferSlice<'_>, u64); 2],
     ) -> Result<(), Error> {
@@ -349,7 +349,7 @@ impl Dense {
         workspace: &Workspace,
         entry: &'static str,
         slot: usize,
-        (table, first): (&Table, u32),
+        (table, first): (&RowTable, u32),
         (a, output): (BufferSlice<'_>, BufferSlice<'_>),
     ) -> Result<(), Error> {
         let Storage::Textures { rows: (_, rows), picks: (_, picks) } = &table.storage else { return Ok(()) };
@@ -370,7 +370,7 @@ impl Dense {
             (3, Bind::Texture(picks)),
             (4, Bind::Slice(output)),
         ];
-        let constants = [("LANES", f64::from(self.lanes)), ("BLOCKS", f64::from(self.blocks))];
+        let constants = [("lanes", f64::from(self.lanes)), ("blocks", f64::from(self.blocks))];
         let pipeline = self.context.pipeline(&shaders::DENSE_TEXTURE, entry, &constants);
         commands.steps.push(mirror::copy(a, texture));
         commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);

@@ -2,8 +2,8 @@
 
 use kernels::wgpu::{self, Buffer, BufferUsages, util::DeviceExt as _};
 use kernels::{
-    AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Dense, DenseDesc, Reduction, Sgd,
-    SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Table, Workspace,
+    AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Dense, DenseDesc, Reduction, RowTable,
+    Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Workspace,
     encode_all,
 };
 use rayon::prelude::*;
@@ -217,7 +217,7 @@ fn shuffle(order: &mut [usize], random: &mut SplitMix64) {
 struct Photos<'a> {
     samples: Samples<'a>,
     standard: &'a Standard,
-    table: Table,
+    table: RowTable,
     /// Photos of a submit.
     most: usize,
     resident: bool,
@@ -245,14 +245,14 @@ impl<'a> Photos<'a> {
         let width = number("features", row)?;
         let table = |rows: usize, picks: usize| {
             let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-            let table = Table::new(&gpu.context, number("photos", rows)?, width, number("photos", picks)?);
+            let table = RowTable::new(&gpu.context, number("photos", rows)?, width, number("photos", picks)?);
             match pollster::block_on(scope.pop()) {
                 Some(error) => Err(Error::Device(format!("no memory for {rows} rows of {row} features: {error}"))),
                 None => Ok(table?),
             }
         };
         let steps = steps.min(STEPS);
-        let fits = count <= room && count as u64 <= Table::capacity(&gpu.context, width);
+        let fits = count <= room && count as u64 <= RowTable::capacity(&gpu.context, width);
         if let Some(table) = fits.then(|| table(count, steps * batch).ok()).flatten() {
             let photos = Self { samples, standard, table, most: steps * batch, resident: true };
             let all: Vec<usize> = (0..count).collect();
