@@ -285,7 +285,9 @@ fn the_doctor_measures_each_layer() {
     let layers = bench["layers"].as_array().unwrap();
     let names: Vec<&str> = layers.iter().map(|layer| layer["name"].as_str().unwrap()).collect();
     assert_eq!((names[0], names[1], names.last()), ("conv1", "maxpool", Some(&"avgpool")));
-    assert_eq!(names.len(), 1 + 1 + 4 * 2 + 3 + 1, "{names:?}");
+    // The stem runs in parts, each with a line of its own.
+    let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(distinct.len(), 1 + 1 + 4 * 2 + 3 + 1, "{names:?}");
     for layer in layers {
         assert!(layer["ms"].as_f64().unwrap() > 0.0 && layer["share"].as_f64().unwrap() > 0.0, "{layer}");
         assert!(!layer["kernel"].as_str().unwrap().is_empty(), "{layer}");
