@@ -592,7 +592,7 @@ impl<'a> Graph<'a> {
         let mut x = graph.tensor(pixels, 3, Precision::F32);
         graph.tensors[x].kept = true;
         if options.precision == Precision::F16 {
-            x = graph.to_f16(x)?;
+            x = graph.halved(x)?;
         }
         x = graph.stem(network, &mut size, x, last)?;
         for (place, block) in network.blocks.iter().enumerate() {
@@ -660,7 +660,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Plans the way of the photos to f16.
-    fn to_f16(&mut self, input: usize) -> Result<usize, Error> {
+    fn halved(&mut self, input: usize) -> Result<usize, Error> {
         let Shape { pixels, channels, .. } = self.shapes[input];
         let desc = PackDesc {
             batch: 1,

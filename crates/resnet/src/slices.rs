@@ -1,5 +1,7 @@
 //! A pass in several submits, none of which keeps a GPU so long that its driver takes it for hung.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a slice is a range, and a pass may be one")]
+
 use kernels::slices;
 use std::{
     ops::Range,

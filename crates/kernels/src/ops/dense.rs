@@ -33,6 +33,7 @@ pub struct RowTable {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one a head, in a struct that is moved once")]
 enum Storage {
     Textures { rows: (Texture, TextureView), picks: (Texture, TextureView) },
     Buffers { rows: Buffer, picks: Buffer },
