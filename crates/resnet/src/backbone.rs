@@ -1,6 +1,10 @@
 //! The forward pass on the GPU.
 
-use crate::{BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile, arena::Arena};
+use crate::{
+    BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, Network, ShortcutSpec, WeightFile,
+    arena::Arena,
+    ring::{Ring, Slot},
+};
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, GlobalAvgPool2d,
     GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, ScaleAddRelu,
@@ -80,6 +84,7 @@ pub struct Backbone {
     input: Buffer,
     taps: Vec<(Tap, Buffer, usize)>,
     commands: Vec<Commands>,
+    ring: Ring,
     arena_bytes: u64,
     workspace_bytes: u64,
     weight_bytes: u64,
@@ -165,11 +170,13 @@ impl Backbone {
 
     /// Uploads up to a batch of images, runs the network in one submit and starts reading the taps back.
     ///
-    /// The device works while the caller prepares the next batch; [`Pending::wait`] collects. A pass costs the same
-    /// however few images it is given.
+    /// The device works while the caller prepares the next batch; [`Pending::wait`] collects. The next may be submitted before:
+    /// then the device goes from one to the other without a pause. Each batch on its way has memory of its own on the host's
+    /// side, used again by later ones. A pass costs the same however few images it is given.
     ///
     /// # Errors
-    /// [`Error::Options`] when there are none, more than the batch, or one of another size.
+    /// [`Error::Options`] when there are none, more than the batch, or one of another size; [`Error::Device`] when there is no
+    /// memory to upload from.
     pub fn submit(&self, queue: &Queue, images: &[ImageTensor]) -> Result<Pending, Error> {
         let [height, width] = self.options.input_size;
         if images.is_empty() || images.len() > self.options.batch {
@@ -184,26 +191,22 @@ impl Backbone {
                     [height, width]
                 )));
             }
-            let offset = (place * height * width * 3 * 4) as u64;
-            queue.write_buffer(&self.input, offset, bytemuck::cast_slice(&image.data));
         }
+        let whole = (self.options.batch * height * width * 3 * 4) as u64;
+        let slot = self.ring.take(&self.device, whole, self.taps.iter().map(|(_, _, len)| *len as u64 * 4));
         let mut encoder = self.device.create_command_encoder(&Default::default());
+        let (upload, bytes) = slot.fill(images)?;
+        encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
         self.encode(&mut encoder);
-        let taps = (self.taps.iter())
-            .map(|(tap, buffer, len)| {
-                let len = len / self.options.batch * images.len();
-                let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("resnet read-back"),
-                    size: len as u64 * 4,
-                    usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                });
-                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, len as u64 * 4);
-                (*tap, staging)
-            })
-            .collect();
+        let mut taps = Vec::new();
+        for ((tap, buffer, len), staging) in self.taps.iter().zip(&slot.read_back) {
+            let bytes = (len / self.options.batch * images.len()) as u64 * 4;
+            encoder.copy_buffer_to_buffer(buffer, 0, staging, 0, bytes);
+            taps.push((*tap, bytes));
+        }
         let submission = queue.submit([encoder.finish()]);
-        Ok(Pending { device: self.device.clone(), submission, taps })
+        slot.reclaim();
+        Ok(Pending { device: self.device.clone(), submission, taps, slot: Some(slot), ring: self.ring.clone() })
     }
 }
 
@@ -212,7 +215,11 @@ impl Backbone {
 pub struct Pending {
     device: Device,
     submission: wgpu::SubmissionIndex,
-    taps: Vec<(Tap, Buffer)>,
+    /// Each with the bytes read of it.
+    taps: Vec<(Tap, u64)>,
+    /// There until it is dropped.
+    slot: Option<Slot>,
+    ring: Ring,
 }
 
 impl Pending {
@@ -221,11 +228,13 @@ impl Pending {
     /// # Errors
     /// [`Error::Options`] for a tap that wasn't asked for; [`Error::Device`] when the device was lost.
     pub fn wait(&self, tap: Tap) -> Result<Vec<f32>, Error> {
-        let Some((_, staging)) = self.taps.iter().find(|(name, _)| *name == tap) else {
+        let place = self.taps.iter().position(|(name, _)| *name == tap);
+        let (Some(place), Some(slot)) = (place, &self.slot) else {
             return Err(Error::Options(format!("{tap:?} isn't among the taps that the backbone was made with")));
         };
+        let staging = slot.read_back[place].slice(0..self.taps[place].1);
         let (sender, receiver) = std::sync::mpsc::channel();
-        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+        staging.map_async(wgpu::MapMode::Read, move |result| {
             // The receiver lives until the end of this function.
             let _ = sender.send(result);
         });
@@ -234,11 +243,19 @@ impl Pending {
             .poll(wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None })
             .map_err(|error| lost(error.to_string()))?;
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
-        let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
+        let view = staging.get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let values = bytemuck::pod_collect_to_vec(&view);
         drop(view);
-        staging.unmap();
+        staging.buffer().unmap();
         Ok(values)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.ring.give(slot);
+        }
     }
 }
 
@@ -510,6 +527,17 @@ impl<'a> Graph<'a> {
                 mapped_at_creation: false,
             })
         };
+        let allowed = device.limits().max_buffer_size;
+        if let Some(&len) = arena.slots.iter().find(|&&len| len * 4 > allowed) {
+            return Err(kernels::Error::Limit {
+                op: "resnet",
+                what: "bytes of an activation",
+                needed: len * 4,
+                limit: "max_buffer_size",
+                allowed,
+            }
+            .into());
+        }
         let slots: Vec<Buffer> = arena.slots.iter().map(|len| buffer("resnet activations", len * 4)).collect();
         let slice = |tensor: usize| slots[arena.places[tensor]].slice(0..self.tensors[tensor].len * 4);
         let size = self.layers.iter().map(Layer::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union);
@@ -565,6 +593,7 @@ impl<'a> Graph<'a> {
             input: slots[arena.places[0]].clone(),
             taps: taps.collect(),
             commands,
+            ring: Ring::default(),
             arena_bytes: arena.slots.iter().map(|len| len * 4).sum(),
             workspace_bytes: size.total_bytes(),
             weight_bytes,

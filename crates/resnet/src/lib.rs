@@ -27,6 +27,7 @@ mod identify;
 mod names;
 mod preprocess;
 mod recipe;
+mod ring;
 mod weights;
 
 pub use architecture::{
@@ -36,7 +37,7 @@ pub use backbone::{Backbone, BackboneOptions, Pending, Tap};
 pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 pub use kernels;
-pub use preprocess::{Image, ImageTensor, preprocess, resize};
+pub use preprocess::{Image, ImageTensor, preprocess, preprocess_into, resize};
 pub use recipe::{Interpolation, Recipe, Resize};
 pub use safetensors;
 pub use weights::{TensorProblems, WeightFile};

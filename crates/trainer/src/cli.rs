@@ -44,7 +44,7 @@ pub struct Global {
     /// Take these kernels: `texture` for software adapters, `tiled` for GPUs
     #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Everywhere")]
     pub kernels: Kernels,
-    /// Photos that pass through the backbone at once
+    /// Photos that pass through the backbone at once; halved where the adapter's memory doesn't suffice
     #[arg(long, global = true, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
     pub batch: u16,
     /// Another seed, another split and another training
