@@ -2,7 +2,10 @@
 
 use crate::{
     Architecture, BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, LayerPlan, Network, PlannedLayer, ShortcutSpec,
-    Slicing, WeightFile, arena::Arena, slices::Slices,
+    Slicing, WeightFile,
+    arena::Arena,
+    ring::{Ring, Slot},
+    slices::Slices,
 };
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Cost, Family,
@@ -117,6 +120,7 @@ pub struct Backbone {
     taps: Vec<Tapped>,
     layers: Vec<PlannedLayer>,
     commands: Vec<Commands>,
+    ring: Ring,
     slices: Slices,
 }
 
@@ -242,13 +246,14 @@ impl Backbone {
 
     /// Uploads up to a batch of images, runs the network in as few submits as [`Slicing`] allows and starts reading the taps back.
     ///
-    /// The device works while the caller prepares the next batch; [`Pending::wait`] collects. Passes that are measured are waited
-    /// for here. A pass costs the same
-    /// however few images it is given.
+    /// The device works while the caller prepares the next batch; [`Pending::wait`] collects. The next may be submitted before:
+    /// then the device goes from one to the other without a pause. Each batch on its way has memory of its own on the host's
+    /// side, used again by later ones. Passes that are measured are waited for here. A pass costs the same however few images it
+    /// is given.
     ///
     /// # Errors
-    /// [`Error::Options`] when there are none, more than the batch, or one of another size; [`Error::Device`] when the device was
-    /// lost while a pass was measured.
+    /// [`Error::Options`] when there are none, more than the batch, or one of another size; [`Error::Device`] when there is no
+    /// memory to upload from, or the device was lost while a pass was measured.
     pub fn submit(&self, queue: &Queue, images: &[ImageTensor]) -> Result<Pending, Error> {
         let [height, width] = self.options.input_size;
         if images.is_empty() || images.len() > self.options.batch {
@@ -263,8 +268,6 @@ impl Backbone {
                     [height, width]
                 )));
             }
-            let offset = (place * height * width * 3 * 4) as u64;
-            queue.write_buffer(&self.input, offset, bytemuck::cast_slice(&image.data));
         }
         let (ranges, measure) = self.slices.next();
         let mut times = Vec::new();
@@ -272,7 +275,11 @@ impl Backbone {
             // What is under way is no part of the first slice's time.
             self.wait(queue.submit([]))?;
         }
+        let whole = (self.options.batch * height * width * 3 * 4) as u64;
+        let slot = self.ring.take(&self.device, whole, self.taps.iter().map(|tapped| tapped.shape.words() * 4));
         let mut encoder = self.device.create_command_encoder(&Default::default());
+        let (upload, bytes) = slot.fill(images)?;
+        encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
         for (place, range) in ranges.iter().enumerate() {
             encode_all(&mut encoder, &self.commands[range.clone()]);
             if measure || place + 1 < ranges.len() {
@@ -288,22 +295,16 @@ impl Backbone {
         if measure {
             self.slices.measured(&times);
         }
-        let taps = (self.taps.iter())
-            .map(|Tapped { tap, buffer, shape }| {
-                let shape = Shape { pixels: shape.pixels / self.options.batch * images.len(), ..*shape };
-                let size = shape.words() * 4;
-                let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("resnet read-back"),
-                    size,
-                    usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                });
-                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
-                Tapped { tap: *tap, buffer: staging, shape }
-            })
-            .collect();
+        let mut taps = Vec::new();
+        for (Tapped { tap, buffer, shape }, staging) in self.taps.iter().zip(&slot.read_back) {
+            let shape = Shape { pixels: shape.pixels / self.options.batch * images.len(), ..*shape };
+            encoder.copy_buffer_to_buffer(buffer, 0, staging, 0, shape.words() * 4);
+            taps.push((*tap, shape));
+        }
         let submission = queue.submit([encoder.finish()]);
-        Ok(Pending { device: self.device.clone(), submission, taps, submits: ranges.len() })
+        slot.reclaim();
+        let (device, ring) = (self.device.clone(), self.ring.clone());
+        Ok(Pending { device, submission, taps, submits: ranges.len(), slot: Some(slot), ring })
     }
 
     fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), Error> {
@@ -347,8 +348,12 @@ struct Tapped {
 pub struct Pending {
     device: Device,
     submission: wgpu::SubmissionIndex,
-    taps: Vec<Tapped>,
+    /// Each with the shape of what is read of it.
+    taps: Vec<(Tap, Shape)>,
     submits: usize,
+    /// There until it is dropped.
+    slot: Option<Slot>,
+    ring: Ring,
 }
 
 impl Pending {
@@ -362,25 +367,36 @@ impl Pending {
     /// # Errors
     /// [`Error::Options`] for a tap that wasn't asked for; [`Error::Device`] when the device was lost.
     pub fn wait(&self, tap: Tap) -> Result<Vec<f32>, Error> {
-        let Some(Tapped { buffer: staging, shape, .. }) = self.taps.iter().find(|tapped| tapped.tap == tap) else {
+        let place = self.taps.iter().position(|(name, _)| *name == tap);
+        let (Some(place), Some(slot)) = (place, &self.slot) else {
             return Err(Error::Options(format!("{tap:?} isn't among the taps that the backbone was made with")));
         };
+        let shape = self.taps[place].1;
+        let staging = slot.read_back[place].slice(0..shape.words() * 4);
         let (sender, receiver) = std::sync::mpsc::channel();
-        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+        staging.map_async(wgpu::MapMode::Read, move |result| {
             // The receiver lives until the end of this function.
             let _ = sender.send(result);
         });
         let lost = |message: String| Error::Device(message);
         wait(&self.device, self.submission.clone())?;
         receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
-        let view = staging.slice(..).get_mapped_range().map_err(|error| lost(error.to_string()))?;
+        let view = staging.get_mapped_range().map_err(|error| lost(error.to_string()))?;
         let values = match shape.precision {
             Precision::F32 => bytemuck::pod_collect_to_vec(&view),
             Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), shape.channels),
         };
         drop(view);
-        staging.unmap();
+        staging.buffer().unmap();
         Ok(values)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.ring.give(slot);
+        }
     }
 }
 
@@ -945,6 +961,17 @@ impl<'a> Graph<'a> {
                 mapped_at_creation: false,
             })
         };
+        let allowed = device.limits().max_buffer_size;
+        if let Some(&len) = arena.slots.iter().find(|&&len| len * 4 > allowed) {
+            return Err(kernels::Error::Limit {
+                op: "resnet",
+                what: "bytes of an activation",
+                needed: len * 4,
+                limit: "max_buffer_size",
+                allowed,
+            }
+            .into());
+        }
         let slots: Vec<Buffer> = arena.slots.iter().map(|len| buffer("resnet activations", len * 4)).collect();
         let slice = |tensor: usize| {
             let (whole, first) = self.tensors[tensor].part_of.unwrap_or((tensor, 0));
@@ -1026,6 +1053,7 @@ impl<'a> Graph<'a> {
             layers: self.planned,
             commands,
             memory,
+            ring: Ring::default(),
         })
     }
 }

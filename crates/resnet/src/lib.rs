@@ -28,6 +28,7 @@ mod layers;
 mod names;
 mod preprocess;
 mod recipe;
+mod ring;
 mod slices;
 mod weights;
 
@@ -39,7 +40,7 @@ pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 pub use kernels;
 pub use layers::{LayerPlan, PlannedLayer};
-pub use preprocess::{Image, ImageTensor, preprocess, resize};
+pub use preprocess::{Image, ImageTensor, preprocess, preprocess_into, resize};
 pub use recipe::{Interpolation, Recipe, Resize};
 pub use safetensors;
 pub use slices::Slicing;

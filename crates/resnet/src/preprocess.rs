@@ -31,7 +31,7 @@ impl<'a> Image<'a> {
 }
 
 /// A network's input for one photo.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImageTensor {
     /// Rows.
     pub height: usize,
@@ -53,6 +53,16 @@ pub struct ImageTensor {
 /// # Errors
 /// [`Error::Recipe`] if the recipe can't be followed.
 pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
+    let mut tensor = ImageTensor::default();
+    preprocess_into(image, recipe, &mut tensor)?;
+    Ok(tensor)
+}
+
+/// [`preprocess`] into a tensor whose memory is used again: what it held doesn't matter.
+///
+/// # Errors
+/// [`Error::Recipe`] if the recipe can't be followed.
+pub fn preprocess_into(image: Image, recipe: &Recipe, tensor: &mut ImageTensor) -> Result<(), Error> {
     recipe.check()?;
     let resized = match recipe.resize {
         Resize::Exact(size) => size,
@@ -62,13 +72,17 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
     let [height, width] = recipe.input_size;
     let (rows, top) = centre(resized[0], height);
     let (columns, left) = centre(resized[1], width);
-    let cropped = resample(image, resized, rows, columns.clone(), recipe.interpolation);
+    let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
 
     let normalised: [[f32; 256]; 3] =
         std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c]));
     let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
-    let mut data = black.repeat(height * width);
-    let rows = data.chunks_exact_mut(width * 3).skip(top);
+    (tensor.height, tensor.width) = (height, width);
+    tensor.data.resize(height * width * 3, 0.0);
+    if rows.len() < height || columns.len() < width {
+        tensor.data.as_chunks_mut().0.fill(black);
+    }
+    let rows = tensor.data.chunks_exact_mut(width * 3).skip(top);
     for (to, from) in rows.zip(cropped.chunks_exact(columns.len() * 3)) {
         let (to, _) = to[left * 3..].as_chunks_mut::<3>();
         let (from, _) = from.as_chunks::<3>();
@@ -76,7 +90,7 @@ pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
             *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
         }
     }
-    Ok(ImageTensor { height, width, data })
+    Ok(())
 }
 
 /// Resizes a picture to `size` (height, width) with antialiasing; gives its RGB bytes, row by row.
@@ -286,6 +300,9 @@ mod tests {
             ..Recipe::default()
         };
         let tensor = preprocess(Image::new(2, 2, &white).unwrap(), &recipe).unwrap();
+        let mut again = ImageTensor { height: 7, width: 1, data: vec![f32::NAN; 99] };
+        preprocess_into(Image::new(2, 2, &white).unwrap(), &recipe, &mut again).unwrap();
+        assert_eq!(again, tensor);
         let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
         let (b, w) = (-2.0, 2.0);
         assert_eq!(red, [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]);

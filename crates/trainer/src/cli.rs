@@ -53,7 +53,7 @@ pub struct Global {
     /// that differ by about 0.1 %
     #[arg(long, global = true, value_enum, default_value = "f32", help_heading = "Everywhere")]
     pub precision: PrecisionName,
-    /// Photos that pass through the backbone at once
+    /// Photos that pass through the backbone at once; halved where the adapter's memory doesn't suffice
     #[arg(long, global = true, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
     pub batch: u16,
     /// Another seed, another split and another training

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use image::metadata::Orientation;
 use image::{
-    DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits as DecoderLimits, RgbaImage,
+    ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits as DecoderLimits,
+    RgbImage, RgbaImage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -146,8 +147,8 @@ pub struct Image {
     pub rgb: Vec<u8>,
 }
 
-/// A function that decodes, such as [`decode_unguarded`].
-pub(crate) type Decoder = fn(&[u8], &Reading, &Limits) -> Result<Image, String>;
+/// A function that decodes, such as [`decode_unguarded`]. The last argument is memory that it may use for the pixels.
+pub(crate) type Decoder = fn(&[u8], &Reading, &Limits, Vec<u8>) -> Result<Image, String>;
 
 /// Decodes a photo; its content says what it is, not its name.
 ///
@@ -162,16 +163,22 @@ pub(crate) type Decoder = fn(&[u8], &Reading, &Limits) -> Result<Image, String>;
 /// The reason, in words: an unknown or damaged format, a file cut short, more pixels or more time than `limits` allow. A decoder
 /// that panics costs this photo only.
 pub fn decode(bytes: Vec<u8>, reading: &Reading, limits: &Limits) -> Result<Image, String> {
-    decode_by(decode_unguarded, bytes, reading, limits)
+    decode_by(decode_into, bytes, reading, limits, Vec::new())
 }
 
-/// [`decode`] by another decoder.
-pub(crate) fn decode_by(decoder: Decoder, bytes: Vec<u8>, reading: &Reading, limits: &Limits) -> Result<Image, String> {
+/// [`decode`] by another decoder, into memory that is used again.
+pub(crate) fn decode_by(
+    decoder: Decoder,
+    bytes: Vec<u8>,
+    reading: &Reading,
+    limits: &Limits,
+    memory: Vec<u8>,
+) -> Result<Image, String> {
     let (reading, limits) = (*reading, *limits);
     let (sender, receiver) = sync_channel(1);
     let work = move || {
         // Nobody listens any more if it took too long.
-        let _ = sender.send(decoder(&bytes, &reading, &limits));
+        let _ = sender.send(decoder(&bytes, &reading, &limits, memory));
     };
     let thread = std::thread::Builder::new().name(THREAD.into());
     thread.spawn(work).map_err(|error| format!("no thread to decode it on: {error}"))?;
@@ -190,6 +197,16 @@ pub(crate) fn decode_by(decoder: Decoder, bytes: Vec<u8>, reading: &Reading, lim
 /// # Errors
 /// As [`decode`], but for the time.
 pub fn decode_unguarded(bytes: &[u8], reading: &Reading, limits: &Limits) -> Result<Image, String> {
+    decode_into(bytes, reading, limits, Vec::new())
+}
+
+/// [`decode_unguarded`] into `memory`, as far as a decoder allows that: what most photos are, 8-bit RGB.
+pub(crate) fn decode_into(
+    bytes: &[u8],
+    reading: &Reading,
+    limits: &Limits,
+    mut memory: Vec<u8>,
+) -> Result<Image, String> {
     if bytes.is_empty() {
         return Err("an empty file".into());
     }
@@ -218,6 +235,14 @@ pub fn decode_unguarded(bytes: &[u8], reading: &Reading, limits: &Limits) -> Res
     let mut image = match format {
         #[cfg(feature = "turbojpeg")]
         ImageFormat::Jpeg => libjpeg(bytes)?,
+        _ if decoder.color_type() == ColorType::Rgb8 => {
+            let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
+            // Memory asked for so fails with an error, not with the program.
+            memory.try_reserve_exact(size.saturating_sub(memory.len())).map_err(words)?;
+            memory.resize(size, 0);
+            decoder.read_image(&mut memory).map_err(words)?;
+            RgbImage::from_raw(width, height, memory).ok_or("not as many pixels as it says")?.into()
+        }
         _ => DynamicImage::from_decoder(decoder).map_err(words)?,
     };
     if deep_grey {
@@ -331,8 +356,8 @@ fn libjpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     };
     let image = match channels {
         1 => image::GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        3 => image::RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        _ => image::RgbImage::from_raw(width, height, inks(&pixels)).map(DynamicImage::from),
+        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, inks(&pixels)).map(DynamicImage::from),
     };
     image.ok_or_else(|| "the JPEG holds fewer pixels than it says".into())
 }
@@ -428,6 +453,24 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_used_again_and_leaves_nothing_behind() {
+        let picture = ImageBuffer::from_fn(5, 4, |x, y| Rgb([x as u8 * 50, y as u8 * 60, 7]));
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif] {
+            let bytes = encode(picture.clone(), format);
+            let fresh = decode_unguarded(&bytes, &Reading::default(), &Limits::default()).unwrap();
+            for memory in [vec![9; 1000], vec![9; 3]] {
+                let again = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+                assert_eq!(again, fresh, "{format:?}");
+            }
+        }
+        let memory = vec![9; 1000];
+        let place = memory.as_ptr();
+        let bytes = encode(picture, ImageFormat::Png);
+        let image = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+        assert_eq!(image.rgb.as_ptr(), place);
+    }
+
+    #[test]
     fn what_is_damaged_is_refused_with_a_reason() {
         assert_eq!(reason(b""), "an empty file");
         assert!(reason(b"hello, this is text").contains("not a photo"));
@@ -451,12 +494,12 @@ mod tests {
     fn a_decoder_that_panics_or_hangs_is_left_behind() {
         let by = |decoder: Decoder, milliseconds| {
             let limits = Limits { time: Duration::from_millis(milliseconds), ..Limits::default() };
-            decode_by(decoder, vec![1], &Reading::default(), &limits).unwrap_err()
+            decode_by(decoder, vec![1], &Reading::default(), &limits, Vec::new()).unwrap_err()
         };
         // A panic that doesn't print.
-        let panics: Decoder = |_, _, _| std::panic::resume_unwind(Box::new("as planned"));
+        let panics: Decoder = |_, _, _, _| std::panic::resume_unwind(Box::new("as planned"));
         assert_eq!(by(panics, 60_000), "the decoder failed on it: a damaged file");
-        let hang: Decoder = |_, _, _| loop {
+        let hang: Decoder = |_, _, _, _| loop {
             std::thread::sleep(Duration::from_secs(1));
         };
         assert_eq!(by(hang, 50), "not decoded within the limit of 0.05 seconds");

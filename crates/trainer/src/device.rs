@@ -62,6 +62,13 @@ impl Summary {
     }
 }
 
+/// What a device says is wrong.
+#[derive(Clone, Debug)]
+enum Complaint {
+    OutOfMemory(String),
+    Failure(String),
+}
+
 /// An open adapter.
 pub struct Gpu {
     /// The adapter.
@@ -80,7 +87,10 @@ pub struct Gpu {
     pub precision: Precision,
     /// What its driver compiled, where that can be kept and a folder was given.
     pub compiled: Option<Compiled>,
-    failure: Arc<Mutex<Option<String>>>,
+    complaint: Arc<Mutex<Option<Complaint>>>,
+    /// The largest batch that there is said to be memory for.
+    #[cfg(test)]
+    pub(crate) room: std::sync::atomic::AtomicUsize,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
     pub(crate) inputs: Mutex<Vec<crate::split::Digest>>,
@@ -111,30 +121,41 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
     let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
     let chosen = choose(&names, selection.adapter.as_deref())?;
     let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
-    let name = &names[chosen];
+    let limits = adapter.limits();
+    open_with(adapter, limits, selection).await
+}
+
+/// Opens an adapter for work within these limits.
+pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
+    let name = adapter.get_info().name;
     let (device, queue) = adapter
         .request_device(&wgpu::DeviceDescriptor {
             label: Some("trainer"),
             required_features: kernels::wanted_features(&adapter) | adapter.features() & TIMING,
-            required_limits: adapter.limits(),
+            required_limits: limits,
             ..Default::default()
         })
         .await
         .map_err(|error| Error::Device(format!("{name}: {error}")))?;
-    let failure = Arc::new(Mutex::new(None));
+    let complaint = Arc::new(Mutex::new(None));
     let keep = {
-        let failure = Arc::clone(&failure);
-        move |message: String| {
-            if let Ok(mut failure) = failure.lock() {
-                failure.get_or_insert(message);
+        let complaint = Arc::clone(&complaint);
+        move |what: Complaint| {
+            if let Ok(mut complaint) = complaint.lock() {
+                complaint.get_or_insert(what);
             }
         }
     };
     let uncaptured = keep.clone();
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured(error.to_string())));
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        uncaptured(match error {
+            wgpu::Error::OutOfMemory { .. } => Complaint::OutOfMemory(error.to_string()),
+            _ => Complaint::Failure(error.to_string()),
+        });
+    }));
     device.set_device_lost_callback(move |reason, message| {
         if reason != wgpu::DeviceLostReason::Destroyed {
-            keep(format!("the device was lost: {message}"));
+            keep(Complaint::Failure(format!("the device was lost: {message}")));
         }
     });
     let mut tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
@@ -167,7 +188,9 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
         table_problem,
         precision: selection.precision,
         compiled,
-        failure,
+        complaint,
+        #[cfg(test)]
+        room: usize::MAX.into(),
         #[cfg(test)]
         inputs: Mutex::default(),
     })
@@ -220,14 +243,31 @@ impl Gpu {
         Ok(view.to_vec())
     }
 
-    /// What the device complained about since it was opened, if anything.
+    /// What the device complained about since it was opened, if anything. That it is out of memory it says once: what follows from
+    /// that is forgotten with it, and the caller may go on with less.
     ///
     /// # Errors
     /// The first complaint.
     pub fn check(&self) -> Result<()> {
-        match self.failure.lock() {
-            Ok(failure) => failure.clone().map_or(Ok(()), |message| Err(Error::Device(message))),
-            Err(_) => Err(Error::Device("its error handler failed".to_owned())),
+        let Ok(mut complaint) = self.complaint.lock() else {
+            return Err(Error::Device("its error handler failed".to_owned()));
+        };
+        match complaint.clone() {
+            None => Ok(()),
+            Some(Complaint::Failure(message)) => Err(Error::Device(message)),
+            Some(Complaint::OutOfMemory(message)) => {
+                *complaint = None;
+                Err(Error::OutOfMemory(message))
+            }
+        }
+    }
+
+    /// Complains, as the device would, about a batch that [`Gpu::room`] has no room for.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, batch: usize) {
+        if batch > self.room.load(std::sync::atomic::Ordering::SeqCst) {
+            let what = format!("no room for {batch} photos");
+            self.complaint.lock().unwrap().get_or_insert(Complaint::OutOfMemory(what));
         }
     }
 }

@@ -181,6 +181,11 @@ pub enum Error {
     /// The adapter refused or failed.
     #[error("device: {0}")]
     Device(String),
+    /// The adapter has too little memory.
+    #[error(
+        "device: out of memory: {0}; close other programs that use the adapter, take another with --adapter, or a smaller backbone"
+    )]
+    OutOfMemory(String),
     /// The weights or the preprocessing.
     #[error(transparent)]
     Backbone(#[from] resnet::Error),
@@ -220,6 +225,7 @@ impl Error {
             Self::InvalidOption { .. } | Self::RunExists { .. } => Fault::Usage,
             Self::NoAdapter(_)
             | Self::Device(_)
+            | Self::OutOfMemory(_)
             | Self::Kernel(_)
             | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_)) => Fault::Device,
             Self::Interrupted => Fault::Interrupted,

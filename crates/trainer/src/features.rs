@@ -1,40 +1,52 @@
-//! Every photo through the frozen backbone, once: decoding on all cores while the adapter works on the batch before.
+//! Every photo through the frozen backbone, once: photos are read, decoded and prepared on all cores while the adapter works on the
+//! batch before, and the next batch is handed to it before that one is done.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata};
 use sha2::{Digest as _, Sha256};
 
 use crate::dataset::{Photo, Rejected};
-use crate::decode::{Decoder, Image, Limits, Reading, decode_by, decode_unguarded};
+use crate::decode::{Decoder, Image, Limits, Reading, decode_by, decode_into};
 use crate::error::{Error, Result};
+use crate::ordered::ordered;
 use crate::progress::{Progress, Stage};
 use crate::split::Digest;
 
 /// What turns photos into features: a backbone on an adapter, or a stand-in.
 pub trait Extractor: Sync {
-    /// A photo ready for [`Extractor::forward`].
+    /// A photo ready for [`Extractor::submit`].
     type Input: Send;
+    /// A batch on its way.
+    type Pending;
 
-    /// Resizes, crops and normalises one photo; called from many threads at once.
+    /// Resizes, crops and normalises one photo; called from many threads at once. `spare` is an input that was used and isn't needed
+    /// any more, for its memory's sake.
     ///
     /// # Errors
     /// The reason why this photo can't be used.
-    fn prepare(&self, image: Image) -> Result<Self::Input, String>;
+    fn prepare(&self, image: &Image, spare: Option<Self::Input>) -> Result<Self::Input, String>;
 
-    /// The features of at most [`Extractor::batch`] photos, `[inputs, feature_len]`.
+    /// Hands over at most [`Extractor::batch`] photos. The batch before may still be on its way.
     ///
     /// # Errors
     /// The adapter failed.
-    fn forward(&self, inputs: &[Self::Input]) -> Result<Vec<f32>>;
+    fn submit(&self, inputs: Vec<Self::Input>) -> Result<Self::Pending>;
+
+    /// The features of a batch, `[inputs, feature_len]`, and its inputs.
+    ///
+    /// # Errors
+    /// The adapter failed.
+    fn wait(&self, pending: Self::Pending) -> Result<(Vec<f32>, Vec<Self::Input>)>;
 
     /// How many numbers a photo becomes.
     fn feature_len(&self) -> usize;
 
-    /// How many photos are taken at once.
+    /// How many photos are taken at once. It may become less.
     fn batch(&self) -> usize;
 }
 
@@ -57,32 +69,58 @@ impl Features {
     /// # Errors
     /// The file can't be read, or isn't such a file: the features can be computed anew.
     pub fn load(path: &Path, key: &str, len: usize) -> Result<Option<Self>> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
         let damaged = |reason: &str| Error::InvalidRun { path: path.to_owned(), reason: reason.to_owned() };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        let io = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => damaged("cut short"),
+            _ => Error::io("read", path)(error),
+        };
+        let size = file.metadata().map_err(io)?.len();
+        let mut file = BufReader::new(file);
+        // The header and its length, as safetensors writes them.
+        let mut header = vec![0; 8];
+        file.read_exact(&mut header).map_err(io)?;
+        let length = u64::from_le_bytes(std::array::from_fn(|i| header[i]));
+        if length > size.saturating_sub(8) {
+            return Err(damaged("cut short, or no safetensors"));
+        }
+        header.resize(8 + length as usize, 0);
+        file.read_exact(&mut header[8..]).map_err(io)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header[8..]).map_err(|error| damaged(&format!("its header: {error}")))?;
         if metadata.metadata().as_ref().and_then(|data| data.get("key")).map(String::as_str) != Some(key) {
             return Ok(None);
         }
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error.to_string()))?;
-        let (Ok(digests), Ok(values)) = (file.tensor("sha256"), file.tensor("features")) else {
+        let (Some(digests), Some(values)) = (metadata.info("sha256"), metadata.info("features")) else {
             return Err(damaged("no tensors `sha256` and `features` in it"));
         };
-        let count = digests.data().len() / size_of::<Digest>();
-        if digests.shape() != [count, size_of::<Digest>()]
-            || values.shape() != [count, len]
-            || (digests.dtype(), values.dtype()) != (Dtype::U8, Dtype::F32)
+        let count = digests.shape.first().copied().unwrap_or(0);
+        if digests.shape != [count, size_of::<Digest>()]
+            || values.shape != [count, len]
+            || (digests.dtype, values.dtype) != (Dtype::U8, Dtype::F32)
         {
             return Err(damaged("its tensors have unexpected shapes"));
         }
+        let data = header.len() as u64;
+        if data + digests.data_offsets.1.max(values.data_offsets.1) as u64 > size {
+            return Err(damaged("cut short"));
+        }
+        let mut keys: Vec<Digest> = vec![[0; size_of::<Digest>()]; count];
+        file.seek(SeekFrom::Start(data + digests.data_offsets.0 as u64)).map_err(io)?;
+        file.read_exact(keys.as_flattened_mut()).map_err(io)?;
+        file.seek(SeekFrom::Start(data + values.data_offsets.0 as u64)).map_err(io)?;
         let mut features = Self::new(key, len);
-        for (digest, row) in digests.data().as_chunks().0.iter().zip(values.data().chunks_exact(4 * len)) {
-            let row: Box<[f32]> = row.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let mut bytes = vec![0; 4 * len];
+        // Row by row: the file isn't held beside what is made of it.
+        for digest in keys {
+            file.read_exact(&mut bytes).map_err(io)?;
+            let row: Box<[f32]> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
             if row.iter().all(|value| value.is_finite()) {
-                features.rows.insert(*digest, row);
+                features.rows.insert(digest, row);
             }
         }
         Ok(Some(features))
@@ -93,17 +131,28 @@ impl Features {
     /// # Errors
     /// The file can't be written; what was there stays.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let digests: Vec<u8> = self.rows.keys().flatten().copied().collect();
-        let values: Vec<u8> = self.rows.values().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        crate::run::write_with(path, |file| {
+            file.write_all(&self.header())?;
+            for row in self.rows.values() {
+                row.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
+            }
+            self.rows.keys().try_for_each(|digest| file.write_all(digest))
+        })
+    }
+
+    /// What stands before the tensors in the file, with its length.
+    fn header(&self) -> Vec<u8> {
         let count = self.rows.len();
-        let view = |dtype, shape, data| TensorView::new(dtype, shape, data).expect("as many bytes as the shape says");
-        let tensors = [
-            ("features", view(Dtype::F32, vec![count, self.len], &values)),
-            ("sha256", view(Dtype::U8, vec![count, size_of::<Digest>()], &digests)),
-        ];
-        let metadata = HashMap::from([("key".to_owned(), self.key.clone())]);
-        let bytes = safetensors::serialize(tensors, Some(metadata)).expect("two tensors and a string");
-        crate::run::write(path, &bytes)
+        let values = count * self.len * size_of::<f32>();
+        let tensor = |dtype: &str, columns: usize, start: usize, end: usize| serde_json::json!({ "dtype": dtype, "shape": [count, columns], "data_offsets": [start, end] });
+        let header = serde_json::json!({
+            "__metadata__": { "key": self.key },
+            "features": tensor("F32", self.len, 0, values),
+            "sha256": tensor("U8", size_of::<Digest>(), values, values + count * size_of::<Digest>()),
+        });
+        let mut json = header.to_string().into_bytes();
+        json.resize(json.len().next_multiple_of(8), b' ');
+        [&(json.len() as u64).to_le_bytes()[..], &json].concat()
     }
 
     /// How many photos are known.
@@ -156,7 +205,11 @@ enum Loaded<T> {
 /// Sees to it that `features` knows every photo that can be read.
 ///
 /// Photos are taken in order and batches made of them in order, so the same photos give the same numbers. What was computed before an
-/// error or an interruption stays in `features`.
+/// error or an interruption stays in `features`, also that of the batches on their way.
+///
+/// # Memory
+/// However many photos there are, besides their features no more than `3 · batch + 2 · threads` of the extractor's inputs exist, used
+/// again and again, and a decoded photo a thread.
 ///
 /// # Errors
 /// The adapter failed, features came out NaN or infinite, or the watcher asked to stop.
@@ -168,7 +221,7 @@ pub fn extract<E: Extractor>(
     limits: &Limits,
     progress: &dyn Progress,
 ) -> Result<Extraction> {
-    let source = Source { decoder: decode_unguarded, reading, limits };
+    let source = Source { decoder: decode_into, reading, limits };
     extract_from(&source, photos, extractor, features, progress)
 }
 
@@ -187,64 +240,132 @@ fn extract_from<E: Extractor>(
     progress: &dyn Progress,
 ) -> Result<Extraction> {
     let known: HashSet<Digest> = features.rows.keys().copied().collect();
-    let batch = extractor.batch().max(1);
-    // Enough for every core, in batches where possible.
-    let stride = batch.max(rayon::current_num_threads());
+    let threads = rayon::current_num_threads();
+    // A whole batch besides what is in the making, so that no thread rests while the adapter works on one.
+    let ahead = extractor.batch() + threads;
+    let spares = Spares(Mutex::new(Vec::new()));
     let mut extraction = Extraction::default();
-    let (sender, receiver) = sync_channel(1);
+    let mut queued: HashSet<Digest> = HashSet::new();
+    let mut index = 0;
     progress.begin(Stage::Features, photos.len());
-    let outcome = std::thread::scope(|scope| {
-        let known = &known;
-        scope.spawn(move || {
-            for chunk in photos.chunks(stride) {
-                let loaded: Vec<_> = chunk.par_iter().map(|photo| load(photo, extractor, known, source)).collect();
-                if progress.cancelled() || sender.send(loaded).is_err() {
-                    return;
-                }
-            }
-        });
-        // Its own, so that an early return drops it and with it the sender's hope.
-        let receiver = receiver;
-        let mut waiting: Vec<(Digest, E::Input)> = Vec::with_capacity(batch);
-        let mut queued: HashSet<Digest> = HashSet::new();
-        let mut index = 0;
-        for loaded in &receiver {
-            for outcome in loaded {
-                match outcome {
-                    Loaded::Rejected(reason) => {
-                        extraction.rejected.push(Rejected { name: photos[index].name.clone(), reason });
-                        progress.advance(1);
-                    }
-                    Loaded::Known(digest) => {
-                        extraction.kept.push((index, digest));
-                        progress.advance(1);
-                    }
-                    Loaded::Ready(digest, input) => {
-                        extraction.kept.push((index, digest));
-                        if queued.insert(digest) {
-                            waiting.push((digest, input));
-                        } else {
-                            progress.advance(1);
-                        }
-                    }
-                }
-                index += 1;
-                if waiting.len() == batch {
-                    extraction.computed += flush(&mut waiting, extractor, features, progress)?;
-                }
-            }
-        }
+    let mut batches =
+        Batches { extractor, features, progress, spares: &spares, waiting: Vec::new(), flying: None, computed: 0 };
+    let worker = || {
+        let mut memory = Vec::new();
+        let (known, spares) = (&known, &spares);
+        move |photo: &Photo| load(photo, extractor, known, source, &mut memory, spares)
+    };
+    let outcome = ordered(photos, threads, ahead, worker, |loaded| {
         if progress.cancelled() {
             return Err(Error::Interrupted);
         }
-        extraction.computed += flush(&mut waiting, extractor, features, progress)?;
-        Ok(extraction)
+        match loaded {
+            Loaded::Rejected(reason) => {
+                extraction.rejected.push(Rejected { name: photos[index].name.clone(), reason });
+                progress.advance(1);
+            }
+            Loaded::Known(digest) => {
+                extraction.kept.push((index, digest));
+                progress.advance(1);
+            }
+            Loaded::Ready(digest, input) => {
+                extraction.kept.push((index, digest));
+                if queued.insert(digest) {
+                    batches.waiting.push((digest, input));
+                } else {
+                    spares.give([input]);
+                    progress.advance(1);
+                }
+            }
+        }
+        index += 1;
+        if batches.waiting.len() >= extractor.batch() { batches.submit() } else { Ok(()) }
     });
+    let outcome = outcome.and_then(|()| match progress.cancelled() {
+        true => Err(Error::Interrupted),
+        false => batches.submit(),
+    });
+    // Whatever happened: what is on its way has been paid for.
+    let landed = batches.land();
+    extraction.computed = batches.computed;
     progress.end();
-    outcome
+    outcome.and(landed).map(|()| extraction)
 }
 
-fn load<E: Extractor>(photo: &Photo, extractor: &E, known: &HashSet<Digest>, source: &Source) -> Loaded<E::Input> {
+/// Inputs whose memory is free.
+struct Spares<T>(Mutex<Vec<T>>);
+
+impl<T> Spares<T> {
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, inputs: impl IntoIterator<Item = T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(inputs);
+    }
+}
+
+/// From prepared photos to rows, with one batch on its way while the next is made.
+struct Batches<'a, E: Extractor> {
+    extractor: &'a E,
+    features: &'a mut Features,
+    progress: &'a dyn Progress,
+    spares: &'a Spares<E::Input>,
+    waiting: Vec<(Digest, E::Input)>,
+    flying: Option<(Vec<Digest>, E::Pending)>,
+    computed: usize,
+}
+
+impl<E: Extractor> Batches<'_, E> {
+    /// Sends what waits on its way, and only then collects the batch before: so the adapter has always something to do.
+    fn submit(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let (digests, inputs) = self.waiting.drain(..).unzip();
+        let pending = self.extractor.submit(inputs)?;
+        let landed = self.land();
+        self.flying = Some((digests, pending));
+        landed
+    }
+
+    /// Waits for what is on its way and keeps it.
+    fn land(&mut self) -> Result<()> {
+        let Some((digests, pending)) = self.flying.take() else { return Ok(()) };
+        let (values, inputs) = self.extractor.wait(pending)?;
+        self.spares.give(inputs);
+        let len = self.features.len;
+        let (expected, got) = (digests.len() * len, values.len());
+        if got != expected {
+            return Err(Error::Shape {
+                operation: "extract features",
+                operand: "the backbone's output",
+                expected,
+                got,
+            });
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            let what = "the backbone's output".to_owned();
+            return Err(Error::NotFinite { operation: "extract features", what });
+        }
+        self.computed += digests.len();
+        self.progress.advance(digests.len());
+        self.features.rows.extend(digests.into_iter().zip(values.chunks_exact(len).map(Box::from)));
+        Ok(())
+    }
+}
+
+/// The largest picture, in bytes, whose memory a thread keeps for the next one: 16 million pixels.
+const KEPT: usize = 48 << 20;
+
+fn load<E: Extractor>(
+    photo: &Photo,
+    extractor: &E,
+    known: &HashSet<Digest>,
+    source: &Source,
+    memory: &mut Vec<u8>,
+    spares: &Spares<E::Input>,
+) -> Loaded<E::Input> {
     let (digest, bytes) = match read(&photo.path, source.limits) {
         Ok(read) => read,
         Err(reason) => return Loaded::Rejected(reason),
@@ -252,7 +373,15 @@ fn load<E: Extractor>(photo: &Photo, extractor: &E, known: &HashSet<Digest>, sou
     if known.contains(&digest) {
         return Loaded::Known(digest);
     }
-    match decode_by(source.decoder, bytes, source.reading, source.limits).and_then(|image| extractor.prepare(image)) {
+    let image = decode_by(source.decoder, bytes, source.reading, source.limits, std::mem::take(memory));
+    let input = image.and_then(|image| {
+        let input = extractor.prepare(&image, spares.take());
+        if image.rgb.capacity() <= KEPT {
+            *memory = image.rgb;
+        }
+        input
+    });
+    match input {
         Ok(input) => Loaded::Ready(digest, input),
         Err(reason) => Loaded::Rejected(reason),
     }
@@ -271,31 +400,6 @@ fn read(path: &Path, limits: &Limits) -> Result<(Digest, Vec<u8>), String> {
     Ok((Sha256::digest(&bytes).into(), bytes))
 }
 
-fn flush<E: Extractor>(
-    waiting: &mut Vec<(Digest, E::Input)>,
-    extractor: &E,
-    features: &mut Features,
-    progress: &dyn Progress,
-) -> Result<usize> {
-    if waiting.is_empty() {
-        return Ok(0);
-    }
-    let (digests, inputs): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
-    let values = extractor.forward(&inputs)?;
-    let expected = digests.len() * features.len;
-    if values.len() != expected {
-        let got = values.len();
-        return Err(Error::Shape { operation: "extract features", operand: "the backbone's output", expected, got });
-    }
-    if values.iter().any(|value| !value.is_finite()) {
-        let what = "the backbone's output".to_owned();
-        return Err(Error::NotFinite { operation: "extract features", what });
-    }
-    features.rows.extend(digests.iter().copied().zip(values.chunks_exact(features.len).map(Box::from)));
-    progress.advance(digests.len());
-    Ok(digests.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,19 +410,28 @@ mod tests {
     struct Measure {
         forwarded: AtomicUsize,
         batches: AtomicUsize,
+        /// The number of a batch, from 1, that the adapter refuses.
+        fails_at: usize,
     }
 
     impl Extractor for Measure {
         type Input = Image;
-        fn prepare(&self, image: Image) -> Result<Image, String> {
-            if image.width == 1 { Err("too narrow".into()) } else { Ok(image) }
+        type Pending = Vec<Image>;
+        fn prepare(&self, image: &Image, _: Option<Image>) -> Result<Image, String> {
+            if image.width == 1 { Err("too narrow".into()) } else { Ok(image.clone()) }
         }
-        fn forward(&self, inputs: &[Image]) -> Result<Vec<f32>> {
+        fn submit(&self, inputs: Vec<Image>) -> Result<Vec<Image>> {
             assert!(inputs.len() <= self.batch());
             self.forwarded.fetch_add(inputs.len(), Ordering::Relaxed);
             self.batches.fetch_add(1, Ordering::Relaxed);
+            match self.batches.load(Ordering::Relaxed) == self.fails_at {
+                true => Err(Error::Device("as planned".into())),
+                false => Ok(inputs),
+            }
+        }
+        fn wait(&self, inputs: Vec<Image>) -> Result<(Vec<f32>, Vec<Image>)> {
             let row = |image: &Image| [image.width as f32, image.height as f32, f32::from(image.rgb[0])];
-            Ok(inputs.iter().flat_map(row).collect())
+            Ok((inputs.iter().flat_map(row).collect(), inputs))
         }
         fn feature_len(&self) -> usize {
             3
@@ -392,6 +505,20 @@ mod tests {
         assert!(Features::load(&file, "key", 3).unwrap().is_some());
         std::fs::write(&file, "rubbish that is no safetensors").unwrap();
         assert!(Features::load(&file, "key", 3).is_err());
+        let mut features = Features::new("ключ \"key\"", 3);
+        features.rows.extend((0..9).map(|i| ([i; 32], Box::from([f32::from(i), -1.5, 1e-40]))));
+        features.save(&file).unwrap();
+        assert_eq!(Features::load(&file, "ключ \"key\"", 3).unwrap().unwrap(), features);
+        let bytes = std::fs::read(&file).unwrap();
+        // What others read it with agrees.
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.tensor("features").unwrap().shape(), [9, 3]);
+        assert_eq!(tensors.tensor("sha256").unwrap().data()[32..64], [1; 32]);
+        assert!(Features::load(&file, "ключ \"key\"", 2).is_err());
+        for keep in [4, 30, bytes.len() - 300, bytes.len() - 1] {
+            std::fs::write(&file, &bytes[..keep]).unwrap();
+            assert!(Features::load(&file, "ключ \"key\"", 3).is_err(), "{keep}");
+        }
     }
 
     #[test]
@@ -419,13 +546,14 @@ mod tests {
     fn a_decoder_that_panics_or_hangs_costs_its_photo_only() {
         let (_dir, photos) = folder(9);
         // Told apart by their width, 2 and up.
-        let decoder: Decoder = |bytes, reading, limits| match decode_unguarded(bytes, reading, limits)?.width {
-            4 => std::panic::resume_unwind(Box::new("as planned")),
-            7 => loop {
-                std::thread::sleep(std::time::Duration::from_secs(1));
-            },
-            _ => decode_unguarded(bytes, reading, limits),
-        };
+        let decoder: Decoder =
+            |bytes, reading, limits, memory| match decode_into(bytes, reading, limits, Vec::new())?.width {
+                4 => std::panic::resume_unwind(Box::new("as planned")),
+                7 => loop {
+                    std::thread::sleep(std::time::Duration::from_secs(1));
+                },
+                _ => decode_into(bytes, reading, limits, memory),
+            };
         // Long enough for the others on a machine that has much else to do.
         let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
         let source = Source { decoder, reading: &Reading::default(), limits: &limits };
@@ -440,15 +568,53 @@ mod tests {
     }
 
     #[test]
+    fn what_was_on_its_way_is_kept_when_the_adapter_fails() {
+        let (_dir, photos) = folder(30);
+        let mut features = Features::new("key", 3);
+        let extractor = Measure { fails_at: 4, ..Measure::default() };
+        let error =
+            extract(&photos, &extractor, &mut features, &Reading::default(), &Limits::default(), &()).unwrap_err();
+        assert_eq!(error.to_string(), "device: as planned");
+        // Three batches of four, the third of which nobody had waited for.
+        assert_eq!(features.count(), 12);
+    }
+
+    #[test]
+    fn numbers_do_not_depend_on_what_is_known() {
+        let (_dir, mut photos) = folder(40);
+        std::fs::write(&photos[3].path, "no photo").unwrap();
+        std::fs::copy(&photos[1].path, &photos[20].path).unwrap();
+        let run = |photos: &[Photo], features: &mut Features| {
+            let extractor = Measure::default();
+            extract(photos, &extractor, features, &Reading::default(), &Limits::default(), &()).unwrap()
+        };
+        let mut whole = Features::new("key", 3);
+        let all = run(&photos, &mut whole);
+        let mut piecemeal = Features::new("key", 3);
+        run(&photos[10..17], &mut piecemeal);
+        let rest = run(&photos, &mut piecemeal);
+        assert_eq!((&rest.kept, &rest.rejected), (&all.kept, &all.rejected));
+        assert_eq!((piecemeal, rest.computed), (whole.clone(), all.computed - 7));
+        photos.reverse();
+        let mut reversed = Features::new("key", 3);
+        run(&photos, &mut reversed);
+        assert_eq!(reversed, whole);
+    }
+
+    #[test]
     fn a_failing_backbone_ends_it() {
         struct Fails;
         impl Extractor for Fails {
             type Input = ();
-            fn prepare(&self, _: Image) -> Result<(), String> {
+            type Pending = Vec<()>;
+            fn prepare(&self, _: &Image, _: Option<()>) -> Result<(), String> {
                 Ok(())
             }
-            fn forward(&self, inputs: &[()]) -> Result<Vec<f32>> {
-                Ok(vec![f32::NAN; inputs.len()])
+            fn submit(&self, inputs: Vec<()>) -> Result<Vec<()>> {
+                Ok(inputs)
+            }
+            fn wait(&self, inputs: Vec<()>) -> Result<(Vec<f32>, Vec<()>)> {
+                Ok((vec![f32::NAN; inputs.len()], inputs))
             }
             fn feature_len(&self) -> usize {
                 1

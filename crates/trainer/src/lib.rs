@@ -32,6 +32,7 @@ pub mod features;
 pub mod head;
 pub mod hub;
 pub mod inspect;
+mod ordered;
 pub mod pipeline;
 pub mod progress;
 mod random;

@@ -14,7 +14,7 @@ use crate::device::{Gpu, Summary};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::features::{Extraction, Features, extract};
-use crate::head::{self, Samples, TrainOptions};
+use crate::head::{self, Head, Samples, TrainOptions};
 use crate::progress::Progress;
 use crate::report::{self, Metrics, Photos, Prediction, Seconds, hex};
 use crate::run::{self, Config, Run, Staged, Weights, majority};
@@ -105,15 +105,17 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     let start = Instant::now();
     request.train.validate()?;
     let dataset = Dataset::open(&request.data)?;
-    let weights = WeightFile::open(&request.weights)?;
+    // Both read the whole file.
+    let (weights, weights_sha256) =
+        rayon::join(|| WeightFile::open(&request.weights), || run::sha256(&request.weights));
+    let (weights, weights_sha256) = (weights?, weights_sha256?);
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
-    let weights_sha256 = run::sha256(&request.weights)?;
     run::prepare(&request.out, request.force)?;
     for warning in &dataset.warnings {
         progress.warn(warning);
     }
 
-    let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch)?;
+    let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch, progress)?;
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
     let key = key(&weights_sha256, gpu.precision, &recipe, &reading, extractor.tuned());
     let mut features = known(&cache, &key, weights.architecture().features(), progress);
@@ -157,7 +159,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         }
     };
     let (test_evaluation, validation_evaluation) = (judge(&test)?, judge(&validation)?);
-    let logits = head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
+    let logits = logits(&head, &features, &extraction)?;
     let rows = logits.chunks_exact(dataset.classes.len());
     let predictions = extraction.kept.iter().zip(&parts).zip(rows).map(|((&(photo, digest), &part), row)| {
         let Photo { name, path, label, .. } = dataset.photos[photo].clone();
@@ -365,7 +367,7 @@ pub fn judge(
         return Err(Error::NothingReadable { what, found: dataset.photos.len() });
     }
     let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
-    let logits = run.head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
+    let logits = logits(&run.head, &features, &extraction)?;
     let evaluation = evaluate(&logits, &labels, &run.head.classes, seen.majority)?;
     let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
     let predictions = rows.map(|(&(photo, digest), row)| {
@@ -389,7 +391,7 @@ pub fn predict(
 ) -> Result<(Vec<Prediction>, Vec<Rejected>)> {
     let (features, extraction) = pass(run, photos, batch, limits, gpu, progress)?;
     tell_rejected(&extraction.rejected, progress);
-    let logits = run.head.logits(&features.gather(extraction.kept.iter().map(|(_, digest)| digest))?)?;
+    let logits = logits(&run.head, &features, &extraction)?;
     let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
     let predictions = rows.map(|(&(photo, digest), row)| {
         let Photo { name, path, .. } = photos[photo].clone();
@@ -407,7 +409,7 @@ fn pass(
     gpu: &Gpu,
     progress: &dyn Progress,
 ) -> Result<(Features, Extraction)> {
-    let extractor = GpuExtractor::new(gpu, &run.weights, &run.recipe, batch.min(photos.len()).max(1))?;
+    let extractor = GpuExtractor::new(gpu, &run.weights, &run.recipe, batch.min(photos.len()), progress)?;
     let len = run.weights.architecture().features();
     // The run's features are keyed by the file the backbone came from, whose digest its config has.
     let path = run.folder.join(run::CONFIG);
@@ -421,6 +423,15 @@ fn pass(
     };
     let extraction = extract(photos, &extractor, &mut features, &run.reading, limits, progress)?;
     Ok((features, extraction))
+}
+
+/// What a head says of all photos kept. Their features aren't copied as a whole.
+fn logits(head: &Head, features: &Features, extraction: &Extraction) -> Result<Vec<f32>> {
+    let mut logits = Vec::with_capacity(extraction.kept.len() * head.classes.len());
+    for some in extraction.kept.chunks(1024) {
+        logits.extend(head.logits(&features.gather(some.iter().map(|(_, digest)| digest))?)?);
+    }
+    Ok(logits)
 }
 
 /// Features of all photos of a folder.
@@ -450,7 +461,7 @@ pub fn embed(
     let listing = dataset::list(data)?;
     let file = WeightFile::open(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
-    let extractor = GpuExtractor::new(gpu, &file, &recipe, batch)?;
+    let extractor = GpuExtractor::new(gpu, &file, &recipe, batch, progress)?;
     let mut features = Features::new("", file.architecture().features());
     let mut extraction = extract(&listing.photos, &extractor, &mut features, &reading, limits, progress)?;
     extraction.rejected.splice(0..0, listing.rejected);
@@ -530,14 +541,14 @@ mod tests {
         assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
         assert_eq!(recipe.interpolation, Interpolation::Bicubic);
         // A run's own, in the metadata of its model, before any file beside it.
-        let head = head::Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
+        let head = Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
         let own = Recipe { input_size: [32, 32], ..Recipe::default() };
         std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own, &Reading::default()).unwrap())
             .unwrap();
         let run = Run::open(dir.path()).unwrap();
         assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
         assert_eq!((run.recipe, run.head), (own, head.clone()));
-        let narrow = head::Head { weight: vec![0.5; 8], ..head };
+        let narrow = Head { weight: vec![0.5; 8], ..head };
         assert!(run::model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
     }
 

@@ -117,6 +117,18 @@ impl Staged {
     /// # Errors
     /// The folder isn't writable, or the disk is full.
     pub fn add(&mut self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        self.add_with(name, |file| file.write_all(bytes))
+    }
+
+    /// Syncs one file that `content` writes.
+    ///
+    /// # Errors
+    /// As [`Staged::add`].
+    pub fn add_with(
+        &mut self,
+        name: impl AsRef<Path>,
+        content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<()> {
         let path = self.folder.join(name);
         let mut builder = tempfile::Builder::new();
         builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
@@ -127,7 +139,9 @@ impl Staged {
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(&self.folder).map_err(Error::io("write", &path))?;
-        file.write_all(bytes).map_err(Error::io("write", &path))?;
+        let mut writer = std::io::BufWriter::new(&mut file);
+        content(&mut writer).and_then(|()| writer.flush()).map_err(Error::io("write", &path))?;
+        drop(writer);
         file.as_file().sync_all().map_err(Error::io("write", &path))?;
         self.files.push((file, path));
         Ok(())
@@ -150,12 +164,20 @@ impl Staged {
 /// # Errors
 /// As [`Staged`]; what was there stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write`], of what isn't in memory as a whole.
+///
+/// # Errors
+/// As [`Staged`]; what was there stays.
+pub fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut staged = Staged::new(folder);
-    staged.add(path.file_name().unwrap_or_default(), bytes)?;
+    staged.add_with(path.file_name().unwrap_or_default(), content)?;
     staged.commit()
 }
 

@@ -10,10 +10,20 @@ use trainer::progress::{Progress, Stage};
 /// Set by the first ctrl-c; the second ends the program at once.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Bars on stderr where that is a terminal, a line at the end of each stage where it isn't, nothing when quiet.
+/// How often a log, which can't show a bar, is told how far photos are.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+/// Bars on stderr where that is a terminal, lines now and then and at the end of each stage where it isn't, nothing when quiet.
 pub struct Terminal {
     quiet: bool,
-    stage: Mutex<Option<(Stage, Instant, ProgressBar)>>,
+    stage: Mutex<Option<Running>>,
+}
+
+struct Running {
+    stage: Stage,
+    start: Instant,
+    told: Instant,
+    bar: ProgressBar,
 }
 
 impl Terminal {
@@ -31,7 +41,7 @@ impl Terminal {
     }
 
     fn bar(&self) -> Option<ProgressBar> {
-        self.stage.lock().ok()?.as_ref().map(|(_, _, bar)| bar.clone())
+        self.stage.lock().ok()?.as_ref().map(|running| running.bar.clone())
     }
 }
 
@@ -54,13 +64,19 @@ impl Progress for Terminal {
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         if let Ok(mut current) = self.stage.lock() {
-            *current = Some((stage, Instant::now(), bar));
+            let start = Instant::now();
+            *current = Some(Running { stage, start, told: start, bar });
         }
     }
 
     fn advance(&self, steps: usize) {
-        if let Some(bar) = self.bar() {
-            bar.inc(steps as u64);
+        let Ok(mut current) = self.stage.lock() else { return };
+        let Some(Running { stage, start, told, bar }) = &mut *current else { return };
+        bar.inc(steps as u64);
+        if *stage == Stage::Features && bar.is_hidden() && !self.quiet && told.elapsed() >= LINE_EVERY {
+            *told = Instant::now();
+            let (done, total) = (bar.position(), bar.length().unwrap_or(0));
+            eprintln!("{done} of {total} photos, {:.1} images/s", done as f64 / start.elapsed().as_secs_f64());
         }
     }
 
@@ -71,7 +87,9 @@ impl Progress for Terminal {
     }
 
     fn end(&self) {
-        let Some((stage, start, bar)) = self.stage.lock().ok().and_then(|mut stage| stage.take()) else { return };
+        let Some(Running { stage, start, bar, .. }) = self.stage.lock().ok().and_then(|mut stage| stage.take()) else {
+            return;
+        };
         // Before the bar is finished, which would fill it.
         let (steps, seconds) = (bar.position(), start.elapsed().as_secs_f64());
         bar.finish_and_clear();

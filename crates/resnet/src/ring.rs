@@ -1,0 +1,123 @@
+//! The host's ends of a batch, mapped memory that is used again for one batch after another.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, MapMode};
+
+use crate::{Error, ImageTensor};
+
+/// What one batch is uploaded from and read back into.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Whole, mapped for writing while nobody uses the slot.
+    upload: Buffer,
+    /// The device has let go of `upload`.
+    mapped: Arc<AtomicBool>,
+    /// One for each tap.
+    pub read_back: Vec<Buffer>,
+}
+
+impl Slot {
+    fn new(device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Self {
+        let buffer = |label, size, usage, mapped_at_creation| {
+            device.create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
+        };
+        let read_back = |size| buffer("resnet read-back", size, BufferUsages::MAP_READ | BufferUsages::COPY_DST, false);
+        Self {
+            upload: buffer("resnet upload", upload, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true),
+            mapped: Arc::new(AtomicBool::new(true)),
+            read_back: taps.map(read_back).collect(),
+        }
+    }
+
+    /// Lays the images down one after the other and hands them to the device: the buffer, and how many bytes of it.
+    pub fn fill(&self, images: &[ImageTensor]) -> Result<(&Buffer, u64), Error> {
+        let failed = |error: String| Error::Device(format!("uploading a batch: {error}"));
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(|error| failed(error.to_string()))?;
+        let mut bytes = 0;
+        for image in images {
+            let data: &[u8] = bytemuck::cast_slice(&image.data);
+            view.slice(bytes..bytes + data.len()).copy_from_slice(data);
+            bytes += data.len();
+        }
+        drop(view);
+        self.upload.unmap();
+        Ok((&self.upload, bytes as u64))
+    }
+
+    /// Asks for the upload buffer back, once what was submitted is done.
+    pub fn reclaim(&self) {
+        self.mapped.store(false, Ordering::Release);
+        let mapped = Arc::clone(&self.mapped);
+        self.upload.map_async(MapMode::Write, .., move |result| mapped.store(result.is_ok(), Ordering::Release));
+    }
+}
+
+/// Slots that no batch uses. There come to be as many as batches are on their way at the same time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ring(Arc<Mutex<Vec<Slot>>>);
+
+impl Ring {
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        // Vec's push and pop leave it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A free slot, or a new one for `upload` bytes and taps of these sizes.
+    pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Slot {
+        self.lock().pop().unwrap_or_else(|| Slot::new(device, upload, taps))
+    }
+
+    /// A slot comes back. One that the device still holds is left to it.
+    pub fn give(&self, slot: Slot) {
+        if slot.mapped.load(Ordering::Acquire) {
+            self.lock().push(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::wgpu::{Instance, PollType};
+
+    #[test]
+    fn a_slot_is_used_again_once_the_device_lets_go_of_it() {
+        let adapter = pollster::block_on(Instance::default().request_adapter(&Default::default())).unwrap();
+        let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
+        let usage = BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let target =
+            device.create_buffer(&BufferDescriptor { label: None, size: 36, usage, mapped_at_creation: false });
+        let ring = Ring::default();
+        for round in 0..5 {
+            // An odd number of pixels, so that the second image starts where nothing could be mapped.
+            let images = [1.0, 2.0, 3.0].map(|x| ImageTensor { height: 1, width: 1, data: vec![x * round as f32; 3] });
+            let slot = ring.take(&device, 36, [36].into_iter());
+            assert_eq!(ring.lock().len(), 0);
+            let mut encoder = device.create_command_encoder(&Default::default());
+            let (upload, bytes) = slot.fill(&images).unwrap();
+            assert_eq!(bytes, 36);
+            encoder.copy_buffer_to_buffer(upload, 0, &target, 0, bytes);
+            encoder.copy_buffer_to_buffer(&target, 0, &slot.read_back[0], 0, bytes);
+            queue.submit([encoder.finish()]);
+            slot.reclaim();
+            slot.read_back[0].map_async(MapMode::Read, .., |result| result.unwrap());
+            device.poll(PollType::wait_indefinitely()).unwrap();
+            let view = slot.read_back[0].get_mapped_range(..).unwrap();
+            let want: Vec<f32> = images.iter().flat_map(|image| image.data.clone()).collect();
+            assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&view), want);
+            drop(view);
+            slot.read_back[0].unmap();
+            ring.give(slot);
+            assert_eq!(ring.lock().len(), 1);
+        }
+        let held = ring.take(&device, 36, [36].into_iter());
+        held.fill(&[ImageTensor { height: 1, width: 1, data: vec![0.0; 3] }]).unwrap();
+        held.mapped.store(false, Ordering::Release);
+        ring.give(held);
+        assert_eq!(ring.lock().len(), 0, "what the device holds isn't given to another batch");
+    }
+}

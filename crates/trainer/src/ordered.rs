@@ -1,0 +1,217 @@
+//! Work on many threads, its results in order, and never more of them at hand than are wanted.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Works on every item on `threads` threads and hands the results to `consume` on the calling thread, in the order of the items.
+///
+/// At most `ahead` results are in the making or wait to be consumed: a slow consumer holds the workers back. An item is begun as soon
+/// as a worker is free, whatever its neighbours take. `worker` makes what one thread works with.
+///
+/// # Errors
+/// The first of `consume`, after which nothing more is begun.
+///
+/// # Panics
+/// Where a worker does.
+pub(crate) fn ordered<T: Sync, R: Send, E, W: FnMut(&T) -> R>(
+    items: &[T],
+    threads: usize,
+    ahead: usize,
+    worker: impl Fn() -> W + Sync,
+    mut consume: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
+    let queue = Queue { state: Mutex::new(State::new()), room: Condvar::new(), ready: Condvar::new() };
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, items.len().max(1)) {
+            scope.spawn(|| {
+                let _stop = Stop { queue: &queue, always: false };
+                let mut work = worker();
+                while let Some(index) = queue.claim(items.len(), ahead.max(1)) {
+                    let result = work(&items[index]);
+                    queue.deliver(index, result);
+                }
+            });
+        }
+        let _stop = Stop { queue: &queue, always: true };
+        for _ in items {
+            // Without a result a worker has panicked, and the scope passes that on.
+            let Some(result) = queue.next() else { break };
+            consume(result)?;
+        }
+        Ok(())
+    })
+}
+
+struct Queue<R> {
+    state: Mutex<State<R>>,
+    /// Another item may be begun.
+    room: Condvar,
+    /// The result that is waited for has come.
+    ready: Condvar,
+}
+
+struct State<R> {
+    /// How many results were consumed.
+    consumed: usize,
+    /// Those of the items after them, as far as they are begun.
+    begun: VecDeque<Option<R>>,
+    stopped: bool,
+}
+
+impl<R> State<R> {
+    fn new() -> Self {
+        Self { consumed: 0, begun: VecDeque::new(), stopped: false }
+    }
+}
+
+impl<R> Queue<R> {
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        // Nothing that can panic happens while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next item to begin, once there is room for its result.
+    fn claim(&self, items: usize, ahead: usize) -> Option<usize> {
+        let mut state = self.lock();
+        loop {
+            let index = state.consumed + state.begun.len();
+            if state.stopped || index == items {
+                return None;
+            }
+            if state.begun.len() < ahead {
+                state.begun.push_back(None);
+                return Some(index);
+            }
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn deliver(&self, index: usize, result: R) {
+        let mut state = self.lock();
+        let place = index - state.consumed;
+        state.begun[place] = Some(result);
+        if place == 0 {
+            self.ready.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<R> {
+        let mut state = self.lock();
+        loop {
+            if let Some(Some(_)) = state.begun.front() {
+                state.consumed += 1;
+                self.room.notify_one();
+                return state.begun.pop_front().flatten();
+            }
+            if state.stopped {
+                return None;
+            }
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Lets nobody wait for a thread that is gone.
+struct Stop<'a, R> {
+    queue: &'a Queue<R>,
+    always: bool,
+}
+
+impl<R> Drop for Stop<'_, R> {
+    fn drop(&mut self) {
+        if self.always || std::thread::panicking() {
+            self.queue.lock().stopped = true;
+            self.queue.room.notify_all();
+            self.queue.ready.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn results_come_in_order_and_never_too_many() {
+        let items: Vec<usize> = (0..500).collect();
+        let live = AtomicUsize::new(0);
+        let most = AtomicUsize::new(0);
+        let mut got = Vec::new();
+        let outcome: Result<(), ()> = ordered(
+            &items,
+            4,
+            7,
+            || {
+                |&item: &usize| {
+                    most.fetch_max(live.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    // Every seventh is slow, so that others overtake it.
+                    std::thread::sleep(Duration::from_micros(if item.is_multiple_of(7) { 900 } else { 10 }));
+                    item * 3
+                }
+            },
+            |result| {
+                live.fetch_sub(1, Ordering::SeqCst);
+                got.push(result);
+                Ok(())
+            },
+        );
+        assert_eq!(outcome, Ok(()));
+        assert!(got.into_iter().eq(items.iter().map(|item| item * 3)));
+        // One more than are at hand, which the consumer has taken and not yet counted.
+        assert!((5..=8).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+    }
+
+    #[test]
+    fn a_slow_item_holds_up_no_other() {
+        // With barriers between chunks, three chunks of two would take the time of three slow items.
+        let slow = Duration::from_millis(200);
+        let start = std::time::Instant::now();
+        let outcome: Result<(), ()> = ordered(
+            &[true, false, false, true, true, false],
+            6,
+            6,
+            || {
+                |&wait: &bool| {
+                    if wait {
+                        std::thread::sleep(slow)
+                    }
+                }
+            },
+            |()| Ok(()),
+        );
+        assert_eq!(outcome, Ok(()));
+        assert!(start.elapsed() < slow * 2, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn an_error_ends_it_early() {
+        let begun = AtomicUsize::new(0);
+        let items = [(); 1000];
+        let outcome = ordered(
+            &items,
+            3,
+            5,
+            || |(): &()| begun.fetch_add(1, Ordering::SeqCst),
+            |result| if result == 20 { Err("enough") } else { Ok(()) },
+        );
+        assert!(outcome.is_err());
+        assert!(begun.load(Ordering::SeqCst) <= 40, "{begun:?}");
+        assert_eq!(ordered(&[(); 0], 3, 5, || |(): &()| (), |()| Err("never")), Ok(()));
+    }
+
+    #[test]
+    fn a_panic_is_passed_on_and_hangs_nobody() {
+        let outcome = std::panic::catch_unwind(|| {
+            ordered(
+                &[0; 50],
+                2,
+                3,
+                || |_: &i32| -> () { std::panic::resume_unwind(Box::new("as planned")) },
+                |()| Ok::<(), ()>(()),
+            )
+        });
+        assert!(outcome.is_err());
+    }
+}
