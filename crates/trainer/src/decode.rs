@@ -237,9 +237,14 @@ pub(crate) fn decode_into(
         ImageFormat::Jpeg => libjpeg(bytes)?,
         _ if decoder.color_type() == ColorType::Rgb8 => {
             let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
-            // Memory asked for so fails with an error, not with the program.
-            memory.try_reserve_exact(size.saturating_sub(memory.len())).map_err(words)?;
-            memory.resize(size, 0);
+            if memory.len() < size {
+                // Memory asked for so fails with an error, not with the program.
+                memory = Vec::new();
+                memory.try_reserve_exact(size).map_err(words)?;
+                // And so isn't touched before there are pixels: a header may promise more than there are.
+                memory = vec![0; size];
+            }
+            memory.truncate(size);
             decoder.read_image(&mut memory).map_err(words)?;
             RgbImage::from_raw(width, height, memory).ok_or("not as many pixels as it says")?.into()
         }
