@@ -167,7 +167,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// [`write`], of what isn't in memory as a whole.
+/// [`write()`], of what isn't in memory as a whole.
 ///
 /// # Errors
 /// As [`Staged`]; what was there stays.
