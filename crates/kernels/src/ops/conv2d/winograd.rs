@@ -167,7 +167,7 @@ impl Conv2d {
         let lanes = u64::from(self.context.lanes());
         let constants = [("lanes", lanes as f64), ("has_residual", f64::from(u8::from(desc.residual)))];
         let shader = &shaders::CONV2D_WINOGRAD_TEXTURE;
-        let input_transform = self.context.pipeline(shader, "input_transform", &[]);
+        let input_transform = self.context.pipeline(shader, "input_transform", &constants[..1]);
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
