@@ -140,21 +140,21 @@ pub fn encode_first_use(encoder: &mut CommandEncoder, commands: &Commands, known
             known.push(pipeline.clone());
             let pass = pass
                 .get_or_insert_with(|| encoder.begin_compute_pass(&ComputePassDescriptor::default()).forget_lifetime());
-            let grid = [0; 3];
-            dispatch(
-                pass,
-                &Step::Dispatch { pipeline: pipeline.clone(), bind_group: bind_group.clone(), grid, products: 0 },
-            );
+            record(pass, pipeline, bind_group, [0; 3]);
         }
     }
 }
 
 fn dispatch(pass: &mut ComputePass<'_>, step: &Step) {
     if let Step::Dispatch { pipeline, bind_group, grid, .. } = step {
-        pass.set_pipeline(pipeline);
-        pass.set_bind_group(0, bind_group, &[]);
-        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+        record(pass, pipeline, bind_group, *grid);
     }
+}
+
+fn record(pass: &mut ComputePass<'_>, pipeline: &ComputePipeline, bind_group: &BindGroup, [x, y, z]: [u32; 3]) {
+    pass.set_pipeline(pipeline);
+    pass.set_bind_group(0, bind_group, &[]);
+    pass.dispatch_workgroups(x, y, z);
 }
 
 /// Records several bound operations one after the other, sharing compute passes between them.

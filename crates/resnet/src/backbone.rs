@@ -273,7 +273,7 @@ impl Backbone {
         let mut times = Vec::new();
         if measure {
             // What is under way is no part of the first slice's time.
-            self.wait(queue.submit([]))?;
+            wait(&self.device, queue.submit([]))?;
         }
         let whole = (self.options.batch * height * width * 3 * 4) as u64;
         let slot = self.ring.take(&self.device, whole, self.taps.iter().map(|tapped| tapped.shape.words() * 4));
@@ -287,7 +287,7 @@ impl Backbone {
                 let start = Instant::now();
                 let submission = queue.submit([slice.finish()]);
                 if measure {
-                    self.wait(submission)?;
+                    wait(&self.device, submission)?;
                     times.push((range.clone(), start.elapsed()));
                 }
             }
@@ -305,10 +305,6 @@ impl Backbone {
         slot.reclaim();
         let (device, ring) = (self.device.clone(), self.ring.clone());
         Ok(Pending { device, submission, taps, submits: ranges.len(), slot: Some(slot), ring })
-    }
-
-    fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), Error> {
-        wait(&self.device, submission)
     }
 }
 

@@ -48,10 +48,9 @@ impl<'a> GpuExtractor<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         recipe.check()?;
-        let options =
-            BackboneOptions { input_size: recipe.input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
-        let tuned = tune::fingerprint(gpu, weights.architecture(), &options)?;
-        let planned = Mutex::new(Planned { batch: batch.max(1), backbone: None });
+        let batch = batch.max(1);
+        let tuned = tune::fingerprint(gpu, weights.architecture(), &options(gpu, recipe, batch))?;
+        let planned = Mutex::new(Planned { batch, backbone: None });
         Ok(Self { gpu, weights, recipe: recipe.clone(), tuned, progress, planned })
     }
 
@@ -65,11 +64,7 @@ impl<'a> GpuExtractor<'a> {
     }
 
     fn plan(&self, batch: usize) -> Result<Backbone> {
-        let options = BackboneOptions {
-            input_size: self.recipe.input_size,
-            precision: self.gpu.precision,
-            ..BackboneOptions::new(batch)
-        };
+        let options = options(self.gpu, &self.recipe, batch);
         self.verdict(Backbone::new(&self.gpu.context, &self.gpu.queue, self.weights, &options))
     }
 
@@ -118,6 +113,10 @@ impl<'a> GpuExtractor<'a> {
     fn send(&self, backbone: &Backbone, inputs: &[ImageTensor]) -> Result<Vec<resnet::Pending>, resnet::Error> {
         inputs.chunks(backbone.batch()).map(|chunk| backbone.submit(&self.gpu.queue, chunk)).collect()
     }
+}
+
+fn options(gpu: &Gpu, recipe: &Recipe, batch: usize) -> BackboneOptions {
+    BackboneOptions { input_size: recipe.input_size, precision: gpu.precision, ..BackboneOptions::new(batch) }
 }
 
 /// Errors that a smaller batch may not have.

@@ -97,21 +97,25 @@ impl Conv2d {
         let packed = self.room(len)?;
         let width = self.panel();
         let panels = desc.out_channels.div_ceil(width);
-        // A panel at a time: the whole would be in host memory twice.
-        let mut panel = vec![0.0; len as usize / panels as usize];
-        for index in 0..panels {
-            match (self.order(), self.family) {
-                (Order::Panels, _) => {
+        // A panel at a time where panels lie together: the whole would be in host memory twice.
+        let panel = || vec![0.0; len as usize / panels as usize];
+        match (self.order(), self.family) {
+            (Order::Panels, _) => {
+                let mut panel = panel();
+                for index in 0..panels {
                     pack_panel(desc, width, weight, index, &mut panel);
                     self.write(&packed, queue, u64::from(index) * panel.len() as u64, &panel)?;
+                    staged()?;
                 }
-                (Order::Taps, _) => {
-                    if index == 0 {
-                        self.write(&packed, queue, 0, &by_tap(desc, weight))?;
-                    }
-                }
-                (Order::Transformed, Family::Texture) => {
-                    let points = panel.len() / POINTS;
+            }
+            (Order::Taps, _) => {
+                self.write(&packed, queue, 0, &by_tap(desc, weight))?;
+                staged()?;
+            }
+            (Order::Transformed, Family::Texture) => {
+                let mut panel = panel();
+                let points = panel.len() / POINTS;
+                for index in 0..panels {
                     panel.fill(0.0);
                     let place = |point, c| point * points + c * width as usize;
                     transform_panel(desc, width, weight, index, place, &mut panel);
@@ -119,19 +123,20 @@ impl Conv2d {
                         let place = point * panels as usize + index as usize;
                         self.write(&packed, queue, (place * points) as u64, values)?;
                     }
-                }
-                (Order::Transformed, Family::Tiled) => {
-                    let (inputs, outputs) = (desc.in_channels as usize, desc.out_channels as usize);
-                    panel.resize(len as usize, 0.0);
-                    let first = (index * width) as usize;
-                    let place = |point, c| (point * inputs + c) * outputs + first;
-                    transform_panel(desc, width, weight, index, place, &mut panel);
-                    if index + 1 == panels {
-                        self.write(&packed, queue, 0, &panel)?;
-                    }
+                    staged()?;
                 }
             }
-            staged()?;
+            (Order::Transformed, Family::Tiled) => {
+                let (inputs, outputs) = (desc.in_channels as usize, desc.out_channels as usize);
+                let mut whole = vec![0.0; len as usize];
+                for index in 0..panels {
+                    let first = (index * width) as usize;
+                    let place = |point, c| (point * inputs + c) * outputs + first;
+                    transform_panel(desc, width, weight, index, place, &mut whole);
+                }
+                self.write(&packed, queue, 0, &whole)?;
+                staged()?;
+            }
         }
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(self.panel()) as usize, 0.0);
