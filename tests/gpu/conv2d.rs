@@ -32,6 +32,8 @@ fn check_plan(gpu: &Gpu, conv: &Conv2d, seed: u64) -> (usize, bool) {
         )
         .unwrap();
     gpu.run([&commands]);
+    let computed = commands.cost().flops;
+    assert!(conv.is_winograd() && computed > 0 || computed >= desc.flops(), "{} {desc:?}: {computed}", conv.variant());
     let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
     let expected = reference::conv2d(desc, &inputs, conv.is_winograd());
     assert_close(&format!("{:?} {} {desc:?}", conv.family(), conv.variant()), &gpu.read(&output), &expected);

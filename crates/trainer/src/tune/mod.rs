@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use kernels::wgpu::{Buffer, BufferUsages, util::DeviceExt as _};
 use kernels::{
-    Commands, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, TuneTable, Variant, Workspace, WorkspaceSize, wgpu,
+    Commands, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, Precision, TuneTable, Variant, Workspace, WorkspaceSize,
+    from_halves, halves, wgpu,
 };
 use resnet::{Architecture, BackboneOptions, LayerPlan, PlannedLayer};
 use serde::{Serialize, Serializer};
@@ -30,6 +31,8 @@ const HOPELESS: f64 = 1.5;
 const WINS: f64 = 0.97;
 /// How far a result may lie from the default's, of the largest value: Winograd's differ by about 1e-6, wrong ones by 1.
 const TOLERANCE: f32 = 1e-4;
+/// The same where both were rounded to f16: a unit in its last place, and a half for what is before that.
+const F16_TOLERANCE: f32 = 1.5e-3;
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -200,12 +203,12 @@ fn compare(
                     encoder.clear_buffer(&operands.output, 0, None);
                     commands.encode(encoder);
                 })?;
-                let result = gpu.read(&operands.output)?;
+                let result = operands.result(gpu)?;
                 if index == 0 {
                     expected = result;
                     None
                 } else {
-                    differs(&expected, &result)
+                    differs(&expected, &result, operands.tolerance())
                 }
             }
             Err(error) => Some(error.to_string()),
@@ -251,10 +254,10 @@ fn choose(candidates: &[Candidate]) -> Variant {
 }
 
 /// Where a result isn't the default's, within what rounding does.
-fn differs(expected: &[f32], got: &[f32]) -> Option<String> {
+fn differs(expected: &[f32], got: &[f32], tolerance: f32) -> Option<String> {
     let scale = expected.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
     // NaN isn't within.
-    let wrong = expected.iter().zip(got).position(|(want, got)| !((got - want).abs() <= TOLERANCE * scale))?;
+    let wrong = expected.iter().zip(got).position(|(want, got)| !((got - want).abs() <= tolerance * scale))?;
     Some(format!("it gives {} at element {wrong}, the default {}", got[wrong], expected[wrong]))
 }
 
@@ -265,6 +268,8 @@ struct Operands {
     weight: Vec<f32>,
     bias: Vec<f32>,
     output: Buffer,
+    /// Channels of the output, where input, residual and output are f16 tensors.
+    f16: Option<usize>,
 }
 
 impl Operands {
@@ -286,20 +291,41 @@ impl Operands {
             // Nothing else has variants.
             _ => (1, 1, 1, 1),
         };
-        let buffer = |values: &[f32]| {
+        let [in_channels, out_channels] = match &layer.plan {
+            LayerPlan::Conv2d(plan) if plan.precision() == Precision::F16 => {
+                [plan.desc().in_channels, plan.desc().out_channels].map(|channels| Some(channels as usize))
+            }
+            _ => [None; 2],
+        };
+        let buffer = |values: &[f32], f16: Option<usize>| {
+            let words = f16.map(|channels| halves(values, channels));
             gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
                 label: Some("tune"),
-                contents: bytemuck::cast_slice(values),
+                contents: words.as_deref().map_or(bytemuck::cast_slice(values), bytemuck::cast_slice),
                 usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
             })
         };
         Self {
-            input: buffer(&values(input)),
-            residual: buffer(&values(output)),
+            input: buffer(&values(input), in_channels),
+            residual: buffer(&values(output), out_channels),
             weight: values(weight),
             bias: values(bias),
-            output: buffer(&vec![0.0; output as usize]),
+            output: buffer(&vec![0.0; output as usize], out_channels),
+            f16: out_channels,
         }
+    }
+
+    /// What the output holds now.
+    fn result(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        let words = gpu.read(&self.output)?;
+        Ok(match self.f16 {
+            Some(channels) => from_halves(&words.iter().map(|word| word.to_bits()).collect::<Vec<_>>(), channels),
+            None => words,
+        })
+    }
+
+    fn tolerance(&self) -> f32 {
+        if self.f16.is_some() { F16_TOLERANCE } else { TOLERANCE }
     }
 
     /// The layer in each of these ways; all share their scratch memory.
@@ -399,9 +425,9 @@ mod tests {
 
     #[test]
     fn wrong_results_are_seen() {
-        assert_eq!(differs(&[1.0, -100.0], &[1.005, -100.0]), None);
+        assert_eq!(differs(&[1.0, -100.0], &[1.005, -100.0], TOLERANCE), None);
         for wrong in [[1.02, -100.0], [f32::NAN, -100.0], [1.0, f32::INFINITY]] {
-            assert!(differs(&[1.0, -100.0], &wrong).is_some(), "{wrong:?}");
+            assert!(differs(&[1.0, -100.0], &wrong, TOLERANCE).is_some(), "{wrong:?}");
         }
     }
 
@@ -409,10 +435,11 @@ mod tests {
     #[test]
     fn what_is_measured_is_used() {
         let architecture = Architecture::basic([1; 4], [8, 64, 8, 8], Some(10));
-        let options = BackboneOptions { input_size: [32, 32], ..BackboneOptions::new(2) };
         let dir = tempfile::tempdir().unwrap();
-        for family in [None, Some(Family::Tiled)] {
-            let selection = Selection { family, tables: Some(dir.path().to_owned()), ..Default::default() };
+        let tiled = Some(Family::Tiled);
+        for (family, precision) in [(None, Precision::F32), (tiled, Precision::F32), (tiled, Precision::F16)] {
+            let options = BackboneOptions { input_size: [32, 32], precision, ..BackboneOptions::new(2) };
+            let selection = Selection { family, precision, tables: Some(dir.path().to_owned()), ..Default::default() };
             let gpu = pollster::block_on(open(&selection)).unwrap();
             let layers = architecture.layers(&gpu.context, &options).unwrap();
             let tuning = measure(&gpu, &layers, Duration::from_secs(20), &()).unwrap();

@@ -31,7 +31,8 @@ impl Conv2d {
             let params = self.context.uniform(&self.band_params(&band, &target, groups));
             let none = self.nothing();
             let entries = self.entries(&band, &target, &params, buffers.input, weight, weights, buffers, &none);
-            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+            let products = (band.pixels.end - band.pixels.start) * self.desc.weight_len();
+            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
         }
         Ok(steps)
     }
