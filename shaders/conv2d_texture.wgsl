@@ -49,6 +49,7 @@ override tall: bool = true;  // 32 pixels a tile instead of 16
 override has_residual: bool = true;
 override pointwise: bool = false; // one tap and no padding
 override narrow: bool = false;    // a pixel is one texel
+override double: bool = false;    // two texels of a run a turn of the loop, its length even: the driver blends every sum with the loop's mask once a turn
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
@@ -151,9 +152,55 @@ fn tile_of(group: u32) -> Tile {
     return Tile(p.pixel_first + group % blocks * pixels, group / blocks);
 }
 
+// Adds four terms to every sum: texel `step` of each lane's runs, the texels of w from `left` on.
+fn multiply(sums: ptr<function, array<vec4<f32>, 32>>, runs: ptr<function, array<Run, 8>>, step: u32, left: u32) {
+    var s = *sums;
+    let r = *runs;
+    var x: array<vec4<f32>, 8>;
+    x[0] = load(r[0], step);
+    if lanes < 16u || tall { x[1] = load(r[1], step); }
+    if lanes < 8u || lanes < 16u && tall { x[2] = load(r[2], step); x[3] = load(r[3], step); }
+    if lanes < 8u && tall { x[4] = load(r[4], step); x[5] = load(r[5], step); x[6] = load(r[6], step); x[7] = load(r[7], step); }
+    let w0 = load_w(left); let w1 = load_w(left + lanes); let w2 = load_w(left + 2u * lanes); let w3 = load_w(left + 3u * lanes);
+    s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
+    s[1] = row(s[1], subgroupShuffle(x[1u / lanes], 1u % lanes), w0, w1, w2, w3);
+    s[2] = row(s[2], subgroupShuffle(x[2u / lanes], 2u % lanes), w0, w1, w2, w3);
+    s[3] = row(s[3], subgroupShuffle(x[3u / lanes], 3u % lanes), w0, w1, w2, w3);
+    s[4] = row(s[4], subgroupShuffle(x[4u / lanes], 4u % lanes), w0, w1, w2, w3);
+    s[5] = row(s[5], subgroupShuffle(x[5u / lanes], 5u % lanes), w0, w1, w2, w3);
+    s[6] = row(s[6], subgroupShuffle(x[6u / lanes], 6u % lanes), w0, w1, w2, w3);
+    s[7] = row(s[7], subgroupShuffle(x[7u / lanes], 7u % lanes), w0, w1, w2, w3);
+    s[8] = row(s[8], subgroupShuffle(x[8u / lanes], 8u % lanes), w0, w1, w2, w3);
+    s[9] = row(s[9], subgroupShuffle(x[9u / lanes], 9u % lanes), w0, w1, w2, w3);
+    s[10] = row(s[10], subgroupShuffle(x[10u / lanes], 10u % lanes), w0, w1, w2, w3);
+    s[11] = row(s[11], subgroupShuffle(x[11u / lanes], 11u % lanes), w0, w1, w2, w3);
+    s[12] = row(s[12], subgroupShuffle(x[12u / lanes], 12u % lanes), w0, w1, w2, w3);
+    s[13] = row(s[13], subgroupShuffle(x[13u / lanes], 13u % lanes), w0, w1, w2, w3);
+    s[14] = row(s[14], subgroupShuffle(x[14u / lanes], 14u % lanes), w0, w1, w2, w3);
+    s[15] = row(s[15], subgroupShuffle(x[15u / lanes], 15u % lanes), w0, w1, w2, w3);
+    if tall {
+        s[16] = row(s[16], subgroupShuffle(x[16u / lanes], 16u % lanes), w0, w1, w2, w3);
+        s[17] = row(s[17], subgroupShuffle(x[17u / lanes], 17u % lanes), w0, w1, w2, w3);
+        s[18] = row(s[18], subgroupShuffle(x[18u / lanes], 18u % lanes), w0, w1, w2, w3);
+        s[19] = row(s[19], subgroupShuffle(x[19u / lanes], 19u % lanes), w0, w1, w2, w3);
+        s[20] = row(s[20], subgroupShuffle(x[20u / lanes], 20u % lanes), w0, w1, w2, w3);
+        s[21] = row(s[21], subgroupShuffle(x[21u / lanes], 21u % lanes), w0, w1, w2, w3);
+        s[22] = row(s[22], subgroupShuffle(x[22u / lanes], 22u % lanes), w0, w1, w2, w3);
+        s[23] = row(s[23], subgroupShuffle(x[23u / lanes], 23u % lanes), w0, w1, w2, w3);
+        s[24] = row(s[24], subgroupShuffle(x[24u / lanes], 24u % lanes), w0, w1, w2, w3);
+        s[25] = row(s[25], subgroupShuffle(x[25u / lanes], 25u % lanes), w0, w1, w2, w3);
+        s[26] = row(s[26], subgroupShuffle(x[26u / lanes], 26u % lanes), w0, w1, w2, w3);
+        s[27] = row(s[27], subgroupShuffle(x[27u / lanes], 27u % lanes), w0, w1, w2, w3);
+        s[28] = row(s[28], subgroupShuffle(x[28u / lanes], 28u % lanes), w0, w1, w2, w3);
+        s[29] = row(s[29], subgroupShuffle(x[29u / lanes], 29u % lanes), w0, w1, w2, w3);
+        s[30] = row(s[30], subgroupShuffle(x[30u / lanes], 30u % lanes), w0, w1, w2, w3);
+        s[31] = row(s[31], subgroupShuffle(x[31u / lanes], 31u % lanes), w0, w1, w2, w3);
+    }
+    *sums = s;
+}
+
 fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
     var s: array<vec4<f32>, 32>;
-    var x: array<vec4<f32>, 8>;
     var at: array<Corner, 8>;
     var r: array<Run, 8>;
     at[0] = corner(tile.pixel + lane);
@@ -179,45 +226,12 @@ fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
             r[6] = run(at[6], kh, kw, first); r[7] = run(at[7], kh, kw, first);
         }
         for (var step = 0u; step < steps; step++) {
-            x[0] = load(r[0], step);
-            if lanes < 16u || tall { x[1] = load(r[1], step); }
-            if lanes < 8u || lanes < 16u && tall { x[2] = load(r[2], step); x[3] = load(r[3], step); }
-            if lanes < 8u && tall { x[4] = load(r[4], step); x[5] = load(r[5], step); x[6] = load(r[6], step); x[7] = load(r[7], step); }
-            let w0 = load_w(left); let w1 = load_w(left + lanes); let w2 = load_w(left + 2u * lanes); let w3 = load_w(left + 3u * lanes);
+            multiply(&s, &r, step, left);
             left += 4u * lanes;
-            s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
-            s[1] = row(s[1], subgroupShuffle(x[1u / lanes], 1u % lanes), w0, w1, w2, w3);
-            s[2] = row(s[2], subgroupShuffle(x[2u / lanes], 2u % lanes), w0, w1, w2, w3);
-            s[3] = row(s[3], subgroupShuffle(x[3u / lanes], 3u % lanes), w0, w1, w2, w3);
-            s[4] = row(s[4], subgroupShuffle(x[4u / lanes], 4u % lanes), w0, w1, w2, w3);
-            s[5] = row(s[5], subgroupShuffle(x[5u / lanes], 5u % lanes), w0, w1, w2, w3);
-            s[6] = row(s[6], subgroupShuffle(x[6u / lanes], 6u % lanes), w0, w1, w2, w3);
-            s[7] = row(s[7], subgroupShuffle(x[7u / lanes], 7u % lanes), w0, w1, w2, w3);
-            s[8] = row(s[8], subgroupShuffle(x[8u / lanes], 8u % lanes), w0, w1, w2, w3);
-            s[9] = row(s[9], subgroupShuffle(x[9u / lanes], 9u % lanes), w0, w1, w2, w3);
-            s[10] = row(s[10], subgroupShuffle(x[10u / lanes], 10u % lanes), w0, w1, w2, w3);
-            s[11] = row(s[11], subgroupShuffle(x[11u / lanes], 11u % lanes), w0, w1, w2, w3);
-            s[12] = row(s[12], subgroupShuffle(x[12u / lanes], 12u % lanes), w0, w1, w2, w3);
-            s[13] = row(s[13], subgroupShuffle(x[13u / lanes], 13u % lanes), w0, w1, w2, w3);
-            s[14] = row(s[14], subgroupShuffle(x[14u / lanes], 14u % lanes), w0, w1, w2, w3);
-            s[15] = row(s[15], subgroupShuffle(x[15u / lanes], 15u % lanes), w0, w1, w2, w3);
-            if tall {
-                s[16] = row(s[16], subgroupShuffle(x[16u / lanes], 16u % lanes), w0, w1, w2, w3);
-                s[17] = row(s[17], subgroupShuffle(x[17u / lanes], 17u % lanes), w0, w1, w2, w3);
-                s[18] = row(s[18], subgroupShuffle(x[18u / lanes], 18u % lanes), w0, w1, w2, w3);
-                s[19] = row(s[19], subgroupShuffle(x[19u / lanes], 19u % lanes), w0, w1, w2, w3);
-                s[20] = row(s[20], subgroupShuffle(x[20u / lanes], 20u % lanes), w0, w1, w2, w3);
-                s[21] = row(s[21], subgroupShuffle(x[21u / lanes], 21u % lanes), w0, w1, w2, w3);
-                s[22] = row(s[22], subgroupShuffle(x[22u / lanes], 22u % lanes), w0, w1, w2, w3);
-                s[23] = row(s[23], subgroupShuffle(x[23u / lanes], 23u % lanes), w0, w1, w2, w3);
-                s[24] = row(s[24], subgroupShuffle(x[24u / lanes], 24u % lanes), w0, w1, w2, w3);
-                s[25] = row(s[25], subgroupShuffle(x[25u / lanes], 25u % lanes), w0, w1, w2, w3);
-                s[26] = row(s[26], subgroupShuffle(x[26u / lanes], 26u % lanes), w0, w1, w2, w3);
-                s[27] = row(s[27], subgroupShuffle(x[27u / lanes], 27u % lanes), w0, w1, w2, w3);
-                s[28] = row(s[28], subgroupShuffle(x[28u / lanes], 28u % lanes), w0, w1, w2, w3);
-                s[29] = row(s[29], subgroupShuffle(x[29u / lanes], 29u % lanes), w0, w1, w2, w3);
-                s[30] = row(s[30], subgroupShuffle(x[30u / lanes], 30u % lanes), w0, w1, w2, w3);
-                s[31] = row(s[31], subgroupShuffle(x[31u / lanes], 31u % lanes), w0, w1, w2, w3);
+            if double {
+                step++;
+                multiply(&s, &r, step, left);
+                left += 4u * lanes;
             }
         }
     }

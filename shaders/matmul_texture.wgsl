@@ -35,6 +35,7 @@ struct Params {
 
 override lanes: u32 = 8u;    // of a subgroup
 override tall: bool = true;  // 32 rows a tile instead of 16
+override double: bool = false; // two texels of K a turn of the loop, k4 even: the driver blends every sum with the loop's mask once a turn
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
@@ -73,53 +74,66 @@ fn tile_of(group: u32) -> Tile {
     return Tile(rest / p.panels, rest % p.panels, p.row_first + block * rows);
 }
 
+// Adds four terms to every sum: texel `at` of each lane's rows of A, the texels of B from `left` on.
+fn multiply(sums: ptr<function, array<vec4<f32>, 32>>, at: u32, left: u32) {
+    let next = lanes * p.k4;
+    var s = *sums;
+    var x: array<vec4<f32>, 8>;
+    x[0] = load_a(at);
+    if lanes < 16u || tall { x[1] = load_a(at + next); }
+    if lanes < 8u || lanes < 16u && tall { x[2] = load_a(at + 2u * next); x[3] = load_a(at + 3u * next); }
+    if lanes < 8u && tall { x[4] = load_a(at + 4u * next); x[5] = load_a(at + 5u * next); x[6] = load_a(at + 6u * next); x[7] = load_a(at + 7u * next); }
+    let w0 = load_b(left); let w1 = load_b(left + p.b_row);
+    let w2 = load_b(left + 2u * p.b_row); let w3 = load_b(left + 3u * p.b_row);
+    s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
+    s[1] = row(s[1], subgroupShuffle(x[1u / lanes], 1u % lanes), w0, w1, w2, w3);
+    s[2] = row(s[2], subgroupShuffle(x[2u / lanes], 2u % lanes), w0, w1, w2, w3);
+    s[3] = row(s[3], subgroupShuffle(x[3u / lanes], 3u % lanes), w0, w1, w2, w3);
+    s[4] = row(s[4], subgroupShuffle(x[4u / lanes], 4u % lanes), w0, w1, w2, w3);
+    s[5] = row(s[5], subgroupShuffle(x[5u / lanes], 5u % lanes), w0, w1, w2, w3);
+    s[6] = row(s[6], subgroupShuffle(x[6u / lanes], 6u % lanes), w0, w1, w2, w3);
+    s[7] = row(s[7], subgroupShuffle(x[7u / lanes], 7u % lanes), w0, w1, w2, w3);
+    s[8] = row(s[8], subgroupShuffle(x[8u / lanes], 8u % lanes), w0, w1, w2, w3);
+    s[9] = row(s[9], subgroupShuffle(x[9u / lanes], 9u % lanes), w0, w1, w2, w3);
+    s[10] = row(s[10], subgroupShuffle(x[10u / lanes], 10u % lanes), w0, w1, w2, w3);
+    s[11] = row(s[11], subgroupShuffle(x[11u / lanes], 11u % lanes), w0, w1, w2, w3);
+    s[12] = row(s[12], subgroupShuffle(x[12u / lanes], 12u % lanes), w0, w1, w2, w3);
+    s[13] = row(s[13], subgroupShuffle(x[13u / lanes], 13u % lanes), w0, w1, w2, w3);
+    s[14] = row(s[14], subgroupShuffle(x[14u / lanes], 14u % lanes), w0, w1, w2, w3);
+    s[15] = row(s[15], subgroupShuffle(x[15u / lanes], 15u % lanes), w0, w1, w2, w3);
+    if tall {
+        s[16] = row(s[16], subgroupShuffle(x[16u / lanes], 16u % lanes), w0, w1, w2, w3);
+        s[17] = row(s[17], subgroupShuffle(x[17u / lanes], 17u % lanes), w0, w1, w2, w3);
+        s[18] = row(s[18], subgroupShuffle(x[18u / lanes], 18u % lanes), w0, w1, w2, w3);
+        s[19] = row(s[19], subgroupShuffle(x[19u / lanes], 19u % lanes), w0, w1, w2, w3);
+        s[20] = row(s[20], subgroupShuffle(x[20u / lanes], 20u % lanes), w0, w1, w2, w3);
+        s[21] = row(s[21], subgroupShuffle(x[21u / lanes], 21u % lanes), w0, w1, w2, w3);
+        s[22] = row(s[22], subgroupShuffle(x[22u / lanes], 22u % lanes), w0, w1, w2, w3);
+        s[23] = row(s[23], subgroupShuffle(x[23u / lanes], 23u % lanes), w0, w1, w2, w3);
+        s[24] = row(s[24], subgroupShuffle(x[24u / lanes], 24u % lanes), w0, w1, w2, w3);
+        s[25] = row(s[25], subgroupShuffle(x[25u / lanes], 25u % lanes), w0, w1, w2, w3);
+        s[26] = row(s[26], subgroupShuffle(x[26u / lanes], 26u % lanes), w0, w1, w2, w3);
+        s[27] = row(s[27], subgroupShuffle(x[27u / lanes], 27u % lanes), w0, w1, w2, w3);
+        s[28] = row(s[28], subgroupShuffle(x[28u / lanes], 28u % lanes), w0, w1, w2, w3);
+        s[29] = row(s[29], subgroupShuffle(x[29u / lanes], 29u % lanes), w0, w1, w2, w3);
+        s[30] = row(s[30], subgroupShuffle(x[30u / lanes], 30u % lanes), w0, w1, w2, w3);
+        s[31] = row(s[31], subgroupShuffle(x[31u / lanes], 31u % lanes), w0, w1, w2, w3);
+    }
+    *sums = s;
+}
+
 fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
     var s: array<vec4<f32>, 32>;
-    var x: array<vec4<f32>, 8>;
     let first = p.a_base + tile.batch * p.a_batch + (tile.row + lane) * p.k4;
-    let next = lanes * p.k4;
     var left = p.b_base + tile.batch * p.b_batch + tile.panel * p.b_panel + lane;
+    let step = 4u * p.b_row;
     for (var k = 0u; k < p.k4; k++) {
-        x[0] = load_a(first + k);
-        if lanes < 16u || tall { x[1] = load_a(first + next + k); }
-        if lanes < 8u || lanes < 16u && tall { x[2] = load_a(first + 2u * next + k); x[3] = load_a(first + 3u * next + k); }
-        if lanes < 8u && tall { x[4] = load_a(first + 4u * next + k); x[5] = load_a(first + 5u * next + k); x[6] = load_a(first + 6u * next + k); x[7] = load_a(first + 7u * next + k); }
-        let w0 = load_b(left); let w1 = load_b(left + p.b_row);
-        let w2 = load_b(left + 2u * p.b_row); let w3 = load_b(left + 3u * p.b_row);
-        left += 4u * p.b_row;
-        s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
-        s[1] = row(s[1], subgroupShuffle(x[1u / lanes], 1u % lanes), w0, w1, w2, w3);
-        s[2] = row(s[2], subgroupShuffle(x[2u / lanes], 2u % lanes), w0, w1, w2, w3);
-        s[3] = row(s[3], subgroupShuffle(x[3u / lanes], 3u % lanes), w0, w1, w2, w3);
-        s[4] = row(s[4], subgroupShuffle(x[4u / lanes], 4u % lanes), w0, w1, w2, w3);
-        s[5] = row(s[5], subgroupShuffle(x[5u / lanes], 5u % lanes), w0, w1, w2, w3);
-        s[6] = row(s[6], subgroupShuffle(x[6u / lanes], 6u % lanes), w0, w1, w2, w3);
-        s[7] = row(s[7], subgroupShuffle(x[7u / lanes], 7u % lanes), w0, w1, w2, w3);
-        s[8] = row(s[8], subgroupShuffle(x[8u / lanes], 8u % lanes), w0, w1, w2, w3);
-        s[9] = row(s[9], subgroupShuffle(x[9u / lanes], 9u % lanes), w0, w1, w2, w3);
-        s[10] = row(s[10], subgroupShuffle(x[10u / lanes], 10u % lanes), w0, w1, w2, w3);
-        s[11] = row(s[11], subgroupShuffle(x[11u / lanes], 11u % lanes), w0, w1, w2, w3);
-        s[12] = row(s[12], subgroupShuffle(x[12u / lanes], 12u % lanes), w0, w1, w2, w3);
-        s[13] = row(s[13], subgroupShuffle(x[13u / lanes], 13u % lanes), w0, w1, w2, w3);
-        s[14] = row(s[14], subgroupShuffle(x[14u / lanes], 14u % lanes), w0, w1, w2, w3);
-        s[15] = row(s[15], subgroupShuffle(x[15u / lanes], 15u % lanes), w0, w1, w2, w3);
-        if tall {
-            s[16] = row(s[16], subgroupShuffle(x[16u / lanes], 16u % lanes), w0, w1, w2, w3);
-            s[17] = row(s[17], subgroupShuffle(x[17u / lanes], 17u % lanes), w0, w1, w2, w3);
-            s[18] = row(s[18], subgroupShuffle(x[18u / lanes], 18u % lanes), w0, w1, w2, w3);
-            s[19] = row(s[19], subgroupShuffle(x[19u / lanes], 19u % lanes), w0, w1, w2, w3);
-            s[20] = row(s[20], subgroupShuffle(x[20u / lanes], 20u % lanes), w0, w1, w2, w3);
-            s[21] = row(s[21], subgroupShuffle(x[21u / lanes], 21u % lanes), w0, w1, w2, w3);
-            s[22] = row(s[22], subgroupShuffle(x[22u / lanes], 22u % lanes), w0, w1, w2, w3);
-            s[23] = row(s[23], subgroupShuffle(x[23u / lanes], 23u % lanes), w0, w1, w2, w3);
-            s[24] = row(s[24], subgroupShuffle(x[24u / lanes], 24u % lanes), w0, w1, w2, w3);
-            s[25] = row(s[25], subgroupShuffle(x[25u / lanes], 25u % lanes), w0, w1, w2, w3);
-            s[26] = row(s[26], subgroupShuffle(x[26u / lanes], 26u % lanes), w0, w1, w2, w3);
-            s[27] = row(s[27], subgroupShuffle(x[27u / lanes], 27u % lanes), w0, w1, w2, w3);
-            s[28] = row(s[28], subgroupShuffle(x[28u / lanes], 28u % lanes), w0, w1, w2, w3);
-            s[29] = row(s[29], subgroupShuffle(x[29u / lanes], 29u % lanes), w0, w1, w2, w3);
-            s[30] = row(s[30], subgroupShuffle(x[30u / lanes], 30u % lanes), w0, w1, w2, w3);
-            s[31] = row(s[31], subgroupShuffle(x[31u / lanes], 31u % lanes), w0, w1, w2, w3);
+        multiply(&s, first + k, left);
+        left += step;
+        if double {
+            k++;
+            multiply(&s, first + k, left);
+            left += step;
         }
     }
     return s;

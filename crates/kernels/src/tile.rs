@@ -30,7 +30,11 @@ pub(crate) fn tiled_constants(tile: Tile) -> [(&'static str, f64); 2] {
     [("invocations", f64::from(tile.rows / rows * 16)), ("rows", f64::from(rows))]
 }
 
-/// The texture family's likewise.
-pub(crate) fn texture_constants(tile: Tile) -> [(&'static str, f64); 2] {
-    [("lanes", f64::from(tile.columns / 4)), ("tall", f64::from(u8::from(tile.rows == 32)))]
+/// The texture family's likewise, where a turn of the loop over a row's `texels` may take two.
+pub(crate) fn texture_constants(tile: Tile, texels: u32) -> [(&'static str, f64); 3] {
+    [
+        ("lanes", f64::from(tile.columns / 4)),
+        ("tall", f64::from(u8::from(tile.rows == 32))),
+        ("double", f64::from(u8::from(texels.is_multiple_of(2)))),
+    ]
 }

@@ -469,7 +469,7 @@ impl TextureOperands<'_> {
         let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
-        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &texture_constants(self.tile));
+        let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &texture_constants(self.tile, self.k4));
         let step = |batches: Range<u64>, rows: Range<u64>| {
             let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
             let c = Window::of_rows(&band, &rows, m, n, 0);

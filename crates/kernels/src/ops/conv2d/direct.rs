@@ -105,15 +105,18 @@ impl Conv2d {
             residual_view = view;
         }
         let tile = self.variant.tile();
-        let [lanes, tall] = texture_constants(tile);
         let pointwise = desc.kernel == [1, 1] && desc.padding == [0, 0];
+        let narrow = desc.packed_channels() == 4 && !pointwise;
+        let run = if narrow { desc.kernel[1] } else { Span::of(desc, self.panel()).span4 };
+        let [lanes, tall, double] = texture_constants(tile, run);
         let flag = |name, value: bool| (name, f64::from(u8::from(value)));
         let constants = [
             lanes,
             tall,
+            double,
             flag("has_residual", desc.residual),
             flag("pointwise", pointwise),
-            flag("narrow", desc.packed_channels() == 4 && !pointwise),
+            flag("narrow", narrow),
         ];
         let entry = if ragged { "ragged" } else { "main" };
         let pipeline = self.context.pipeline(&shaders::CONV2D_TEXTURE, entry, &constants);
