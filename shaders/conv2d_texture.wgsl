@@ -8,6 +8,7 @@
 //           channels of other groups zero.
 //           bias: padded to whole panels. residual: linear texture as y. y: NHWC, pixels from y_first on.
 // Dispatch  one subgroup a workgroup: 32 pixels (16 unless tall) x 4 lanes channels, numbered (panel, pixel block), blocks fastest.
+//           What workgroups past the last compute has no channels and isn't stored.
 // How       as matmul_texture: a lane holds 32 pixels x 1 vec4, pixels are broadcast by subgroupShuffle.
 // Limits    no workgroup memory, no barriers.
 // Twin      kernels::reference::conv2d.
@@ -116,17 +117,26 @@ fn load(at: Run, step: u32) -> vec4<f32> {
     return load_x(at.first + (step & at.mask));
 }
 
-fn store(pixel: u32, channel4: u32, value: vec4<f32>) {
-    if pixel < p.pixel_end && channel4 * 4u < p.out_channels {
-        let channels4 = p.out_channels / 4u;
-        var v = value;
-        if has_residual {
-            let i = pixel * channels4 + channel4;
-            v += textureLoad(residual, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT));
-        }
-        if p.relu != 0u { v = max(v, vec4<f32>()); }
-        y[(pixel - p.pixel_first) * channels4 + channel4] = v;
-    }
+// What every store of a lane needs to know, read once: parameters that are read where lanes may be off cost a load a lane.
+struct Target {
+    channel4: u32,
+    channels4: u32,
+    first: u32, // where pixel_first's vec4 stand
+    end: u32,   // past the last pixel; 0 where there is no such channel
+    relu: bool,
+}
+
+fn target_of(channel4: u32) -> Target {
+    let channels4 = p.out_channels / 4u;
+    return Target(channel4, channels4, p.pixel_first * channels4, select(0u, p.pixel_end, channel4 < channels4), p.relu != 0u);
+}
+
+fn store(pixel: u32, to: Target, value: vec4<f32>) {
+    let i = pixel * to.channels4 + to.channel4;
+    var v = value;
+    if has_residual { v += textureLoad(residual, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT)); }
+    v = select(v, max(v, vec4<f32>()), to.relu);
+    if pixel < to.end { y[i - to.first] = v; }
 }
 
 fn store_scalars(pixel: u32, channel4: u32, value: vec4<f32>) {
@@ -242,44 +252,44 @@ fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
 @compute @workgroup_size(lanes)
 fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
     let tile = tile_of(group);
     let s = product(tile, lane);
     let channel4 = tile.panel * lanes + lane;
     let b = bias[channel4];
-    store(tile.pixel + 0u, channel4, s[0] + b);
-    store(tile.pixel + 1u, channel4, s[1] + b);
-    store(tile.pixel + 2u, channel4, s[2] + b);
-    store(tile.pixel + 3u, channel4, s[3] + b);
-    store(tile.pixel + 4u, channel4, s[4] + b);
-    store(tile.pixel + 5u, channel4, s[5] + b);
-    store(tile.pixel + 6u, channel4, s[6] + b);
-    store(tile.pixel + 7u, channel4, s[7] + b);
-    store(tile.pixel + 8u, channel4, s[8] + b);
-    store(tile.pixel + 9u, channel4, s[9] + b);
-    store(tile.pixel + 10u, channel4, s[10] + b);
-    store(tile.pixel + 11u, channel4, s[11] + b);
-    store(tile.pixel + 12u, channel4, s[12] + b);
-    store(tile.pixel + 13u, channel4, s[13] + b);
-    store(tile.pixel + 14u, channel4, s[14] + b);
-    store(tile.pixel + 15u, channel4, s[15] + b);
+    let to = target_of(channel4);
+    store(tile.pixel + 0u, to, s[0] + b);
+    store(tile.pixel + 1u, to, s[1] + b);
+    store(tile.pixel + 2u, to, s[2] + b);
+    store(tile.pixel + 3u, to, s[3] + b);
+    store(tile.pixel + 4u, to, s[4] + b);
+    store(tile.pixel + 5u, to, s[5] + b);
+    store(tile.pixel + 6u, to, s[6] + b);
+    store(tile.pixel + 7u, to, s[7] + b);
+    store(tile.pixel + 8u, to, s[8] + b);
+    store(tile.pixel + 9u, to, s[9] + b);
+    store(tile.pixel + 10u, to, s[10] + b);
+    store(tile.pixel + 11u, to, s[11] + b);
+    store(tile.pixel + 12u, to, s[12] + b);
+    store(tile.pixel + 13u, to, s[13] + b);
+    store(tile.pixel + 14u, to, s[14] + b);
+    store(tile.pixel + 15u, to, s[15] + b);
     if tall {
-        store(tile.pixel + 16u, channel4, s[16] + b);
-        store(tile.pixel + 17u, channel4, s[17] + b);
-        store(tile.pixel + 18u, channel4, s[18] + b);
-        store(tile.pixel + 19u, channel4, s[19] + b);
-        store(tile.pixel + 20u, channel4, s[20] + b);
-        store(tile.pixel + 21u, channel4, s[21] + b);
-        store(tile.pixel + 22u, channel4, s[22] + b);
-        store(tile.pixel + 23u, channel4, s[23] + b);
-        store(tile.pixel + 24u, channel4, s[24] + b);
-        store(tile.pixel + 25u, channel4, s[25] + b);
-        store(tile.pixel + 26u, channel4, s[26] + b);
-        store(tile.pixel + 27u, channel4, s[27] + b);
-        store(tile.pixel + 28u, channel4, s[28] + b);
-        store(tile.pixel + 29u, channel4, s[29] + b);
-        store(tile.pixel + 30u, channel4, s[30] + b);
-        store(tile.pixel + 31u, channel4, s[31] + b);
+        store(tile.pixel + 16u, to, s[16] + b);
+        store(tile.pixel + 17u, to, s[17] + b);
+        store(tile.pixel + 18u, to, s[18] + b);
+        store(tile.pixel + 19u, to, s[19] + b);
+        store(tile.pixel + 20u, to, s[20] + b);
+        store(tile.pixel + 21u, to, s[21] + b);
+        store(tile.pixel + 22u, to, s[22] + b);
+        store(tile.pixel + 23u, to, s[23] + b);
+        store(tile.pixel + 24u, to, s[24] + b);
+        store(tile.pixel + 25u, to, s[25] + b);
+        store(tile.pixel + 26u, to, s[26] + b);
+        store(tile.pixel + 27u, to, s[27] + b);
+        store(tile.pixel + 28u, to, s[28] + b);
+        store(tile.pixel + 29u, to, s[29] + b);
+        store(tile.pixel + 30u, to, s[30] + b);
+        store(tile.pixel + 31u, to, s[31] + b);
     }
 }
 
@@ -287,7 +297,6 @@ fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: v
 @compute @workgroup_size(lanes)
 fn ragged(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
     let tile = tile_of(group);
     let s = product(tile, lane);
     let channel4 = tile.panel * lanes + lane;

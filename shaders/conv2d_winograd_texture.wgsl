@@ -5,7 +5,8 @@
 //           36 / 16 = 2.25 multiplications an output instead of 9, where tiles aren't ragged.
 // Layouts   x: NHWC, in a linear texture whose texel at `zero` is zero. v: [36, tile_count, channels]. m: [36, tile_count, out_channels], in a linear texture. y, residual: NHWC.
 //           Weights are transformed once, in f64, by the host.
-// Dispatch  one subgroup a workgroup, one tile and four channels each, channels fastest.
+// Dispatch  64 invocations a workgroup, one tile and four channels each, channels fastest. Those past the last compute and don't store:
+//           after an early return a software driver reads every parameter once a lane.
 // Limits    channels and out_channels divisible by 4, stride 1, dilation 1, one group.
 // Paper     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4; the points 0, 1, -1, 2, -2.
 // Twin      kernels::reference::conv2d (with the larger bound that it states for Winograd).
@@ -29,7 +30,6 @@ struct Params {
     pad: u32,
 }
 
-override lanes: u32 = 8u; // of a subgroup
 // A constant, not a parameter: a software driver runs both sides of a branch.
 override has_residual: bool = true;
 
@@ -89,21 +89,42 @@ fn input_column(image: u32, row: u32, column: u32, c4: u32) -> array<vec4<f32>, 
         load_x(image, row + 3u, column, c4), load_x(image, row + 4u, column, c4), load_x(image, row + 5u, column, c4));
 }
 
-fn store(at: Place, i: u32, j: u32, c4: u32, value: vec4<f32>) {
-    let row = at.row * 4u + i;
-    let column = at.column * 4u + j;
-    if row >= p.out_height || column >= p.out_width { return; }
-    let index = ((at.image * p.out_height + row) * p.out_width + column) * p.out_channels4 + c4;
-    var sum = value;
-    if has_residual { sum += textureLoad(residual, vec2<u32>(index & ROW_MASK, index >> ROW_SHIFT)); }
-    if p.relu != 0u { sum = max(sum, vec4<f32>()); }
-    y[index] = sum;
+// What every store of a lane needs to know, read once.
+struct Target {
+    row: u32,      // of the tile's first output
+    column: u32,
+    height: u32,   // of the output; 0 past the last tile
+    width: u32,
+    index: u32,    // of the tile's first output
+    step: u32,     // to the next column
+    stride: u32,   // to the next row
+    relu: bool,
 }
 
-@compute @workgroup_size(lanes)
+fn target_of(at: Place, c4: u32, inside: bool) -> Target {
+    let row = at.row * 4u;
+    let column = at.column * 4u;
+    let index = ((at.image * p.out_height + row) * p.out_width + column) * p.out_channels4 + c4;
+    return Target(
+        row, column, select(0u, p.out_height, inside), p.out_width, index, p.out_channels4, p.out_width * p.out_channels4,
+        p.relu != 0u);
+}
+
+fn store(to: Target, i: u32, j: u32, value: vec4<f32>) {
+    let index = to.index + i * to.stride + j * to.step;
+    var sum = value;
+    if has_residual { sum += textureLoad(residual, vec2<u32>(index & ROW_MASK, index >> ROW_SHIFT)); }
+    sum = select(sum, max(sum, vec4<f32>()), to.relu);
+    if to.row + i < to.height && to.column + j < to.width { y[index] = sum; }
+}
+
+fn put(i: u32, value: vec4<f32>, inside: bool) {
+    if inside { v[i] = value; }
+}
+
+@compute @workgroup_size(64)
 fn input_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * lanes + t;
-    if i >= p.tile_count * p.channels4 { return; }
+    let i = (id.x + id.y * count.x) * 64u + t;
     let c4 = i % p.channels4;
     let tile = i / p.channels4;
     let at = place(p.tile_first + tile);
@@ -116,69 +137,70 @@ fn input_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_i
     let e4 = input_column(at.image, row, column + 4u, c4);
     let e5 = input_column(at.image, row, column + 5u, c4);
     let stride = p.tile_count * p.channels4;
+    let inside = i < stride;
     {
         let g = input_line(e0[0], e1[0], e2[0], e3[0], e4[0], e5[0]);
-        v[i + 0u * stride] = g[0];
-        v[i + 1u * stride] = g[1];
-        v[i + 2u * stride] = g[2];
-        v[i + 3u * stride] = g[3];
-        v[i + 4u * stride] = g[4];
-        v[i + 5u * stride] = g[5];
+        put(i + 0u * stride, g[0], inside);
+        put(i + 1u * stride, g[1], inside);
+        put(i + 2u * stride, g[2], inside);
+        put(i + 3u * stride, g[3], inside);
+        put(i + 4u * stride, g[4], inside);
+        put(i + 5u * stride, g[5], inside);
     }
     {
         let g = input_line(e0[1], e1[1], e2[1], e3[1], e4[1], e5[1]);
-        v[i + 6u * stride] = g[0];
-        v[i + 7u * stride] = g[1];
-        v[i + 8u * stride] = g[2];
-        v[i + 9u * stride] = g[3];
-        v[i + 10u * stride] = g[4];
-        v[i + 11u * stride] = g[5];
+        put(i + 6u * stride, g[0], inside);
+        put(i + 7u * stride, g[1], inside);
+        put(i + 8u * stride, g[2], inside);
+        put(i + 9u * stride, g[3], inside);
+        put(i + 10u * stride, g[4], inside);
+        put(i + 11u * stride, g[5], inside);
     }
     {
         let g = input_line(e0[2], e1[2], e2[2], e3[2], e4[2], e5[2]);
-        v[i + 12u * stride] = g[0];
-        v[i + 13u * stride] = g[1];
-        v[i + 14u * stride] = g[2];
-        v[i + 15u * stride] = g[3];
-        v[i + 16u * stride] = g[4];
-        v[i + 17u * stride] = g[5];
+        put(i + 12u * stride, g[0], inside);
+        put(i + 13u * stride, g[1], inside);
+        put(i + 14u * stride, g[2], inside);
+        put(i + 15u * stride, g[3], inside);
+        put(i + 16u * stride, g[4], inside);
+        put(i + 17u * stride, g[5], inside);
     }
     {
         let g = input_line(e0[3], e1[3], e2[3], e3[3], e4[3], e5[3]);
-        v[i + 18u * stride] = g[0];
-        v[i + 19u * stride] = g[1];
-        v[i + 20u * stride] = g[2];
-        v[i + 21u * stride] = g[3];
-        v[i + 22u * stride] = g[4];
-        v[i + 23u * stride] = g[5];
+        put(i + 18u * stride, g[0], inside);
+        put(i + 19u * stride, g[1], inside);
+        put(i + 20u * stride, g[2], inside);
+        put(i + 21u * stride, g[3], inside);
+        put(i + 22u * stride, g[4], inside);
+        put(i + 23u * stride, g[5], inside);
     }
     {
         let g = input_line(e0[4], e1[4], e2[4], e3[4], e4[4], e5[4]);
-        v[i + 24u * stride] = g[0];
-        v[i + 25u * stride] = g[1];
-        v[i + 26u * stride] = g[2];
-        v[i + 27u * stride] = g[3];
-        v[i + 28u * stride] = g[4];
-        v[i + 29u * stride] = g[5];
+        put(i + 24u * stride, g[0], inside);
+        put(i + 25u * stride, g[1], inside);
+        put(i + 26u * stride, g[2], inside);
+        put(i + 27u * stride, g[3], inside);
+        put(i + 28u * stride, g[4], inside);
+        put(i + 29u * stride, g[5], inside);
     }
     {
         let g = input_line(e0[5], e1[5], e2[5], e3[5], e4[5], e5[5]);
-        v[i + 30u * stride] = g[0];
-        v[i + 31u * stride] = g[1];
-        v[i + 32u * stride] = g[2];
-        v[i + 33u * stride] = g[3];
-        v[i + 34u * stride] = g[4];
-        v[i + 35u * stride] = g[5];
+        put(i + 30u * stride, g[0], inside);
+        put(i + 31u * stride, g[1], inside);
+        put(i + 32u * stride, g[2], inside);
+        put(i + 33u * stride, g[3], inside);
+        put(i + 34u * stride, g[4], inside);
+        put(i + 35u * stride, g[5], inside);
     }
 }
 
-@compute @workgroup_size(lanes)
+@compute @workgroup_size(64)
 fn output_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * lanes + t;
-    if i >= p.tile_count * p.out_channels4 { return; }
+    let i = (id.x + id.y * count.x) * 64u + t;
     let c4 = i % p.out_channels4;
     let at = place(p.tile_first + i / p.out_channels4);
     let stride = p.tile_count * p.out_channels4;
+    let to = target_of(at, c4, i < stride);
     let b = bias[c4];
     let e0 = output_line(load_m(i + 0u * stride), load_m(i + 6u * stride), load_m(i + 12u * stride), load_m(i + 18u * stride), load_m(i + 24u * stride), load_m(i + 30u * stride));
     let e1 = output_line(load_m(i + 1u * stride), load_m(i + 7u * stride), load_m(i + 13u * stride), load_m(i + 19u * stride), load_m(i + 25u * stride), load_m(i + 31u * stride));
@@ -188,30 +210,30 @@ fn output_transform(@builtin(local_invocation_index) t: u32, @builtin(workgroup_
     let e5 = output_line(load_m(i + 5u * stride), load_m(i + 11u * stride), load_m(i + 17u * stride), load_m(i + 23u * stride), load_m(i + 29u * stride), load_m(i + 35u * stride));
     {
         let g = output_line(e0[0], e1[0], e2[0], e3[0], e4[0], e5[0]);
-        store(at, 0u, 0u, c4, g[0] + b);
-        store(at, 0u, 1u, c4, g[1] + b);
-        store(at, 0u, 2u, c4, g[2] + b);
-        store(at, 0u, 3u, c4, g[3] + b);
+        store(to, 0u, 0u, g[0] + b);
+        store(to, 0u, 1u, g[1] + b);
+        store(to, 0u, 2u, g[2] + b);
+        store(to, 0u, 3u, g[3] + b);
     }
     {
         let g = output_line(e0[1], e1[1], e2[1], e3[1], e4[1], e5[1]);
-        store(at, 1u, 0u, c4, g[0] + b);
-        store(at, 1u, 1u, c4, g[1] + b);
-        store(at, 1u, 2u, c4, g[2] + b);
-        store(at, 1u, 3u, c4, g[3] + b);
+        store(to, 1u, 0u, g[0] + b);
+        store(to, 1u, 1u, g[1] + b);
+        store(to, 1u, 2u, g[2] + b);
+        store(to, 1u, 3u, g[3] + b);
     }
     {
         let g = output_line(e0[2], e1[2], e2[2], e3[2], e4[2], e5[2]);
-        store(at, 2u, 0u, c4, g[0] + b);
-        store(at, 2u, 1u, c4, g[1] + b);
-        store(at, 2u, 2u, c4, g[2] + b);
-        store(at, 2u, 3u, c4, g[3] + b);
+        store(to, 2u, 0u, g[0] + b);
+        store(to, 2u, 1u, g[1] + b);
+        store(to, 2u, 2u, g[2] + b);
+        store(to, 2u, 3u, g[3] + b);
     }
     {
         let g = output_line(e0[3], e1[3], e2[3], e3[3], e4[3], e5[3]);
-        store(at, 3u, 0u, c4, g[0] + b);
-        store(at, 3u, 1u, c4, g[1] + b);
-        store(at, 3u, 2u, c4, g[2] + b);
-        store(at, 3u, 3u, c4, g[3] + b);
+        store(to, 3u, 0u, g[0] + b);
+        store(to, 3u, 1u, g[1] + b);
+        store(to, 3u, 2u, g[2] + b);
+        store(to, 3u, 3u, g[3] + b);
     }
 }

@@ -113,7 +113,6 @@ fn store(c: u32, column4: u32, value: vec4<f32>) {
 @compute @workgroup_size(lanes)
 fn forward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
     let first = group % p.tiles * blocks * 16u;
     let column4 = group / p.tiles * lanes + lane;
     let block = 16u * p.k4;
@@ -146,7 +145,6 @@ fn forward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id
 @compute @workgroup_size(lanes)
 fn backward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
     let first = group % p.tiles * blocks * 16u;
     let column4 = group / p.tiles * lanes + lane;
     let block = 16u * p.k4;

@@ -71,7 +71,9 @@ fn tile_of(group: u32) -> Tile {
     let blocks = (p.row_end - p.row_first + rows - 1u) / rows;
     let block = group % blocks;
     let rest = group / blocks;
-    return Tile(rest / p.panels, rest % p.panels, p.row_first + block * rows);
+    // Workgroups past the last have no rows: returning early would cost a load a lane for every parameter that is read afterwards.
+    let row = select(p.row_end, p.row_first + block * rows, group < p.groups);
+    return Tile(rest / p.panels, rest % p.panels, row);
 }
 
 // Adds four terms to every sum: texel `at` of each lane's rows of A, the texels of B from `left` on.
@@ -139,11 +141,21 @@ fn product(tile: Tile, lane: u32) -> array<vec4<f32>, 32> {
     return s;
 }
 
-fn store(tile: Tile, i: u32, column4: u32, value: vec4<f32>) {
-    let row = tile.row + i;
-    if row < p.row_end && column4 * 4u < p.n {
-        c[(p.c_base + (tile.batch * p.m + row - p.row_first) * p.n) / 4u + column4] = value;
-    }
+// What every store of a lane needs to know, read once.
+struct Target {
+    start: u32, // where the tile's first row stands in c
+    n4: u32,
+    rows: u32,  // of the tile that are stored
+}
+
+fn target_of(tile: Tile, column4: u32) -> Target {
+    let n4 = p.n / 4u;
+    let start = p.c_base / 4u + (tile.batch * p.m + tile.row - p.row_first) * n4 + column4;
+    return Target(start, n4, select(0u, p.row_end - tile.row, column4 < n4));
+}
+
+fn store(i: u32, to: Target, value: vec4<f32>) {
+    if i < to.rows { c[to.start + i * to.n4] = value; }
 }
 
 fn store_scalars(tile: Tile, i: u32, column4: u32, value: vec4<f32>) {
@@ -168,44 +180,44 @@ fn bias_at(column4: u32) -> vec4<f32> {
 @compute @workgroup_size(lanes)
 fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
     let tile = tile_of(group);
     let s = product(tile, lane);
     let column4 = tile.panel * lanes + lane;
     let b = bias_at(column4);
-    store(tile, 0u, column4, s[0] + b);
-    store(tile, 1u, column4, s[1] + b);
-    store(tile, 2u, column4, s[2] + b);
-    store(tile, 3u, column4, s[3] + b);
-    store(tile, 4u, column4, s[4] + b);
-    store(tile, 5u, column4, s[5] + b);
-    store(tile, 6u, column4, s[6] + b);
-    store(tile, 7u, column4, s[7] + b);
-    store(tile, 8u, column4, s[8] + b);
-    store(tile, 9u, column4, s[9] + b);
-    store(tile, 10u, column4, s[10] + b);
-    store(tile, 11u, column4, s[11] + b);
-    store(tile, 12u, column4, s[12] + b);
-    store(tile, 13u, column4, s[13] + b);
-    store(tile, 14u, column4, s[14] + b);
-    store(tile, 15u, column4, s[15] + b);
+    let to = target_of(tile, column4);
+    store(0u, to, s[0] + b);
+    store(1u, to, s[1] + b);
+    store(2u, to, s[2] + b);
+    store(3u, to, s[3] + b);
+    store(4u, to, s[4] + b);
+    store(5u, to, s[5] + b);
+    store(6u, to, s[6] + b);
+    store(7u, to, s[7] + b);
+    store(8u, to, s[8] + b);
+    store(9u, to, s[9] + b);
+    store(10u, to, s[10] + b);
+    store(11u, to, s[11] + b);
+    store(12u, to, s[12] + b);
+    store(13u, to, s[13] + b);
+    store(14u, to, s[14] + b);
+    store(15u, to, s[15] + b);
     if tall {
-        store(tile, 16u, column4, s[16] + b);
-        store(tile, 17u, column4, s[17] + b);
-        store(tile, 18u, column4, s[18] + b);
-        store(tile, 19u, column4, s[19] + b);
-        store(tile, 20u, column4, s[20] + b);
-        store(tile, 21u, column4, s[21] + b);
-        store(tile, 22u, column4, s[22] + b);
-        store(tile, 23u, column4, s[23] + b);
-        store(tile, 24u, column4, s[24] + b);
-        store(tile, 25u, column4, s[25] + b);
-        store(tile, 26u, column4, s[26] + b);
-        store(tile, 27u, column4, s[27] + b);
-        store(tile, 28u, column4, s[28] + b);
-        store(tile, 29u, column4, s[29] + b);
-        store(tile, 30u, column4, s[30] + b);
-        store(tile, 31u, column4, s[31] + b);
+        store(16u, to, s[16] + b);
+        store(17u, to, s[17] + b);
+        store(18u, to, s[18] + b);
+        store(19u, to, s[19] + b);
+        store(20u, to, s[20] + b);
+        store(21u, to, s[21] + b);
+        store(22u, to, s[22] + b);
+        store(23u, to, s[23] + b);
+        store(24u, to, s[24] + b);
+        store(25u, to, s[25] + b);
+        store(26u, to, s[26] + b);
+        store(27u, to, s[27] + b);
+        store(28u, to, s[28] + b);
+        store(29u, to, s[29] + b);
+        store(30u, to, s[30] + b);
+        store(31u, to, s[31] + b);
     }
 }
 
@@ -213,7 +225,6 @@ fn main(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: v
 @compute @workgroup_size(lanes)
 fn ragged(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    if group >= p.groups { return; }
     let tile = tile_of(group);
     let s = product(tile, lane);
     let column4 = tile.panel * lanes + lane;

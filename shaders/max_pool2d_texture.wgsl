@@ -2,7 +2,8 @@
 //
 // Formula   y[n,i,j,c] = max over kh, kw of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c], only where that lies inside x
 // Layouts   x: NHWC in a linear texture (4096 texels a row), channels divisible by 4. y: NHWC, from vec4 `first` on.
-// Dispatch  one subgroup a workgroup, four channels of an output pixel each, channels fastest.
+// Dispatch  64 invocations a workgroup, four channels of an output pixel each, channels fastest. Those past the last compute and
+//           don't store: after an early return a software driver reads every parameter once a lane.
 // Limits    bound by loads: one a tap.
 // Twin      kernels::reference::max_pool2d.
 
@@ -25,8 +26,6 @@ struct Params {
     x_base: u32,
 }
 
-override lanes: u32 = 8u; // of a subgroup
-
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
@@ -34,31 +33,37 @@ override lanes: u32 = 8u; // of a subgroup
 const ROW_SHIFT = 12u;
 const ROW_MASK = 4095u;
 
-@compute @workgroup_size(lanes)
+@compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * lanes + t;
-    if i >= p.count { return; }
+    let i = (id.x + id.y * count.x) * 64u + t;
+    let stored = i < p.count;
     let e = p.first + i;
     let c4 = e % p.channels;
     let pixel = e / p.channels;
+    let height = p.height;
+    let width = p.width;
+    let down = p.dilation_h;
+    let right = p.dilation_w;
     let row = pixel / p.out_width % p.out_height * p.stride_h - p.pad_h;
     let column = pixel % p.out_width * p.stride_w - p.pad_w;
-    let image = pixel / p.out_width / p.out_height * p.height;
+    let image = pixel / p.out_width / p.out_height * height;
+    let step = p.channels;
+    let first = p.x_base + (image * width) * step + c4;
+    let kernel_w = p.kernel_w;
     var best = vec4<f32>(bitcast<f32>(0xff800000u)); // minus infinity
     // One loop over the window: a software driver pays for every loop it enters.
-    var kh = 0u;
-    var kw = 0u;
-    for (var tap = p.kernel_h * p.kernel_w; tap > 0u; tap--) {
-        let r = row + kh * p.dilation_h;
-        let c = column + kw * p.dilation_w;
-        let inside = r < p.height && c < p.width;
-        let texel = p.x_base + ((image + r) * p.width + c) * p.channels + c4;
+    var r = row;
+    var c = column;
+    let end = column + kernel_w * right;
+    for (var tap = p.kernel_h * kernel_w; tap > 0u; tap--) {
+        let inside = r < height && c < width;
+        let texel = first + (r * width + c) * step;
         let value = textureLoad(x, vec2<u32>(texel & ROW_MASK, texel >> ROW_SHIFT));
         best = select(best, max(best, value), inside);
-        kw++;
-        let next_row = kw == p.kernel_w;
-        kw = select(kw, 0u, next_row);
-        kh += select(0u, 1u, next_row);
+        c += right;
+        let next_row = c == end;
+        c = select(c, column, next_row);
+        r += select(0u, down, next_row);
     }
-    y[i] = best;
+    if stored { y[i] = best; }
 }

@@ -22,8 +22,6 @@ struct Params {
     pad1: u32,
 }
 
-override lanes: u32 = 8u; // of a subgroup, for from_texture
-
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var input_texture: texture_storage_2d<rgba32float, read>;
@@ -82,13 +80,14 @@ fn element(e: u32) -> f32 {
     return textureLoad(input_texture, vec2<u32>((e / 4u) & ROW_MASK, (e / 4u) >> ROW_SHIFT))[e % 4u];
 }
 
-@compute @workgroup_size(lanes)
+@compute @workgroup_size(64)
 fn from_texture(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * lanes + t;
-    if i >= p.total { return; }
+    let i = (id.x + id.y * count.x) * 64u + t;
+    let stored = i < p.total;
     let at = place(p.first + i);
     let value = vec4<f32>(
         element(at.start), element(at.start + p.column), element(at.start + 2u * p.column), element(at.start + 3u * p.column));
     let columns = vec4<u32>(at.column) + vec4<u32>(0u, 1u, 2u, 3u);
-    output[i] = select(vec4<f32>(), value, columns < vec4<u32>(p.columns) & vec4<bool>(at.inside));
+    let padded = select(vec4<f32>(), value, columns < vec4<u32>(p.columns) & vec4<bool>(at.inside));
+    if stored { output[i] = padded; }
 }

@@ -231,15 +231,12 @@ impl MaxPool2d {
     fn step(&self, input: Bind<'_>, read: u64, output: BufferSlice<'_>, range: &Range<u64>) -> Result<Step, Error> {
         let desc = &self.desc;
         let whole = desc.channels.is_multiple_of(4);
-        let lanes = [("lanes", f64::from(self.context.lanes()))];
         // Width: channels that an invocation computes.
-        let (shader, entry, constants, binding, width, invocations) = match (self.family, self.precision) {
-            (Family::Texture, _) => {
-                (&shaders::MAX_POOL2D_TEXTURE, "main", &lanes[..], 1, 4, self.context.lanes().into())
-            }
-            (Family::Tiled, Precision::F16) => (&shaders::MAX_POOL2D, "halves", &[][..], 5, 2, 64),
-            (Family::Tiled, Precision::F32) if whole => (&shaders::MAX_POOL2D, "quads", &[][..], 3, 4, 64),
-            (Family::Tiled, Precision::F32) => (&shaders::MAX_POOL2D, "main", &[][..], 1, 1, 64),
+        let (shader, entry, binding, width) = match (self.family, self.precision) {
+            (Family::Texture, _) => (&shaders::MAX_POOL2D_TEXTURE, "main", 1, 4),
+            (Family::Tiled, Precision::F16) => (&shaders::MAX_POOL2D, "halves", 5, 2),
+            (Family::Tiled, Precision::F32) if whole => (&shaders::MAX_POOL2D, "quads", 3, 4),
+            (Family::Tiled, Precision::F32) => (&shaders::MAX_POOL2D, "main", 1, 1),
         };
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
         let count = (range.end - range.start) / width;
@@ -261,9 +258,9 @@ impl MaxPool2d {
             count: count as u32,
             x_base: ((read / width) as u32).wrapping_neg(),
         });
-        let pipeline = self.context.pipeline(shader, entry, constants);
+        let pipeline = self.context.pipeline(shader, entry, &[]);
         let entries = [(0, Bind::Uniform(&params)), (binding, input), (binding + 1, Bind::Slice(output))];
-        self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(invocations))
+        self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(64))
     }
 }
 

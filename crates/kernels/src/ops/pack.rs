@@ -172,7 +172,7 @@ impl Pack {
         let words = self.desc.output_len() / self.numbers();
         self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
         let entry = if self.precision == Precision::F16 { "halves" } else { "main" };
-        self.steps(entry, 64, &[], (1, Bind::Slice(input)), output)
+        self.steps(entry, (1, Bind::Slice(input)), output)
     }
 
     /// As [`Pack::bind`], rows by rows: their number is a multiple of 64, so that each part starts where every device can bind.
@@ -199,9 +199,7 @@ impl Pack {
 
     /// As [`Pack::bind`], reading a linear texture.
     pub(crate) fn bind_texture(&self, input: &TextureView, output: BufferSlice<'_>) -> Result<Commands, Error> {
-        let lanes = self.context.lanes();
-        let constants = [("lanes", lanes.into())];
-        self.steps("from_texture", lanes.into(), &constants, (2, Bind::Texture(input)), output)
+        self.steps("from_texture", (2, Bind::Texture(input)), output)
     }
 
     /// Numbers in a 32-bit word of the output.
@@ -212,13 +210,11 @@ impl Pack {
     fn steps(
         &self,
         entry: &'static str,
-        invocations: u64,
-        constants: &[(&'static str, f64)],
         input: (u32, Bind<'_>),
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let desc = &self.desc;
-        let pipeline = self.context.pipeline(&shaders::PACK, entry, constants);
+        let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
         let mut commands = Commands::new(OP);
         let (numbers, output_binding) = (self.numbers(), if self.precision == Precision::F16 { 4 } else { 3 });
         for words in self.context.windows(desc.output_len() / numbers) {
@@ -236,7 +232,7 @@ impl Pack {
                 total: ((range.end - range.start) / 4) as u32,
                 pad: [0; 2],
             });
-            let workgroups = ((range.end - range.start) / 4).div_ceil(invocations);
+            let workgroups = ((range.end - range.start) / 4).div_ceil(64);
             let entries =
                 [(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(window(output, words)))];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);

@@ -164,10 +164,9 @@ impl Conv2d {
             steps.push(mirror::copy(residual, texture));
             residual_view = view;
         }
-        let lanes = u64::from(self.context.lanes());
-        let constants = [("lanes", lanes as f64), ("has_residual", f64::from(u8::from(desc.residual)))];
+        let constants = [("has_residual", f64::from(u8::from(desc.residual)))];
         let shader = &shaders::CONV2D_WINOGRAD_TEXTURE;
-        let input_transform = self.context.pipeline(shader, "input_transform", &constants[..1]);
+        let input_transform = self.context.pipeline(shader, "input_transform", &[]);
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
@@ -175,7 +174,7 @@ impl Conv2d {
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
-            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(lanes);
+            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(64);
             steps.push(self.context.dispatch(OP, &input_transform, &entries, groups)?);
             steps.push(mirror::copy(v, transformed));
             let products = TextureOperands {
@@ -197,7 +196,7 @@ impl Conv2d {
                 (5, Bind::Texture(residual_view)),
                 (6, Bind::Slice(buffers.output)),
             ];
-            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(lanes);
+            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(64);
             steps.push(self.context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)
