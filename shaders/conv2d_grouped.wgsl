@@ -41,9 +41,9 @@ struct Params {
     relu: u32,
     has_residual: u32,
     groups: u32,      // workgroups in all
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
+    phases: u32,        // of columns, where rows are read (texture family)
+    phase_columns: u32, // columns of a phase (texture family)
+    pad: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

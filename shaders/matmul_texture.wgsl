@@ -5,8 +5,8 @@
 //           b: linear texture, texel of (b, panel, k, lane) at b_base + b b_batch + panel b_panel + k b_row + lane, a panel being
 //           4 lanes columns, a texel a lane. b_row = lanes and b_panel = lanes K: packed panels. b_row = N/4 and b_panel = lanes:
 //           row-major B. c: row-major [batch, m, n], or a window of its rows.
-// Dispatch  one subgroup a workgroup: 32 rows (16 unless tall) x 4 lanes columns, numbered (batch, panel, row block) with the row
-//           block fastest, so that neighbours share the panel in the cache.
+// Dispatch  one subgroup a workgroup: 32 rows (16 unless tall) x 4 lanes columns, numbered (batch, row block, panel) with the panel
+//           fastest, so that neighbours share rows of A in the cache and write what stands side by side.
 // How       a lane holds 32 rows x 1 vec4 of C, in registers and where these don't suffice on the stack, which is cheaper than
 //           texel loads: a load costs about 100 instructions for 16 lanes, whatever it feeds. A is loaded once by the lanes
 //           (lane = row) and broadcast by subgroupShuffle with a constant lane. Per 4 k: 4 + 32 / lanes loads for 512 vector
@@ -69,11 +69,11 @@ struct Tile {
 fn tile_of(group: u32) -> Tile {
     let rows = select(16u, 32u, tall);
     let blocks = (p.row_end - p.row_first + rows - 1u) / rows;
-    let block = group % blocks;
-    let rest = group / blocks;
+    let rest = group / p.panels;
+    let block = rest % blocks;
     // Workgroups past the last have no rows: returning early would cost a load a lane for every parameter that is read afterwards.
     let row = select(p.row_end, p.row_first + block * rows, group < p.groups);
-    return Tile(rest / p.panels, rest % p.panels, row);
+    return Tile(rest / blocks, group % p.panels, row);
 }
 
 // Adds four terms to every sum: texel `at` of each lane's rows of A, the texels of B from `left` on.

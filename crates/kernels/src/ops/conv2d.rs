@@ -1,5 +1,6 @@
 pub(crate) mod direct;
 mod grouped;
+mod rows;
 mod weights;
 pub(crate) mod winograd;
 
@@ -178,8 +179,8 @@ pub struct Conv2dBuffers<'a> {
 /// Sums in f32: `|error| <= 2 gamma(K + 2) (sum |x w| + |bias| + |residual|)`, K = taps times channels of a group.
 /// Where Winograd F(4x4, 3x3) is used ([`Conv2d::is_winograd`]) the sum is that of the absolute values in its transforms,
 /// and about ten times larger: `reference::conv2d` computes it. With f16 the same holds for weights (but Winograd's) rounded to
-/// f16, and the output is rounded once more, as [`Precision`] says; the bias stays f32. Weights of other groups are multiplied as zeros: a NaN or infinity in one group may reach
-/// another.
+/// f16, and the output is rounded once more, as [`Precision`] says; the bias stays f32. Weights of other groups and, with up to four channels, of
+/// the neighbouring column are multiplied as zeros: a NaN or infinity may reach another group or one column further.
 ///
 /// # Reference
 /// Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3 (implicit matrix product); Lavin and
@@ -291,8 +292,7 @@ impl Conv2d {
         let columns = whole(self.desc.out_channels.into(), columns);
         match self.variant {
             Variant::Direct(_) => {
-                let depth = u64::from(direct::depth(&self.desc, self.panel()));
-                2 * whole(self.output_pixels(), rows) * columns * depth
+                2 * whole(self.direct_pixels(), rows) * columns * u64::from(self.depth()) * u64::from(self.phases())
             }
             Variant::Grouped => self.desc.flops(),
             Variant::Winograd { .. } => self.winograd_products(rows) * columns,

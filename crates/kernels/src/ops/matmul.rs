@@ -74,7 +74,9 @@ impl MatmulDesc {
     /// B likewise: panels of so many columns, whole groups of four k.
     fn pack_b(&self, panel: u32) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
-        (self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
+        // Rows a power of two apart share a few lines of a cache: many rows of A make up for the packing.
+        let many = self.m >= 256;
+        (many || self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
             batch: self.batch,
             rows: self.k,
             columns: self.n,

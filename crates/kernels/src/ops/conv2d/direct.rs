@@ -1,6 +1,6 @@
 //! The convolution as a sum over taps: every size, stride, dilation and group.
 
-use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, weights::Span};
+use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, rows::Rows, weights::Span};
 use crate::{
     Context, Error, Family, Pack, PackDesc, Precision, Workspace, WorkspaceSize,
     commands::Step,
@@ -20,35 +20,61 @@ const RESIDUAL: usize = 3;
 /// Whether input and residual fit linear textures.
 pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
     let capacity = mirror::capacity(context.device());
-    let input = desc.input_len() / u64::from(desc.in_channels) * u64::from(desc.packed_channels());
-    let packable = desc.in_channels.is_multiple_of(4) || desc.input_len() <= context.binding_elements();
     let panel = columns(context, Family::Texture);
-    let weight = u64::from(desc.out_channels.div_ceil(panel) * desc.kernel[0] * desc.kernel[1])
-        * u64::from(Span::of(desc, panel).span4)
-        * u64::from(panel);
-    input / 4 <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
-}
-
-/// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
-pub(super) fn depth(desc: &Conv2dDesc, panel: u32) -> u32 {
-    desc.kernel[0] * desc.kernel[1] * Span::of(desc, panel).span4 * 4
+    let lines = u64::from(desc.batch) * u64::from(desc.height);
+    let (input, texels) = match Rows::of(Family::Texture, desc) {
+        Some(rows) => (lines * u64::from(Rows::width(desc)), desc.kernel[0] * rows.texels * rows.phases),
+        None => (
+            lines * u64::from(desc.width) * u64::from(desc.packed_channels() / 4),
+            desc.kernel[0] * desc.kernel[1] * Span::of(desc, panel).span4,
+        ),
+    };
+    let packable = input * 4 == desc.input_len() || desc.input_len() <= context.binding_elements();
+    let weight = u64::from(desc.out_channels.div_ceil(panel)) * u64::from(texels) * u64::from(panel);
+    input <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
 }
 
 impl Conv2d {
-    /// The input as whole vec4 a pixel, where it isn't so already.
+    /// How the direct convolution reads rows of numbers, where it does.
+    pub(super) fn rows(&self) -> Option<Rows> {
+        Rows::of(self.family, &self.desc)
+    }
+
+    pub(super) fn phases(&self) -> u32 {
+        self.rows().map_or(1, |rows| rows.phases)
+    }
+
+    /// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+    pub(super) fn depth(&self) -> u32 {
+        let [rows, columns] = self.desc.kernel;
+        4 * match self.rows() {
+            Some(read) => rows * read.texels,
+            None => rows * columns * Span::of(&self.desc, self.panel()).span4,
+        }
+    }
+
+    /// Pixels of the output; where rows are read, of a phase, those beyond the last column among them.
+    pub(super) fn direct_pixels(&self) -> u64 {
+        let [height, width] = self.desc.output_size().unwrap_or_default();
+        let width = self.rows().map_or(width, |rows| rows.columns(width));
+        u64::from(self.desc.batch) * u64::from(height) * u64::from(width)
+    }
+
+    /// The input as whole vec4 a pixel (a row, where rows are read), where it isn't so already.
     fn padding_pack(&self) -> Option<PackDesc> {
         let desc = &self.desc;
-        let pixels = (desc.input_len() / u64::from(desc.in_channels)) as u32;
+        let columns = self.rows().map_or(desc.in_channels, |_| desc.width * desc.in_channels);
+        let rows = (desc.input_len() / u64::from(columns)) as u32;
         // f16 tensors are.
-        (self.precision == Precision::F32 && !desc.in_channels.is_multiple_of(4)).then(|| PackDesc {
+        (self.precision == Precision::F32 && !columns.is_multiple_of(4)).then(|| PackDesc {
             batch: 1,
-            rows: pixels,
-            columns: desc.in_channels,
-            row_stride: desc.in_channels,
+            rows,
+            columns,
+            row_stride: columns,
             column_stride: 1,
             batch_stride: 0,
-            padded_rows: pixels,
-            panel: desc.packed_channels(),
+            padded_rows: rows,
+            panel: columns.next_multiple_of(4),
         })
     }
 
@@ -106,9 +132,7 @@ impl Conv2d {
         }
         let tile = self.variant.tile();
         let pointwise = desc.kernel == [1, 1] && desc.padding == [0, 0];
-        let narrow = desc.packed_channels() == 4 && !pointwise;
-        let run = if narrow { desc.kernel[1] } else { Span::of(desc, self.panel()).span4 };
-        let [lanes, tall, double] = texture_constants(tile, run);
+        let [lanes, tall, double] = texture_constants(tile, self.texels_of_a_run());
         let flag = |name, value: bool| (name, f64::from(u8::from(value)));
         let constants = [
             lanes,
@@ -116,15 +140,29 @@ impl Conv2d {
             double,
             flag("has_residual", desc.residual),
             flag("pointwise", pointwise),
-            flag("narrow", narrow),
+            flag("rows", self.rows().is_some()),
         ];
         let entry = if ragged { "ragged" } else { "main" };
         let pipeline = self.context.pipeline(&shaders::CONV2D_TEXTURE, entry, &constants);
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let [_, width] = desc.output_size().unwrap_or_default();
+        let columns = self.rows().map_or(width, |rows| rows.columns(width));
         for pixels in self.pixel_windows()? {
-            let panels = desc.out_channels.div_ceil(self.panel());
-            let groups = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * u64::from(panels);
-            let params = Params { x_base: mirror::zero_texel(input), ..self.direct_params(&pixels, groups) };
+            // Of a phase.
+            let covered = match self.rows() {
+                Some(_) => [pixels.start, pixels.end].map(|pixel| pixel / u64::from(width) * u64::from(columns)),
+                None => [pixels.start, pixels.end],
+            };
+            let panels = desc.out_channels.div_ceil(self.panel()) * self.phases();
+            let groups = (covered[1] - covered[0]).div_ceil(tile.rows.into()) * u64::from(panels);
+            let mut params = Params {
+                x_base: mirror::zero_texel(input),
+                y_base: pixels.start as u32,
+                ..self.direct_params(&(covered[0]..covered[1]), groups)
+            };
+            if let Some(rows) = self.rows() {
+                params = Params { width: Rows::width(desc), phases: rows.phases, phase_columns: columns, ..params };
+            }
             let params = self.context.uniform(&params);
             let elements = pixels.start * u64::from(desc.out_channels)..pixels.end * u64::from(desc.out_channels);
             let output = Bind::Slice(window(buffers.output, elements.clone()));
@@ -140,7 +178,7 @@ impl Conv2d {
             } else {
                 entries.extend([(4, Bind::Texture(residual_view)), (5, output)]);
             }
-            let products = groups * u64::from(tile.rows * tile.columns * depth(desc, self.panel()));
+            let products = groups * u64::from(tile.rows * tile.columns * self.depth());
             steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
         }
         Ok(steps)
@@ -154,7 +192,7 @@ impl Conv2d {
             height: desc.height,
             width: desc.width,
             channels4: desc.packed_channels() / 4,
-            span4: Span::of(desc, self.panel()).span4,
+            span4: self.texels_of_a_run(),
             out_height,
             out_width,
             out_channels: desc.out_channels,
@@ -176,18 +214,32 @@ impl Conv2d {
             relu: u32::from(desc.relu),
             has_residual: u32::from(desc.residual),
             groups: groups as u32,
-            pad: [0; 3],
+            phases: 1,
+            phase_columns: 0,
+            pad: 0,
         }
     }
 
-    /// Output pixels by what a binding can show; windows start at multiples of 64 pixels.
+    /// Texels that stand one behind the other: channels that a panel reads of a tap, or a row of the kernel.
+    fn texels_of_a_run(&self) -> u32 {
+        self.rows().map_or_else(|| Span::of(&self.desc, self.panel()).span4, |rows| rows.texels)
+    }
+
+    /// Output pixels by what a binding can show; windows start at multiples of 64 pixels, and at whole rows where rows are read.
     fn pixel_windows(&self) -> Result<Vec<Range<u64>>, Error> {
-        let step = self.context.binding_elements() / u64::from(self.desc.out_channels) / 64 * 64;
         let pixels = self.output_pixels();
+        let unit = match (self.rows(), self.desc.output_size()) {
+            (Some(_), Some([_, width])) => {
+                let row = u64::from(width) * u64::from(self.desc.out_channels);
+                u64::from(width) * (64 >> row.trailing_zeros().min(6))
+            }
+            _ => 64,
+        };
+        let step = self.context.binding_elements() / u64::from(self.desc.out_channels) / unit * unit;
         if step == 0 && self.desc.output_len() > self.context.binding_elements() {
-            return Err(self.too_wide("channels of 64 output pixels", 64 * u64::from(self.desc.out_channels)));
+            return Err(self.too_wide("elements of the output pixels or rows of a window", unit * u64::from(self.desc.out_channels)));
         }
-        let step = step.max(pixels.min(64));
+        let step = step.max(pixels.min(unit));
         Ok((0..pixels.div_ceil(step)).map(|i| i * step..((i + 1) * step).min(pixels)).collect())
     }
 
@@ -229,7 +281,7 @@ impl Conv2d {
                 let entries = self.entries(&band, &target, &params, input, shown, weights, buffers, &none);
                 let products = groups
                     * u64::from(tile.rows * tile.columns)
-                    * u64::from(depth(desc, self.panel())).next_multiple_of(16);
+                    * u64::from(self.depth()).next_multiple_of(16);
                 steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
             }
         }
@@ -382,6 +434,8 @@ params! {
         relu: u32,
         has_residual: u32,
         groups: u32,
-        pad: [u32; 3],
+        phases: u32,
+        phase_columns: u32,
+        pad: u32,
     }
 }

@@ -1,12 +1,13 @@
 //! Weights as the kernels read them, packed once on the host.
 
-use super::{Conv2d, Conv2dDesc, OP, direct::depth};
+use super::{Conv2d, Conv2dDesc, OP, rows::Rows};
 use crate::{Error, Family, Precision, Variant, halves, mirror};
 use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 
 /// Weight and bias of a convolution on the device, packed for the algorithm of the plan that made them.
 ///
-/// They serve every plan of the same weight shape, family and algorithm, whatever its batch and image size.
+/// They serve every plan of the same weight shape, family and algorithm, whatever its batch and image size; with up to four input
+/// channels, of the same stride and padding too.
 #[derive(Debug, Clone)]
 pub struct Conv2dWeights {
     layout: Layout,
@@ -31,6 +32,7 @@ struct Layout {
     groups: u32,
     family: Family,
     order: Order,
+    rows: Option<Rows>,
     precision: Precision,
 }
 
@@ -52,6 +54,7 @@ impl Layout {
             groups,
             family: plan.family,
             order: plan.order(),
+            rows: plan.rows(),
             precision: plan.precision,
         }
     }
@@ -101,9 +104,14 @@ impl Conv2d {
         let panel = || vec![0.0; len as usize / panels as usize];
         match (self.order(), self.family) {
             (Order::Panels, _) => {
-                let mut panel = panel();
-                for index in 0..panels {
-                    pack_panel(desc, width, weight, index, &mut panel);
+                let mut panel = vec![0.0; (width * self.depth()) as usize];
+                for index in 0..panels * self.phases() {
+                    let (phase, index_of_phase) = (index / panels, index % panels);
+                    let outputs = index_of_phase * width..((index_of_phase + 1) * width).min(desc.out_channels);
+                    match self.rows() {
+                        Some(rows) => rows.pack_panel(desc, phase, outputs, weight, &mut panel),
+                        None => pack_panel(desc, width, weight, index, &mut panel),
+                    }
                     self.write(&packed, queue, u64::from(index) * panel.len() as u64, &panel)?;
                     staged()?;
                 }
@@ -160,7 +168,7 @@ impl Conv2d {
         let desc = &self.desc;
         let panelled = u64::from(desc.out_channels.next_multiple_of(self.panel()));
         match (self.order(), self.family) {
-            (Order::Panels, _) => panelled * u64::from(depth(desc, self.panel())),
+            (Order::Panels, _) => panelled * u64::from(self.depth()) * u64::from(self.phases()),
             (Order::Taps, _) => desc.weight_len(),
             (Order::Transformed, Family::Texture) => POINTS as u64 * u64::from(desc.in_channels) * panelled,
             (Order::Transformed, Family::Tiled) => {
