@@ -88,6 +88,7 @@ fn run(task: &str, no_mesa_cache: &str) -> Vec<Phase> {
 }
 
 fn child(weights: &str, batch: usize) {
+    trainer::allocator::give_back_large_blocks();
     let mut clock = Clock::start();
     let gpu = pollster::block_on(trainer::device::open(&Default::default())).expect("an adapter");
     clock.stop("device");

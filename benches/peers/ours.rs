@@ -21,6 +21,7 @@ use trainer::{
 };
 
 fn main() -> Result<()> {
+    trainer::allocator::give_back_large_blocks();
     let task = Task::from_args()?;
     match task.kind.as_str() {
         "adapter" => {

@@ -10,7 +10,7 @@ use crate::{
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Cost, Family,
     GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc,
-    Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, Workspace, WorkspaceSize, encode_all,
+    Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, Variant, Workspace, WorkspaceSize, encode_all,
     encode_first_use, from_halves,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
@@ -535,6 +535,8 @@ struct Graph<'a> {
     shapes: Vec<Shape>,
     tapped: Vec<(Tap, usize)>,
     planned: Vec<PlannedLayer>,
+    /// Bytes that Winograd's transformed weights may still take beyond the plain ones, on software adapters.
+    spare: u64,
 }
 
 /// The layers of a network, planned and forgotten.
@@ -589,6 +591,8 @@ impl<'a> Graph<'a> {
             return Err(Error::Options(message.to_owned()));
         }
         let pixels = options.batch * options.input_size[0] * options.input_size[1];
+        let convs = network.convs().map(|conv| conv.weight_shape().iter().product::<usize>());
+        let parameters = convs.sum::<usize>() + network.features * network.classes.unwrap_or_default();
         let mut graph = Graph {
             context,
             options,
@@ -598,6 +602,7 @@ impl<'a> Graph<'a> {
             shapes: Vec::new(),
             tapped: Vec::new(),
             planned: Vec::new(),
+            spare: parameters as u64 * 4,
         };
         let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
         let mut size = options.input_size;
@@ -893,14 +898,36 @@ impl<'a> Graph<'a> {
         let channels = desc.out_channels as usize;
         let output = self.tensor(desc.output_len() as usize / channels, channels, precision);
         let name = weights.name().to_owned();
-        let planned = LayerPlan::Conv2d(plan.clone());
         let known = self.weights.iter().position(|(_, known)| *known == weights);
+        let plan = match known {
+            Some(known) => plan.with_variant(self.weights[known].0.variant())?,
+            None => self.affordable(plan)?,
+        };
+        let planned = LayerPlan::Conv2d(plan.clone());
         let weights = known.unwrap_or_else(|| {
             self.weights.push((plan.clone(), weights));
             self.weights.len() - 1
         });
         self.push(&name, planned, sizes, Layer::Conv { plan, weights, input, residual, output });
         Ok(output)
+    }
+
+    /// The plan, or the direct one instead of Winograd's where transformed weights would more than double the network's memory: a
+    /// software adapter's is the process's own. Earlier layers come first: they have more pixels to each weight. What a table of
+    /// measurements says stands.
+    fn affordable(&mut self, plan: Conv2d) -> Result<Conv2d, Error> {
+        let direct = plan.variants().into_iter().find(|variant| matches!(variant, Variant::Direct(_)));
+        let (true, Family::Texture, Some(direct)) = (plan.is_winograd(), plan.family(), direct) else {
+            return Ok(plan);
+        };
+        let direct = plan.with_variant(direct)?;
+        let extra = plan.weight_bytes().saturating_sub(direct.weight_bytes());
+        let tuned = self.context.tune().table.contains_key(&plan.class());
+        if extra > self.spare && !tuned {
+            return Ok(direct);
+        }
+        self.spare = self.spare.saturating_sub(extra);
+        Ok(plan)
     }
 
     /// Threads that read and pack the weights: the i-th comes out of the receiver i modulo their number, and each holds one until it

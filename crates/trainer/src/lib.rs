@@ -17,6 +17,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod allocator;
 pub mod backbone;
 pub mod bench;
 pub mod cache_dir;

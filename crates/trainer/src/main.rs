@@ -7,12 +7,13 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use trainer::{Error, Fault};
+use trainer::{Error, Fault, allocator};
 
 use cli::{Cli, Command};
 use terminal::Terminal;
 
 fn main() -> ExitCode {
+    allocator::give_back_large_blocks();
     quieten_wayland();
     quieten_decoders();
     let Cli { global, command } = Cli::parse();
