@@ -49,7 +49,14 @@ impl<'a> GpuExtractor<'a> {
     ) -> Result<Self> {
         recipe.check()?;
         let batch = batch.max(1);
-        let tuned = tune::fingerprint(gpu, weights.architecture(), &options(gpu, recipe, batch))?;
+        let mut fitting = batch;
+        let tuned = loop {
+            match tune::fingerprint(gpu, weights.architecture(), &options(gpu, recipe, fitting)) {
+                // As extraction will find, and say.
+                Err(error) if fitting > 1 && is_too_large(&error) => fitting /= 2,
+                other => break other?,
+            }
+        };
         let planned = Mutex::new(Planned { batch, backbone: None });
         Ok(Self { gpu, weights, recipe: recipe.clone(), tuned, progress, planned })
     }

@@ -259,7 +259,7 @@ pub fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome {
     let taps = bench::taps(architecture.classes);
     let options =
         BackboneOptions { input_size, taps, precision: gpu.precision, ..BackboneOptions::new(global.batch.into()) };
-    let layers = architecture.layers(&gpu.context, &options)?;
+    let layers = tune::defaults(&gpu, architecture, &options)?;
     let tuning = tune::measure(&gpu, &layers, Duration::from_secs(args.seconds), terminal)?;
     let key = tune::Key::of(&gpu.adapter.get_info());
     let tuned = tune::save(&folder, &key, &tuning.table())?;

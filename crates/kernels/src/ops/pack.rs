@@ -207,12 +207,7 @@ impl Pack {
         if self.precision == Precision::F16 { 2 } else { 1 }
     }
 
-    fn steps(
-        &self,
-        entry: &'static str,
-        input: (u32, Bind<'_>),
-        output: BufferSlice<'_>,
-    ) -> Result<Commands, Error> {
+    fn steps(&self, entry: &'static str, input: (u32, Bind<'_>), output: BufferSlice<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
         let mut commands = Commands::new(OP);

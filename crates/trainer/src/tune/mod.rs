@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use kernels::wgpu::{Buffer, BufferUsages, util::DeviceExt as _};
 use kernels::{
-    Commands, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, Precision, TuneTable, Variant, Workspace, WorkspaceSize,
-    from_halves, halves, wgpu,
+    Commands, Context, Conv2d, Conv2dBuffers, Matmul, MatmulBuffers, Precision, TuneTable, Variant, Workspace,
+    WorkspaceSize, from_halves, halves, wgpu,
 };
 use resnet::{Architecture, BackboneOptions, LayerPlan, PlannedLayer};
 use serde::{Serialize, Serializer};
@@ -187,7 +187,10 @@ fn compare(
     progress: &dyn Progress,
 ) -> Result<Shape> {
     let start = Instant::now();
-    let variants = layer.variants();
+    let mut variants = layer.variants();
+    // The network's choice first: it may spare memory where the kernel alone would not.
+    let default = variants.iter().position(|&variant| Some(variant) == layer.variant()).unwrap_or_default();
+    variants[..=default].rotate_right(1);
     let operands = Operands::new(gpu, layer);
     let bound = operands.bind(gpu, layer, &variants)?;
     let mut expected = Vec::new();
@@ -383,6 +386,16 @@ impl Operands {
     }
 }
 
+/// The layers of a network as they are planned without a table: what [`measure`] starts from.
+///
+/// # Errors
+/// The network can't be planned here.
+pub fn defaults(gpu: &Gpu, architecture: &Architecture, options: &BackboneOptions) -> Result<Vec<PlannedLayer>> {
+    let mut tune = gpu.context.tune().clone();
+    tune.table.clear();
+    Ok(architecture.layers(&Context::with_tune(gpu.context.device(), tune), options)?)
+}
+
 /// What a table changes about a network, as a digest; none where every layer has its default, as without a table.
 ///
 /// Features computed by other variants differ in the last digits, so this is part of what they are kept under.
@@ -394,9 +407,9 @@ pub fn fingerprint(gpu: &Gpu, architecture: &Architecture, options: &BackboneOpt
         return Ok(None);
     }
     let layers = architecture.layers(&gpu.context, options)?;
-    let changed: Vec<String> = (layers.iter())
-        .filter(|layer| layer.variant() != layer.variants().first().copied())
-        .map(|layer| format!("{}: {}\n", layer.name, layer.kernel()))
+    let changed: Vec<String> = (layers.iter().zip(defaults(gpu, architecture, options)?))
+        .filter(|(layer, default)| layer.variant() != default.variant())
+        .map(|(layer, _)| format!("{}: {}\n", layer.name, layer.kernel()))
         .collect();
     Ok((!changed.is_empty()).then(|| hex(&Sha256::digest(changed.concat()))))
 }

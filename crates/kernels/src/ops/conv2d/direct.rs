@@ -237,7 +237,10 @@ impl Conv2d {
         };
         let step = self.context.binding_elements() / u64::from(self.desc.out_channels) / unit * unit;
         if step == 0 && self.desc.output_len() > self.context.binding_elements() {
-            return Err(self.too_wide("elements of the output pixels or rows of a window", unit * u64::from(self.desc.out_channels)));
+            return Err(self.too_wide(
+                "elements of the output pixels or rows of a window",
+                unit * u64::from(self.desc.out_channels),
+            ));
         }
         let step = step.max(pixels.min(unit));
         Ok((0..pixels.div_ceil(step)).map(|i| i * step..((i + 1) * step).min(pixels)).collect())
@@ -279,9 +282,8 @@ impl Conv2d {
                 let params = Params { panel_first: panel_first as u32, ..self.band_params(&band, &target, groups) };
                 let (params, none) = (self.context.uniform(&params), self.nothing());
                 let entries = self.entries(&band, &target, &params, input, shown, weights, buffers, &none);
-                let products = groups
-                    * u64::from(tile.rows * tile.columns)
-                    * u64::from(self.depth()).next_multiple_of(16);
+                let products =
+                    groups * u64::from(tile.rows * tile.columns) * u64::from(self.depth()).next_multiple_of(16);
                 steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
             }
         }
