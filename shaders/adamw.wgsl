@@ -52,11 +52,12 @@ fn step_from(i: u32, x: vec4<f32>, grad: vec4<f32>, m_old: vec4<f32>, v_old: vec
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let i = (id.x + id.y * count.x) * 64u + t;
-    if i >= arrayLength(&param) { return; }
     let next = step_from(i, param[i], grad[i], exp_avg[i], exp_avg_sq[i]);
-    param[i] = next.param;
-    exp_avg[i] = next.m;
-    exp_avg_sq[i] = next.v;
+    if i < arrayLength(&param) {
+        param[i] = next.param;
+        exp_avg[i] = next.m;
+        exp_avg_sq[i] = next.v;
+    }
 }
 
 @compute @workgroup_size(64)

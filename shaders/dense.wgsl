@@ -14,7 +14,7 @@ struct Params {
     first: u32,     // the first pick
     tiles: u32,
     groups: u32,    // workgroups in all
-    pad: u32,
+    class_first: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -22,7 +22,7 @@ struct Params {
     first: u32,     // texel of the first pick
     tiles: u32,     // workgroups for all classes
     groups: u32,    // workgroups in all
-    pad: u32,
+    class_first: u32,      // first class
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -113,7 +113,7 @@ fn store(c: u32, column4: u32, value: vec4<f32>) {
 @compute @workgroup_size(lanes)
 fn forward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    let first = group % p.tiles * blocks * 16u;
+    let first = p.class_first + group % p.tiles * blocks * 16u;
     let column4 = group / p.tiles * lanes + lane;
     let block = 16u * p.k4;
     var at = (first + lane) * p.k4;
@@ -145,7 +145,7 @@ fn forward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id
 @compute @workgroup_size(lanes)
 fn backward(@builtin(subgroup_invocation_id) lane: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let group = id.x + id.y * count.x;
-    let first = group % p.tiles * blocks * 16u;
+    let first = p.class_first + group % p.tiles * blocks * 16u;
     let column4 = group / p.tiles * lanes + lane;
     let block = 16u * p.k4;
     var at = (first + lane) * p.k4;

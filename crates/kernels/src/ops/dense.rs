@@ -148,8 +148,15 @@ params! {
         first: u32,
         tiles: u32,
         groups: u32,
-        pad: u32,
+        class_first: u32,
     }
+}
+
+/// Classes that one dispatch of the texture family computes: from the first on, `tiles` times `blocks` blocks.
+struct Part {
+    first: u32,
+    blocks: u32,
+    tiles: u32,
 }
 
 /// A planned dense layer on rows picked out of a [`RowTable`], and the gradient of its weights.
@@ -192,7 +199,6 @@ pub struct Dense {
     desc: DenseDesc,
     family: Family,
     lanes: u32,
-    blocks: u32,
 }
 
 impl Dense {
@@ -218,11 +224,20 @@ impl Dense {
             allowed = allowed.min(4 * mirror::capacity(context.device()));
         }
         Error::limit(OP, "elements of weight, output or batch", largest, "largest binding or texture", allowed)?;
-        // The classes spread evenly over as few workgroups as can hold them.
-        let blocks = desc.classes.div_ceil(BLOCK);
-        let blocks = blocks.div_ceil(blocks.div_ceil(BLOCKS));
         let lanes = context.lanes();
-        Ok(Dense { context: context.clone(), desc: *desc, family, lanes, blocks })
+        Ok(Dense { context: context.clone(), desc: *desc, family, lanes })
+    }
+
+    /// The classes spread evenly over as few workgroups as can hold them: those with a block more, and the others.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let blocks = self.desc.classes.div_ceil(BLOCK);
+        let tiles = blocks.div_ceil(BLOCKS);
+        let (less, larger) = (blocks / tiles, blocks % tiles);
+        let parts = [
+            Part { first: 0, blocks: less + 1, tiles: larger },
+            Part { first: larger * (less + 1) * BLOCK, blocks: less, tiles: tiles - larger },
+        ];
+        parts.into_iter().filter(|part| part.tiles > 0)
     }
 
     /// Of the tiled family's products.
@@ -357,29 +372,31 @@ impl Dense {
         let (texture, view) = workspace.texture(OP, slot, self.workspace_size().texels[slot])?;
         let (batch4, width4) = (self.desc.batch / 4, self.desc.width / 4);
         let n4 = if entry == "forward" { batch4 } else { width4 };
-        let tiles = self.desc.classes.div_ceil(BLOCK * self.blocks);
-        let groups = u64::from(tiles) * u64::from(n4.div_ceil(self.lanes));
-        let params = self.context.uniform(&Params {
-            k4: if entry == "forward" { width4 } else { batch4 },
-            tiles,
-            ..self.params(first / 4, n4, groups)
-        });
-        let entries = [
-            (0, Bind::Uniform(&params)),
-            (1, Bind::Texture(view)),
-            (2, Bind::Texture(rows)),
-            (3, Bind::Texture(picks)),
-            (4, Bind::Slice(output)),
-        ];
-        let constants = [("lanes", f64::from(self.lanes)), ("blocks", f64::from(self.blocks))];
-        let pipeline = self.context.pipeline(&shaders::DENSE_TEXTURE, entry, &constants);
         commands.steps.push(mirror::copy(a, texture));
-        commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+        for Part { first: from, blocks, tiles } in self.parts() {
+            let groups = u64::from(tiles) * u64::from(n4.div_ceil(self.lanes));
+            let params = self.context.uniform(&Params {
+                k4: if entry == "forward" { width4 } else { batch4 },
+                tiles,
+                class_first: from,
+                ..self.params(first / 4, n4, groups)
+            });
+            let entries = [
+                (0, Bind::Uniform(&params)),
+                (1, Bind::Texture(view)),
+                (2, Bind::Texture(rows)),
+                (3, Bind::Texture(picks)),
+                (4, Bind::Slice(output)),
+            ];
+            let constants = [("lanes", f64::from(self.lanes)), ("blocks", f64::from(blocks))];
+            let pipeline = self.context.pipeline(&shaders::DENSE_TEXTURE, entry, &constants);
+            commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+        }
         Ok(())
     }
 
     fn params(&self, first: u32, n4: u32, groups: u64) -> Params {
         let (classes, width4) = (self.desc.classes, self.desc.width / 4);
-        Params { classes, n4, k4: 0, width4, first, tiles: 1, groups: groups as u32, pad: 0 }
+        Params { classes, n4, k4: 0, width4, first, tiles: 1, groups: groups as u32, class_first: 0 }
     }
 }
