@@ -19,6 +19,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -356,6 +357,8 @@ def run_case(args, case, programs, missing, given, work, environment, helper):
 
     def once(tool):
         out = work / f"{case['name']}.{tool}.out"
+        # A run keeps its features: each round begins without.
+        shutil.rmtree(out, ignore_errors=True)
         result = measure(args, case, command(args, case, tool, programs, given, out), environment)
         return result, out
 

@@ -2,7 +2,7 @@
 //!
 //! A software Vulkan driver reads a storage buffer one scalar at a time, with a bounds check a lane; it reads a texel
 //! of `rgba32float` for all lanes at once. So the texture family copies operands into *linear textures*: texel `i` is
-//! the buffer's `i`-th `vec4`, found at `(i % 4096, i / 4096)`. The copy is a plain `memcpy` (about 15 GB/s).
+//! the buffer's `i`-th `vec4`, found at `(i % 4096, i / 4096)`. The copy is a plain `memcpy` by one core (10 GB/s and more).
 //!
 //! The very last texel is never written and so stays zero, as WebGPU promises of new textures: a padded pixel is read there.
 

@@ -602,7 +602,8 @@ impl<'a> Graph<'a> {
             shapes: Vec::new(),
             tapped: Vec::new(),
             planned: Vec::new(),
-            spare: parameters as u64 * 4,
+            // As much as the plain ones take, and an eighth.
+            spare: parameters as u64 * 4 * 9 / 8,
         };
         let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
         let mut size = options.input_size;
@@ -912,8 +913,8 @@ impl<'a> Graph<'a> {
         Ok(output)
     }
 
-    /// The plan, or the direct one instead of Winograd's where transformed weights would more than double the network's memory: a
-    /// software adapter's is the process's own. Earlier layers come first: they have more pixels to each weight. What a table of
+    /// The plan, or the direct one instead of Winograd's where transformed weights would more than double the network's memory (by an
+    /// eighth): a software adapter's is the process's own. Earlier layers come first: they have more pixels to each weight. What a table of
     /// measurements says stands.
     fn affordable(&mut self, plan: Conv2d) -> Result<Conv2d, Error> {
         let direct = plan.variants().into_iter().find(|variant| matches!(variant, Variant::Direct(_)));
