@@ -82,6 +82,26 @@ fn the_layers_of_a_resnet() {
     }
 }
 
+/// Rows of numbers: every place of a texel at which a kernel's row can begin, and images whose rows end inside of one.
+#[test]
+fn images_of_few_channels() {
+    for channels in 1..=4 {
+        for stride in 1..=3 {
+            for (padding, width, kernel) in [(0, 13, [3, 3]), (1, 16, [2, 5]), (3, 14, [7, 7]), (2, 1, [1, 4])] {
+                let desc = Conv2dDesc {
+                    kernel,
+                    stride: [2, stride],
+                    padding: [kernel[0] / 2, padding],
+                    relu: stride == 2,
+                    residual: padding == 1,
+                    ..Conv2dDesc::new(2, 9, width, channels, if stride == 1 { 40 } else { 5 }, 3)
+                };
+                check_families(&desc, u64::from(channels * 10 + stride));
+            }
+        }
+    }
+}
+
 #[test]
 fn grouped_as_in_resnext() {
     for width in [4, 8] {
