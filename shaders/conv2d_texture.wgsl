@@ -8,7 +8,7 @@
 //           channels of other groups zero.
 //           Where rows are read: x: rows of `width` texels of numbers, the channels of pixel after pixel. w: panels of each
 //           phase, `tap` a row of the kernel and c a number of the span4 texels that it touches, zero outside of it.
-//           bias: padded to whole panels. residual: linear texture as y. y: NHWC, pixels from y_first on.
+//           bias: padded to whole panels. residual: linear texture as y. y: NHWC, pixels from y_base on.
 // Dispatch  one subgroup a workgroup: 32 pixels (16 unless tall) x 4 lanes channels, numbered with the panels fastest (with
 //           phases outermost, where rows are read): neighbours write, and read of the residual, what stands side by side.
 //           What workgroups past the last compute has no pixels and isn't stored.
@@ -38,7 +38,7 @@ struct Params {
     pixel_end: u32,
     panel_first: u32, // of this window of w
     x_base: u32,      // tiled family: vec4 of x at which the batch starts; texture family: texel of x that is zero
-    y_base: u32,      // element of y and residual at which pixel_first stands
+    y_base: u32,      // tiled family: element of y and residual at which pixel_first stands; texture family: pixel that y begins with
     relu: u32,
     has_residual: u32,
     groups: u32,      // workgroups in all
@@ -137,6 +137,11 @@ fn load(at: Run, image: Image, step: u32) -> vec4<f32> {
     return load_x(at.first + (step & at.mask));
 }
 
+// Past the last pixel that is stored: where rows are read, pixel_end is another count and those to leave out have no number.
+fn end_of_pixels() -> u32 {
+    return select(p.pixel_end, 0xffffffffu, rows);
+}
+
 // What every store of a lane needs to know, read once: parameters that are read where lanes may be off cost a load a lane.
 struct Target {
     channel4: u32,
@@ -148,8 +153,7 @@ struct Target {
 
 fn target_of(channel4: u32) -> Target {
     let channels4 = p.out_channels / 4u;
-    let end = select(p.pixel_end, 0xffffffffu, rows);
-    return Target(channel4, channels4, p.y_base, select(0u, end, channel4 < channels4), p.relu != 0u);
+    return Target(channel4, channels4, p.y_base, select(0u, end_of_pixels(), channel4 < channels4), p.relu != 0u);
 }
 
 fn store(pixel: u32, to: Target, value: vec4<f32>) {
@@ -162,7 +166,7 @@ fn store(pixel: u32, to: Target, value: vec4<f32>) {
 
 fn store_scalars(pixel: u32, channel4: u32, value: vec4<f32>) {
     let start = (pixel - p.y_base) * p.out_channels + channel4 * 4u;
-    let end = select(p.pixel_end, 0xffffffffu, rows);
+    let end = end_of_pixels();
     for (var i = 0u; i < 4u; i++) {
         if pixel < end && channel4 * 4u + i < p.out_channels {
             var v = value[i];
@@ -179,15 +183,18 @@ struct Tile {
     phase: u32,
 }
 
+fn panels() -> u32 {
+    return (p.out_channels + 4u * lanes - 1u) / (4u * lanes);
+}
+
 fn tile_of(group: u32) -> Tile {
     let pixels = select(16u, 32u, tall);
-    let panels = (p.out_channels + 4u * lanes - 1u) / (4u * lanes);
-    let block = group / panels;
+    let block = group / panels();
     let blocks = (p.pixel_end - p.pixel_first + pixels - 1u) / pixels;
     let phase = select(0u, block / blocks, rows);
     // Blocks past the last phase have no pixels.
     let pixel = select(p.pixel_end, p.pixel_first + (block - phase * blocks) * pixels, phase < p.phases);
-    return Tile(pixel, group % panels, phase);
+    return Tile(pixel, group % panels(), phase);
 }
 
 fn corners(tile: Tile, lane: u32) -> array<Corner, 8> {
@@ -271,8 +278,7 @@ fn product(tile: Tile, at: array<Corner, 8>, lane: u32) -> array<vec4<f32>, 32> 
     var column = 0u;
     // Where rows are read, a run is a row of the kernel, and each phase has weights of its own.
     let runs = select(p.kernel_h * p.kernel_w, p.kernel_h, rows);
-    let panels = (p.out_channels + 4u * lanes - 1u) / (4u * lanes);
-    var left = (tile.phase * panels + tile.panel) * runs * steps * 4u * lanes + lane;
+    var left = (tile.phase * panels() + tile.panel) * runs * steps * 4u * lanes + lane;
     for (var i = 0u; i < runs; i++) {
         let down = row * dilation_h;
         let right = column * dilation_w;

@@ -542,10 +542,10 @@ struct Graph<'a> {
 /// The layers of a network, planned and forgotten.
 pub(crate) fn planned(
     context: &Context,
-    network: &Network,
+    architecture: &Architecture,
     options: &BackboneOptions,
 ) -> Result<Vec<PlannedLayer>, Error> {
-    Ok(Graph::new(context, network, options)?.planned)
+    Ok(Graph::new(context, architecture, options)?.planned)
 }
 
 impl<'a> Graph<'a> {
@@ -559,7 +559,7 @@ impl<'a> Graph<'a> {
         if options.taps.contains(&Tap::Logits) && architecture.classes.is_none() {
             return Err(Error::NoHead { architecture: architecture.to_string() });
         }
-        let graph = Graph::new(context, &architecture.network(), options)?;
+        let graph = Graph::new(context, architecture, options)?;
         let arena = Arena::plan(&graph.tensors, &graph.layers.iter().map(Layer::operands).collect::<Vec<_>>());
         Ok((graph, arena))
     }
@@ -584,15 +584,14 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn new(context: &'a Context, network: &Network, options: &'a BackboneOptions) -> Result<Self, Error> {
+    fn new(context: &'a Context, architecture: &Architecture, options: &'a BackboneOptions) -> Result<Self, Error> {
+        let network = &architecture.network();
         if options.precision == Precision::F16 && context.tune().family == Family::Texture {
             let message =
                 "f16 is for GPUs: the texture kernels of software adapters have f32 only; take the tiled ones or f32";
             return Err(Error::Options(message.to_owned()));
         }
         let pixels = options.batch * options.input_size[0] * options.input_size[1];
-        let convs = network.convs().map(|conv| conv.weight_shape().iter().product::<usize>());
-        let parameters = convs.sum::<usize>() + network.features * network.classes.unwrap_or_default();
         let mut graph = Graph {
             context,
             options,
@@ -603,7 +602,7 @@ impl<'a> Graph<'a> {
             tapped: Vec::new(),
             planned: Vec::new(),
             // As much as the plain ones take, and an eighth.
-            spare: parameters as u64 * 4 * 9 / 8,
+            spare: architecture.parameters() as u64 * 4 * 9 / 8,
         };
         let last = options.taps.iter().max().copied().unwrap_or(Tap::Features);
         let mut size = options.input_size;

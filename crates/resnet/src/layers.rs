@@ -126,6 +126,6 @@ impl Architecture {
     /// ```
     pub fn layers(&self, context: &Context, options: &BackboneOptions) -> Result<Vec<PlannedLayer>, Error> {
         options.check()?;
-        crate::backbone::planned(context, &self.network(), options)
+        crate::backbone::planned(context, self, options)
     }
 }

@@ -22,16 +22,27 @@ pub(super) fn fits_textures(context: &Context, desc: &Conv2dDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let panel = columns(context, Family::Texture);
     let lines = u64::from(desc.batch) * u64::from(desc.height);
-    let (input, texels) = match Rows::of(Family::Texture, desc) {
-        Some(rows) => (lines * u64::from(Rows::width(desc)), desc.kernel[0] * rows.texels * rows.phases),
-        None => (
-            lines * u64::from(desc.width) * u64::from(desc.packed_channels() / 4),
-            desc.kernel[0] * desc.kernel[1] * Span::of(desc, panel).span4,
-        ),
+    let rows = Rows::of(Family::Texture, desc);
+    let width = match rows {
+        Some(_) => u64::from(Rows::width(desc)),
+        None => u64::from(desc.width) * u64::from(desc.packed_channels() / 4),
     };
+    let input = lines * width;
     let packable = input * 4 == desc.input_len() || desc.input_len() <= context.binding_elements();
-    let weight = u64::from(desc.out_channels.div_ceil(panel)) * u64::from(texels) * u64::from(panel);
+    let [runs, texels] = runs(rows, desc, panel);
+    let texels = u64::from(runs * texels * rows.map_or(1, |rows| rows.phases));
+    let weight = u64::from(desc.out_channels.div_ceil(panel)) * texels * u64::from(panel);
     input <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
+}
+
+/// Runs of texels that an output reads, one behind the other, and the texels of each: taps and the channels that a panel reads of
+/// them or, where rows are read, rows of the kernel.
+fn runs(rows: Option<Rows>, desc: &Conv2dDesc, panel: u32) -> [u32; 2] {
+    let [height, width] = desc.kernel;
+    match rows {
+        Some(rows) => [height, rows.texels],
+        None => [height * width, Span::of(desc, panel).span4],
+    }
 }
 
 impl Conv2d {
@@ -46,11 +57,11 @@ impl Conv2d {
 
     /// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
     pub(super) fn depth(&self) -> u32 {
-        let [rows, columns] = self.desc.kernel;
-        4 * match self.rows() {
-            Some(read) => rows * read.texels,
-            None => rows * columns * Span::of(&self.desc, self.panel()).span4,
-        }
+        4 * self.runs().iter().product::<u32>()
+    }
+
+    fn runs(&self) -> [u32; 2] {
+        runs(self.rows(), &self.desc, self.panel())
     }
 
     /// Pixels of the output; where rows are read, of a phase, those beyond the last column among them.
@@ -132,7 +143,7 @@ impl Conv2d {
         }
         let tile = self.variant.tile();
         let pointwise = desc.kernel == [1, 1] && desc.padding == [0, 0];
-        let [lanes, tall, double] = texture_constants(tile, self.texels_of_a_run());
+        let [lanes, tall, double] = texture_constants(tile, self.runs()[1]);
         let flag = |name, value: bool| (name, f64::from(u8::from(value)));
         let constants = [
             lanes,
@@ -192,7 +203,7 @@ impl Conv2d {
             height: desc.height,
             width: desc.width,
             channels4: desc.packed_channels() / 4,
-            span4: self.texels_of_a_run(),
+            span4: self.runs()[1],
             out_height,
             out_width,
             out_channels: desc.out_channels,
@@ -218,11 +229,6 @@ impl Conv2d {
             phase_columns: 0,
             pad: 0,
         }
-    }
-
-    /// Texels that stand one behind the other: channels that a panel reads of a tap, or a row of the kernel.
-    fn texels_of_a_run(&self) -> u32 {
-        self.rows().map_or_else(|| Span::of(&self.desc, self.panel()).span4, |rows| rows.texels)
     }
 
     /// Output pixels by what a binding can show; windows start at multiples of 64 pixels, and at whole rows where rows are read.
