@@ -9,13 +9,13 @@ use std::{collections::HashMap, fs, path::Path, time::Instant};
 use rayon::prelude::*;
 use resnet::{Backbone, BackboneOptions, ImageTensor, Recipe, Tap, WeightFile, preprocess};
 use trainer::{
-    dataset::list,
-    decode::{Limits, Reading, decode_unguarded},
-    device::{Gpu, Selection, open},
+    data::list,
+    data::split::SplitOptions,
     head::TrainOptions,
-    pipeline::{Request, train},
+    machine::device::{Gpu, Selection, open},
+    photos::{Limits, Reading, decode_unguarded},
     run,
-    split::SplitOptions,
+    tasks::{Request, train},
 };
 
 const BATCH: usize = 8;
@@ -144,7 +144,7 @@ fn prepared(data: &Path) -> Vec<ImageTensor> {
 }
 
 /// What training has kept is what the pure pass says, to the bit: the same batches went through the same kernels.
-fn check(trained: &trainer::pipeline::Trained, out: &Path, expected: &[f32]) {
+fn check(trained: &trainer::tasks::Trained, out: &Path, expected: &[f32]) {
     let bytes = fs::read(out.join(run::FEATURES)).expect("features");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a file");
     let (digests, rows) = (tensors.tensor("sha256").expect("digests"), tensors.tensor("features").expect("rows"));

@@ -8,8 +8,8 @@ use std::{
 };
 use testkit::Samples;
 use trainer::{
-    device::{Gpu, Selection, open},
     head::{ClassWeights, Optimizer, Samples as Labelled, TrainOptions, train},
+    machine::device::{Gpu, Selection, open},
     progress::Progress,
 };
 

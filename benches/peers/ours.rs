@@ -15,13 +15,13 @@ use protocol::{Result, Task};
 use resnet::{Backbone, BackboneOptions, ImageTensor, Tap, WeightFile};
 use std::{sync::Mutex, time::Instant};
 use trainer::{
-    device::{Gpu, Selection, Summary, open},
     head::{Samples, TrainOptions, train},
+    machine::device::{Gpu, Selection, Summary, open},
     progress::Progress,
 };
 
 fn main() -> Result<()> {
-    trainer::allocator::give_back_large_blocks();
+    trainer::machine::allocator::give_back_large_blocks();
     let task = Task::from_args()?;
     match task.kind.as_str() {
         "adapter" => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use resnet::{Image, Interpolation, Recipe, Resize, preprocess};
-use trainer::decode::{Background, Exif, Limits, Reading, decode_unguarded};
+use trainer::photos::{Background, Exif, Limits, Reading, decode_unguarded};
 
 fuzz_target!(|data: &[u8]| {
     // The options come from the length, so that seeds are plain photos.

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
-use trainer::decode::Reading;
+use trainer::photos::Reading;
 use trainer::run::Config;
 
 fn survives<T: Serialize + DeserializeOwned>(text: &str) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use testkit::formula::crc32;
-use trainer::decode::{Background, Exif, Image, JPEG_DECODER, Limits, Reading, decode};
+use trainer::photos::{Background, Exif, Image, JPEG_DECODER, Limits, Reading, decode};
 
 #[derive(Deserialize)]
 struct Fixture {

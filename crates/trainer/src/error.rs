@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong between a folder of photos and an evaluated classifier.
 ///
-/// A photo that can't be read is no error: it is a [`Rejected`](crate::dataset::Rejected), named and counted.
+/// A photo that can't be read is no error: it is a [`Rejected`](crate::data::Rejected), named and counted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,7 +32,7 @@ pub enum Error {
     /// No file in the folder looks like a photo.
     #[error(
         "{}: no photos in it ({others} other files): looked for files ending in {}",
-        path.display(), crate::dataset::EXTENSIONS.join(", ")
+        path.display(), crate::data::EXTENSIONS.join(", ")
     )]
     NoPhotos {
         /// The folder.

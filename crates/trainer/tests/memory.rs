@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use trainer::dataset::Photo;
-use trainer::decode::Image;
+use trainer::data::Photo;
 use trainer::features::{Extractor, Features, extract};
+use trainer::photos::Image;
 use trainer::progress::Progress;
 
 const PHOTOS: usize = 10_000;

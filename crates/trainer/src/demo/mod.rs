@@ -8,15 +8,15 @@ pub mod draw;
 use rayon::prelude::*;
 use resnet::WeightFile;
 
-use crate::backbone::random_weights;
-use crate::dataset::Part;
-use crate::decode::Limits;
-use crate::device::Gpu;
+use crate::data::Part;
+use crate::data::split::SplitOptions;
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
-use crate::pipeline::{Request, Trained, train};
+use crate::machine::device::Gpu;
+use crate::photos::Limits;
 use crate::progress::Progress;
-use crate::split::SplitOptions;
+use crate::tasks::{Request, Trained, train};
+use crate::untrained::random_weights;
 use draw::Task;
 
 /// A small ResNet that has seen drawn pictures of other things, and what goes with it.
@@ -65,7 +65,7 @@ pub fn compare(gpu: &Gpu, seed: u64, batch: usize, progress: &dyn Progress) -> R
         let home = folder.path().join(name);
         std::fs::create_dir(&home).map_err(Error::io("create", &home))?;
         for (name, bytes) in [("backbone.safetensors", weights), ("config.json", CONFIG.as_bytes())] {
-            crate::run::write(&home.join(name), bytes)?;
+            crate::files::write(&home.join(name), bytes)?;
         }
         let request = Request {
             data: pictures.clone(),

@@ -75,8 +75,8 @@ mod writing {
     use std::time::Duration;
 
     use super::*;
+    use crate::files;
     use crate::progress::Progress;
-    use crate::run;
 
     impl RepoCache {
         /// Where content lies under its hash.
@@ -174,7 +174,7 @@ mod writing {
 
     fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         make_parent(path)?;
-        run::write(path, bytes)
+        files::write(path, bytes)
     }
 
     pub(in crate::hub) fn make_parent(path: &Path) -> Result<&Path> {

@@ -20,9 +20,9 @@ use ureq::{Agent, Body};
 
 use super::cache::{RepoCache, is_commit, make_parent};
 use super::{BESIDE, Options, Repo, WEIGHTS, no_weights};
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
-use crate::report::hex;
 
 const MAX_REDIRECTS: usize = 10;
 /// Below this a download isn't worth a progress bar.

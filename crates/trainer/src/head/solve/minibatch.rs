@@ -8,10 +8,10 @@ use kernels::{
 };
 use rayon::prelude::*;
 
-use super::{Epoch, Head, History, Optimizer, Samples, TrainOptions};
-use crate::device::Gpu;
 use crate::error::{Error, Result};
-use crate::evaluate::{log_softmax, top};
+use crate::head::metrics::{log_softmax, top};
+use crate::head::{Epoch, Head, History, Optimizer, Samples, TrainOptions};
+use crate::machine::device::Gpu;
 use crate::progress::{Progress, Stage};
 use crate::random::SplitMix64;
 
@@ -618,8 +618,8 @@ impl<'a> Judge<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Selection, open};
     use crate::head::ClassWeights;
+    use crate::machine::device::{Selection, open};
 
     fn gpu() -> Gpu {
         pollster::block_on(open(&Selection::default())).unwrap()

@@ -7,10 +7,10 @@ use kernels::wgpu::{self, Adapter, Backends, DeviceType};
 use kernels::{Context, Family, Precision, Tune};
 use serde::{Deserialize, Serialize};
 
-use crate::compiled::Compiled;
 use crate::error::{Error, Result};
-use crate::timer::TIMING;
-use crate::tune::{self, Tuned};
+use crate::machine::compiled::Compiled;
+use crate::machine::timer::TIMING;
+use crate::machine::tune::{self, Tuned};
 
 /// Which adapter is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Gpu {
     pub(crate) room: std::sync::atomic::AtomicUsize,
     /// SHA-256 of every input that a backbone was given here.
     #[cfg(test)]
-    pub(crate) inputs: Mutex<Vec<crate::split::Digest>>,
+    pub(crate) inputs: Mutex<Vec<crate::digest::Digest>>,
 }
 
 /// All adapters of these graphics interfaces, the fastest kind first.

@@ -8,10 +8,10 @@ use resnet::{Backbone, BackboneOptions, Interpolation, Memory, Recipe, Resize, W
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
-use crate::pipeline;
+use crate::machine::device::Gpu;
+use crate::tasks;
 
 /// What a weight file is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,7 +83,7 @@ impl Inspection {
 /// As [`WeightFile::open`]; the recipe can't be followed; a file beside the weights can't be read.
 pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
     let file = WeightFile::open(&files.weights)?;
-    let (recipe, recipe_from) = pipeline::recipe_of(&file, &files.weights)?;
+    let (recipe, recipe_from) = tasks::recipe_of(&file, &files.weights)?;
     let architecture = file.architecture();
     let mut dtypes = BTreeMap::new();
     for (_, tensor) in file.tensors() {
@@ -228,8 +228,8 @@ mod tests {
     use resnet::Architecture;
 
     use super::*;
-    use crate::backbone::random_weights;
     use crate::hub::{self, Options};
+    use crate::untrained::random_weights;
 
     #[test]
     fn a_model_folder_is_described() {

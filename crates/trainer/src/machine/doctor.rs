@@ -8,11 +8,11 @@ use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as 
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
 use serde::Serialize;
 
-use crate::bench::Bench;
-use crate::compiled::Found;
-use crate::device::{Gpu, Summary};
 use crate::error::{Error, Result};
-use crate::tune::Tuned;
+use crate::machine::bench::Bench;
+use crate::machine::compiled::Found;
+use crate::machine::device::{Gpu, Summary};
+use crate::machine::tune::Tuned;
 
 /// Rows and columns of the matrices that are multiplied to measure speed.
 const SIZE: u32 = 1024;
@@ -185,7 +185,7 @@ impl Diagnosis {
         let _ = writeln!(out, "\nKernels   {}: {}", self.kernels, self.reason);
         let _ = match &self.tuned {
             Some(Tuned { path, shapes, .. }) => {
-                writeln!(out, "Tuned     {}, in {}", crate::report::count(*shapes, "shape"), path.display())
+                writeln!(out, "Tuned     {}, in {}", crate::words::count(*shapes, "shape"), path.display())
             }
             None => writeln!(out, "Tuned     no: the default variant of each shape; `trainer tune` measures them"),
         };

@@ -7,18 +7,22 @@ use std::time::Instant;
 use kernels::Precision;
 use resnet::{Recipe, WeightFile};
 
-use crate::backbone::GpuExtractor;
-use crate::dataset::{self, Dataset, Part, Photo, Rejected, first};
-use crate::decode::{JPEG_DECODER, Limits, Reading};
-use crate::device::{Gpu, Summary};
+use crate::data::split::{Entry, SplitOptions, duplicates, split};
+use crate::data::{self, Dataset, Part, Photo, Rejected};
+use crate::digest::{self, hex};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::features::network::GpuExtractor;
 use crate::features::{Extraction, Features, extract};
+use crate::files::Staged;
+use crate::head::metrics::{Evaluation, evaluate};
 use crate::head::{self, Head, Samples, TrainOptions};
+use crate::machine::device::{Gpu, Summary};
+use crate::photos::{JPEG_DECODER, Limits, Reading};
 use crate::progress::Progress;
-use crate::report::{self, Metrics, Photos, Prediction, Seconds, hex};
-use crate::run::{self, Config, Run, Staged, Weights, majority};
-use crate::split::{Entry, SplitOptions, duplicates, split};
+use crate::report::{self, Metrics, Photos, Prediction, Seconds};
+use crate::run::{self, Config, Run, Weights, majority};
+use crate::words;
+use crate::words::first;
 
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
@@ -107,7 +111,7 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     let dataset = Dataset::open(&request.data)?;
     // Both read the whole file.
     let (weights, weights_sha256) =
-        rayon::join(|| WeightFile::open(&request.weights), || run::sha256(&request.weights));
+        rayon::join(|| WeightFile::open(&request.weights), || digest::sha256(&request.weights));
     let (weights, weights_sha256) = (weights?, weights_sha256?);
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
     run::prepare(&request.out, request.force)?;
@@ -256,7 +260,7 @@ fn page(trained: &Trained) -> String {
 /// Names what was left out, with the reasons.
 pub fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
     if !rejected.is_empty() {
-        let photos = report::count(rejected.len(), "photo");
+        let photos = words::count(rejected.len(), "photo");
         progress.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
     }
 }
@@ -290,11 +294,7 @@ fn deal(
     let tell = |which: Vec<&Vec<usize>>, what: &str| {
         if !which.is_empty() {
             let names: Vec<String> = which.iter().map(|indices| name(indices)).collect();
-            progress.warn(&format!(
-                "{}: {}",
-                what.replace('#', &report::count(names.len(), "photo")),
-                first(&names, 5)
-            ));
+            progress.warn(&format!("{}: {}", what.replace('#', &words::count(names.len(), "photo")), first(&names, 5)));
         }
     };
     let differs = |value: &dyn Fn(usize) -> usize| {
@@ -458,7 +458,7 @@ pub fn embed(
     gpu: &Gpu,
     progress: &dyn Progress,
 ) -> Result<Embedded> {
-    let listing = dataset::list(data)?;
+    let listing = data::list(data)?;
     let file = WeightFile::open(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let extractor = GpuExtractor::new(gpu, &file, &recipe, batch, progress)?;
@@ -523,7 +523,7 @@ pub fn photo(path: &Path) -> Photo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::random_weights;
+    use crate::untrained::random_weights;
     use resnet::{Architecture, Interpolation, Resize};
 
     #[test]
@@ -583,7 +583,7 @@ mod tests {
 
     #[test]
     fn every_command_gives_the_backbone_the_same_numbers() {
-        use crate::decode::{Background, Exif, decode};
+        use crate::photos::{Background, Exif, decode};
         use resnet::{Image, preprocess};
         use sha2::{Digest as _, Sha256};
 
@@ -591,7 +591,7 @@ mod tests {
         let (data, out, weights) = (dir.path().join("data"), dir.path().join("run"), dir.path().join("w.safetensors"));
         delicate_photos(&data);
         std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
-        let gpu = pollster::block_on(crate::device::open(&Default::default())).unwrap();
+        let gpu = pollster::block_on(crate::machine::device::open(&Default::default())).unwrap();
         let given = || {
             let mut inputs = std::mem::take(&mut *gpu.inputs.lock().unwrap());
             inputs.sort();
@@ -617,7 +617,7 @@ mod tests {
         assert_eq!((trained.config.reading, trained.config.rejected), (reading, Vec::new()));
         let trained = given();
         let hashes_of = |reading: &Reading| {
-            let mut hashes: Vec<[u8; 32]> = (dataset::list(&data).unwrap().photos.iter())
+            let mut hashes: Vec<[u8; 32]> = (data::list(&data).unwrap().photos.iter())
                 .map(|photo| {
                     let image = decode(std::fs::read(&photo.path).unwrap(), reading, &limits).unwrap();
                     let image = Image::new(image.width, image.height, &image.rgb).unwrap();
@@ -639,8 +639,7 @@ mod tests {
         let run = Run::open(&out).unwrap();
         judge(&run, &data, true, 4, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), trained, "evaluate");
-        let photos: Vec<Photo> =
-            (dataset::list(&data).unwrap().photos.iter()).map(|found| photo(&found.path)).collect();
+        let photos: Vec<Photo> = (data::list(&data).unwrap().photos.iter()).map(|found| photo(&found.path)).collect();
         predict(&run, &photos, 3, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), trained, "predict");
         embed(&data, &out.join(run::MODEL), &Overrides::default(), 7, &limits, &gpu, &()).unwrap();

@@ -5,31 +5,32 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::data::split::SplitOptions;
+use crate::data::{self, Photo, Rejected};
+use crate::machine::device::Gpu;
+use crate::machine::{bench, device, doctor, inspect, tune};
+use crate::progress::Progress as _;
+use crate::report::{self, Prediction};
+use crate::run::{self, Run};
+use crate::tasks::{self, Overrides, Request, Trained};
+use crate::untrained::random_weights;
+use crate::{Error, demo, files, hub, words};
 use anyhow::{Context as _, Result};
 use pollster::block_on;
 use resnet::{Architecture, BackboneOptions, Recipe, WeightFile};
 use serde_json::{Value, json};
-use trainer::backbone::random_weights;
-use trainer::dataset::{self, Photo, Rejected};
-use trainer::device::Gpu;
-use trainer::pipeline::{self, Overrides, Request, Trained};
-use trainer::progress::Progress as _;
-use trainer::report::{self, Prediction};
-use trainer::run::{self, Run};
-use trainer::split::SplitOptions;
-use trainer::{Error, bench, demo, device, doctor, hub, inspect, tune};
 
+use crate::cli::terminal::Terminal;
 use crate::cli::{Doctor, Embed, Evaluate, Global, Inspect, NetworkArgs, Predict, ReadingArgs, Train, Tune, tables};
-use crate::terminal::Terminal;
 
 /// How many photos were rejected, which is for `--strict` to judge.
-pub type Outcome = Result<usize>;
+pub(crate) type Outcome = Result<usize>;
 
-pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let options = args.options(global.seed);
     // What needs no download comes before it.
     options.validate()?;
-    dataset::check_folder(&args.dir)?;
+    data::check_folder(&args.dir)?;
     let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
     let gpu = open(global, terminal)?;
     let request = Request {
@@ -44,7 +45,7 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
         batch: global.batch.into(),
         limits: global.limits(),
     };
-    let trained = pipeline::train(&request, &gpu, terminal)?;
+    let trained = tasks::train(&request, &gpu, terminal)?;
     let (config, metrics) = (&trained.config, &trained.metrics);
     if global.json {
         emit_json(&serde_json::to_value(metrics)?)?;
@@ -53,8 +54,8 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let photos = &metrics.photos;
     let mut out = format!(
         "{}, {}: {} to train, {} to validate, {} to test{}\n",
-        report::count(photos.train + photos.validation + photos.test, "photo"),
-        report::count(config.classes.len(), "class").replace("classs", "classes"),
+        words::count(photos.train + photos.validation + photos.test, "photo"),
+        words::count(config.classes.len(), "class"),
         photos.train,
         photos.validation,
         photos.test,
@@ -66,7 +67,7 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
         "{} on {}; {}, the best is number {}\n",
         config.weights.architecture,
         config.adapter.name,
-        report::count(history.epochs.len(), "epoch"),
+        words::count(history.epochs.len(), "epoch"),
         history.best + 1
     );
     match (&metrics.test, &metrics.validation) {
@@ -91,12 +92,12 @@ pub fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     Ok(config.rejected.len())
 }
 
-pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
     let run = Run::open(&args.run)?;
     let gpu = open(global, terminal)?;
-    let judged = pipeline::judge(&run, &args.dir, args.all, global.batch.into(), &global.limits(), &gpu, terminal)?;
+    let judged = tasks::judge(&run, &args.dir, args.all, global.batch.into(), &global.limits(), &gpu, terminal)?;
     if let Some(path) = &args.predictions {
-        run::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
+        files::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }
     if global.json {
         emit_json(&json!({
@@ -105,7 +106,7 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
     } else {
         let mut out = String::new();
         if judged.seen > 0 {
-            let photos = report::count(judged.seen, "photo");
+            let photos = words::count(judged.seen, "photo");
             let _ = writeln!(out, "{photos} left out: the run was made with them (--all judges them too)\n");
         }
         out.push_str(&report::text(&args.dir.display().to_string(), &judged.evaluation));
@@ -114,13 +115,13 @@ pub fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcom
     Ok(judged.rejected.len())
 }
 
-pub fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = if args.run.is_file() { Run::of_weights(&args.run)? } else { Run::open(&args.run)? };
     let (photos, mut rejected) = photos_of(args)?;
-    pipeline::tell_rejected(&rejected, terminal);
+    tasks::tell_rejected(&rejected, terminal);
     let gpu = open(global, terminal)?;
     let (predictions, unreadable) =
-        pipeline::predict(&run, &photos, global.batch.into(), &global.limits(), &gpu, terminal)?;
+        tasks::predict(&run, &photos, global.batch.into(), &global.limits(), &gpu, terminal)?;
     rejected.extend(unreadable);
     let top = usize::from(args.top);
     if global.json {
@@ -149,11 +150,11 @@ fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
     let (mut photos, mut rejected) = (Vec::new(), Vec::new());
     for path in &args.photos {
         if path.is_dir() {
-            let listing = dataset::list(path)?;
-            photos.extend(listing.photos.into_iter().map(|photo| pipeline::photo(&photo.path)));
+            let listing = data::list(path)?;
+            photos.extend(listing.photos.into_iter().map(|photo| tasks::photo(&photo.path)));
             rejected.extend(listing.rejected);
         } else {
-            photos.push(pipeline::photo(path));
+            photos.push(tasks::photo(path));
         }
     }
     Ok((photos, rejected))
@@ -166,7 +167,7 @@ fn prediction_json(photo: &Prediction, classes: &[String], top: usize) -> Value 
     json!({ "path": photo.name, "predictions": choices })
 }
 
-pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
     let npy = match args.out.extension().and_then(|end| end.to_str()) {
         Some("npy") => true,
         Some("safetensors") => false,
@@ -180,28 +181,28 @@ pub fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
             .into());
         }
     };
-    dataset::check_folder(&args.dir)?;
+    data::check_folder(&args.dir)?;
     let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
     let gpu = open(global, terminal)?;
     let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
     let batch = global.batch.into();
-    let embedded = pipeline::embed(&args.dir, &weights, &overrides, batch, &global.limits(), &gpu, terminal)?;
+    let embedded = tasks::embed(&args.dir, &weights, &overrides, batch, &global.limits(), &gpu, terminal)?;
     let [photos, features] = embedded.shape();
     if npy {
-        run::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
-        run::write(&args.out, &embedded.npy())?;
+        files::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
+        files::write(&args.out, &embedded.npy())?;
     } else {
-        run::write(&args.out, &embedded.safetensors())?;
+        files::write(&args.out, &embedded.safetensors())?;
     }
     if global.json {
         emit_json(&json!({ "photos": photos, "features": features, "rejected": embedded.rejected }))?;
     } else {
-        emit(&format!("{} x {features} features in {}\n", report::count(photos, "photo"), args.out.display()))?;
+        emit(&format!("{} x {features} features in {}\n", words::count(photos, "photo"), args.out.display()))?;
     }
     Ok(embedded.rejected.len())
 }
 
-pub fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
     let mut found = inspect::inspect(&hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?)?;
     // A file can be looked at without an adapter.
     if let Ok(gpu) = block_on(device::open(&global.selection())) {
@@ -215,7 +216,7 @@ pub fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome 
     Ok(0)
 }
 
-pub fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Outcome {
     let Doctor { bench, network } = args;
     if !bench && (network.backbone.is_some() || network.architecture.is_some()) {
         return Err(Error::InvalidOption {
@@ -244,7 +245,7 @@ pub fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Outcome {
     Ok(0)
 }
 
-pub fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome {
     let folder = tables().ok_or_else(|| Error::InvalidOption {
         option: "REHEAD_CACHE",
         value: "nothing".to_owned(),
@@ -273,7 +274,7 @@ pub fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome {
         let _ = writeln!(
             out,
             "\n{} in {}, used from now on (--no-tune leaves it aside)",
-            report::count(tuned.shapes, "shape"),
+            words::count(tuned.shapes, "shape"),
             tuned.path.display()
         );
         emit(&out)?;
@@ -292,7 +293,7 @@ fn network_of(args: &NetworkArgs, terminal: &Terminal) -> Result<(Network, [usiz
     if let Some(backbone) = &args.backbone {
         let path = hub::resolve(backbone, &hub::Options::from_env()?, terminal)?.weights;
         let weights = WeightFile::open(&path).map_err(Error::from)?;
-        let (recipe, _) = pipeline::recipe_of(&weights, &path)?;
+        let (recipe, _) = tasks::recipe_of(&weights, &path)?;
         return Ok((Network::File(weights), recipe.input_size));
     }
     let name = args.architecture.as_deref().unwrap_or("resnet18");
@@ -316,7 +317,7 @@ fn open(global: &Global, terminal: &Terminal) -> Result<Gpu> {
     Ok(gpu)
 }
 
-pub fn demo(global: &Global, terminal: &Terminal) -> Outcome {
+pub(crate) fn demo(global: &Global, terminal: &Terminal) -> Outcome {
     let gpu = open(global, terminal)?;
     let compared = demo::compare(&gpu, global.seed, global.batch.into(), terminal)?;
     let judgement = |trained: &Trained| trained.metrics.test.clone().context("the demo has a test part");
@@ -373,7 +374,7 @@ fn emit_json(value: &Value) -> Result<()> {
 }
 
 /// Prints a result. A reader that has had enough (`| head`) is no failure.
-pub fn emit(text: &str) -> Result<()> {
+pub(crate) fn emit(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

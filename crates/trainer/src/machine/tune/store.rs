@@ -7,9 +7,9 @@ use kernels::{TuneTable, wgpu};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::hex;
 use crate::error::{Error, Result};
-use crate::report::hex;
-use crate::run;
+use crate::files;
 
 /// What a measurement holds for: on anything else it is nothing but a guess.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub fn save(folder: &Path, key: &Key, table: &TuneTable) -> Result<Tuned> {
     let variants = all.iter().map(|(class, variant)| (class.clone(), variant.to_string())).collect();
     let stored = Stored { key: key.clone(), variants };
     let path = key.path(folder);
-    run::write(&path, &serde_json::to_vec_pretty(&stored).expect("plain data"))?;
+    files::write(&path, &serde_json::to_vec_pretty(&stored).expect("plain data"))?;
     Ok(Tuned::new(path, &stored.variants))
 }
 

@@ -1,5 +1,8 @@
 //! A folder of labelled photos: `DIR/class/photo.jpg`, or the same below `DIR/train`, `DIR/val` and `DIR/test`.
 
+pub mod split;
+mod target;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,9 @@ use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
 
 use crate::error::{Error, Result};
+use crate::words::first;
+
+pub use target::{Class, Target};
 
 /// How a photo's file name ends, in any case.
 pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
@@ -371,12 +377,6 @@ impl Scan {
         rejected.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Dataset { root: root.to_owned(), classes, photos, rejected, warnings })
     }
-}
-
-/// The first few names, and that there are more.
-pub(crate) fn first(names: &[String], count: usize) -> String {
-    let more = if names.len() > count { ", …" } else { "" };
-    format!("{}{more}", names[..names.len().min(count)].join(", "))
 }
 
 fn loose(path: &Path, photos: &[String]) -> Error {

@@ -1,15 +1,22 @@
 //! The command line.
 
+mod commands;
+mod terminal;
+
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::data::split::SplitOptions;
+use crate::head::{ClassWeights, Optimizer, TrainOptions};
+use crate::machine::allocator;
+use crate::machine::cache_dir::cache_dir;
+use crate::machine::device::Selection;
+use crate::photos::{Background, Exif, Limits, Reading};
+use crate::{Error, Fault};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::{Family, Precision, wgpu::Backends};
-use trainer::cache_dir::cache_dir;
-use trainer::decode::{Background, Exif, Limits, Reading};
-use trainer::device::Selection;
-use trainer::head::{ClassWeights, Optimizer, TrainOptions};
-use trainer::split::SplitOptions;
+use terminal::Terminal;
 
 /// Gives a ResNet that knows ImageNet a new head for your own photos, on any GPU.
 ///
@@ -28,83 +35,83 @@ use trainer::split::SplitOptions;
 
 Exit codes: 0 done, 1 done but photos were rejected (with --strict), 2 usage, 3 bad input, 4 device, 5 I/O, 130 interrupted."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Take the adapter with this number or part of its name (see `trainer doctor`)
     #[arg(long, global = true, value_name = "NAME|INDEX", help_heading = "Everywhere")]
-    pub adapter: Option<String>,
+    pub(crate) adapter: Option<String>,
     /// Take only adapters of this graphics interface
     #[arg(long, global = true, value_enum, help_heading = "Everywhere")]
-    pub backend: Option<Backend>,
+    pub(crate) backend: Option<Backend>,
     /// Take these kernels: `texture` for software adapters, `tiled` for GPUs
     #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Everywhere")]
-    pub kernels: Kernels,
+    pub(crate) kernels: Kernels,
     /// Leave the measurements of `trainer tune` aside: the default kernel of each shape
     #[arg(long, global = true, help_heading = "Everywhere")]
-    pub no_tune: bool,
+    pub(crate) no_tune: bool,
     /// Store the backbone's weights and activations in 32 bits or, on GPUs, in 16: half the memory and traffic, features
     /// that differ by about 0.1 %
     #[arg(long, global = true, value_enum, default_value = "f32", help_heading = "Everywhere")]
-    pub precision: PrecisionName,
+    pub(crate) precision: PrecisionName,
     /// Photos that pass through the backbone at once; halved where the adapter's memory doesn't suffice
     #[arg(long, global = true, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
-    pub batch: u16,
+    pub(crate) batch: u16,
     /// Another seed, another split and another training
     #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Print results as JSON
     #[arg(long, global = true, help_heading = "Everywhere")]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Show no progress
     #[arg(long, short, global = true, help_heading = "Everywhere")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Exit with 1 if a photo had to be left out
     #[arg(long, global = true, help_heading = "Everywhere")]
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Leave out photos of more pixels
     #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().pixels, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
-    pub max_pixels: u64,
+    pub(crate) max_pixels: u64,
     /// Leave out files of more bytes
     #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
-    pub max_bytes: u64,
+    pub(crate) max_bytes: u64,
     /// Leave out photos that take longer to decode
     #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().time.as_secs(), value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
-    pub max_seconds: u64,
+    pub(crate) max_seconds: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Backend {
+pub(crate) enum Backend {
     Vulkan,
     Metal,
     Dx12,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Kernels {
+pub(crate) enum Kernels {
     Auto,
     Texture,
     Tiled,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PrecisionName {
+pub(crate) enum PrecisionName {
     F32,
     F16,
 }
 
 impl Global {
-    pub fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits { bytes: self.max_bytes, pixels: self.max_pixels, time: Duration::from_secs(self.max_seconds) }
     }
 
-    pub fn selection(&self) -> Selection {
+    pub(crate) fn selection(&self) -> Selection {
         Selection {
             backends: self.backend.map(|backend| match backend {
                 Backend::Vulkan => Backends::VULKAN,
@@ -128,7 +135,7 @@ impl Global {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     Train(Box<Train>),
     Evaluate(Evaluate),
     Predict(Predict),
@@ -139,7 +146,7 @@ pub enum Command {
 }
 
 /// Where `trainer tune` keeps its tables.
-pub fn tables() -> Option<PathBuf> {
+pub(crate) fn tables() -> Option<PathBuf> {
     Some(cache_dir()?.join("tune"))
 }
 
@@ -154,12 +161,12 @@ pub fn tables() -> Option<PathBuf> {
   trainer doctor --bench                                   ResNet-18 with random weights
   trainer doctor --bench --architecture resnet50 --batch 1
   trainer doctor --bench --backbone timm/resnet50.a1_in1k --json")]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Measure each layer of a network
     #[arg(long)]
-    pub bench: bool,
+    pub(crate) bench: bool,
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 /// Measure which kernels are the fastest here, and use them from then on
@@ -176,23 +183,23 @@ pub struct Doctor {
   trainer tune --backbone resnet18.safetensors --batch 1
   trainer doctor                                           says which table is in use
   trainer train photos --backbone resnet18 --out run --no-tune")]
-pub struct Tune {
+pub(crate) struct Tune {
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
     /// Time to take, about; a slow adapter may need more
     #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 /// Which network to measure.
 #[derive(Debug, Args)]
-pub struct NetworkArgs {
+pub(crate) struct NetworkArgs {
     /// The network of this backbone, as for `train`
     #[arg(long, alias = "weights", value_name = "NAME|FILE", conflicts_with = "architecture")]
-    pub backbone: Option<String>,
+    pub(crate) backbone: Option<String>,
     /// A published network without its weights, so that nothing is downloaded [default: resnet18]
     #[arg(long, value_name = "NAME")]
-    pub architecture: Option<String>,
+    pub(crate) architecture: Option<String>,
 }
 
 /// Train a head on a folder of photos, and judge it
@@ -206,98 +213,98 @@ pub struct NetworkArgs {
   trainer train photos --backbone resnet18 --out run
   trainer train photos --backbone timm/resnet50.a1_in1k --out run --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --cache features.safetensors --json")]
-pub struct Train {
+pub(crate) struct Train {
     /// The folder of photos
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The backbone: `resnet18`, a repository of the Hugging Face hub (`org/name`, `org/name@revision`), a safetensors file,
     /// or a folder with one
     #[arg(long, alias = "weights", value_name = "NAME|FILE")]
-    pub backbone: String,
+    pub(crate) backbone: String,
     /// The folder to write model, labels, metrics, predictions and report into
     #[arg(long, value_name = "RUN")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Replace a finished run; its features are used again
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
     /// Keep features in this file instead of the run, to share them between runs
     #[arg(long, value_name = "FILE")]
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
     /// Preprocess as this JSON says (ours, timm's or transformers') instead of as the weights do
     #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
+    pub(crate) recipe: Option<PathBuf>,
     #[command(flatten)]
-    pub reading: ReadingArgs,
+    pub(crate) reading: ReadingArgs,
     /// Share of each class that chooses the best epoch
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().validation)]
-    pub val: f64,
+    pub(crate) val: f64,
     /// Share of each class that judges the result
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().test)]
-    pub test: f64,
+    pub(crate) test: f64,
     /// How gradients change the weights
     #[arg(long, value_enum, default_value = "adamw")]
-    pub optimizer: OptimizerName,
+    pub(crate) optimizer: OptimizerName,
     /// The highest learning rate [default: 0.001 for adamw, 0.003 for sgd]
     #[arg(long, value_name = "RATE")]
-    pub learning_rate: Option<f64>,
+    pub(crate) learning_rate: Option<f64>,
     /// Pull of the weights towards zero
     #[arg(long, value_name = "RATE", default_value_t = TrainOptions::default().weight_decay)]
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
     /// Of sgd, with Nesterov's look ahead
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
-    pub momentum: f64,
+    pub(crate) momentum: f64,
     /// Passes over the training photos, at most
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().epochs)]
-    pub epochs: usize,
+    pub(crate) epochs: usize,
     /// Photos a training step, at most; an epoch has eight steps or more
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().batch_size)]
-    pub batch_size: usize,
+    pub(crate) batch_size: usize,
     /// Epochs over which the learning rate rises
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().warmup_epochs)]
-    pub warmup: usize,
+    pub(crate) warmup: usize,
     /// Share of the target spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = TrainOptions::default().label_smoothing)]
-    pub label_smoothing: f64,
+    pub(crate) label_smoothing: f64,
     /// What a photo counts: the same each, or the same each class
     #[arg(long, value_enum, default_value = "none")]
-    pub class_weights: ClassWeightsName,
+    pub(crate) class_weights: ClassWeightsName,
     /// Stop after so many epochs without a lower validation loss; 0 for never
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().patience.unwrap_or(0))]
-    pub patience: usize,
+    pub(crate) patience: usize,
 }
 
 /// How photos are read. A run keeps it, and `evaluate` and `predict` follow the run.
 #[derive(Debug, Args)]
-pub struct ReadingArgs {
+pub(crate) struct ReadingArgs {
     /// Turn photos as the camera noted, or `ignore` it, as torchvision does [default: apply]
     #[arg(long, value_name = "apply|ignore")]
-    pub exif: Option<Exif>,
+    pub(crate) exif: Option<Exif>,
     /// The colour behind transparent parts, or `drop` for the colours stored there, as Pillow does [default: drop]
     #[arg(long, value_name = "drop|white|black|#rrggbb")]
-    pub background: Option<Background>,
+    pub(crate) background: Option<Background>,
 }
 
 impl ReadingArgs {
     /// None if nothing was said, for the weights may be a run's, with a way of their own.
-    pub fn reading(&self) -> Option<Reading> {
+    pub(crate) fn reading(&self) -> Option<Reading> {
         (self.exif.is_some() || self.background.is_some())
             .then(|| Reading { exif: self.exif.unwrap_or_default(), background: self.background.unwrap_or_default() })
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OptimizerName {
+pub(crate) enum OptimizerName {
     Adamw,
     Sgd,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ClassWeightsName {
+pub(crate) enum ClassWeightsName {
     None,
     Balanced,
 }
 
 impl Train {
-    pub fn options(&self, seed: u64) -> TrainOptions {
+    pub(crate) fn options(&self, seed: u64) -> TrainOptions {
         let default = TrainOptions::default();
         let (optimizer, rate) = match self.optimizer {
             OptimizerName::Adamw => (default.optimizer, default.learning_rate),
@@ -329,17 +336,17 @@ impl Train {
 #[command(after_help = "Examples:
   trainer evaluate run photos-from-another-camera
   trainer evaluate run photos --predictions predictions.csv --json")]
-pub struct Evaluate {
+pub(crate) struct Evaluate {
     /// The folder that `trainer train` wrote
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
     /// The folder of photos, one sub-folder for each class
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Judge the photos too that the run was made with
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     /// Write what the head says about each photo into this CSV file
     #[arg(long, value_name = "FILE")]
-    pub predictions: Option<PathBuf>,
+    pub(crate) predictions: Option<PathBuf>,
 }
 
 /// Say what is on photos
@@ -348,15 +355,15 @@ pub struct Evaluate {
   trainer predict run new.jpg
   trainer predict run holiday/ --top 1 --json
   trainer predict resnet18.safetensors new.jpg       what ImageNet's own head says")]
-pub struct Predict {
+pub(crate) struct Predict {
     /// The folder that `trainer train` wrote, or a weight file, to ask its own head
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
     /// Photos, or folders of photos
     #[arg(required = true, value_name = "PHOTO")]
-    pub photos: Vec<PathBuf>,
+    pub(crate) photos: Vec<PathBuf>,
     /// How many classes to name, the most probable first
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
-    pub top: u16,
+    pub(crate) top: u16,
 }
 
 /// Write the backbone's features of every photo of a folder
@@ -366,20 +373,20 @@ pub struct Predict {
   trainer embed photos --backbone resnet18.safetensors --out features.npy
 
 A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.")]
-pub struct Embed {
+pub(crate) struct Embed {
     /// The folder of photos; sub-folders too, labelled or not
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The backbone, as for `train`
     #[arg(long, alias = "weights", value_name = "NAME|FILE")]
-    pub backbone: String,
+    pub(crate) backbone: String,
     /// The file to write: .safetensors or .npy
     #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Preprocess as this JSON says instead of as the weights do
     #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
+    pub(crate) recipe: Option<PathBuf>,
     #[command(flatten)]
-    pub reading: ReadingArgs,
+    pub(crate) reading: ReadingArgs,
 }
 
 /// Say what a backbone is: architecture, size, cost, recipe, licence
@@ -394,10 +401,69 @@ pub struct Embed {
   trainer inspect resnet18
   trainer inspect microsoft/resnet-18@main --json
   trainer inspect run")]
-pub struct Inspect {
+pub(crate) struct Inspect {
     /// The backbone, as for `train`
     #[arg(value_name = "NAME|FILE")]
-    pub backbone: String,
+    pub(crate) backbone: String,
+}
+
+/// The command line, from its arguments to an exit code.
+pub fn main() -> ExitCode {
+    allocator::give_back_large_blocks();
+    quieten_wayland();
+    quieten_decoders();
+    let Cli { global, command } = Cli::parse();
+    let terminal = Terminal::new(global.quiet);
+    if let Err(error) = Terminal::listen() {
+        eprintln!("warning: ctrl-c will end the program without saving features: {error}");
+    }
+    let outcome = match &command {
+        Some(Command::Train(args)) => commands::train(args, &global, &terminal),
+        Some(Command::Evaluate(args)) => commands::evaluate(args, &global, &terminal),
+        Some(Command::Predict(args)) => commands::predict(args, &global, &terminal),
+        Some(Command::Embed(args)) => commands::embed(args, &global, &terminal),
+        Some(Command::Inspect(args)) => commands::inspect(args, &global, &terminal),
+        Some(Command::Doctor(args)) => commands::doctor(args, &global, &terminal),
+        Some(Command::Tune(args)) => commands::tune(args, &global, &terminal),
+        None => commands::demo(&global, &terminal),
+    };
+    match outcome {
+        Ok(rejected) if rejected > 0 && global.strict => ExitCode::from(1),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>().map(Error::fault) {
+        Some(Fault::Usage) => 2,
+        Some(Fault::Input) => 3,
+        Some(Fault::Device) => 4,
+        Some(Fault::Interrupted) => 130,
+        Some(Fault::Io) | None => 5,
+    }
+}
+
+/// A photo whose decoder panics is reported with its name and left out: the panic's own message says nothing to the user.
+fn quieten_decoders() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(crate::photos::THREAD) {
+            tell(panic);
+        }
+    }));
+}
+
+/// Mesa's Vulkan layer that orders adapters asks the desktop, and where there is none (a server, a container) it prints
+/// "error: XDG_RUNTIME_DIR is invalid" for everyone to worry about. The order is ours anyway.
+fn quieten_wayland() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the program's first act, while it has one thread.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use image::codecs::jpeg::JpegEncoder;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Part, Rejected};
-use crate::decode::{Limits, Reading, decode};
+use crate::data::{Part, Rejected};
+use crate::digest::Digest;
+use crate::digest::hex;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, softmax, top};
 use crate::head::History;
-use crate::split::Digest;
+use crate::head::metrics::{Evaluation, softmax, top};
+use crate::photos::{Limits, Reading, decode};
+use crate::words::count;
 
 /// Up to so many classes the confusion matrix is printed.
 const MATRIX_CLASSES: usize = 20;
@@ -147,14 +149,6 @@ pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result
     Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error).expect("memory takes it"))
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// The judgement as aligned text, headed by `title`.
 pub fn text(title: &str, evaluation: &Evaluation) -> String {
     let mut out = String::new();
@@ -221,11 +215,6 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         }
     }
     out
-}
-
-/// `1 photo`, `2 photos`.
-pub fn count(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The rejected photos with their reasons, the first twenty, and how many more.
@@ -445,8 +434,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::evaluate;
     use crate::head::Epoch;
+    use crate::head::metrics::evaluate;
 
     fn classes(count: usize) -> Vec<String> {
         (0..count).map(|class| format!("class <{class}>")).collect()

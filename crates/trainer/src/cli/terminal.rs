@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::progress::{Progress, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use trainer::progress::{Progress, Stage};
 
 /// Set by the first ctrl-c; the second ends the program at once.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -14,7 +14,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
 /// Bars on stderr where that is a terminal, lines now and then and at the end of each stage where it isn't, nothing when quiet.
-pub struct Terminal {
+pub(crate) struct Terminal {
     quiet: bool,
     stage: Mutex<Option<Running>>,
 }
@@ -27,12 +27,12 @@ struct Running {
 }
 
 impl Terminal {
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         Self { quiet, stage: Mutex::new(None) }
     }
 
     /// From now on, ctrl-c asks the work to stop.
-    pub fn listen() -> Result<(), ctrlc::Error> {
+    pub(crate) fn listen() -> Result<(), ctrlc::Error> {
         ctrlc::set_handler(|| {
             if INTERRUPTED.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);

@@ -11,9 +11,9 @@ use kernels::wgpu::{
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::run;
-use crate::split::Digest;
+use crate::files;
 
 /// A device's cache, and its file.
 pub struct Compiled {
@@ -94,7 +94,7 @@ impl Compiled {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
-        run::write(&self.path, &[&digest[..], &data].concat())?;
+        files::write(&self.path, &[&digest[..], &data].concat())?;
         self.saved = Some(digest);
         Ok(())
     }
@@ -109,7 +109,7 @@ fn unwrap(bytes: &[u8]) -> Option<(Digest, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{self, Selection};
+    use crate::machine::device::{self, Selection};
 
     #[test]
     fn what_was_compiled_is_found_again_and_damage_is_not() {

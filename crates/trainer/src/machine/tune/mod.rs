@@ -14,12 +14,12 @@ use resnet::{Architecture, BackboneOptions, LayerPlan, PlannedLayer};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::device::Gpu;
+use crate::digest::hex;
 use crate::error::{Error, Result};
+use crate::machine::device::Gpu;
+use crate::machine::timer::Timer;
 use crate::progress::{Progress, Stage};
 use crate::random::SplitMix64;
-use crate::report::hex;
-use crate::timer::Timer;
 
 pub use store::{Key, Tuned, load, save};
 
@@ -111,7 +111,7 @@ impl Tuning {
             self.seconds
         );
         if !self.unmeasured.is_empty() {
-            let left = crate::report::count(self.unmeasured.len(), "shape");
+            let left = crate::words::count(self.unmeasured.len(), "shape");
             let _ = writeln!(out, "No time was left for {left}: --seconds gives more");
         }
         out
@@ -417,7 +417,7 @@ pub fn fingerprint(gpu: &Gpu, architecture: &Architecture, options: &BackboneOpt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Selection, open};
+    use crate::machine::device::{Selection, open};
     use kernels::{Family, Tile};
 
     fn candidate(rows: u32, ms: Option<f64>) -> Candidate {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use kernels::Commands;
 use kernels::wgpu::{self, BufferUsages, CommandEncoder, Features};
 
-use crate::device::Gpu;
 use crate::error::Result;
+use crate::machine::device::Gpu;
 
 /// The features by which an adapter's own clock is read.
 pub(crate) const TIMING: Features = Features::TIMESTAMP_QUERY.union(Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
@@ -157,7 +157,7 @@ mod tests {
     /// More work takes longer, by either clock, and the two agree within what a busy machine does to them.
     #[test]
     fn clocks_agree() {
-        let gpu = pollster::block_on(crate::device::open(&Default::default())).unwrap();
+        let gpu = pollster::block_on(crate::machine::device::open(&Default::default())).unwrap();
         let buffer = || {
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,

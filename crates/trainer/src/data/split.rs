@@ -18,11 +18,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::dataset::Part;
+use crate::data::Part;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
-
-/// SHA-256 of a photo's bytes.
-pub type Digest = [u8; 32];
 
 /// How to split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use resnet::{Backbone, BackboneOptions, LayerPlan, PlannedLayer, Tap, WeightFile};
 use serde::Serialize;
 
-use crate::device::Gpu;
 use crate::error::{Error, Result};
+use crate::machine::device::Gpu;
+use crate::machine::timer::{Timer, median};
 use crate::progress::{Progress, Stage};
-use crate::timer::{Timer, median};
 
 /// A layer below this share of the yardstick is called slow, and why is said.
 pub const SLOW: f64 = 0.2;
@@ -149,7 +149,7 @@ pub fn measure(
     let yardstick = Yardstick {
         name: match &ours {
             Some(_) => "the adapter's best matmul".to_owned(),
-            None => format!("sgemm on {}", crate::report::count(rayon::current_num_threads(), "core")),
+            None => format!("sgemm on {}", crate::words::count(rayon::current_num_threads(), "core")),
         },
         gflops: median(yardstick),
     };
@@ -357,7 +357,7 @@ impl Bench {
         let mut out = format!(
             "{}, {} of {height}x{width} at once, by {}\nYardstick {}: {:.1} GFLOP/s; memory {:.1} GB/s\n\n",
             self.architecture,
-            crate::report::count(self.batch, "image"),
+            crate::words::count(self.batch, "image"),
             self.timer,
             self.yardstick.name,
             self.yardstick.gflops,
@@ -416,8 +416,8 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backbone::random_weights;
-    use crate::device::{Selection, open};
+    use crate::machine::device::{Selection, open};
+    use crate::untrained::random_weights;
     use kernels::{Conv2d, Conv2dDesc, Variant};
     use resnet::Architecture;
 

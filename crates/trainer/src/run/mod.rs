@@ -11,22 +11,19 @@
 //! | `features.safetensors` | every photo's features, for the next training ([`Features`](crate::features::Features)) |
 
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use resnet::{Recipe, WeightFile};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
-use crate::dataset::{Part, Rejected};
-use crate::decode::Reading;
+use crate::data::split::SplitOptions;
+use crate::data::{Part, Rejected};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::head::{Head, TrainOptions};
-use crate::pipeline::recipe_of;
-use crate::report::hex;
-use crate::split::SplitOptions;
+use crate::photos::Reading;
+use crate::tasks::recipe_of;
 
 /// The network with its new head.
 pub const MODEL: &str = "model.safetensors";
@@ -42,8 +39,6 @@ pub const PREDICTIONS: &str = "predictions.csv";
 pub const REPORT: &str = "report.html";
 /// The features of all photos.
 pub const FEATURES: &str = "features.safetensors";
-
-const TEMPORARY: (&str, &str) = (".trainer-", ".part");
 
 /// Everything needed to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,10 +69,10 @@ pub struct Config {
     #[serde(default = "f32")]
     pub precision: String,
     /// The adapter: its figures may differ from another's in the last digits.
-    pub adapter: crate::device::Summary,
+    pub adapter: crate::machine::device::Summary,
     /// The table of measured kernels that was in use, if there was one.
     #[serde(default)]
-    pub tuned: Option<crate::tune::Tuned>,
+    pub tuned: Option<crate::machine::tune::Tuned>,
 }
 
 /// The precision of runs that don't say.
@@ -94,91 +89,6 @@ pub struct Weights {
     pub sha256: String,
     /// Its architecture, as found in the file.
     pub architecture: String,
-}
-
-/// Files that become visible together: each is written and synced under a temporary name, and renamed by [`commit`](Self::commit).
-///
-/// Dropped before that, nothing has changed. (A machine that stops amid the renames leaves some files new and some old, each
-/// of them whole; [`MODEL`] needs none of the others.)
-#[derive(Debug)]
-pub struct Staged {
-    folder: PathBuf,
-    files: Vec<(NamedTempFile, PathBuf)>,
-}
-
-impl Staged {
-    /// In this folder, which exists.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), files: Vec::new() }
-    }
-
-    /// Writes and syncs one file.
-    ///
-    /// # Errors
-    /// The folder isn't writable, or the disk is full.
-    pub fn add(&mut self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-        self.add_with(name, |file| file.write_all(bytes))
-    }
-
-    /// Syncs one file that `content` writes.
-    ///
-    /// # Errors
-    /// As [`Staged::add`].
-    pub fn add_with(
-        &mut self,
-        name: impl AsRef<Path>,
-        content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-    ) -> Result<()> {
-        let path = self.folder.join(name);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
-        #[cfg(unix)]
-        {
-            // As any new file: the user's umask decides, not the temporary file's secrecy.
-            use std::os::unix::fs::PermissionsExt as _;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(&self.folder).map_err(Error::io("write", &path))?;
-        let mut writer = std::io::BufWriter::new(&mut file);
-        content(&mut writer).and_then(|()| writer.flush()).map_err(Error::io("write", &path))?;
-        drop(writer);
-        file.as_file().sync_all().map_err(Error::io("write", &path))?;
-        self.files.push((file, path));
-        Ok(())
-    }
-
-    /// Gives all files their names, in the order they were added.
-    ///
-    /// # Errors
-    /// A rename failed, for instance because a folder has that name.
-    pub fn commit(self) -> Result<()> {
-        for (file, path) in self.files {
-            file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// As [`Staged`]; what was there stays.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
-}
-
-/// [`write()`], of what isn't in memory as a whole.
-///
-/// # Errors
-/// As [`Staged`]; what was there stays.
-pub fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut staged = Staged::new(folder);
-    staged.add_with(path.file_name().unwrap_or_default(), content)?;
-    staged.commit()
 }
 
 /// Makes the folder of a new run, or takes over one whose training didn't end.
@@ -201,7 +111,7 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let entry = entry.map_err(Error::io("list", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) {
+        if files::is_temporary(&name) {
             // A killed run's. Should it be in use by a living one, that one fails and says so.
             std::fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
         } else if !name.starts_with('.') {
@@ -215,17 +125,6 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
         (true, _, true) | (false, true, _) => Ok(()),
         (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder"),
     }
-}
-
-/// SHA-256 of a file, in hexadecimal digits.
-///
-/// # Errors
-/// It can't be read.
-pub fn sha256(path: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    std::io::copy(&mut file, &mut hash).map_err(Error::io("read", path))?;
-    Ok(hex(&hash.finalize()))
 }
 
 /// The bytes of [`MODEL`]: the backbone's tensors as they were in their file, and the head as `fc.weight` and `fc.bias`.
@@ -403,39 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn files_appear_together_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        write(&path, b"old").unwrap();
-        let mut staged = Staged::new(dir.path());
-        staged.add("a", b"new").unwrap();
-        staged.add("b", b"new").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        drop(staged);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        let mut staged = Staged::new(dir.path());
-        staged.add("a", b"new").unwrap();
-        staged.add("b", b"new").unwrap();
-        staged.commit().unwrap();
-        assert_eq!(
-            (std::fs::read(&path).unwrap(), std::fs::read_dir(dir.path()).unwrap().count()),
-            (b"new".to_vec(), 2)
-        );
-        assert!(write(&dir.path().join("no/such/file"), b"").unwrap_err().to_string().starts_with("can't write"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn outputs_are_as_readable_as_any_new_file() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
-        write(&dir.path().join("ours"), b"").unwrap();
-        std::fs::write(dir.path().join("usual"), b"").unwrap();
-        assert_eq!(mode("ours"), mode("usual"));
-    }
-
-    #[test]
     fn folders_are_taken_over_only_if_they_are_ours() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("deep/run");
@@ -453,14 +319,6 @@ mod tests {
         assert!(error.to_string().contains("--force") && error.fault() == crate::Fault::Usage, "{error}");
         prepare(&folder, true).unwrap();
         assert!(prepare(&folder.join(MODEL), true).unwrap_err().to_string().contains("is a file"));
-    }
-
-    #[test]
-    fn digests_of_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("abc");
-        std::fs::write(&path, b"abc").unwrap();
-        assert!(sha256(&path).unwrap().starts_with("ba7816bf8f01cfea414140de5dae2223"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The new head: one dense layer from features to the folder's classes.
 
-mod train;
+pub mod metrics;
+mod solve;
 
 use std::f64::consts::PI;
 
@@ -8,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-pub use train::train;
+pub use solve::minibatch::train;
 
 /// A dense layer with a label for each output: logits = features · weightᵀ + bias.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,10 @@
 //! Every photo through the frozen backbone, once: photos are read, decoded and prepared on all cores while the adapter works on the
 //! batch before, and the next batch is handed to it before that one is done.
 
+pub mod network;
+mod ordered;
+mod rows;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -10,12 +14,13 @@ use std::sync::{Mutex, PoisonError};
 use safetensors::tensor::{Dtype, Metadata};
 use sha2::{Digest as _, Sha256};
 
-use crate::dataset::{Photo, Rejected};
-use crate::decode::{Decoder, Image, Limits, Reading, decode_by, decode_into};
+use crate::data::{Photo, Rejected};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::ordered::ordered;
+use crate::features::ordered::ordered;
+use crate::photos::{Decoder, Image, Limits, Reading, decode_by, decode_into};
 use crate::progress::{Progress, Stage};
-use crate::split::Digest;
+pub use rows::Rows;
 
 /// What turns photos into features: a backbone on an adapter, or a stand-in.
 pub trait Extractor: Sync {
@@ -131,7 +136,7 @@ impl Features {
     /// # Errors
     /// The file can't be written; what was there stays.
     pub fn save(&self, path: &Path) -> Result<()> {
-        crate::run::write_with(path, |file| {
+        crate::files::write_with(path, |file| {
             file.write_all(&self.header())?;
             for row in self.rows.values() {
                 row.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
