@@ -7,7 +7,7 @@
 use std::{collections::HashMap, fs, path::Path, time::Instant};
 
 use rayon::prelude::*;
-use resnet::{Backbone, BackboneOptions, ImageTensor, Recipe, Tap, WeightFile, preprocess};
+use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Recipe, Tap, WeightFile, preprocess};
 use trainer::{
     data::list,
     data::split::SplitOptions,
@@ -56,7 +56,7 @@ fn main() {
         train(&request, &gpu, &()).expect("it trains")
     };
 
-    let (trained, expected) = (train(), forward(&gpu, &backbone, &inputs));
+    let (trained, expected) = (train(), forward(&backbone, &inputs));
     assert_eq!(trained.predictions.len(), photos);
     check(&trained, &out, &expected);
     let test = trained.metrics.test.expect("photos to judge by");
@@ -67,7 +67,7 @@ fn main() {
 
     let mut rounds = Vec::new();
     for round in 1..=ROUNDS {
-        let [pure, whole] = [Timed::of(|| drop(forward(&gpu, &backbone, &inputs))), Timed::of(|| drop(train()))];
+        let [pure, whole] = [Timed::of(|| drop(forward(&backbone, &inputs))), Timed::of(|| drop(train()))];
         let preparation = Timed::of(|| drop(prepared(&data)));
         println!("{round}: forward {pure}, train {whole}, reading alone {preparation}");
         rounds.push([whole.wall / pure.wall, whole.cpu / pure.cpu, pure.wall, whole.wall]);
@@ -117,12 +117,12 @@ fn cpu_seconds() -> f64 {
 }
 
 /// The features of all inputs, one batch on its way while the next is uploaded.
-fn forward(gpu: &Gpu, backbone: &Backbone, inputs: &[ImageTensor]) -> Vec<f32> {
+fn forward(backbone: &Backbone, inputs: &[ImageTensor]) -> Vec<f32> {
     let mut features = Vec::new();
     let mut flying: Option<resnet::Pending> = None;
     for batch in inputs.chunks(BATCH) {
-        let next = backbone.submit(&gpu.queue, batch).expect("a batch");
-        if let Some(pending) = flying.replace(next) {
+        let next = backbone.submit(batch).expect("a batch");
+        if let Some(mut pending) = flying.replace(next) {
             features.extend(pending.wait(Tap::Features).expect("features"));
         }
     }

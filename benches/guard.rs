@@ -10,7 +10,7 @@
 //! no floor is held, since that profile isn't optimised alike.
 
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune, wgpu::PollType};
-use resnet::{Architecture, Backbone, BackboneOptions, ImageTensor, Tap, WeightFile};
+use resnet::{Architecture, Backbone, BackboneOptions, Engine, ImageTensor, Tap, WeightFile};
 use std::process::ExitCode;
 use testkit::{Samples, formula, gpu};
 
@@ -125,7 +125,7 @@ fn main() -> ExitCode {
             flops: images.len() as f64 * network.flops([224, 224]) as f64,
             floor: *floor,
             run: Box::new(|| {
-                let features = backbone.submit(&gpu.queue, images).unwrap().wait(Tap::Features).unwrap();
+                let features = backbone.submit(images).unwrap().wait(Tap::Features).unwrap();
                 assert!(features.iter().all(|value| value.is_finite() && *value >= 0.0), "features are means of ReLUs");
             }),
             best: 0.0,

@@ -7,7 +7,7 @@ mod fixture;
 use criterion::{Criterion, Throughput};
 use fixture::Fixture;
 use kernels::Tune;
-use resnet::{Backbone, BackboneOptions, ImageTensor, Tap};
+use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Tap};
 use std::time::Duration;
 use testkit::gpu;
 
@@ -36,7 +36,7 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
         .map(|data| ImageTensor { height, width, data: data.to_vec() })
         .collect();
     let backbone = Backbone::new(&context, &gpu.queue, &weights, &options).unwrap();
-    let got = backbone.submit(&gpu.queue, &images).unwrap().wait(Tap::Features).unwrap();
+    let got = backbone.submit(&images).unwrap().wait(Tap::Features).unwrap();
     let tap = case.taps.iter().find(|tap| tap.name == "features").expect("a tap");
     for (index, want) in case.samples(tap) {
         let difference = (f64::from(got[index]) - want).abs();
@@ -58,7 +58,7 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
         );
         group.throughput(Throughput::Elements(batch as u64));
         group.bench_function(format!("{name} 224 px batch {batch}"), |bencher| {
-            bencher.iter(|| backbone.submit(&gpu.queue, &images).unwrap().wait(Tap::Features).unwrap());
+            bencher.iter(|| backbone.submit(&images).unwrap().wait(Tap::Features).unwrap());
         });
     }
     group.finish();

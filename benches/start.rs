@@ -4,7 +4,7 @@
 //! a phase, `peak` the most until then. The first run on a machine compiles; drivers keep what they compiled, so `cold` is measured
 //! with Mesa's cache off.
 
-use resnet::{Architecture, Backbone, BackboneOptions, ImageTensor, Tap, WeightFile};
+use resnet::{Architecture, Backbone, BackboneOptions, Engine, ImageTensor, Tap, WeightFile};
 use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -100,7 +100,7 @@ fn child(weights: &str, batch: usize) {
     let image = ImageTensor { height: 224, width: 224, data: testkit::Samples::new(1).vec(224 * 224 * 3) };
     let images = vec![image; batch];
     for phase in ["first", "second"] {
-        let features = backbone.submit(&gpu.queue, &images).unwrap().wait(Tap::Features).expect("features");
+        let features = backbone.submit(&images).unwrap().wait(Tap::Features).expect("features");
         assert!(features.iter().all(|value| value.is_finite()), "features are numbers");
         clock.stop(phase);
     }

@@ -12,7 +12,7 @@ use kernels::{
     },
 };
 use protocol::{Result, Task};
-use resnet::{Backbone, BackboneOptions, ImageTensor, Tap, WeightFile};
+use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Tap, WeightFile};
 use std::{sync::Mutex, time::Instant};
 use trainer::{
     head::{Samples, TrainOptions, train},
@@ -56,7 +56,7 @@ fn forward(task: &Task) -> Result<()> {
     let options = BackboneOptions { input_size: [size, size], ..BackboneOptions::new(batch) };
     let backbone = Backbone::new(&gpu.context, &gpu.queue, &weights, &options)?;
     drop(weights);
-    task.serve(|| Ok(backbone.submit(&gpu.queue, &images)?.wait(Tap::Features)?))
+    task.serve(|| Ok(backbone.submit(&images)?.wait(Tap::Features)?))
 }
 
 fn matmul(task: &Task) -> Result<()> {

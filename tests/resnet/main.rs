@@ -4,6 +4,7 @@
 //! `testkit::formula`, which both sides compute.
 
 mod costs;
+mod engine;
 mod fixture;
 mod formula;
 mod forward;

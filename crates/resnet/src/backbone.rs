@@ -4,6 +4,7 @@ use crate::{
     Architecture, BlockSpec, ConvSpec, Error, GateSpec, ImageTensor, LayerPlan, Network, PlannedLayer, ShortcutSpec,
     Slicing, WeightFile,
     arena::Arena,
+    engine::{Engine, Pending, Tap},
     ring::{Ring, Slot},
     slices::Slices,
 };
@@ -19,22 +20,6 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Scope, available_parallelism};
 use std::time::{Duration, Instant};
-
-/// What a forward pass can give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Tap {
-    /// The stem's last convolution with its ReLU, `[batch, height / 2, width / 2, stem_width]`.
-    Stem,
-    /// The max-pooling behind it, `[batch, height / 4, width / 4, stem_width]`.
-    Pool,
-    /// The output of stage 1 to 4, `[batch, height / 2^(s + 1), …, width of the stage]`.
-    Stage(usize),
-    /// The global average pool of stage 4, `[batch, features]`.
-    Features,
-    /// The file's own head on the features, `[batch, classes]`.
-    Logits,
-}
 
 /// How a [`Backbone`] is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,11 +88,11 @@ impl BackboneOptions {
 /// ```no_run
 /// # fn example(device: &kernels::wgpu::Device, queue: &kernels::wgpu::Queue, photos: &[resnet::ImageTensor])
 /// #     -> Result<(), resnet::Error> {
-/// use resnet::{Backbone, BackboneOptions, Tap, WeightFile};
+/// use resnet::{Backbone, BackboneOptions, Engine, Tap, WeightFile};
 /// let weights = WeightFile::open("resnet18.safetensors")?;
 /// let context = kernels::Context::new(device);
 /// let backbone = Backbone::new(&context, queue, &weights, &BackboneOptions::new(8))?;
-/// let features = backbone.submit(queue, photos)?.wait(Tap::Features)?;
+/// let features = backbone.submit(photos)?.wait(Tap::Features)?;
 /// assert_eq!(features.len(), photos.len() * backbone.len_of(Tap::Features).unwrap());
 /// # Ok(()) }
 /// ```
@@ -115,6 +100,7 @@ impl BackboneOptions {
 pub struct Backbone {
     memory: Memory,
     device: Device,
+    queue: Queue,
     options: BackboneOptions,
     input: Buffer,
     taps: Vec<Tapped>,
@@ -166,21 +152,6 @@ impl Backbone {
     ) -> Result<Memory, Error> {
         let (graph, arena) = Graph::plan(context, architecture, options)?;
         Ok(graph.memory(&arena))
-    }
-
-    /// Images a pass takes.
-    pub fn batch(&self) -> usize {
-        self.options.batch
-    }
-
-    /// Rows and columns of an image.
-    pub fn input_size(&self) -> [usize; 2] {
-        self.options.input_size
-    }
-
-    /// Values that a tap gives for each image, if it was asked for.
-    pub fn len_of(&self, tap: Tap) -> Option<usize> {
-        self.tapped(tap).map(|tapped| tapped.shape.values() / self.options.batch)
     }
 
     /// Bytes of the arena in which activations live, at its largest.
@@ -243,6 +214,20 @@ impl Backbone {
     pub fn layer_commands(&self) -> &[Commands] {
         &self.commands
     }
+}
+
+impl Engine for Backbone {
+    fn batch(&self) -> usize {
+        self.options.batch
+    }
+
+    fn input_size(&self) -> [usize; 2] {
+        self.options.input_size
+    }
+
+    fn len_of(&self, tap: Tap) -> Option<usize> {
+        self.tapped(tap).map(|tapped| tapped.shape.values() / self.options.batch)
+    }
 
     /// Uploads up to a batch of images, runs the network in as few submits as [`Slicing`] allows and starts reading the taps back.
     ///
@@ -252,30 +237,16 @@ impl Backbone {
     /// is given.
     ///
     /// # Errors
-    /// [`Error::Options`] when there are none, more than the batch, or one of another size; [`Error::Device`] when there is no
-    /// memory to upload from, or the device was lost while a pass was measured.
-    pub fn submit(&self, queue: &Queue, images: &[ImageTensor]) -> Result<Pending, Error> {
-        let [height, width] = self.options.input_size;
-        if images.is_empty() || images.len() > self.options.batch {
-            let batch = self.options.batch;
-            return Err(Error::Options(format!("{} images for a batch of {batch}", images.len())));
-        }
-        for (place, image) in images.iter().enumerate() {
-            if [image.height, image.width] != [height, width] || image.data.len() != height * width * 3 {
-                let got = [image.height, image.width];
-                return Err(Error::Options(format!(
-                    "image {place} is {got:?}, the backbone takes {:?}",
-                    [height, width]
-                )));
-            }
-        }
+    /// As [`Engine::check`]; [`Error::Device`] when there is no memory to upload from, or the device was lost while a pass was measured.
+    fn submit(&self, images: &[ImageTensor]) -> Result<Pending, Error> {
+        self.check(images)?;
         let (ranges, measure) = self.slices.next();
         let mut times = Vec::new();
         if measure {
             // What is under way is no part of the first slice's time.
-            wait(&self.device, queue.submit([]))?;
+            wait(&self.device, self.queue.submit([]))?;
         }
-        let whole = (self.options.batch * height * width * 3 * 4) as u64;
+        let whole = self.input.size();
         let slot = self.ring.take(&self.device, whole, self.taps.iter().map(|tapped| tapped.shape.words() * 4));
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let (upload, bytes) = slot.fill(images)?;
@@ -285,7 +256,7 @@ impl Backbone {
             if measure || place + 1 < ranges.len() {
                 let slice = std::mem::replace(&mut encoder, self.device.create_command_encoder(&Default::default()));
                 let start = Instant::now();
-                let submission = queue.submit([slice.finish()]);
+                let submission = self.queue.submit([slice.finish()]);
                 if measure {
                     wait(&self.device, submission)?;
                     times.push((range.clone(), start.elapsed()));
@@ -301,10 +272,11 @@ impl Backbone {
             encoder.copy_buffer_to_buffer(buffer, 0, staging, 0, shape.words() * 4);
             taps.push((*tap, shape));
         }
-        let submission = queue.submit([encoder.finish()]);
+        let submission = self.queue.submit([encoder.finish()]);
         slot.reclaim();
         let (device, ring) = (self.device.clone(), self.ring.clone());
-        Ok(Pending { device, submission, taps, submits: ranges.len(), slot: Some(slot), ring })
+        let reading = Reading { device, submission, taps, slot: Some(slot), ring };
+        Ok(Pending::new(move |tap| reading.wait(tap)))
     }
 }
 
@@ -339,30 +311,19 @@ struct Tapped {
     shape: Shape,
 }
 
-/// A batch on its way through the network.
-#[derive(Debug)]
-pub struct Pending {
+/// What a batch on its way is read from.
+struct Reading {
     device: Device,
     submission: wgpu::SubmissionIndex,
     /// Each with the shape of what is read of it.
     taps: Vec<(Tap, Shape)>,
-    submits: usize,
     /// There until it is dropped.
     slot: Option<Slot>,
     ring: Ring,
 }
 
-impl Pending {
-    /// Into how many submits the pass was cut.
-    pub fn submits(&self) -> usize {
-        self.submits
-    }
-
-    /// Waits for the device and reads what a tap gave, image after image. Blocks the calling thread.
-    ///
-    /// # Errors
-    /// [`Error::Options`] for a tap that wasn't asked for; [`Error::Device`] when the device was lost.
-    pub fn wait(&self, tap: Tap) -> Result<Vec<f32>, Error> {
+impl Reading {
+    fn wait(&self, tap: Tap) -> Result<Vec<f32>, Error> {
         let place = self.taps.iter().position(|(name, _)| *name == tap);
         let (Some(place), Some(slot)) = (place, &self.slot) else {
             return Err(Error::Options(format!("{tap:?} isn't among the taps that the backbone was made with")));
@@ -388,7 +349,7 @@ impl Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for Reading {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             self.ring.give(slot);
@@ -1069,6 +1030,7 @@ impl<'a> Graph<'a> {
         let memory = self.memory(arena);
         Ok(Backbone {
             device: device.clone(),
+            queue: queue.clone(),
             options: options.clone(),
             input: slots[arena.places[0]].clone(),
             taps: taps.collect(),

@@ -21,6 +21,7 @@
 mod architecture;
 mod arena;
 mod backbone;
+mod engine;
 mod error;
 mod fold;
 mod identify;
@@ -35,7 +36,8 @@ mod weights;
 pub use architecture::{
     Architecture, Attention, Block, BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec, Stage,
 };
-pub use backbone::{Backbone, BackboneOptions, Memory, Pending, Tap};
+pub use backbone::{Backbone, BackboneOptions, Memory};
+pub use engine::{Engine, Pending, Tap};
 pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 pub use kernels;

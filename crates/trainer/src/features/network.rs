@@ -2,13 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use resnet::{
+    Backbone, BackboneOptions, Engine, Image as Picture, ImageTensor, Recipe, Tap, WeightFile, preprocess_into,
+};
+
 use crate::error::{Error, Result};
 use crate::features::Extractor;
 use crate::machine::device::Gpu;
 use crate::machine::tune;
 use crate::photos::Image;
 use crate::progress::Progress;
-use resnet::{Backbone, BackboneOptions, Image as Picture, ImageTensor, Recipe, Tap, WeightFile, preprocess_into};
 
 /// A ResNet on an adapter.
 ///
@@ -112,7 +115,7 @@ impl<'a> GpuExtractor<'a> {
 
     /// Sends photos on their way, in as many batches as it takes.
     fn send(&self, backbone: &Backbone, inputs: &[ImageTensor]) -> Result<Vec<resnet::Pending>, resnet::Error> {
-        inputs.chunks(backbone.batch()).map(|chunk| backbone.submit(&self.gpu.queue, chunk)).collect()
+        inputs.chunks(backbone.batch()).map(|chunk| backbone.submit(chunk)).collect()
     }
 }
 
@@ -159,7 +162,7 @@ impl Extractor for GpuExtractor<'_> {
         let features = self.with_backbone(|backbone| {
             let parts = sent.take().map_or_else(|| self.send(backbone, &inputs), Ok)?;
             let mut features = Vec::with_capacity(inputs.len() * self.feature_len());
-            for part in parts {
+            for mut part in parts {
                 features.extend(part.wait(Tap::Features)?);
             }
             Ok(features)
