@@ -8,10 +8,10 @@ use testkit::{Gpu, Samples, assert_close, gpu};
 /// The convolutions of a ResNet at 224 px, by the definition's FLOPs whatever the algorithm saves.
 pub fn bench(criterion: &mut Criterion) {
     let gpu = gpu();
-    let stem = Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(8, 224, 224, 3, 64, 7) };
-    let same = |size, channels| Conv2dDesc { relu: true, ..Conv2dDesc::new(8, size, size, channels, channels, 3) };
-    let point = |size, inputs, outputs| Conv2dDesc::new(8, size, size, inputs, outputs, 1);
-    let grouped = Conv2dDesc { groups: 32, relu: true, ..Conv2dDesc::new(8, 28, 28, 256, 256, 3) };
+    let stem = Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(8, [224, 224], [3, 64], 7) };
+    let same = |size, channels| Conv2dDesc { relu: true, ..Conv2dDesc::new(8, [size, size], [channels, channels], 3) };
+    let point = |size, inputs, outputs| Conv2dDesc::new(8, [size, size], [inputs, outputs], 1);
+    let grouped = Conv2dDesc { groups: 32, relu: true, ..Conv2dDesc::new(8, [28, 28], [256, 256], 3) };
     let shapes = [
         ("7x7/2 3-64@224", stem),
         ("3x3 64@56", same(56, 64)),
@@ -28,7 +28,7 @@ pub fn bench(criterion: &mut Criterion) {
     for family in gpu.families() {
         // The tiled family is made for GPUs: where a software driver runs it, one small shape shows that.
         let software = gpu.families().len() > 1;
-        let small = [("3x3 64@8", Conv2dDesc::new(1, 8, 8, 64, 64, 3))];
+        let small = [("3x3 64@8", Conv2dDesc::new(1, [8, 8], [64, 64], 3))];
         let shapes: &[_] = if software && family == Family::Tiled { &small } else { &shapes };
         for &(name, desc) in shapes {
             for winograd in [false, true] {

@@ -6,7 +6,7 @@ use testkit::{Samples, assert_close, gpu};
 pub fn bench(criterion: &mut Criterion) {
     let gpu = gpu();
     for channels in [512, 2048] {
-        let desc = GlobalAvgPool2dDesc { batch: 8, height: 7, width: 7, channels };
+        let desc = GlobalAvgPool2dDesc::new(8, 7, 7, channels);
         let input = Samples::new(1).vec((8 * 49 * channels) as usize);
         let (buffer, output) = (gpu.upload(&input), gpu.output((8 * channels) as usize));
         let plan = GlobalAvgPool2d::new(&gpu.context(Family::Tiled), &desc).unwrap();

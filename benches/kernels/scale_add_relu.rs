@@ -7,7 +7,7 @@ use testkit::{Samples, assert_close, gpu};
 pub fn bench(criterion: &mut Criterion) {
     let gpu = gpu();
     for channels in [256, 255] {
-        let desc = ScaleAddReluDesc { batch: 8, height: 56, width: 56, channels };
+        let desc = ScaleAddReluDesc::new(8, 56, 56, channels);
         let mut samples = Samples::new(1);
         let len = (8 * 56 * 56 * channels) as usize;
         let (input, gate, residual) = (samples.vec(len), samples.vec((8 * channels) as usize), samples.vec(len));

@@ -1,5 +1,5 @@
 use kernels::{
-    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Tile, Tune, TuneTable, Variant,
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Precision, Tile, Tune, TuneTable, Variant,
     reference::{self, Conv2dInputs},
     wgpu::Limits,
 };
@@ -60,7 +60,7 @@ proptest! {
     ) {
         let desc = Conv2dDesc {
             batch, height, width, in_channels: group_in * groups, out_channels: group_out * groups,
-            kernel, stride, padding, dilation, groups, residual, relu,
+            kernel, stride, padding, dilation, groups, residual, relu, precision: Precision::F32,
         };
         prop_assume!(desc.output_size().is_some());
         check_families(&desc, seed);
@@ -69,9 +69,9 @@ proptest! {
 
 #[test]
 fn the_layers_of_a_resnet() {
-    let block = Conv2dDesc::new(2, 9, 9, 64, 64, 3);
+    let block = Conv2dDesc::new(2, [9, 9], [64, 64], 3);
     for desc in [
-        Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, 20, 20, 3, 64, 7) },
+        Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, [20, 20], [3, 64], 7) },
         Conv2dDesc { relu: true, ..block },
         Conv2dDesc { residual: true, relu: true, ..block },
         Conv2dDesc { stride: [2, 2], out_channels: 128, relu: true, ..block },
@@ -94,7 +94,7 @@ fn images_of_few_channels() {
                     padding: [kernel[0] / 2, padding],
                     relu: stride == 2,
                     residual: padding == 1,
-                    ..Conv2dDesc::new(2, 9, width, channels, if stride == 1 { 40 } else { 5 }, 3)
+                    ..Conv2dDesc::new(2, [9, width], [channels, if stride == 1 { 40 } else { 5 }], 3)
                 };
                 check_families(&desc, u64::from(channels * 10 + stride));
             }
@@ -111,7 +111,7 @@ fn grouped_as_in_resnext() {
                 groups: 32,
                 stride: [stride; 2],
                 relu: true,
-                ..Conv2dDesc::new(1, 6, 5, channels, channels, 3)
+                ..Conv2dDesc::new(1, [6, 5], [channels, channels], 3)
             };
             check_families(&desc, 13);
         }
@@ -123,7 +123,8 @@ fn winograd_is_used_and_right() {
     for family in gpu().families() {
         for (height, width, inputs, outputs) in [(4, 4, 64, 64), (7, 7, 64, 128), (9, 5, 68, 64), (1, 1, 64, 64)] {
             for residual in [false, true] {
-                let desc = Conv2dDesc { residual, relu: true, ..Conv2dDesc::new(2, height, width, inputs, outputs, 3) };
+                let desc =
+                    Conv2dDesc { residual, relu: true, ..Conv2dDesc::new(2, [height, width], [inputs, outputs], 3) };
                 // By the table, for so few pixels don't pay by themselves.
                 let plan = Conv2d::new(&gpu().context(family), &desc).unwrap();
                 let mut variants = plan.variants().into_iter();
@@ -144,23 +145,23 @@ fn winograd_can_be_left_out() {
         let mut tune = Tune::new(family);
         tune.winograd = false;
         let context = Context::with_tune(&gpu().device, tune);
-        let (_, winograd) = check(gpu(), &context, &Conv2dDesc::new(1, 8, 8, 64, 64, 3), 19);
+        let (_, winograd) = check(gpu(), &context, &Conv2dDesc::new(1, [8, 8], [64, 64], 3), 19);
         assert!(!winograd);
     }
 }
 
 #[test]
 fn every_variant_is_right() {
-    let one = Conv2dDesc { kernel: [1, 1], padding: [0, 0], ..Conv2dDesc::new(1, 13, 11, 64, 72, 1) };
+    let one = Conv2dDesc { kernel: [1, 1], padding: [0, 0], ..Conv2dDesc::new(1, [13, 11], [64, 72], 1) };
     let shapes = [
         // Winograd, in bands of 4 MiB and at once.
-        Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(1, 170, 172, 16, 16, 3) },
+        Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(1, [170, 172], [16, 16], 3) },
         // More and fewer pixels than a tile, and whole tiles.
         one,
         Conv2dDesc { height: 4, width: 4, ..one },
         Conv2dDesc { height: 16, width: 16, residual: true, ..one },
-        Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(2, 17, 19, 3, 10, 7) },
-        Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 9, 8, 64, 64, 3) },
+        Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(2, [17, 19], [3, 10], 7) },
+        Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, [9, 8], [64, 64], 3) },
     ];
     for family in gpu().families() {
         let context = gpu().context(family);
@@ -190,7 +191,7 @@ fn every_variant_is_right() {
 #[test]
 fn a_table_chooses_for_its_class_alone() {
     for family in gpu().families() {
-        let desc = Conv2dDesc::new(1, 60, 60, 64, 64, 3);
+        let desc = Conv2dDesc::new(1, [60, 60], [64, 64], 3);
         let plan = |table: &TuneTable, desc: &Conv2dDesc| {
             let mut tune = Tune::new(family);
             tune.table = table.clone();
@@ -221,10 +222,10 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
         tune.winograd = false;
         let context = Context::with_tune(&gpu().device, tune);
         let computed = |desc: Conv2dDesc| (Conv2d::new(&context, &desc).unwrap().computed_flops(), desc.flops());
-        let (computed_whole, asked) = computed(Conv2dDesc::new(1, 16, 16, 64, 64, 3));
+        let (computed_whole, asked) = computed(Conv2dDesc::new(1, [16, 16], [64, 64], 3));
         assert_eq!(computed_whole, asked);
         // Groups of 4 channels: each output sees all of its tile's. GPUs have a kernel that doesn't.
-        let grouped = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 16, 16, 64, 64, 3) };
+        let grouped = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, [16, 16], [64, 64], 3) };
         let plan = Conv2d::new(&context, &grouped).unwrap();
         for variant in plan.variants() {
             let waste = match variant {
@@ -240,10 +241,10 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
             Variant::Grouped,
             "2 times 32 channels fill a tile"
         );
-        let (ragged, asked) = computed(Conv2dDesc::new(1, 5, 5, 3, 10, 3));
+        let (ragged, asked) = computed(Conv2dDesc::new(1, [5, 5], [3, 10], 3));
         assert!(ragged > 2 * asked);
         // 36 multiplications for the 144 of 4x4 outputs.
-        let products = Conv2d::new(&gpu().context(family), &Conv2dDesc::new(1, 32, 32, 64, 64, 3)).unwrap();
+        let products = Conv2d::new(&gpu().context(family), &Conv2dDesc::new(1, [32, 32], [64, 64], 3)).unwrap();
         assert!(products.is_winograd());
         assert_eq!(products.computed_flops() * 4, products.desc().flops());
     }
@@ -257,11 +258,11 @@ fn work_beyond_a_binding_is_split() {
         let context = narrow.context(family);
         for desc in [
             // Several images a band; rows of an image; a weight in parts; an input that is padded to whole vec4 first.
-            Conv2dDesc { residual: true, ..Conv2dDesc::new(12, 8, 8, 16, 20, 3) },
-            Conv2dDesc { stride: [2, 2], dilation: [2, 1], relu: true, ..Conv2dDesc::new(1, 40, 30, 16, 8, 3) },
-            Conv2dDesc { padding: [0, 3], ..Conv2dDesc::new(2, 33, 20, 16, 36, 3) },
-            Conv2dDesc::new(1, 6, 6, 64, 192, 1),
-            Conv2dDesc { out_channels: 7, ..Conv2dDesc::new(3, 50, 40, 3, 8, 3) },
+            Conv2dDesc { residual: true, ..Conv2dDesc::new(12, [8, 8], [16, 20], 3) },
+            Conv2dDesc { stride: [2, 2], dilation: [2, 1], relu: true, ..Conv2dDesc::new(1, [40, 30], [16, 8], 3) },
+            Conv2dDesc { padding: [0, 3], ..Conv2dDesc::new(2, [33, 20], [16, 36], 3) },
+            Conv2dDesc::new(1, [6, 6], [64, 192], 1),
+            Conv2dDesc { out_channels: 7, ..Conv2dDesc::new(3, [50, 40], [3, 8], 3) },
         ] {
             let (dispatches, _) = check(&narrow, &context, &desc, 23);
             // The texture family binds only its output.
@@ -276,7 +277,7 @@ fn work_beyond_a_binding_is_split() {
 fn more_workgroups_than_an_axis_holds_are_folded() {
     let narrow = gpu_with(Limits { max_compute_workgroups_per_dimension: 8, ..Limits::default() });
     for family in narrow.families() {
-        check(&narrow, &narrow.context(family), &Conv2dDesc::new(1, 12, 12, 8, 70, 3), 29);
+        check(&narrow, &narrow.context(family), &Conv2dDesc::new(1, [12, 12], [8, 70], 3), 29);
     }
 }
 
@@ -285,7 +286,7 @@ fn bad_input_is_an_error() {
     let gpu = gpu();
     let context = gpu.context(Family::Tiled);
     let message = |desc: Conv2dDesc| Conv2d::new(&context, &desc).unwrap_err().to_string();
-    let good = Conv2dDesc::new(1, 8, 8, 6, 4, 3);
+    let good = Conv2dDesc::new(1, [8, 8], [6, 4], 3);
     assert_eq!(
         message(Conv2dDesc { groups: 4, ..good }),
         "conv2d: 4 groups don't divide 6 input and 4 output channels"

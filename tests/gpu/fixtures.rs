@@ -4,7 +4,7 @@
 
 use kernels::{
     AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, DenseDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc,
-    PackDesc, ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
+    PackDesc, Precision, ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
     reference::{self, Conv2dInputs, Expected},
 };
 use serde_json::Value;
@@ -104,6 +104,7 @@ fn conv2d() {
             groups: case.int("groups"),
             residual: residual.is_some(),
             relu: case.flag("relu"),
+            precision: Precision::F32,
         };
         let inputs = Conv2dInputs {
             input: &case.input("input"),
@@ -127,6 +128,7 @@ fn max_pool2d() {
             stride: case.pair("stride"),
             padding: case.pair("padding"),
             dilation: case.pair("dilation"),
+            precision: Precision::F32,
         };
         case.check("output", &reference::max_pool2d(&desc, &case.input("input")));
     }
@@ -145,6 +147,7 @@ fn avg_pool2d() {
             padding: case.pair("padding"),
             count_include_pad: case.flag("count_include_pad"),
             ceil_mode: case.flag("ceil_mode"),
+            precision: Precision::F32,
         };
         case.check("output", &reference::avg_pool2d(&desc, &case.input("input")));
     }
@@ -154,7 +157,7 @@ fn avg_pool2d() {
 fn global_avg_pool2d() {
     for case in cases("global_avg_pool2d") {
         let [batch, height, width, channels] = ["batch", "height", "width", "channels"].map(|name| case.int(name));
-        let desc = GlobalAvgPool2dDesc { batch, height, width, channels };
+        let desc = GlobalAvgPool2dDesc::new(batch, height, width, channels);
         case.check("output", &reference::global_avg_pool2d(&desc, &case.input("input")));
     }
 }
@@ -201,7 +204,7 @@ fn reduce_sum() {
 fn scale_add_relu() {
     for case in cases("scale_add_relu") {
         let [batch, height, width, channels] = ["batch", "height", "width", "channels"].map(|name| case.int(name));
-        let desc = ScaleAddReluDesc { batch, height, width, channels };
+        let desc = ScaleAddReluDesc::new(batch, height, width, channels);
         let [input, gate, residual] = ["input", "gate", "residual"].map(|name| case.input(name));
         case.check("output", &reference::scale_add_relu(&desc, &input, &gate, &residual));
     }

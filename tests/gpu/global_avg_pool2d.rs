@@ -12,7 +12,7 @@ fn check(gpu: &Gpu, desc: &GlobalAvgPool2dDesc, input: &[f32]) -> usize {
 }
 
 fn check_samples(gpu: &Gpu, batch: u32, height: u32, width: u32, channels: u32, seed: u64) -> usize {
-    let desc = GlobalAvgPool2dDesc { batch, height, width, channels };
+    let desc = GlobalAvgPool2dDesc::new(batch, height, width, channels);
     check(gpu, &desc, &Samples::new(seed).vec((batch * height * width * channels) as usize))
 }
 
@@ -28,7 +28,7 @@ proptest! {
 fn all_negative_and_large() {
     let mut samples = Samples::new(1);
     let input: Vec<f32> = (0..2 * 49 * 5).map(|_| -1e30 * samples.signed().abs() - 1.0).collect();
-    check(gpu(), &GlobalAvgPool2dDesc { batch: 2, height: 7, width: 7, channels: 5 }, &input);
+    check(gpu(), &GlobalAvgPool2dDesc::new(2, 7, 7, 5), &input);
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn work_beyond_a_binding_is_split() {
         assert!(check_samples(&narrow, 7, 4, 4, channels, 2) > 1);
         assert!(check_samples(&narrow, 2, 9, 11, channels, 3) > 2);
     }
-    let wide = GlobalAvgPool2dDesc { batch: 2, height: 1, width: 1, channels: 961 };
+    let wide = GlobalAvgPool2dDesc::new(2, 1, 1, 961);
     let (input, output) = (narrow.output(2 * 961), narrow.output(2 * 961));
     let plan = GlobalAvgPool2d::new(&narrow.context(Family::Tiled), &wide).unwrap();
     assert!(matches!(plan.bind(input.slice(), output.slice()), Err(Error::Limit { needed: 961, allowed: 960, .. })));
@@ -55,7 +55,7 @@ fn more_workgroups_than_an_axis_holds_are_folded() {
 fn bad_input_is_an_error() {
     let gpu = gpu();
     let context = gpu.context(Family::Tiled);
-    let desc = GlobalAvgPool2dDesc { batch: 1, height: 2, width: 2, channels: 4 };
+    let desc = GlobalAvgPool2dDesc::new(1, 2, 2, 4);
     let error = GlobalAvgPool2d::new(&context, &GlobalAvgPool2dDesc { width: 0, ..desc }).unwrap_err();
     assert_eq!(error.to_string(), "global_avg_pool2d: input is empty: [1, 2, 0, 4]");
     let (input, output) = (gpu.upload(&[0f32; 16]), gpu.output(5));

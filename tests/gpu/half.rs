@@ -48,7 +48,8 @@ fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
     let (x, added) =
         (upload(gpu, &input, desc.in_channels), residual.as_ref().map(|r| upload(gpu, r, desc.out_channels)));
     let y = output(gpu, desc.output_len(), desc.out_channels);
-    let plan = Conv2d::with_precision(&gpu.context(Family::Tiled), desc, Precision::F16).unwrap();
+    let desc = &Conv2dDesc { precision: Precision::F16, ..*desc };
+    let plan = Conv2d::new(&gpu.context(Family::Tiled), desc).unwrap();
     let weights = plan.weights(&gpu.queue, &weight, Some(&bias)).unwrap();
     let buffers =
         Conv2dBuffers { input: x.slice(..), residual: added.as_ref().map(|r| r.slice(..)), output: y.slice() };
@@ -71,7 +72,7 @@ proptest! {
     ) {
         let desc = Conv2dDesc {
             batch, height, width, in_channels: group_in * groups, out_channels: group_out * groups,
-            kernel, stride, padding, dilation, groups, residual, relu,
+            kernel, stride, padding, dilation, groups, residual, relu, precision: Precision::F16,
         };
         prop_assume!(desc.output_size().is_some());
         conv(gpu(), &desc, seed);
@@ -106,11 +107,12 @@ fn pools(gpu: &Gpu, sizes: [u32; 4], kernel: u32, stride: u32, padding: u32, see
         dispatches += commands.dispatches();
         assert_close(&format!("{what} {sizes:?} {kernel} {stride} {padding}"), &read(gpu, y, channels), expected);
     };
-    let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [padding; 2]);
+    let (kernel, stride, padding, precision) = ([kernel; 2], [stride; 2], [padding; 2], Precision::F16);
 
-    let desc = MaxPool2dDesc { kernel, stride, padding, ..MaxPool2dDesc::stem(batch, height, width, channels) };
+    let desc =
+        MaxPool2dDesc { kernel, stride, padding, precision, ..MaxPool2dDesc::stem(batch, height, width, channels) };
     let y = output(gpu, desc.output_len(), channels);
-    let plan = MaxPool2d::with_precision(&context, &desc, Precision::F16).unwrap();
+    let plan = MaxPool2d::new(&context, &desc).unwrap();
     run(plan.bind(x.slice(..), y.slice()).unwrap(), &y, &reference::max_pool2d(&desc, &input), "max");
 
     let desc = AvgPool2dDesc {
@@ -119,34 +121,26 @@ fn pools(gpu: &Gpu, sizes: [u32; 4], kernel: u32, stride: u32, padding: u32, see
         padding,
         count_include_pad: false,
         ceil_mode: true,
+        precision,
         ..AvgPool2dDesc::new(batch, height, width, channels, 2)
     };
     let expected = reference::avg_pool2d(&desc, &input).to_f16();
     let y = output(gpu, expected.values.len() as u64, channels);
-    let plan = AvgPool2d::with_precision(&context, &desc, Precision::F16).unwrap();
+    let plan = AvgPool2d::new(&context, &desc).unwrap();
     run(plan.bind(x.slice(..), y.slice()).unwrap(), &y, &expected, "avg");
 
     let pixels = batch * height * width;
-    let desc = PackDesc {
-        batch: 1,
-        rows: pixels,
-        columns: channels,
-        row_stride: channels,
-        column_stride: 1,
-        batch_stride: 0,
-        padded_rows: pixels,
-        panel: channels.next_multiple_of(4),
-    };
+    let desc = PackDesc { precision, ..PackDesc::rows(pixels, channels) };
     let raw: Vec<f32> = input.iter().map(|value| value * 1.0009).collect();
     let y = output(gpu, input.len() as u64, channels);
-    let plan = Pack::with_precision(&context, &desc, Precision::F16).unwrap();
+    let plan = Pack::new(&context, &desc).unwrap();
     let packed = plan.bind(gpu.upload(&raw).slice(..), y.slice()).unwrap();
     run(packed, &y, &Expected::exact(&raw).to_f16(), "pack");
 
     // f32 comes out.
-    let desc = GlobalAvgPool2dDesc { batch, height, width, channels };
+    let desc = GlobalAvgPool2dDesc { precision, ..GlobalAvgPool2dDesc::new(batch, height, width, channels) };
     let y = gpu.output((batch * channels) as usize);
-    let plan = GlobalAvgPool2d::with_precision(&context, &desc, Precision::F16).unwrap();
+    let plan = GlobalAvgPool2d::new(&context, &desc).unwrap();
     let commands = plan.bind(x.slice(..), y.slice()).unwrap();
     gpu.run([&commands]);
     assert_close(&format!("mean {sizes:?}"), &gpu.read(&y), &reference::global_avg_pool2d(&desc, &input));
@@ -161,8 +155,9 @@ fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
     let gate = random.scaled((batch * channels) as usize, 6.0);
     let (x, added, g) = (upload(gpu, &input, channels), upload(gpu, &residual, channels), gpu.upload(&gate));
     let y = output(gpu, len, channels);
-    let desc = ScaleAddReluDesc { batch, height, width, channels };
-    let plan = ScaleAddRelu::with_precision(&gpu.context(Family::Tiled), &desc, Precision::F16).unwrap();
+    let precision = Precision::F16;
+    let desc = ScaleAddReluDesc { precision, ..ScaleAddReluDesc::new(batch, height, width, channels) };
+    let plan = ScaleAddRelu::new(&gpu.context(Family::Tiled), &desc).unwrap();
     let buffers =
         ScaleAddReluBuffers { input: x.slice(..), gate: g.slice(..), residual: added.slice(..), output: y.slice() };
     let commands = plan.bind(&buffers).unwrap();
@@ -174,9 +169,9 @@ fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
 
 #[test]
 fn the_layers_of_a_resnet() {
-    let block = Conv2dDesc { relu: true, ..Conv2dDesc::new(2, 17, 19, 64, 64, 3) };
+    let block = Conv2dDesc { relu: true, ..Conv2dDesc::new(2, [17, 19], [64, 64], 3) };
     for (desc, winograd) in [
-        (Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, 20, 20, 3, 64, 7) }, false),
+        (Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(1, [20, 20], [3, 64], 7) }, false),
         (block, true),
         (Conv2dDesc { residual: true, ..block }, true),
         (Conv2dDesc { stride: [2, 2], out_channels: 128, ..block }, false),
@@ -192,10 +187,10 @@ fn the_layers_of_a_resnet() {
 fn work_beyond_a_binding_is_split() {
     let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 20 << 10, ..Limits::default() });
     for desc in [
-        Conv2dDesc { residual: true, ..Conv2dDesc::new(12, 8, 8, 16, 20, 3) },
-        Conv2dDesc { stride: [2, 2], dilation: [2, 1], relu: true, ..Conv2dDesc::new(1, 40, 30, 16, 7, 3) },
-        Conv2dDesc { groups: 8, residual: true, ..Conv2dDesc::new(6, 12, 20, 32, 32, 3) },
-        Conv2dDesc::new(1, 6, 6, 64, 192, 1),
+        Conv2dDesc { residual: true, ..Conv2dDesc::new(12, [8, 8], [16, 20], 3) },
+        Conv2dDesc { stride: [2, 2], dilation: [2, 1], relu: true, ..Conv2dDesc::new(1, [40, 30], [16, 7], 3) },
+        Conv2dDesc { groups: 8, residual: true, ..Conv2dDesc::new(6, [12, 20], [32, 32], 3) },
+        Conv2dDesc::new(1, [6, 6], [64, 192], 1),
     ] {
         assert!(conv(&narrow, &desc, 5).0 > 1, "{desc:?}");
     }
@@ -211,7 +206,8 @@ fn work_beyond_a_binding_is_split() {
 fn what_is_too_large_is_noticed() {
     let gpu = gpu();
     let context = gpu.context(Family::Tiled);
-    let desc = Conv2dDesc { relu: true, ..Conv2dDesc::new(1, 32, 32, 64, 64, 3) };
+    let precision = Precision::F16;
+    let desc = Conv2dDesc { relu: true, precision, ..Conv2dDesc::new(1, [32, 32], [64, 64], 3) };
     let weight = vec![1.0; desc.weight_len() as usize];
     let negative = vec![-1.0; desc.weight_len() as usize];
     let input = upload(gpu, &vec![400.0; desc.input_len() as usize], 64);
@@ -219,7 +215,7 @@ fn what_is_too_large_is_noticed() {
         let mut tune = context.tune().clone();
         tune.winograd = winograd;
         let context = kernels::Context::with_tune(&gpu.device, tune);
-        let plan = Conv2d::with_precision(&context, &desc, Precision::F16).unwrap();
+        let plan = Conv2d::new(&context, &desc).unwrap();
         assert_eq!(plan.is_winograd(), winograd);
         let [first, second, means] = [desc.output_len(), desc.output_len(), 64 * 2].map(|len| output(gpu, len, 64));
         let mut commands = Vec::new();
@@ -228,12 +224,12 @@ fn what_is_too_large_is_noticed() {
             let buffers = Conv2dBuffers { input, residual: None, output: output.slice() };
             commands.push(plan.bind(&weights, &buffers).unwrap());
         }
-        let pool = MaxPool2dDesc::stem(1, 32, 32, 64);
+        let pool = MaxPool2dDesc { precision, ..MaxPool2dDesc::stem(1, 32, 32, 64) };
         let pooled = output(gpu, pool.output_len(), 64);
-        let plan = MaxPool2d::with_precision(&context, &pool, Precision::F16).unwrap();
+        let plan = MaxPool2d::new(&context, &pool).unwrap();
         commands.push(plan.bind(second.slice(), pooled.slice()).unwrap());
-        let mean = GlobalAvgPool2dDesc { batch: 1, height: 16, width: 16, channels: 64 };
-        let plan = GlobalAvgPool2d::with_precision(&context, &mean, Precision::F16).unwrap();
+        let mean = GlobalAvgPool2dDesc { precision, ..GlobalAvgPool2dDesc::new(1, 16, 16, 64) };
+        let plan = GlobalAvgPool2d::new(&context, &mean).unwrap();
         commands.push(plan.bind(pooled.slice(), means.slice()).unwrap());
         gpu.run(&commands);
         for output in [&first, &second, &pooled] {
@@ -242,7 +238,8 @@ fn what_is_too_large_is_noticed() {
         }
         assert!(gpu.read(&means).iter().all(|value| !value.is_finite()), "{winograd}");
     }
-    let plan = Conv2d::with_precision(&context, &Conv2dDesc::new(1, 4, 4, 4, 4, 1), Precision::F16).unwrap();
+    let desc = Conv2dDesc { precision, ..Conv2dDesc::new(1, [4, 4], [4, 4], 1) };
+    let plan = Conv2d::new(&context, &desc).unwrap();
     let error = plan.weights(&gpu.queue, &[-7e4; 16], None).unwrap_err();
     assert_eq!(error.to_string(), "conv2d: a weight of -70000 is beyond f16, which ends at 65504: use f32");
 }

@@ -21,7 +21,7 @@ proptest! {
         pad: bool, dilation in prop::array::uniform2(1u32..3), shift in -1.0f32..1.0, seed: u64,
     ) {
         let padding = if pad { kernel.map(|size| size / 2) } else { [0, 0] };
-        let desc = MaxPool2dDesc { batch, height, width, channels, kernel, stride, padding, dilation };
+        let desc = MaxPool2dDesc { kernel, stride, padding, dilation, ..MaxPool2dDesc::stem(batch, height, width, channels) };
         prop_assume!(desc.output_size().is_some());
         // Some inputs all negative, some all positive, most mixed.
         let input: Vec<f32> =

@@ -22,8 +22,8 @@ proptest! {
     ) {
         let (row_stride, column_stride) = if transpose { (1, rows) } else { (columns, 1) };
         let desc = PackDesc {
-            batch, rows, columns, row_stride, column_stride, batch_stride: rows * columns,
-            padded_rows: rows + extra, panel: panel4 * 4,
+            batch, row_stride, column_stride, batch_stride: rows * columns,
+            padded_rows: rows + extra, panel: panel4 * 4, ..PackDesc::rows(rows, columns)
         };
         check(gpu(), &desc, seed);
     }
@@ -39,16 +39,7 @@ fn nchw_becomes_nhwc() {
 #[test]
 fn an_output_beyond_a_binding_is_split() {
     let limits = Limits { max_storage_buffer_binding_size: 4 << 10, ..Limits::default() };
-    let desc = PackDesc {
-        batch: 1,
-        rows: 10,
-        columns: 9,
-        row_stride: 9,
-        column_stride: 1,
-        batch_stride: 90,
-        padded_rows: 300,
-        panel: 12,
-    };
+    let desc = PackDesc { padded_rows: 300, ..PackDesc::rows(10, 9) };
     assert_eq!(check(&gpu_with(limits), &desc, 2), 4);
 }
 

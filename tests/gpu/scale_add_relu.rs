@@ -25,7 +25,7 @@ fn check(gpu: &Gpu, desc: &ScaleAddReluDesc, input: &[f32], gate: &[f32], residu
 fn check_samples(gpu: &Gpu, [batch, height, width, channels]: [u32; 4], seed: u64) -> usize {
     let mut samples = Samples::new(seed);
     let len = (batch * height * width * channels) as usize;
-    let desc = ScaleAddReluDesc { batch, height, width, channels };
+    let desc = ScaleAddReluDesc::new(batch, height, width, channels);
     let gate = samples.scaled((batch * channels) as usize, 6.0);
     check(gpu, &desc, &samples.vec(len), &gate, &samples.vec(len))
 }
@@ -42,7 +42,7 @@ proptest! {
 fn gates_of_any_size() {
     let gate = [-3e38, -200.0, -88.0, -20.0, -1e-20, 0.0, 1e-20, 20.0, 88.0, 200.0, 3e38, -0.0];
     for channels in [12, 11] {
-        let desc = ScaleAddReluDesc { batch: 1, height: 1, width: 2, channels };
+        let desc = ScaleAddReluDesc::new(1, 1, 2, channels);
         let len = 2 * channels as usize;
         for (x, added) in [(1.5, -0.25), (-1.5, 0.25), (-2e30, 1e30), (3e-30, -1e-30), (1.0, 0.0)] {
             check(gpu(), &desc, &vec![x; len], &gate[..channels as usize], &vec![added; len]);
@@ -52,7 +52,7 @@ fn gates_of_any_size() {
 
 #[test]
 fn nan_stays_nan() {
-    let desc = ScaleAddReluDesc { batch: 1, height: 1, width: 1, channels: 4 };
+    let desc = ScaleAddReluDesc::new(1, 1, 1, 4);
     for [x, gate, added] in [[f32::NAN, 0.0, 0.0], [1.0, f32::NAN, 0.0], [1.0, 0.0, f32::NAN]] {
         let (got, _) = run(gpu(), &desc, &[x; 4], &[gate; 4], &[added; 4]);
         assert!(got.iter().all(|value| value.is_nan()), "{got:?}");
@@ -68,7 +68,7 @@ fn work_beyond_a_binding_is_split() {
         assert!(check_samples(&narrow, [120, 1, 1, channels], 3) > 2);
         assert!(check_samples(&narrow, [2, 9, 11, channels], 4) > 2);
     }
-    let desc = ScaleAddReluDesc { batch: 1, height: 1, width: 1, channels: 1025 };
+    let desc = ScaleAddReluDesc::new(1, 1, 1, 1025);
     let [input, gate, residual] = [(); 3].map(|()| narrow.upload(&[0f32; 1025]));
     let output = narrow.output(1025);
     let buffers = ScaleAddReluBuffers {
@@ -91,7 +91,7 @@ fn more_workgroups_than_an_axis_holds_are_folded() {
 fn bad_input_is_an_error() {
     let gpu = gpu();
     let context = gpu.context(Family::Tiled);
-    let desc = ScaleAddReluDesc { batch: 2, height: 1, width: 1, channels: 4 };
+    let desc = ScaleAddReluDesc::new(2, 1, 1, 4);
     let error = ScaleAddRelu::new(&context, &ScaleAddReluDesc { height: 0, ..desc }).unwrap_err();
     assert_eq!(error.to_string(), "scale_add_relu: input is empty: [2, 0, 1, 4]");
     let (tensor, gate, output) = (gpu.upload(&[0f32; 8]), gpu.upload(&[0f32; 4]), gpu.output(8));

@@ -150,10 +150,11 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
             row("matmul", shape_of_matmul(&desc), matmul(gpu, &context, &desc));
         }
         for desc in convolutions() {
-            row("conv2d", shape_of_conv2d(&desc), conv2d(gpu, &context, &desc, Precision::F32));
+            row("conv2d", shape_of_conv2d(&desc), conv2d(gpu, &context, &desc));
             if family == Family::Tiled {
                 let shape = shape_of_conv2d(&desc) + ", f16";
-                row("conv2d", shape, conv2d(gpu, &context, &desc, Precision::F16));
+                let desc = Conv2dDesc { precision: Precision::F16, ..desc };
+                row("conv2d", shape, conv2d(gpu, &context, &desc));
             }
         }
         for (batch, width, classes) in [(64, 516, 5), (68, 128, 100)] {
@@ -179,7 +180,7 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
         row("avg_pool2d", format!("2x17x18x{channels} 3x3 /2"), avg_pool2d(gpu, &context, &desc));
     }
     for channels in [512, 37] {
-        let desc = GlobalAvgPool2dDesc { batch: 3, height: 7, width: 7, channels };
+        let desc = GlobalAvgPool2dDesc::new(3, 7, 7, channels);
         row("global_avg_pool2d", format!("3x7x7x{channels}"), global_avg_pool2d(gpu, &context, &desc));
     }
     for len in [4096, 1001] {
@@ -319,14 +320,14 @@ fn dense(gpu: &Gpu, context: &Context, desc: &DenseDesc) -> Result<Planned, Erro
 }
 
 fn convolutions() -> [Conv2dDesc; 6] {
-    let block = Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(2, 9, 10, 64, 64, 3) };
+    let block = Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(2, [9, 10], [64, 64], 3) };
     [
-        Conv2dDesc { stride: [2; 2], relu: true, ..Conv2dDesc::new(1, 33, 32, 3, 64, 7) },
+        Conv2dDesc { stride: [2; 2], relu: true, ..Conv2dDesc::new(1, [33, 32], [3, 64], 7) },
         block,
         Conv2dDesc { stride: [2; 2], residual: false, out_channels: 128, ..block },
         Conv2dDesc { kernel: [1; 2], padding: [0; 2], ..block },
-        Conv2dDesc { groups: 32, ..Conv2dDesc::new(1, 7, 7, 128, 128, 3) },
-        Conv2dDesc { dilation: [2, 3], padding: [2, 1], ..Conv2dDesc::new(1, 11, 13, 5, 7, 3) },
+        Conv2dDesc { groups: 32, ..Conv2dDesc::new(1, [7, 7], [128, 128], 3) },
+        Conv2dDesc { dilation: [2, 3], padding: [2, 1], ..Conv2dDesc::new(1, [11, 13], [5, 7], 3) },
     ]
 }
 
@@ -352,8 +353,8 @@ fn shape_of_conv2d(desc: &Conv2dDesc) -> String {
 }
 
 /// Operands that f16 holds are the same in either precision.
-fn conv2d(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, precision: Precision) -> Result<Planned, Error> {
-    let f16 = precision == Precision::F16;
+fn conv2d(gpu: &Gpu, context: &Context, desc: &Conv2dDesc) -> Result<Planned, Error> {
+    let f16 = desc.precision == Precision::F16;
     let samples = |len, seed| {
         let values = samples(len, 1.0, seed);
         if f16 { from_halves(&halves(&values, 1), 1) } else { values }
@@ -362,17 +363,17 @@ fn conv2d(gpu: &Gpu, context: &Context, desc: &Conv2dDesc, precision: Precision)
     let weight = samples(desc.weight_len(), 2);
     let bias = samples(u64::from(desc.out_channels), 3);
     let residual = desc.residual.then(|| samples(desc.output_len(), 4));
-    let plan = Conv2d::with_precision(context, desc, precision)?;
+    let plan = Conv2d::new(context, desc)?;
     let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
     let expected = reference::conv2d(desc, &inputs, plan.is_winograd());
     let weights = plan.weights(&gpu.queue, &weight, Some(&bias))?;
-    let upload = |values: &[f32], channels: u32| match precision {
+    let upload = |values: &[f32], channels: u32| match desc.precision {
         Precision::F32 => gpu.upload(values),
         Precision::F16 => gpu.upload(&halves(values, channels as usize)),
     };
     let input = upload(&input, desc.in_channels);
     let residual = residual.map(|residual| upload(&residual, desc.out_channels));
-    let words = desc.output_len() / u64::from(desc.out_channels) * u64::from(precision.words(desc.out_channels));
+    let words = desc.output_len() / u64::from(desc.out_channels) * u64::from(desc.precision.words(desc.out_channels));
     let output = gpu.upload(&vec![f32::NAN; words as usize]);
     let buffers = Conv2dBuffers {
         input: input.slice(..),

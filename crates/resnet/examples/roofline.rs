@@ -69,7 +69,7 @@ fn dispatches(layer: &PlannedLayer) -> Vec<Dispatch> {
         Variant::Winograd { tile, .. } => {
             let count = batch * (height / 4.0).ceil() * (width / 4.0).ceil();
             let [v, m, u] = [count * inputs, count * outputs, inputs * outputs].map(|values| values * 36.0 * 4.0);
-            let words = |channels: u32| f64::from(plan.precision().words(channels)) * 4.0;
+            let words = |channels: u32| f64::from(plan.desc().precision.words(channels)) * 4.0;
             let x = batch * f64::from(desc.height * desc.width) * words(desc.in_channels);
             let y = batch * height * width * words(desc.out_channels) * if desc.residual { 2.0 } else { 1.0 };
             vec![

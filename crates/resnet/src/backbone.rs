@@ -471,7 +471,7 @@ const MOST_FLYING: usize = 4;
 /// 32-bit words at whose multiples a binding may begin, on every device.
 const IMAGE_ALIGNMENT: usize = 64;
 
-fn pool_desc(network: &Network, batch: usize, size: [usize; 2]) -> MaxPool2dDesc {
+fn pool_desc(network: &Network, batch: usize, size: [usize; 2], precision: Precision) -> MaxPool2dDesc {
     let pool = network.pool;
     MaxPool2dDesc {
         batch: batch as u32,
@@ -482,6 +482,7 @@ fn pool_desc(network: &Network, batch: usize, size: [usize; 2]) -> MaxPool2dDesc
         stride: [pool.stride as u32; 2],
         padding: [pool.padding as u32; 2],
         dilation: [1, 1],
+        precision,
     }
 }
 
@@ -614,7 +615,7 @@ impl<'a> Graph<'a> {
         let (reads, writes) = layer.operands();
         let (flops, weights) = match &plan {
             LayerPlan::Conv2d(plan) => {
-                let numbers = if plan.precision() == Precision::F16 && !plan.is_winograd() { 2 } else { 1 };
+                let numbers = if plan.desc().precision == Precision::F16 && !plan.is_winograd() { 2 } else { 1 };
                 (plan.desc().flops(), plan.desc().weight_len() / numbers + u64::from(plan.desc().out_channels))
             }
             LayerPlan::Matmul(plan) => {
@@ -640,17 +641,8 @@ impl<'a> Graph<'a> {
     /// Plans the way of the photos to f16.
     fn halved(&mut self, input: usize) -> Result<usize, Error> {
         let Shape { pixels, channels, .. } = self.shapes[input];
-        let desc = PackDesc {
-            batch: 1,
-            rows: pixels as u32,
-            columns: channels as u32,
-            row_stride: channels as u32,
-            column_stride: 1,
-            batch_stride: 0,
-            padded_rows: pixels as u32,
-            panel: channels.next_multiple_of(4) as u32,
-        };
-        let plan = Pack::with_precision(self.context, &desc, Precision::F16)?;
+        let desc = PackDesc { precision: Precision::F16, ..PackDesc::rows(pixels as u32, channels as u32) };
+        let plan = Pack::new(self.context, &desc)?;
         let output = self.tensor(pixels, channels, Precision::F16);
         let sizes = [[self.options.input_size[0], self.options.input_size[1], channels]; 2];
         self.push("input", LayerPlan::Other("pack"), sizes, Layer::ToF16 { plan, input, output });
@@ -683,7 +675,7 @@ impl<'a> Graph<'a> {
             }
             if last > Tap::Stem {
                 let precision = self.options.precision;
-                let plan = MaxPool2d::with_precision(self.context, &pool_desc(network, part, *size), precision)?;
+                let plan = MaxPool2d::new(self.context, &pool_desc(network, part, *size, precision))?;
                 let channels = network.stem.last().map_or(0, |conv| conv.out_channels);
                 let from = [size[0], size[1], channels];
                 *size = network.pool.output_size(*size);
@@ -742,9 +734,10 @@ impl<'a> Graph<'a> {
             let desc = AvgPool2dDesc {
                 count_include_pad: false,
                 ceil_mode: true,
+                precision: self.options.precision,
                 ..AvgPool2dDesc::new(batch, height, width, channels, 2)
             };
-            let plan = AvgPool2d::with_precision(self.context, &desc, self.options.precision)?;
+            let plan = AvgPool2d::new(self.context, &desc)?;
             let channels = shortcut.conv.in_channels;
             let pooled = shortcut.pooled_size(size);
             let output = self.tensor(self.options.batch * pooled[0] * pooled[1], channels, self.options.precision);
@@ -760,6 +753,7 @@ impl<'a> Graph<'a> {
 
     /// Channel attention on a branch, and the sum with the shortcut. The gate's layers are convolutions too: a dense layer one of
     /// 1x1 on a row of as many pixels as there are images, a sliding one along a row of as many pixels as there are channels.
+    /// They are small, and their sigmoids stretch errors: they stay f32.
     fn gated_sum(
         &mut self,
         block: &BlockSpec,
@@ -776,12 +770,12 @@ impl<'a> Graph<'a> {
             let desc = match *spec {
                 GateSpec::Dense { in_channels, out_channels, relu, .. } => Conv2dDesc {
                     relu,
-                    ..Conv2dDesc::new(1, 1, batch as u32, in_channels as u32, out_channels as u32, 1)
+                    ..Conv2dDesc::new(1, [1, batch as u32], [in_channels as u32, out_channels as u32], 1)
                 },
                 GateSpec::Sliding { channels, kernel, .. } => Conv2dDesc {
                     kernel: [1, kernel as u32],
                     padding: [0, kernel as u32 / 2],
-                    ..Conv2dDesc::new(batch as u32, 1, channels as u32, 1, 1, 1)
+                    ..Conv2dDesc::new(batch as u32, [1, channels as u32], [1, 1], 1)
                 },
             };
             let [inputs, outputs] = match *spec {
@@ -794,8 +788,9 @@ impl<'a> Graph<'a> {
         let sizes = [[size[0], size[1], channels]; 2];
         let [batch, channels] = [batch, channels].map(|size| size as u32);
         let [height, width] = size.map(|side| side as u32);
-        let desc = ScaleAddReluDesc { batch, height, width, channels };
-        let plan = ScaleAddRelu::with_precision(self.context, &desc, self.options.precision)?;
+        let precision = self.options.precision;
+        let desc = ScaleAddReluDesc { precision, ..ScaleAddReluDesc::new(batch, height, width, channels) };
+        let plan = ScaleAddRelu::new(self.context, &desc)?;
         let Shape { pixels, channels, precision } = self.shapes[input];
         let output = self.tensor(pixels, channels, precision);
         let layer = Layer::GatedSum { plan, input, gate, residual, output };
@@ -805,8 +800,11 @@ impl<'a> Graph<'a> {
 
     fn global_avg_pool(&mut self, name: &str, size: [usize; 2], channels: usize, input: usize) -> Result<usize, Error> {
         let [height, width] = size.map(|side| side as u32);
-        let desc = GlobalAvgPool2dDesc { batch: self.options.batch as u32, height, width, channels: channels as u32 };
-        let plan = GlobalAvgPool2d::with_precision(self.context, &desc, self.options.precision)?;
+        let desc = GlobalAvgPool2dDesc {
+            precision: self.options.precision,
+            ..GlobalAvgPool2dDesc::new(self.options.batch as u32, height, width, channels as u32)
+        };
+        let plan = GlobalAvgPool2d::new(self.context, &desc)?;
         let output = self.tensor(self.options.batch, channels, Precision::F32);
         let sizes = [[size[0], size[1], channels], [1, 1, channels]];
         self.push(name, LayerPlan::Other("global_avg_pool2d"), sizes, Layer::GlobalAvgPool { plan, input, output });
@@ -835,6 +833,7 @@ impl<'a> Graph<'a> {
             groups: spec.groups as u32,
             residual: residual.is_some(),
             relu: spec.relu,
+            precision: self.options.precision,
         };
         let from = [size[0], size[1], spec.in_channels];
         *size = spec.output_size(*size);
@@ -850,14 +849,9 @@ impl<'a> Graph<'a> {
         input: usize,
         residual: Option<usize>,
     ) -> Result<usize, Error> {
-        // Gates are small, and their sigmoids stretch errors: they stay f32.
-        let precision = match weights {
-            ConvWeights::Folded(_) => self.options.precision,
-            ConvWeights::Gate(_) => Precision::F32,
-        };
-        let plan = Conv2d::with_precision(self.context, desc, precision)?;
+        let plan = Conv2d::new(self.context, desc)?;
         let channels = desc.out_channels as usize;
-        let output = self.tensor(desc.output_len() as usize / channels, channels, precision);
+        let output = self.tensor(desc.output_len() as usize / channels, channels, desc.precision);
         let name = weights.name().to_owned();
         let known = self.weights.iter().position(|(_, known)| *known == weights);
         let plan = match known {

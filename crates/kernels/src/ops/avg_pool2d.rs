@@ -30,10 +30,12 @@ pub struct AvgPool2dDesc {
     pub count_include_pad: bool,
     /// A last window that hangs over the padded input counts too, if it starts inside the input or the padding before it.
     pub ceil_mode: bool,
+    /// How input and output are stored.
+    pub precision: Precision,
 }
 
 impl AvgPool2dDesc {
-    /// A square window that steps by its own size, without padding.
+    /// A square window that steps by its own size, without padding, on f32 tensors.
     ///
     /// ```
     /// assert_eq!(kernels::AvgPool2dDesc::new(1, 8, 9, 64, 2).output_size(), Some([4, 4]));
@@ -49,6 +51,7 @@ impl AvgPool2dDesc {
             padding: [0; 2],
             count_include_pad: true,
             ceil_mode: false,
+            precision: Precision::F32,
         }
     }
 
@@ -127,7 +130,6 @@ pub struct AvgPool2d {
     /// Its channels are the 32-bit words of a pixel.
     desc: AvgPool2dDesc,
     output_size: [u32; 2],
-    precision: Precision,
 }
 
 impl AvgPool2d {
@@ -137,14 +139,6 @@ impl AvgPool2d {
     /// [`Error::Shape`] when a size is zero, the window exceeds the padded input, padding is more than half the kernel, or
     /// a tensor has more than 2^32 elements.
     pub fn new(context: &Context, desc: &AvgPool2dDesc) -> Result<Self, Error> {
-        AvgPool2d::with_precision(context, desc, Precision::F32)
-    }
-
-    /// Plans the mean of f32 or f16 tensors.
-    ///
-    /// # Errors
-    /// As [`AvgPool2d::new`].
-    pub fn with_precision(context: &Context, desc: &AvgPool2dDesc, precision: Precision) -> Result<Self, Error> {
         for (name, sizes) in [("kernel", desc.kernel), ("stride", desc.stride)] {
             if sizes.contains(&0) {
                 return Err(Error::shape(OP, format_args!("{name} is {sizes:?}, at least 1 is expected")));
@@ -168,8 +162,8 @@ impl AvgPool2d {
         };
         volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
         volume(OP, "kernel", &desc.kernel)?;
-        let desc = AvgPool2dDesc { channels: precision.words(desc.channels), ..*desc };
-        Ok(AvgPool2d { context: context.clone(), desc, output_size, precision })
+        let desc = AvgPool2dDesc { channels: desc.precision.words(desc.channels), ..*desc };
+        Ok(AvgPool2d { context: context.clone(), desc, output_size })
     }
 
     /// Ties the buffers. Tensors beyond what one binding may show are taken in bands of images, or of rows.
@@ -244,7 +238,7 @@ impl AvgPool2d {
             (images.start * output_height + rows.start) * output_row
                 ..((images.end - 1) * output_height + rows.end) * output_row,
         );
-        let (entry, first, lanes) = match self.precision {
+        let (entry, first, lanes) = match desc.precision {
             Precision::F16 => ("halves", 5, 2),
             Precision::F32 if channels.is_multiple_of(4) => ("main", 1, 4),
             Precision::F32 => ("ragged", 3, 1),

@@ -43,17 +43,20 @@ pub struct Conv2dDesc {
     pub residual: bool,
     /// max(0, x) at the end.
     pub relu: bool,
+    /// How input, residual and output are stored; f16 takes the tiled family whatever the context prefers.
+    pub precision: Precision,
 }
 
 impl Conv2dDesc {
-    /// A square kernel of stride 1, "same" padding for odd sizes, nothing fused.
+    /// Images of `[height, width]`, `[input, output]` channels, a square kernel of stride 1, "same" padding for odd sizes, nothing
+    /// fused, f32 tensors.
     ///
     /// ```
     /// use kernels::Conv2dDesc;
-    /// let stem = Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(8, 224, 224, 3, 64, 7) };
+    /// let stem = Conv2dDesc { stride: [2, 2], relu: true, ..Conv2dDesc::new(8, [224, 224], [3, 64], 7) };
     /// assert_eq!(stem.output_size(), Some([112, 112]));
     /// ```
-    pub fn new(batch: u32, height: u32, width: u32, in_channels: u32, out_channels: u32, kernel: u32) -> Self {
+    pub fn new(batch: u32, [height, width]: [u32; 2], [in_channels, out_channels]: [u32; 2], kernel: u32) -> Self {
         Conv2dDesc {
             batch,
             height,
@@ -67,6 +70,7 @@ impl Conv2dDesc {
             groups: 1,
             residual: false,
             relu: false,
+            precision: Precision::F32,
         }
     }
 
@@ -191,7 +195,7 @@ pub struct Conv2dBuffers<'a> {
 /// # fn example(context: &kernels::Context, queue: &wgpu::Queue, weight: &[f32], bias: &[f32], x: &wgpu::Buffer,
 /// #            y: &wgpu::Buffer, encoder: &mut wgpu::CommandEncoder) -> Result<(), kernels::Error> {
 /// use kernels::{Conv2d, Conv2dBuffers, Conv2dDesc, wgpu};
-/// let conv = Conv2d::new(context, &Conv2dDesc { relu: true, ..Conv2dDesc::new(8, 56, 56, 64, 64, 3) })?;
+/// let conv = Conv2d::new(context, &Conv2dDesc { relu: true, ..Conv2dDesc::new(8, [56, 56], [64, 64], 3) })?;
 /// let weights = conv.weights(queue, weight, Some(bias))?;
 /// let buffers = Conv2dBuffers { input: x.slice(..), residual: None, output: y.slice(..) };
 /// conv.bind(&weights, &buffers)?.encode(encoder);
@@ -203,7 +207,6 @@ pub struct Conv2d {
     desc: Conv2dDesc,
     family: Family,
     variant: Variant,
-    precision: Precision,
 }
 
 impl Conv2d {
@@ -213,23 +216,14 @@ impl Conv2d {
     /// [`Error::Shape`] for sizes that don't belong together; [`Error::Feature`] when the texture family was forced on
     /// a device that can't run it.
     pub fn new(context: &Context, desc: &Conv2dDesc) -> Result<Self, Error> {
-        Conv2d::with_precision(context, desc, Precision::F32)
-    }
-
-    /// Plans the convolution of f32 or f16 tensors, which input, residual and output all are. f16 takes the tiled family
-    /// whatever the context prefers.
-    ///
-    /// # Errors
-    /// As [`Conv2d::new`].
-    pub fn with_precision(context: &Context, desc: &Conv2dDesc, precision: Precision) -> Result<Self, Error> {
         desc.check()?;
-        let family = match (precision, context.family(OP)?) {
+        let family = match (desc.precision, context.family(OP)?) {
             (Precision::F16, _) => Family::Tiled,
             (Precision::F32, Family::Texture) if !direct::fits_textures(context, desc) => Family::Tiled,
             (Precision::F32, family) => family,
         };
         let any = Variant::Direct(Tile { rows: 0, columns: columns(context, family) });
-        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant: any, precision };
+        let mut plan = Conv2d { context: context.clone(), desc: *desc, family, variant: any };
         plan.variant = plan.default_variant();
         if let Some(&tuned) = context.tune().table.get(&plan.class())
             && plan.variants().contains(&tuned)
@@ -243,7 +237,7 @@ impl Conv2d {
     pub fn class(&self) -> String {
         let Conv2dDesc { kernel: [kh, kw], stride: [sh, sw], in_channels, out_channels, groups, .. } = self.desc;
         let (family, pixels) = (self.family.name(), magnitude(self.output_pixels()));
-        let precision = if self.precision == Precision::F16 { " f16" } else { "" };
+        let precision = if self.desc.precision == Precision::F16 { " f16" } else { "" };
         format!(
             "{family} conv2d {kh}x{kw} stride {sh}x{sw} channels {in_channels} to {out_channels} groups {groups} pixels 2^{pixels}{precision}"
         )
@@ -300,11 +294,11 @@ impl Conv2d {
     }
 
     fn winograd_applies(&self) -> bool {
-        self.context.tune().winograd && winograd::applies(&self.context, self.family, self.precision, &self.desc)
+        self.context.tune().winograd && winograd::applies(&self.context, self.family, &self.desc)
     }
 
     fn grouped_applies(&self) -> bool {
-        grouped::applies(&self.context, self.family, self.precision, &self.desc)
+        grouped::applies(&self.context, self.family, &self.desc)
     }
 
     fn default_variant(&self) -> Variant {
@@ -342,20 +336,15 @@ impl Conv2d {
         matches!(self.variant, Variant::Winograd { .. })
     }
 
-    /// How its tensors are stored.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
     /// 32-bit words of the input.
     fn input_words(&self) -> u64 {
         self.desc.input_len() / u64::from(self.desc.in_channels)
-            * u64::from(self.precision.words(self.desc.in_channels))
+            * u64::from(self.desc.precision.words(self.desc.in_channels))
     }
 
     /// 32-bit words of the output.
     fn output_words(&self) -> u64 {
-        self.output_pixels() * u64::from(self.precision.words(self.desc.out_channels))
+        self.output_pixels() * u64::from(self.desc.precision.words(self.desc.out_channels))
     }
 
     /// The scratch memory it needs.

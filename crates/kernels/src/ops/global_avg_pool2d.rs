@@ -20,9 +20,16 @@ pub struct GlobalAvgPool2dDesc {
     pub width: u32,
     /// Channels.
     pub channels: u32,
+    /// How the input is stored; the output is f32.
+    pub precision: Precision,
 }
 
 impl GlobalAvgPool2dDesc {
+    /// Of f32 tensors.
+    pub fn new(batch: u32, height: u32, width: u32, channels: u32) -> Self {
+        GlobalAvgPool2dDesc { batch, height, width, channels, precision: Precision::F32 }
+    }
+
     fn sizes(&self) -> [u32; 4] {
         [self.batch, self.height, self.width, self.channels]
     }
@@ -58,7 +65,7 @@ params! {
 /// # fn example(context: &kernels::Context, input: &wgpu::Buffer, output: &wgpu::Buffer,
 /// #            encoder: &mut wgpu::CommandEncoder) -> Result<(), kernels::Error> {
 /// use kernels::{GlobalAvgPool2d, GlobalAvgPool2dDesc, wgpu};
-/// let desc = GlobalAvgPool2dDesc { batch: 8, height: 7, width: 7, channels: 512 };
+/// let desc = GlobalAvgPool2dDesc::new(8, 7, 7, 512);
 /// GlobalAvgPool2d::new(context, &desc)?.bind(input.slice(..), output.slice(..))?.encode(encoder);
 /// # Ok(()) }
 /// ```
@@ -66,7 +73,6 @@ params! {
 pub struct GlobalAvgPool2d {
     context: Context,
     desc: GlobalAvgPool2dDesc,
-    precision: Precision,
 }
 
 impl GlobalAvgPool2d {
@@ -75,16 +81,8 @@ impl GlobalAvgPool2d {
     /// # Errors
     /// [`Error::Shape`] when a size is zero or the input has more than 2^32 elements.
     pub fn new(context: &Context, desc: &GlobalAvgPool2dDesc) -> Result<Self, Error> {
-        GlobalAvgPool2d::with_precision(context, desc, Precision::F32)
-    }
-
-    /// Plans the mean of an f32 or an f16 tensor; it is f32 itself in either.
-    ///
-    /// # Errors
-    /// As [`GlobalAvgPool2d::new`].
-    pub fn with_precision(context: &Context, desc: &GlobalAvgPool2dDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &desc.sizes())?;
-        Ok(GlobalAvgPool2d { context: context.clone(), desc: *desc, precision })
+        Ok(GlobalAvgPool2d { context: context.clone(), desc: *desc })
     }
 
     /// Ties the buffers. An input beyond what one binding may show is read in bands of images, or of pixels.
@@ -96,7 +94,7 @@ impl GlobalAvgPool2d {
         let [batch, height, width, means] = self.desc.sizes().map(u64::from);
         let pixels = height * width;
         // The 32-bit words of a pixel.
-        let channels = u64::from(self.precision.words(self.desc.channels));
+        let channels = u64::from(self.desc.precision.words(self.desc.channels));
         self.context.check(OP, "input", input, batch * pixels * channels, BufferUsages::STORAGE)?;
         self.context.check(OP, "output", output, batch * means, BufferUsages::STORAGE)?;
         let limit = self.context.binding_elements();
@@ -133,10 +131,10 @@ impl GlobalAvgPool2d {
         pixels: Range<u64>,
     ) -> Result<(), Error> {
         let [_, height, width, means] = self.desc.sizes().map(u64::from);
-        let channels = u64::from(self.precision.words(self.desc.channels));
+        let channels = u64::from(self.desc.precision.words(self.desc.channels));
         let image = height * width * channels;
         // Entry point, bindings of input and output, words of the input that an invocation reads at once, and of the output.
-        let (entry, bindings, lanes, written_lanes) = match self.precision {
+        let (entry, bindings, lanes, written_lanes) = match self.desc.precision {
             Precision::F16 => ("halves", [5, 4], 2, 1),
             Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2], 4, 4),
             Precision::F32 => ("ragged", [3, 4], 1, 1),

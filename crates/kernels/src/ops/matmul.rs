@@ -1,5 +1,5 @@
 use crate::{
-    Commands, Context, Error, Family, PackDesc, Tile, Variant, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, PackDesc, Precision, Tile, Variant, Workspace, WorkspaceSize,
     context::{Bind, volume, window},
     mirror,
     ops::{pack::pack_and_mirror, ranges},
@@ -68,6 +68,7 @@ impl MatmulDesc {
             batch_stride: self.m * self.k,
             padded_rows: self.m,
             panel: self.k.next_multiple_of(4),
+            precision: Precision::F32,
         })
     }
 
@@ -85,6 +86,7 @@ impl MatmulDesc {
             batch_stride: self.k * self.n,
             padded_rows: self.k.next_multiple_of(4),
             panel,
+            precision: Precision::F32,
         })
     }
 }

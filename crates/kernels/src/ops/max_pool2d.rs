@@ -30,10 +30,12 @@ pub struct MaxPool2dDesc {
     pub padding: [u32; 2],
     /// Distance of the window's taps.
     pub dilation: [u32; 2],
+    /// How input and output are stored; f16 takes the tiled family whatever the context prefers.
+    pub precision: Precision,
 }
 
 impl MaxPool2dDesc {
-    /// The pooling behind a ResNet's stem: 3x3, stride 2, padding 1.
+    /// The pooling behind a ResNet's stem: 3x3, stride 2, padding 1, of f32 tensors.
     ///
     /// ```
     /// let pool = kernels::MaxPool2dDesc::stem(8, 112, 112, 64);
@@ -41,7 +43,7 @@ impl MaxPool2dDesc {
     /// ```
     pub fn stem(batch: u32, height: u32, width: u32, channels: u32) -> Self {
         let (kernel, stride, padding, dilation) = ([3, 3], [2, 2], [1, 1], [1, 1]);
-        MaxPool2dDesc { batch, height, width, channels, kernel, stride, padding, dilation }
+        MaxPool2dDesc { batch, height, width, channels, kernel, stride, padding, dilation, precision: Precision::F32 }
     }
 
     /// Rows and columns of the output, rounded down as for a convolution.
@@ -106,7 +108,6 @@ pub struct MaxPool2d {
     /// Its channels are the 32-bit words of a pixel.
     desc: MaxPool2dDesc,
     family: Family,
-    precision: Precision,
 }
 
 impl MaxPool2d {
@@ -116,14 +117,6 @@ impl MaxPool2d {
     /// [`Error::Shape`] for empty sizes, a window larger than the padded input or padding of more than half of it (a
     /// window could then lie wholly outside).
     pub fn new(context: &Context, desc: &MaxPool2dDesc) -> Result<Self, Error> {
-        MaxPool2d::with_precision(context, desc, Precision::F32)
-    }
-
-    /// Plans the pooling of an f32 or an f16 tensor; f16 takes the tiled family whatever the context prefers.
-    ///
-    /// # Errors
-    /// As [`MaxPool2d::new`].
-    pub fn with_precision(context: &Context, desc: &MaxPool2dDesc, precision: Precision) -> Result<Self, Error> {
         let reach = |i: usize| desc.dilation[i].saturating_mul(desc.kernel[i].saturating_sub(1)).saturating_add(1);
         if [desc.kernel, desc.stride, desc.dilation].iter().flatten().any(|&size| size == 0) {
             return Err(Error::shape(OP, format_args!("kernel, stride and dilation are at least 1: {desc:?}")));
@@ -149,11 +142,11 @@ impl MaxPool2d {
         volume(OP, "output", &[desc.batch, height, width, desc.channels])?;
         let fits = desc.channels.is_multiple_of(4) && desc.input_len() / 4 <= mirror::capacity(context.device());
         let family = match context.family(OP)? {
-            Family::Texture if !fits || precision == Precision::F16 => Family::Tiled,
+            Family::Texture if !fits || desc.precision == Precision::F16 => Family::Tiled,
             family => family,
         };
-        let desc = MaxPool2dDesc { channels: precision.words(desc.channels), ..*desc };
-        Ok(MaxPool2d { context: context.clone(), desc, family, precision })
+        let desc = MaxPool2dDesc { channels: desc.precision.words(desc.channels), ..*desc };
+        Ok(MaxPool2d { context: context.clone(), desc, family })
     }
 
     /// The scratch memory it needs.
@@ -232,7 +225,7 @@ impl MaxPool2d {
         let desc = &self.desc;
         let whole = desc.channels.is_multiple_of(4);
         // Width: channels that an invocation computes.
-        let (shader, entry, binding, width) = match (self.family, self.precision) {
+        let (shader, entry, binding, width) = match (self.family, desc.precision) {
             (Family::Texture, _) => (&shaders::MAX_POOL2D_TEXTURE, "main", 1, 4),
             (Family::Tiled, Precision::F16) => (&shaders::MAX_POOL2D, "halves", 5, 2),
             (Family::Tiled, Precision::F32) if whole => (&shaders::MAX_POOL2D, "quads", 3, 4),

@@ -29,9 +29,30 @@ pub struct PackDesc {
     pub padded_rows: u32,
     /// Columns of a panel of the output, a multiple of 4.
     pub panel: u32,
+    /// How the output is stored; the input is f32.
+    pub precision: Precision,
 }
 
 impl PackDesc {
+    /// A row-major matrix, each row padded to whole `vec4`, to f32.
+    ///
+    /// ```
+    /// assert_eq!(kernels::PackDesc::rows(10, 6).output_len(), 10 * 8);
+    /// ```
+    pub fn rows(rows: u32, columns: u32) -> Self {
+        PackDesc {
+            batch: 1,
+            rows,
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+            batch_stride: 0,
+            padded_rows: rows,
+            panel: columns.next_multiple_of(4),
+            precision: Precision::F32,
+        }
+    }
+
     /// NCHW to NHWC, the channels padded to a multiple of 4: `[batch, height width, ceil4(channels)]`.
     ///
     /// ```
@@ -49,6 +70,7 @@ impl PackDesc {
             batch_stride: area.saturating_mul(channels),
             padded_rows: area,
             panel: channels.next_multiple_of(4),
+            precision: Precision::F32,
         }
     }
 
@@ -109,7 +131,6 @@ params! {
 pub struct Pack {
     context: Context,
     desc: PackDesc,
-    precision: Precision,
 }
 
 impl Pack {
@@ -118,14 +139,6 @@ impl Pack {
     /// # Errors
     /// [`Error::Shape`] for an empty matrix, a panel that isn't a multiple of 4, or fewer padded rows than rows.
     pub fn new(context: &Context, desc: &PackDesc) -> Result<Self, Error> {
-        Pack::with_precision(context, desc, Precision::F32)
-    }
-
-    /// Plans the packing into an f32 or an f16 tensor.
-    ///
-    /// # Errors
-    /// As [`Pack::new`].
-    pub fn with_precision(context: &Context, desc: &PackDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &[desc.batch, desc.rows, desc.columns])?;
         if desc.panel == 0 || !desc.panel.is_multiple_of(4) {
             return Err(Error::shape(OP, format_args!("panel is {}, a multiple of 4 is expected", desc.panel)));
@@ -137,7 +150,7 @@ impl Pack {
         if desc.input_len() > u64::from(u32::MAX) {
             return Err(Error::shape(OP, format_args!("the input spans {} elements", desc.input_len())));
         }
-        Ok(Pack { context: context.clone(), desc: *desc, precision })
+        Ok(Pack { context: context.clone(), desc: *desc })
     }
 
     /// Ties the buffers. The output is written in windows where it exceeds what one binding may show; the input must
@@ -171,7 +184,7 @@ impl Pack {
         self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
         let words = self.desc.output_len() / self.numbers();
         self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
-        let entry = if self.precision == Precision::F16 { "halves" } else { "main" };
+        let entry = if self.desc.precision == Precision::F16 { "halves" } else { "main" };
         self.steps(entry, (1, Bind::Slice(input)), output)
     }
 
@@ -190,7 +203,7 @@ impl Pack {
         for rows in ranges(all, step) {
             let count = (rows.end - rows.start) as u32;
             let part = PackDesc { rows: count, padded_rows: count, ..*desc };
-            let part = Pack::with_precision(&self.context, &part, self.precision)?;
+            let part = Pack::new(&self.context, &part)?;
             let from = window(input, rows.start * columns..rows.end * columns);
             commands.steps.extend(part.bind(from, window(output, rows.start * words..rows.end * words))?.steps);
         }
@@ -204,14 +217,14 @@ impl Pack {
 
     /// Numbers in a 32-bit word of the output.
     fn numbers(&self) -> u64 {
-        if self.precision == Precision::F16 { 2 } else { 1 }
+        if self.desc.precision == Precision::F16 { 2 } else { 1 }
     }
 
     fn steps(&self, entry: &'static str, input: (u32, Bind<'_>), output: BufferSlice<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
         let mut commands = Commands::new(OP);
-        let (numbers, output_binding) = (self.numbers(), if self.precision == Precision::F16 { 4 } else { 3 });
+        let (numbers, output_binding) = (self.numbers(), if self.desc.precision == Precision::F16 { 4 } else { 3 });
         for words in self.context.windows(desc.output_len() / numbers) {
             let range = words.start * numbers..words.end * numbers;
             let params = self.context.uniform(&Params {

@@ -20,9 +20,16 @@ pub struct ScaleAddReluDesc {
     pub width: u32,
     /// Channels.
     pub channels: u32,
+    /// How input, residual and output are stored; the gate is f32.
+    pub precision: Precision,
 }
 
 impl ScaleAddReluDesc {
+    /// Of f32 tensors.
+    pub fn new(batch: u32, height: u32, width: u32, channels: u32) -> Self {
+        ScaleAddReluDesc { batch, height, width, channels, precision: Precision::F32 }
+    }
+
     fn sizes(&self) -> [u32; 4] {
         [self.batch, self.height, self.width, self.channels]
     }
@@ -70,7 +77,7 @@ pub struct ScaleAddReluBuffers<'a> {
 /// # fn example(context: &kernels::Context, x: &wgpu::Buffer, gate: &wgpu::Buffer, shortcut: &wgpu::Buffer,
 /// #            y: &wgpu::Buffer, encoder: &mut wgpu::CommandEncoder) -> Result<(), kernels::Error> {
 /// use kernels::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, wgpu};
-/// let plan = ScaleAddRelu::new(context, &ScaleAddReluDesc { batch: 8, height: 56, width: 56, channels: 256 })?;
+/// let plan = ScaleAddRelu::new(context, &ScaleAddReluDesc::new(8, 56, 56, 256))?;
 /// let buffers = ScaleAddReluBuffers {
 ///     input: x.slice(..),
 ///     gate: gate.slice(..),
@@ -84,7 +91,6 @@ pub struct ScaleAddReluBuffers<'a> {
 pub struct ScaleAddRelu {
     context: Context,
     desc: ScaleAddReluDesc,
-    precision: Precision,
 }
 
 impl ScaleAddRelu {
@@ -93,16 +99,8 @@ impl ScaleAddRelu {
     /// # Errors
     /// [`Error::Shape`] when a size is zero or the input has more than 2^32 elements.
     pub fn new(context: &Context, desc: &ScaleAddReluDesc) -> Result<Self, Error> {
-        ScaleAddRelu::with_precision(context, desc, Precision::F32)
-    }
-
-    /// Plans the sum of f32 or f16 tensors; the gate is f32 in either.
-    ///
-    /// # Errors
-    /// As [`ScaleAddRelu::new`].
-    pub fn with_precision(context: &Context, desc: &ScaleAddReluDesc, precision: Precision) -> Result<Self, Error> {
         volume(OP, "input", &desc.sizes())?;
-        Ok(ScaleAddRelu { context: context.clone(), desc: *desc, precision })
+        Ok(ScaleAddRelu { context: context.clone(), desc: *desc })
     }
 
     /// Ties the buffers. Tensors beyond what one binding may show are taken in bands of images, or of pixels.
@@ -114,7 +112,7 @@ impl ScaleAddRelu {
         let [batch, height, width, gates] = self.desc.sizes().map(u64::from);
         let pixels = height * width;
         // The 32-bit words of a pixel.
-        let channels = u64::from(self.precision.words(self.desc.channels));
+        let channels = u64::from(self.desc.precision.words(self.desc.channels));
         let ScaleAddReluBuffers { input, gate, residual, output } = *buffers;
         for (operand, slice) in [("input", input), ("residual", residual), ("output", output)] {
             self.context.check(OP, operand, slice, batch * pixels * channels, BufferUsages::STORAGE)?;
@@ -154,10 +152,10 @@ impl ScaleAddRelu {
         pixels: Range<u64>,
     ) -> Result<(), Error> {
         let [_, height, width, per_gate] = self.desc.sizes().map(u64::from);
-        let channels = u64::from(self.precision.words(self.desc.channels));
+        let channels = u64::from(self.desc.precision.words(self.desc.channels));
         let image = height * width * channels;
         // Entry point, bindings of input, gate, residual and output, words that an invocation writes.
-        let (entry, bindings, lanes) = match self.precision {
+        let (entry, bindings, lanes) = match self.desc.precision {
             Precision::F16 => ("halves", [9, 6, 10, 11], 2),
             Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2, 3, 4], 4),
             Precision::F32 => ("ragged", [5, 6, 7, 8], 1),
@@ -171,7 +169,7 @@ impl ScaleAddRelu {
             channels: units(channels),
             image: units(image),
             base: units(base),
-            gate_base: if self.precision == Precision::F16 { gate_base as u32 } else { units(gate_base) },
+            gate_base: if self.desc.precision == Precision::F16 { gate_base as u32 } else { units(gate_base) },
             total,
             gates: self.desc.channels,
             pad: [0; 2],

@@ -484,14 +484,14 @@ mod tests {
             flops: desc.flops(),
             bytes: 1,
         };
-        let dense = layer(Conv2dDesc::new(1, 32, 32, 64, 64, 3));
+        let dense = layer(Conv2dDesc::new(1, [32, 32], [64, 64], 3));
         assert!(reasons(&dense, 5.0, 0.1, 1000, false).starts_with("no reason known"));
         assert_eq!(reasons(&dense, 5.0, 0.7, 1000, false), "bound by memory, at 70 % of its speed");
         assert!(reasons(&dense, 5.0, 0.1, 1000, true).contains("made for GPUs"));
         assert!(reasons(&dense, 0.1, 0.1, 1000, false).contains("starting it"));
         assert!(reasons(&dense, 5.0, 0.1, 4, false).contains("4 workgroups"));
         // The default of narrow groups has no such zeros.
-        let desc = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, 32, 32, 64, 64, 3) };
+        let desc = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, [32, 32], [64, 64], 3) };
         let plan = Conv2d::new(&gpu.context, &desc).unwrap();
         let direct = plan.variants().into_iter().find(|variant| matches!(variant, Variant::Direct(_))).unwrap();
         let grouped = PlannedLayer { plan: LayerPlan::Conv2d(plan.with_variant(direct).unwrap()), ..layer(desc) };

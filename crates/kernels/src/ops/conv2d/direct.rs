@@ -77,16 +77,7 @@ impl Conv2d {
         let columns = self.rows().map_or(desc.in_channels, |_| desc.width * desc.in_channels);
         let rows = (desc.input_len() / u64::from(columns)) as u32;
         // f16 tensors are.
-        (self.precision == Precision::F32 && !columns.is_multiple_of(4)).then(|| PackDesc {
-            batch: 1,
-            rows,
-            columns,
-            row_stride: columns,
-            column_stride: 1,
-            batch_stride: 0,
-            padded_rows: rows,
-            panel: columns.next_multiple_of(4),
-        })
+        (self.desc.precision == Precision::F32 && !columns.is_multiple_of(4)).then(|| PackDesc::rows(rows, columns))
     }
 
     pub(super) fn direct_workspace(&self) -> WorkspaceSize {
@@ -298,12 +289,12 @@ impl Conv2d {
 
     /// The overrides of the tiled kernels.
     pub(super) fn constants(&self) -> [(&'static str, f64); 1] {
-        [("f16_tensors", f64::from(u8::from(self.precision == Precision::F16)))]
+        [("f16_tensors", f64::from(u8::from(self.desc.precision == Precision::F16)))]
     }
 
     /// How the output is written.
     pub(super) fn target(&self) -> Target {
-        match self.precision {
+        match self.desc.precision {
             Precision::F16 => Target { entry: "halves", residual: 8, words: 2 },
             Precision::F32 if self.desc.out_channels.is_multiple_of(4) => {
                 Target { entry: "main", residual: 4, words: 4 }
@@ -318,8 +309,8 @@ impl Conv2d {
     }
 
     pub(super) fn band_params(&self, band: &Band, target: &Target, groups: u64) -> Params {
-        let quad = if self.precision == Precision::F16 { 2 } else { 4 };
-        let start = band.pixels.start * u64::from(self.precision.words(self.desc.out_channels));
+        let quad = if self.desc.precision == Precision::F16 { 2 } else { 4 };
+        let start = band.pixels.start * u64::from(self.desc.precision.words(self.desc.out_channels));
         Params {
             x_base: ((band.input.start / quad) as u32).wrapping_neg(),
             y_base: ((start - band.output.start) / target.words) as u32,
@@ -357,8 +348,8 @@ impl Conv2d {
         let [out_height, out_width] = desc.output_size().map(|size| size.map(u64::from)).unwrap_or_default();
         let (height, batch) = (u64::from(desc.height), u64::from(desc.batch));
         // In 32-bit words.
-        let in_row = u64::from(desc.width) * u64::from(self.precision.words(desc.packed_channels()));
-        let out_row = out_width * u64::from(self.precision.words(desc.out_channels));
+        let in_row = u64::from(desc.width) * u64::from(self.desc.precision.words(desc.packed_channels()));
+        let out_row = out_width * u64::from(self.desc.precision.words(desc.out_channels));
         let images = (limit / (in_row * height)).min(limit / (out_row * out_height));
         let aligned = |start: u64, end: u64| start / 64 * 64..end;
         if images > 0 {

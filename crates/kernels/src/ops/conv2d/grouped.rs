@@ -9,9 +9,9 @@ pub(super) fn pays(desc: &Conv2dDesc) -> bool {
 }
 
 /// Whether the algorithm computes this convolution, and fits the device.
-pub(super) fn applies(context: &Context, family: Family, precision: Precision, desc: &Conv2dDesc) -> bool {
+pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
     let [inputs, outputs] = [desc.in_channels, desc.out_channels].map(|channels| channels / desc.groups);
-    let numbers = if precision == Precision::F16 { 2 } else { 1 };
+    let numbers = if desc.precision == Precision::F16 { 2 } else { 1 };
     family == Family::Tiled
         && inputs.is_multiple_of(4)
         && outputs.is_multiple_of(4)

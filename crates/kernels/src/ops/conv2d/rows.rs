@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn phases_and_texels() {
         let rows = |channels, kernel, stride: u32| {
-            let desc = Conv2dDesc { stride: [stride; 2], ..Conv2dDesc::new(1, 20, 20, channels, 8, kernel) };
+            let desc = Conv2dDesc { stride: [stride; 2], ..Conv2dDesc::new(1, [20, 20], [channels, 8], kernel) };
             Rows::of(Family::Texture, &desc).map(|rows| (rows.phases, rows.texels))
         };
         // Numbers 2n - 9 on, 21 of them: leads 3 and 1.

@@ -55,7 +55,7 @@ impl Layout {
             family: plan.family,
             order: plan.order(),
             rows: plan.rows(),
-            precision: plan.precision,
+            precision: plan.desc.precision,
         }
     }
 }
@@ -160,7 +160,7 @@ impl Conv2d {
 
     /// Whether the packed weights are f16. Winograd's transformed ones stay f32: see its shader.
     fn halved(&self) -> bool {
-        self.precision == Precision::F16 && !self.is_winograd()
+        self.desc.precision == Precision::F16 && !self.is_winograd()
     }
 
     /// Values of the packed weight.

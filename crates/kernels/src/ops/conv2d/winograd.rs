@@ -37,7 +37,7 @@ pub(super) fn pays(desc: &Conv2dDesc) -> bool {
 }
 
 /// Whether the algorithm computes this convolution, and fits the device.
-pub(super) fn applies(context: &Context, family: Family, precision: Precision, desc: &Conv2dDesc) -> bool {
+pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
     let applies = desc.kernel == [3, 3]
         && desc.stride == [1, 1]
         && desc.dilation == [1, 1]
@@ -49,7 +49,7 @@ pub(super) fn applies(context: &Context, family: Family, precision: Precision, d
     let fits = match family {
         Family::Texture => weight / 4 <= mirror::capacity(context.device()) && desc.output_len() <= limit,
         Family::Tiled => {
-            let numbers = if precision == Precision::F16 { 2 } else { 1 };
+            let numbers = if desc.precision == Precision::F16 { 2 } else { 1 };
             weight <= limit && desc.input_len() / numbers <= limit && desc.output_len() / numbers <= limit
         }
     };
@@ -212,7 +212,7 @@ impl Conv2d {
         let mut steps = Vec::new();
         let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
         let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let f16 = self.precision == Precision::F16;
+        let f16 = self.desc.precision == Precision::F16;
         let constants = [("f16_tensors", f64::from(u8::from(f16)))];
         let shader = &shaders::CONV2D_WINOGRAD;
         let input_transform = self.context.pipeline(shader, "input_transform", &constants);

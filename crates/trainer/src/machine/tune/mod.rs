@@ -295,7 +295,7 @@ impl Operands {
             _ => (1, 1, 1, 1),
         };
         let [in_channels, out_channels] = match &layer.plan {
-            LayerPlan::Conv2d(plan) if plan.precision() == Precision::F16 => {
+            LayerPlan::Conv2d(plan) if plan.desc().precision == Precision::F16 => {
                 [plan.desc().in_channels, plan.desc().out_channels].map(|channels| Some(channels as usize))
             }
             _ => [None; 2],
