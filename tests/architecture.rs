@@ -1,11 +1,21 @@
 //! The plan of the house, held: see ARCHITECTURE.md.
 
+#[path = "architecture/circles.rs"]
+mod circles;
+#[path = "architecture/planted.rs"]
+mod planted;
+#[path = "architecture/uses.rs"]
+mod uses;
+
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use circles::{circles, describe, upwards};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    sync::LazyLock,
 };
+use uses::Uses;
 
 /// Which crates each crate may use: `shaders → kernels → resnet → trainer`, the trainer's head also on kernels itself.
 const ARROWS: [(&str, &[&str]); 6] = [
@@ -16,6 +26,101 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("testkit", &["kernels"]),
     ("rehead", &[]),
 ];
+
+/// The rooms of a crate, which are the files and folders of its `src`, from the ground up: a room uses only rooms before it.
+const ROOMS: &[(&str, &[&str])] = &[(
+    "crates/trainer/src/",
+    &[
+        "lib",
+        "error",
+        "random",
+        "progress",
+        "allocator",
+        "cache_dir",
+        "ordered",
+        "terminal",
+        "dataset",
+        "decode",
+        "split",
+        "evaluate",
+        "head",
+        "report",
+        "timer",
+        "compiled",
+        "device",
+        "tune",
+        "features",
+        "backbone",
+        "run",
+        "hub",
+        "pipeline",
+        "inspect",
+        "bench",
+        "doctor",
+        "demo",
+        "cli",
+        "commands",
+        "main",
+    ],
+)];
+
+/// Circles of files that still stand: this list only ever gets shorter.
+const KNOWN_CIRCLES: &[&[&str]] = &[
+    &["crates/kernels/src/commands.rs", "crates/kernels/src/mirror.rs"],
+    &[
+        "crates/kernels/src/ops/adamw.rs",
+        "crates/kernels/src/ops/avg_pool2d.rs",
+        "crates/kernels/src/ops/conv2d.rs",
+        "crates/kernels/src/ops/conv2d/direct.rs",
+        "crates/kernels/src/ops/conv2d/grouped.rs",
+        "crates/kernels/src/ops/conv2d/rows.rs",
+        "crates/kernels/src/ops/conv2d/weights.rs",
+        "crates/kernels/src/ops/conv2d/winograd.rs",
+        "crates/kernels/src/ops/dense.rs",
+        "crates/kernels/src/ops/global_avg_pool2d.rs",
+        "crates/kernels/src/ops/matmul.rs",
+        "crates/kernels/src/ops/max_pool2d.rs",
+        "crates/kernels/src/ops/mod.rs",
+        "crates/kernels/src/ops/pack.rs",
+        "crates/kernels/src/ops/reduce_sum.rs",
+        "crates/kernels/src/ops/scale_add_relu.rs",
+        "crates/kernels/src/ops/sgd.rs",
+        "crates/kernels/src/ops/softmax_cross_entropy.rs",
+    ],
+    &["crates/resnet/src/arena.rs", "crates/resnet/src/backbone.rs", "crates/resnet/src/layers.rs"],
+    &["crates/resnet/src/error.rs", "crates/resnet/src/fold.rs", "crates/resnet/src/weights.rs"],
+    &[
+        "crates/trainer/src/backbone.rs",
+        "crates/trainer/src/compiled.rs",
+        "crates/trainer/src/device.rs",
+        "crates/trainer/src/features.rs",
+        "crates/trainer/src/head/train.rs",
+        "crates/trainer/src/pipeline.rs",
+        "crates/trainer/src/run.rs",
+        "crates/trainer/src/timer.rs",
+        "crates/trainer/src/tune/mod.rs",
+        "crates/trainer/src/tune/store.rs",
+    ],
+    &["crates/trainer/src/dataset.rs", "crates/trainer/src/error.rs"],
+    &["crates/trainer/src/hub.rs", "crates/trainer/src/hub/client.rs"],
+];
+
+/// Files of more than 500 lines without their tests, and why.
+const LONG: &[(&str, &str)] = &[
+    ("crates/kernels/examples/verify.rs", "a table with rows for every kernel"),
+    ("crates/kernels/src/ops/matmul.rs", "both families' plans, to be parted"),
+    (
+        "crates/resnet/src/architecture.rs",
+        "what a network is, the published ones, and which one a file holds, to be parted",
+    ),
+    ("crates/resnet/src/backbone.rs", "plan, memory, upload and pass, to be parted"),
+    ("crates/trainer/src/head/train.rs", "the schedule and its kernels, to be parted"),
+    ("crates/trainer/src/pipeline.rs", "what every command does, to be parted"),
+    ("crates/trainer/tests/hub.rs", "a hub in the test, and every way in which one fails"),
+];
+
+/// Folders with files that don't say yet what they hold: this list only ever gets shorter.
+const WITHOUT_HEADERS: &[&str] = &["benches/kernels/", "crates/kernels/src/", "crates/testkit/src/", "tests/gpu/"];
 
 fn packages() -> BTreeMap<String, Package> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
@@ -45,6 +150,75 @@ fn crates_use_each_other_one_way() {
     }
 }
 
+/// The uses between the files of every package, by their paths from the root.
+static USES: LazyLock<Uses> = LazyLock::new(|| packages().values().flat_map(uses_in).collect());
+
+fn uses_in(package: &Package) -> Uses {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets: Vec<(Option<String>, String)> = package
+        .targets
+        .iter()
+        .map(|target| {
+            let path = target.src_path.strip_prefix(root).expect("a package is in the workspace");
+            (target.is_lib().then(|| target.name.replace('-', "_")), path.to_string())
+        })
+        .collect();
+    let targets: Vec<_> = targets.iter().map(|(name, path)| (name.as_deref(), path.as_str())).collect();
+    uses::uses(&targets, &|path| fs::read_to_string(root.join(path)).ok())
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let found = circles(&USES);
+    let known: BTreeSet<BTreeSet<String>> =
+        KNOWN_CIRCLES.iter().map(|circle| circle.iter().map(|file| (*file).to_owned()).collect()).collect();
+    let new: Vec<String> = found.difference(&known).map(|circle| describe(&USES, circle)).collect();
+    assert!(new.is_empty(), "circles:\n{}", new.join("\n"));
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(gone.is_empty(), "circles no more, strike them off the list: {gone:?}");
+}
+
+#[test]
+fn rooms_use_only_rooms_below() {
+    let mut uses = USES.clone();
+    // A circle has no order.
+    for circle in KNOWN_CIRCLES {
+        for file in *circle {
+            uses.get_mut(*file).expect("every file is a key").retain(|used, _| !circle.contains(&used.as_str()));
+        }
+    }
+    for (source, rooms) in ROOMS {
+        let upwards = upwards(&uses, source, rooms);
+        assert!(upwards.is_empty(), "\n{}", upwards.join("\n"));
+    }
+}
+
+#[test]
+fn a_file_says_what_it_holds_and_is_short() {
+    let (mut long, mut without_header) = (BTreeMap::new(), BTreeSet::new());
+    for file in USES.keys() {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        // From the tests' first line to the brace that closes them, at the margin as everything that rustfmt writes.
+        let (before, after) = match text.split_once("\n#[cfg(test)]\nmod tests {\n") {
+            Some((before, rest)) => (before, rest.split_once("\n}\n").map_or("", |(_, after)| after)),
+            None => (text.as_str(), ""),
+        };
+        let lines = before.lines().count() + after.lines().count();
+        if lines > 500 {
+            long.insert(file.as_str(), lines);
+        }
+        if !text.starts_with("//!") {
+            match WITHOUT_HEADERS.iter().find(|folder| file.starts_with(**folder)) {
+                Some(folder) => without_header.insert(*folder),
+                None => without_header.insert(file.as_str()),
+            };
+        }
+    }
+    assert_eq!(without_header, WITHOUT_HEADERS.iter().copied().collect(), "files without `//!`");
+    let known: BTreeSet<&str> = LONG.iter().map(|(file, _)| *file).collect();
+    assert_eq!(long.keys().copied().collect::<BTreeSet<_>>(), known, "files of more than 500 lines: {long:?}");
+}
+
 #[test]
 fn only_the_test_crates_stay_unpublished() {
     let unpublished: Vec<String> = packages()
@@ -72,7 +246,7 @@ fn a_kernel_is_five_files_of_one_name() {
     let kernels = stems("crates/kernels/src/ops", "rs", &["mod"]);
     assert!(kernels.len() > 10, "{kernels:?}");
     assert_eq!(stems("crates/kernels/src/reference", "rs", &["mod"]), kernels, "twins");
-    assert_eq!(stems("benches/kernels", "rs", &["main"]), kernels, "benchmarks");
+    assert_eq!(stems("benches/kernels", "rs", &["main", "measure"]), kernels, "benchmarks");
     let tests = stems("tests/gpu", "rs", &["main"]);
     assert!(tests.is_superset(&kernels), "tests: {:?} are missing", kernels.difference(&tests));
     let shaders = stems("shaders", "wgsl", &[]);

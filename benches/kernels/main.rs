@@ -11,30 +11,15 @@ mod dense;
 mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
+mod measure;
 mod pack;
 mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
 mod softmax_cross_entropy;
 
-use criterion::{Criterion, Throughput};
-use kernels::{Commands, wgpu};
-use std::time::Duration;
-use testkit::Gpu;
-
-/// Times one submit of `commands`, waited for.
-fn time(criterion: &mut Criterion, gpu: &Gpu, group: &str, name: &str, throughput: Throughput, commands: &Commands) {
-    let mut group = criterion.benchmark_group(group);
-    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
-    group.throughput(throughput);
-    group.bench_function(name, |bencher| {
-        bencher.iter(|| {
-            gpu.run([commands]);
-            gpu.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device finishes");
-        });
-    });
-    group.finish();
-}
+use criterion::Criterion;
+use measure::time;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
