@@ -9,10 +9,11 @@ use std::{collections::HashMap, fs, path::Path, time::Instant};
 use rayon::prelude::*;
 use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Recipe, Tap, WeightFile, preprocess};
 use trainer::{
+    Session,
     data::list,
     data::split::SplitOptions,
     head::TrainOptions,
-    machine::device::{Gpu, Selection, open},
+    machine::device::{Selection, open},
     photos::{Limits, Reading, decode_unguarded},
     run,
     tasks::{Request, train},
@@ -33,6 +34,8 @@ fn main() {
     let weights = folder.path().join("resnet18.safetensors");
     let architecture = resnet::Architecture::named("resnet18", Some(10)).expect("a published network");
     fs::write(&weights, testkit::formula::weights(&architecture.tensors())).expect("weights");
+    let session = Session { gpu, batch: BATCH, limits: Limits::default(), progress: &() };
+    let gpu = &session.gpu;
     eprintln!("{photos} photos of {} kB on {}", bytes / photos / 1000, gpu.adapter.get_info().name);
 
     let inputs: Vec<ImageTensor> = prepared(&data);
@@ -47,13 +50,11 @@ fn main() {
         overrides: Default::default(),
         split: SplitOptions::default(),
         train: TrainOptions::default(),
-        batch: BATCH,
-        limits: Limits::default(),
     };
     let train = || {
         // Nothing is kept from the last time.
         let _ = fs::remove_dir_all(&out);
-        train(&request, &gpu, &()).expect("it trains")
+        train(&session, &request).expect("it trains")
     };
 
     let (trained, expected) = (train(), forward(&backbone, &inputs));

@@ -109,6 +109,22 @@ pub enum Error {
         /// How many files there were.
         found: usize,
     },
+    /// All photos to judge by had a part in making the run.
+    #[error("{what}: the run was made with all {seen} of its photos, which would flatter it")]
+    AllSeen {
+        /// The folder.
+        what: String,
+        /// How many photos the run has seen.
+        seen: usize,
+    },
+    /// A recipe for photos that can't be followed.
+    #[error("{}", path.display())]
+    Recipe {
+        /// The file that says it.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: resnet::Error,
+    },
     /// An option outside its range.
     #[error("{option}: {value} is out of range: expected {expected}")]
     InvalidOption {
@@ -144,8 +160,10 @@ pub enum Error {
     RunExists {
         /// The folder.
         path: PathBuf,
-        /// What it holds and what to do.
+        /// What it holds.
         problem: &'static str,
+        /// Whether that is a finished run.
+        finished: bool,
     },
     /// A folder that should be a run isn't, or is damaged.
     #[error("{}: not a usable run: {reason}", path.display())]
@@ -175,6 +193,15 @@ pub enum Error {
         /// What to do.
         advice: String,
     },
+    /// The kernels that suit a software adapter have no f16.
+    #[error("the fast kernels of this software adapter have no f16")]
+    NoF16,
+    /// The loss grew beyond all numbers.
+    #[error("train: the loss of epoch {epoch} is not finite")]
+    Diverged {
+        /// Which, counted from 1.
+        epoch: usize,
+    },
     /// There is no adapter, or not the one asked for.
     #[error("{0}")]
     NoAdapter(String),
@@ -182,9 +209,7 @@ pub enum Error {
     #[error("device: {0}")]
     Device(String),
     /// The adapter has too little memory.
-    #[error(
-        "device: out of memory: {0}; close other programs that use the adapter, take another with --adapter, or a smaller backbone"
-    )]
+    #[error("device: out of memory: {0}")]
     OutOfMemory(String),
     /// The weights or the preprocessing.
     #[error(transparent)]
@@ -195,6 +220,22 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What would help, for a command line, a server or a notebook to word in its own terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Ask for the finished run to be replaced, or write elsewhere.
+    ReplaceRun,
+    /// Judge the photos too that the run has seen.
+    JudgeSeen,
+    /// Close other programs that use the adapter, or take another adapter or a smaller backbone.
+    FreeMemory,
+    /// Compute in f32, or by the tiled kernels.
+    TakeF32,
+    /// Train with a lower learning rate.
+    LowerLearningRate,
 }
 
 /// Whose fault an [`Error`] is: what the binary's exit code tells a script.
@@ -218,11 +259,23 @@ impl Error {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// What would help, where something is known to.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::RunExists { finished: true, .. } => Some(Remedy::ReplaceRun),
+            Self::AllSeen { .. } => Some(Remedy::JudgeSeen),
+            Self::OutOfMemory(_) => Some(Remedy::FreeMemory),
+            Self::NoF16 => Some(Remedy::TakeF32),
+            Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
+            _ => None,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
             Self::Io { .. } | Self::Network { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
-            Self::InvalidOption { .. } | Self::RunExists { .. } => Fault::Usage,
+            Self::InvalidOption { .. } | Self::RunExists { .. } | Self::NoF16 => Fault::Usage,
             Self::NoAdapter(_)
             | Self::Device(_)
             | Self::OutOfMemory(_)

@@ -16,6 +16,18 @@ pub fn first(names: &[String], count: usize) -> String {
     format!("{}{more}", names[..names.len().min(count)].join(", "))
 }
 
+/// An error with all its causes: `can't read photo.jpg: permission denied`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +42,12 @@ mod tests {
     fn a_long_list_is_cut() {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!([first(&names, 3), first(&names, 2)], ["a, b, c", "a, b, …"]);
+    }
+
+    #[test]
+    fn causes_follow_their_error() {
+        let inner = std::io::Error::other("no more paper");
+        let error = crate::Error::Io { action: "print", path: "letter".into(), source: inner };
+        assert_eq!(chain(&error), "can't print letter: no more paper");
     }
 }

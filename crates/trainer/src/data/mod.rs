@@ -71,6 +71,13 @@ pub struct Photo {
     pub part: Option<Part>,
 }
 
+impl Photo {
+    /// A photo given by its path alone.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), name: path.display().to_string(), label: 0, part: None }
+    }
+}
+
 /// A photo that was found and can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {

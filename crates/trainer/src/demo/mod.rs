@@ -12,9 +12,7 @@ use crate::data::Part;
 use crate::data::split::SplitOptions;
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
-use crate::machine::device::Gpu;
-use crate::photos::Limits;
-use crate::progress::Progress;
+use crate::session::Session;
 use crate::tasks::{Request, Trained, train};
 use crate::untrained::random_weights;
 use draw::Task;
@@ -40,7 +38,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// The adapter fails; there is no room for a few megabytes of pictures.
-pub fn compare(gpu: &Gpu, seed: u64, batch: usize, progress: &dyn Progress) -> Result<Compared> {
+pub fn compare(session: &Session<'_>, seed: u64) -> Result<Compared> {
     let folder = tempfile::tempdir().map_err(Error::io("create", &std::env::temp_dir()))?;
     let pictures = folder.path().join("pictures");
     let classes = Task::Target.classes();
@@ -76,10 +74,8 @@ pub fn compare(gpu: &Gpu, seed: u64, batch: usize, progress: &dyn Progress) -> R
             overrides: Default::default(),
             split: SplitOptions { seed, ..Default::default() },
             train: TrainOptions { seed, ..Default::default() },
-            batch,
-            limits: Limits::default(),
         };
-        train(&request, gpu, progress)
+        train(session, &request)
     };
     let architecture = WeightFile::from_bytes(BACKBONE)?.architecture().clone();
     Ok(Compared {

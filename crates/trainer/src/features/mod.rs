@@ -170,6 +170,23 @@ impl Features {
         self.len
     }
 
+    /// Views the rows of these photos, in their order.
+    ///
+    /// # Errors
+    /// A photo that was never extracted.
+    pub fn rows<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<Rows<'_>> {
+        let rows = digests.into_iter().map(|digest| {
+            let missing = Error::Shape {
+                operation: "view features",
+                operand: "the row of a photo that was not extracted",
+                expected: self.len,
+                got: 0,
+            };
+            self.rows.get(digest).map(|row| &**row).ok_or(missing)
+        });
+        Rows::from_rows(rows.collect::<Result<_>>()?, self.len)
+    }
+
     /// The rows of these photos, `[digests, feature_len]`.
     ///
     /// # Errors

@@ -265,7 +265,7 @@ mod tests {
         gpu.room.store(0, Ordering::SeqCst);
         let error = pass(&GpuExtractor::new(&gpu, &weights, &recipe, 8, &warnings).unwrap()).unwrap_err();
         assert_eq!(error.fault(), crate::Fault::Device);
-        assert!(error.to_string().starts_with("device: out of memory: no room for 1 photos; close"), "{error}");
+        assert!(error.to_string().starts_with("device: out of memory: no room for 1 photos"), "{error}");
         assert_eq!(warnings.take().len(), 0);
     }
 

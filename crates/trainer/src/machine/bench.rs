@@ -1,6 +1,5 @@
 //! Each layer of a network by itself, beside what the machine can do at best.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use kernels::wgpu::{BufferDescriptor, BufferUsages, DeviceType};
@@ -350,69 +349,6 @@ fn memory(gpu: &Gpu, timer: &Timer<'_>) -> Result<f64> {
     Ok(best)
 }
 
-impl Bench {
-    /// The figures for people.
-    pub fn text(&self) -> String {
-        let [height, width] = self.input_size;
-        let mut out = format!(
-            "{}, {} of {height}x{width} at once, by {}\nYardstick {}: {:.1} GFLOP/s; memory {:.1} GB/s\n\n",
-            self.architecture,
-            crate::words::count(self.batch, "image"),
-            self.timer,
-            self.yardstick.name,
-            self.yardstick.gflops,
-            self.memory_gb_s,
-        );
-        let widest = |of: fn(&Layer) -> &str, least: &str| {
-            self.layers.iter().map(|layer| of(layer).len()).max().unwrap_or(0).max(least.len())
-        };
-        let name = widest(|layer| &layer.name, "layer");
-        let shape = widest(|layer| &layer.shape, "shape");
-        let kernel = widest(|layer| &layer.kernel, "kernel");
-        let _ = writeln!(
-            out,
-            "{:name$}  {:shape$}  {:kernel$}        ms   time  GFLOP/s   GB/s  yardstick",
-            "layer", "shape", "kernel"
-        );
-        let row = |layer: &Layer| {
-            let gflops = if layer.flops > 0 { format!("{:.1}", layer.gflops) } else { "·".to_owned() };
-            format!(
-                "{:name$}  {:shape$}  {:kernel$}  {:>8.3}  {:>3.0} %  {gflops:>7}  {:>5.1}      {:>3.0} %{}\n",
-                layer.name,
-                layer.shape,
-                layer.kernel,
-                layer.ms,
-                100.0 * layer.ms / self.layers_ms,
-                layer.gb_s,
-                100.0 * layer.share,
-                if layer.slow.is_some() { "  slow" } else { "" },
-            )
-        };
-        out.extend(self.layers.iter().map(row));
-        let _ = write!(out, "\nThe slowest {}\n", self.slowest.len());
-        out.extend(self.slowest.iter().map(|&index| row(&self.layers[index])));
-        let slow: Vec<&Layer> = self.layers.iter().filter(|layer| layer.slow.is_some()).collect();
-        if slow.is_empty() {
-            let _ = write!(out, "\nNo layer is below {:.0} % of the yardstick.\n", 100.0 * SLOW);
-        } else {
-            let _ = write!(
-                out,
-                "\nBelow {:.0} % of the yardstick (of memory, where there are no products)\n",
-                100.0 * SLOW
-            );
-            for layer in slow {
-                let _ = writeln!(out, "{:name$}  {}", layer.name, layer.slow.as_deref().unwrap_or_default());
-            }
-        }
-        let _ = write!(
-            out,
-            "\n{:.1} ms in layers; {:.1} ms a pass, {:.1} images/s\n",
-            self.layers_ms, self.pass_ms, self.images_per_second
-        );
-        out
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -465,10 +401,6 @@ mod tests {
         assert!((bench.layers_ms - sum).abs() < 1e-9 && bench.pass_ms > 0.0);
         let slowest = bench.slowest[0];
         assert!(bench.layers.iter().all(|layer| layer.ms <= bench.layers[slowest].ms));
-        let text = bench.text();
-        for layer in &bench.layers {
-            assert!(text.contains(&layer.name) && text.contains(&layer.kernel), "{text}");
-        }
         let json = serde_json::to_value(&bench).unwrap();
         assert_eq!(json["layers"].as_array().unwrap().len(), once.len());
     }

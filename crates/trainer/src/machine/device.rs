@@ -160,11 +160,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
     });
     let mut tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
     if selection.precision == Precision::F16 && tune.family == Family::Texture {
-        return Err(Error::InvalidOption {
-            option: "--precision",
-            value: "f16".to_owned(),
-            expected: "f32 on a software adapter, whose fast kernels have no f16 (--kernels tiled has it, and is slow here)",
-        });
+        return Err(Error::NoF16);
     }
     let (mut tuned, mut table_problem) = (None, None);
     if let Some(folder) = &selection.tables {

@@ -1,6 +1,5 @@
 //! What the machine has, what will be slow on it, and what to do about it.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,12 +14,12 @@ use crate::machine::device::{Gpu, Summary};
 use crate::machine::tune::Tuned;
 
 /// Rows and columns of the matrices that are multiplied to measure speed.
-const SIZE: u32 = 1024;
+pub const SIZE: u32 = 1024;
 
 /// The findings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Diagnosis {
-    /// Every adapter there is; a number here is what `--adapter` takes.
+    /// Every adapter there is; by their numbers.
     pub adapters: Vec<Summary>,
     /// The one taken.
     pub adapter: Summary,
@@ -43,9 +42,30 @@ pub struct Diagnosis {
     /// Cores that decode photos.
     pub cores: usize,
     /// What is slow, and what to do.
-    pub advice: Vec<String>,
+    pub advice: Vec<Advice>,
     /// The layers of a network, where that was asked for.
     pub bench: Option<Bench>,
+}
+
+/// Something to know or to do, for a command line to word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Advice {
+    /// The kernels were forced; those of the family `suited` are faster here.
+    Unforce {
+        /// `tiled` or `texture`.
+        suited: &'static str,
+    },
+    /// The CPU does the GPU's work.
+    SoftwareAdapter,
+    /// The adapter of this number is a GPU.
+    TakeGpu(usize),
+    /// No adapter is a GPU: if there is one, its driver can't be seen.
+    NoGpuSeen,
+    /// The software adapter has no subgroups of 4, 8 or 16 lanes.
+    NoSubgroups,
+    /// The program was built for development.
+    DevelopmentBuild,
 }
 
 /// Examines an open adapter, which takes a second or so.
@@ -96,38 +116,21 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
     })
 }
 
-fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited: Family) -> Vec<String> {
+fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited: Family) -> Vec<Advice> {
     let mut advice = Vec::new();
     if family != suited {
-        advice.push(format!(
-            "These kernels are correct here but made for other adapters: drop --kernels, {} are faster.",
-            suited.name()
-        ));
+        advice.push(Advice::Unforce { suited: suited.name() });
     }
     if info.device_type == DeviceType::Cpu {
-        advice.push(
-            "This is a software adapter: the CPU does the GPU's work. Every photo passes through the network once and its features \
-             are kept, so a few thousand photos are bearable; a small network (ResNet-18) is 3 to 4 times faster than ResNet-50."
-                .to_owned(),
-        );
+        advice.push(Advice::SoftwareAdapter);
         let real = adapters.iter().position(|adapter| adapter.get_info().device_type != DeviceType::Cpu);
-        advice.push(match real {
-            Some(index) => format!("There is a GPU: --adapter {index} takes it."),
-            None if cfg!(target_os = "linux") => {
-                "If the machine has a GPU, its Vulkan driver isn't installed or not visible (in a container, pass the GPU through)."
-                    .to_owned()
-            }
-            None => "If the machine has a GPU, its driver isn't installed or not visible.".to_owned(),
-        });
+        advice.push(real.map_or(Advice::NoGpuSeen, Advice::TakeGpu));
         if suited != Family::Texture {
-            advice.push(
-                "The fast kernels for software adapters need subgroups of 4, 8 or 16 lanes, as lavapipe has them from Mesa 22 on."
-                    .to_owned(),
-            );
+            advice.push(Advice::NoSubgroups);
         }
     }
     if cfg!(debug_assertions) {
-        advice.push("This is a build for development: --release decodes photos a little faster.".to_owned());
+        advice.push(Advice::DevelopmentBuild);
     }
     advice
 }
@@ -170,60 +173,5 @@ fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
             result[i]
         ))),
         None => Ok(desc.flops() as f64 / best / 1e9),
-    }
-}
-
-impl Diagnosis {
-    /// The findings for people.
-    pub fn text(&self) -> String {
-        let mut out = String::from("Adapters\n");
-        for (index, adapter) in self.adapters.iter().enumerate() {
-            let mark = if *adapter == self.adapter { '*' } else { ' ' };
-            let Summary { name, kind, backend, driver } = adapter;
-            let _ = writeln!(out, "{mark} {index}  {name} ({kind}, {backend}, {driver})");
-        }
-        let _ = writeln!(out, "\nKernels   {}: {}", self.kernels, self.reason);
-        let _ = match &self.tuned {
-            Some(Tuned { path, shapes, .. }) => {
-                writeln!(out, "Tuned     {}, in {}", crate::words::count(*shapes, "shape"), path.display())
-            }
-            None => writeln!(out, "Tuned     no: the default variant of each shape; `trainer tune` measures them"),
-        };
-        let _ = writeln!(
-            out,
-            "Speed     matmul {SIZE}: {:.1} GFLOP/s; decoding on {} cores",
-            self.matmul_gflops, self.cores
-        );
-        let _ = match &self.compiled {
-            None => writeln!(out, "Compiled  not kept by us: this adapter has no pipeline cache"),
-            Some((path, found)) => {
-                let path = path.display();
-                match found {
-                    Found::Nothing => writeln!(out, "Compiled  kept from now on in {path}"),
-                    Found::Bytes(bytes) => writeln!(out, "Compiled  {bytes} bytes taken from {path}"),
-                    Found::Damaged => writeln!(out, "Compiled  damaged, made anew: {path}"),
-                }
-            }
-        };
-        let features: Vec<String> =
-            self.features.iter().map(|(name, has)| format!("{name} {}", if *has { "yes" } else { "no" })).collect();
-        let _ = writeln!(
-            out,
-            "Features  {}; subgroup {} to {} lanes",
-            features.join(", "),
-            self.subgroup[0],
-            self.subgroup[1]
-        );
-        out.push_str("Limits\n");
-        for (name, value) in &self.limits {
-            let _ = writeln!(out, "  {value:>14}  {name}");
-        }
-        for advice in &self.advice {
-            let _ = write!(out, "\n{advice}\n");
-        }
-        if let Some(bench) = &self.bench {
-            let _ = write!(out, "\n{}", bench.text());
-        }
-        out
     }
 }

@@ -6,6 +6,5 @@ pub mod cache_dir;
 pub mod compiled;
 pub mod device;
 pub mod doctor;
-pub mod inspect;
 pub mod timer;
 pub mod tune;

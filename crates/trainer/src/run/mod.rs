@@ -23,7 +23,6 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::head::{Head, TrainOptions};
 use crate::photos::Reading;
-use crate::tasks::recipe_of;
 
 /// The network with its new head.
 pub const MODEL: &str = "model.safetensors";
@@ -96,14 +95,14 @@ pub struct Weights {
 /// # Errors
 /// It holds a finished run and `force` isn't set, or something that is no run at all.
 pub fn prepare(folder: &Path, force: bool) -> Result<()> {
-    let exists = |problem| Err(Error::RunExists { path: folder.to_owned(), problem });
+    let exists = |problem, finished| Err(Error::RunExists { path: folder.to_owned(), problem, finished });
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return std::fs::create_dir_all(folder).map_err(Error::io("create", folder));
         }
         Err(error) => return Err(Error::io("create", folder)(error)),
         Ok(data) if !data.is_dir() => {
-            return exists("is a file: give a folder to write the run into");
+            return exists("is a file: give a folder to write the run into", false);
         }
         Ok(_) => {}
     }
@@ -121,9 +120,9 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     let finished = names.contains(CONFIG) && names.contains(MODEL);
     let unfinished = names.iter().all(|name| name == FEATURES);
     match (finished, unfinished, force) {
-        (true, _, false) => exists("holds a finished run: give another folder, or --force to replace it"),
+        (true, _, false) => exists("holds a finished run", true),
         (true, _, true) | (false, true, _) => Ok(()),
-        (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder"),
+        (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder", false),
     }
 }
 
@@ -165,6 +164,18 @@ pub struct Run {
     pub recipe: Recipe,
     /// How photos are read, likewise.
     pub reading: Reading,
+}
+
+/// The preprocessing that belongs to a weight file, and the file that says so: a run's own, from its metadata; timm's or
+/// transformers', from the configuration beside it; else torchvision's, which no file says.
+///
+/// # Errors
+/// It is given, and can't be followed.
+pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<PathBuf>)> {
+    match weights.metadata().get("recipe") {
+        Some(text) => Ok((Recipe::from_json(text)?, Some(path.to_owned()))),
+        None => Ok(Recipe::beside(path)?),
+    }
 }
 
 /// How photos are read for these weights: a run's own way, from its metadata, else the default.
@@ -289,7 +300,10 @@ pub(crate) fn majority(counts: &[usize]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use resnet::{Architecture, Interpolation, Resize};
+
     use super::*;
+    use crate::untrained::random_weights;
 
     #[test]
     fn numbers_are_read_as_they_were_written() {
@@ -316,7 +330,10 @@ mod tests {
         assert!(prepare(&folder, true).unwrap_err().to_string().contains("holds no run"));
         put(CONFIG);
         let error = prepare(&folder, false).unwrap_err();
-        assert!(error.to_string().contains("--force") && error.fault() == crate::Fault::Usage, "{error}");
+        assert!(
+            error.remedy() == Some(crate::error::Remedy::ReplaceRun) && error.fault() == crate::Fault::Usage,
+            "{error}"
+        );
         prepare(&folder, true).unwrap();
         assert!(prepare(&folder.join(MODEL), true).unwrap_err().to_string().contains("is a file"));
     }
@@ -326,5 +343,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Run::open(dir.path()).err().unwrap();
         assert!(error.to_string().contains("no model.safetensors in it"), "{error}");
+    }
+
+    #[test]
+    fn weights_own_their_preprocessing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        std::fs::write(&path, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
+        let weights = WeightFile::open(&path).unwrap();
+        assert_eq!(recipe_of(&weights, &path).unwrap(), (Recipe::default(), None));
+        // timm's, beside the weights.
+        let timm = r#"{"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 1.0, "interpolation": "bicubic"}}"#;
+        std::fs::write(dir.path().join("config.json"), timm).unwrap();
+        let (recipe, from) = recipe_of(&weights, &path).unwrap();
+        assert_eq!(from, Some(dir.path().join("config.json")));
+        assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
+        assert_eq!(recipe.interpolation, Interpolation::Bicubic);
+        // A run's own, in the metadata of its model, before any file beside it.
+        let head = Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
+        let own = Recipe { input_size: [32, 32], ..Recipe::default() };
+        std::fs::write(dir.path().join(MODEL), model(&weights, &head, &own, &Reading::default()).unwrap()).unwrap();
+        let run = Run::open(dir.path()).unwrap();
+        assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
+        assert_eq!((run.recipe, run.head), (own, head.clone()));
+        let narrow = Head { weight: vec![0.5; 8], ..head };
+        assert!(model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
     }
 }

@@ -98,8 +98,7 @@ fn train_holding(
             }
             let decisive = figures.validation_loss.unwrap_or(figures.train_loss);
             if !(decisive.is_finite() && figures.train_loss.is_finite()) {
-                let what = format!("the loss of epoch {} (try a lower learning rate)", epoch + 1);
-                return Err(Error::NotFinite { operation: "train", what });
+                return Err(Error::Diverged { epoch: epoch + 1 });
             }
             if judge.is_none() || decisive < lowest {
                 lowest = decisive;
@@ -864,7 +863,7 @@ mod tests {
             ..options
         };
         let (features, labels) = clouds(20, 2, 4, 1);
-        assert!(run(&features, &labels, &wild).contains("try a lower learning rate"));
+        assert!(run(&features, &labels, &wild).contains("not finite"));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod store;
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use kernels::wgpu::{Buffer, BufferUsages, util::DeviceExt as _};
@@ -88,40 +87,6 @@ impl Shape {
 }
 
 impl Tuning {
-    /// The figures for people.
-    pub fn text(&self) -> String {
-        let mut out =
-            String::from("layers  default                      ms   chosen                       ms   gain  shape\n");
-        let (mut before, mut after) = (0.0, 0.0);
-        for Shape { class, layers, default, chosen, .. } in &self.shapes {
-            let count = layers.len() as f64;
-            let [default_ms, chosen_ms] = [*default, *chosen].map(|variant| self.ms(class, variant));
-            (before, after) = (before + count * default_ms, after + count * chosen_ms);
-            let _ = writeln!(
-                out,
-                "{count:>6}  {:22}  {default_ms:>7.3}   {:22}  {chosen_ms:>7.3}  {:>3.0} %  {class}",
-                default.to_string(),
-                if chosen == default { "·".to_owned() } else { chosen.to_string() },
-                100.0 * (1.0 - chosen_ms / default_ms),
-            );
-        }
-        let _ = write!(
-            out,
-            "\nThese layers take {after:.1} ms instead of {before:.1}; measured in {:.1} s\n",
-            self.seconds
-        );
-        if !self.unmeasured.is_empty() {
-            let left = crate::words::count(self.unmeasured.len(), "shape");
-            let _ = writeln!(out, "No time was left for {left}: --seconds gives more");
-        }
-        out
-    }
-
-    fn ms(&self, class: &str, variant: Variant) -> f64 {
-        let shape = self.shapes.iter().find(|shape| shape.class == class);
-        shape.and_then(|shape| shape.ms(variant)).unwrap_or(f64::NAN)
-    }
-
     /// The winners.
     pub fn table(&self) -> TuneTable {
         self.shapes.iter().map(|shape| (shape.class.clone(), shape.chosen)).collect()

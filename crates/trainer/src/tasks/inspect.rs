@@ -1,17 +1,16 @@
 //! What a weight file is: the network, its size and cost, the recipe for its photos, its licence.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use resnet::{Backbone, BackboneOptions, Interpolation, Memory, Recipe, Resize, WeightFile};
+use resnet::{Backbone, BackboneOptions, Memory, Recipe, WeightFile};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
 use crate::machine::device::Gpu;
-use crate::tasks;
+use crate::run::recipe_of;
 
 /// What a weight file is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,7 +82,7 @@ impl Inspection {
 /// As [`WeightFile::open`]; the recipe can't be followed; a file beside the weights can't be read.
 pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
     let file = WeightFile::open(&files.weights)?;
-    let (recipe, recipe_from) = tasks::recipe_of(&file, &files.weights)?;
+    let (recipe, recipe_from) = recipe_of(&file, &files.weights)?;
     let architecture = file.architecture();
     let mut dtypes = BTreeMap::new();
     for (_, tensor) in file.tensors() {
@@ -154,78 +153,9 @@ fn in_card(text: &str) -> Option<String> {
     }
 }
 
-impl Inspection {
-    /// The same for people.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        let mut line = |name: &str, value: String| {
-            let _ = writeln!(out, "{name:13}{value}");
-        };
-        line("File", format!("{} ({:.1} MB)", self.weights.display(), self.bytes as f64 / 1e6));
-        if let Some(revision) = &self.revision {
-            line("Revision", revision.clone());
-        }
-        line("Architecture", self.architecture.clone());
-        line("Parameters", format!("{:.2} million", self.parameters as f64 / 1e6));
-        let [height, width] = self.recipe.input_size;
-        line("Cost", format!("{:.2} GFLOPs a photo of {height}x{width}", self.flops as f64 / 1e9));
-        if let Some(Needs { adapter, batch, weights, activations, scratch }) = &self.memory {
-            let megabytes = |bytes: u64| bytes as f64 / 1e6;
-            line(
-                "Memory",
-                format!(
-                    "{:.0} MB on {adapter} for {batch} photos at once: {:.0} weights, {:.0} activations, {:.0} scratch",
-                    megabytes(weights + activations + scratch),
-                    megabytes(*weights),
-                    megabytes(*activations),
-                    megabytes(*scratch)
-                ),
-            );
-        }
-        let formats: Vec<String> =
-            self.dtypes.iter().map(|(dtype, count)| format!("{dtype} ({count} tensors)")).collect();
-        line("Numbers", formats.join(", "));
-        line("Features", self.features.to_string());
-        line("Head", self.classes.map_or("none".to_owned(), |classes| format!("{classes} classes")));
-        line("Recipe", recipe_text(&self.recipe));
-        line(
-            "",
-            format!("from {}", self.recipe_from.as_deref().map_or("torchvision's default".into(), of(&self.weights))),
-        );
-        let license = match (&self.license, &self.license_from) {
-            (Some(license), Some(from)) => format!("{license}, says {}", of(&self.weights)(from)),
-            _ => "not stated".to_owned(),
-        };
-        line("Licence", license);
-        out
-    }
-}
-
-/// A file beside the weights, by its name.
-fn of(weights: &Path) -> impl Fn(&Path) -> String {
-    move |path| match path.file_name() {
-        _ if path == weights => "its own metadata".to_owned(),
-        Some(name) if path.parent() == weights.parent() => name.to_string_lossy().into_owned(),
-        _ => path.display().to_string(),
-    }
-}
-
-fn recipe_text(recipe: &Recipe) -> String {
-    let interpolation = match recipe.interpolation {
-        Interpolation::Bilinear => "bilinear",
-        Interpolation::Bicubic => "bicubic",
-    };
-    let resize = match recipe.resize {
-        Resize::ShorterSide(side) => format!("shorter side to {side}"),
-        Resize::Exact([height, width]) => format!("to {height}x{width}"),
-    };
-    let [height, width] = recipe.input_size;
-    format!("{resize} ({interpolation}), centre {height}x{width}, mean {:?}, deviation {:?}", recipe.mean, recipe.std)
-}
-
 #[cfg(test)]
 mod tests {
-    use resnet::Architecture;
+    use resnet::{Architecture, Resize};
 
     use super::*;
     use crate::hub::{self, Options};
@@ -247,13 +177,6 @@ mod tests {
         assert_eq!(found.dtypes, BTreeMap::from([("F32".to_owned(), 102)]));
         assert_eq!((&found.recipe, &found.recipe_from), (&Recipe::default(), &None));
         assert_eq!(found.license, None);
-        let text = found.text();
-        for expected in
-            ["11.18 million", "3.63 GFLOPs a photo of 224x224", "10 classes", "torchvision's default", "not stated"]
-        {
-            assert!(text.contains(expected), "{expected}\n{text}");
-        }
-
         write("README.md", b"---\ntags: [x]\nlicense: apache-2.0\n---\n# A model\nlicense: none\n");
         assert_eq!(ask().license.as_deref(), Some("apache-2.0"));
         let config =
@@ -262,8 +185,6 @@ mod tests {
         let found = ask();
         assert_eq!(found.license.as_deref(), Some("bsd-3-clause"));
         assert_eq!(found.recipe.resize, Resize::ShorterSide(235));
-        let text = found.text();
-        assert!(text.contains("from config.json") && text.contains("bsd-3-clause, says config.json"), "{text}");
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(json["classes"], 10);
         assert_eq!(json["recipe"]["resize"]["shorter_side"], 235);

@@ -1,0 +1,208 @@
+//! `trainer doctor`: what this machine can do, what is slow on it and why.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use pollster::block_on;
+use resnet::WeightFile;
+
+use crate::cli::global::Global;
+use crate::cli::network::NetworkArgs;
+use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::terminal::Terminal;
+use crate::error::Error;
+use crate::machine::bench::{self, Bench, Layer, SLOW};
+use crate::machine::compiled::Found;
+use crate::machine::device::{self, Summary};
+use crate::machine::doctor::{self, Advice, Diagnosis, SIZE};
+use crate::machine::tune::Tuned;
+use crate::untrained::random_weights;
+use crate::words::count;
+
+/// Say what this machine can do, what is slow on it and why
+///
+/// With --bench, also each layer of a network: its kernel, milliseconds, GFLOP/s, and its share of the fastest matrix product at
+/// hand (on a software adapter a CPU's, on all cores; on a GPU its own best). Layers below 20 % of that are named with the reason.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer doctor
+  trainer doctor --adapter 1 --kernels tiled --json
+  trainer doctor --bench                                   ResNet-18 with random weights
+  trainer doctor --bench --architecture resnet50 --batch 1
+  trainer doctor --bench --backbone timm/resnet50.a1_in1k --json")]
+pub(crate) struct Doctor {
+    /// Measure each layer of a network
+    #[arg(long)]
+    pub(crate) bench: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Outcome {
+    let Doctor { bench, network } = args;
+    if !bench && network.given() {
+        return Err(Error::InvalidOption {
+            option: if network.backbone.is_some() { "--backbone" } else { "--architecture" },
+            value: "given without --bench".to_owned(),
+            expected: "--bench with it",
+        });
+    }
+    let adapters = block_on(device::adapters(global.selection().backends));
+    let session = global.session(terminal)?;
+    let mut diagnosis = doctor::examine(&adapters, &session.gpu)?;
+    if *bench {
+        let network = network.network(terminal)?;
+        let weights = match network.weights {
+            Some(weights) => weights,
+            None => WeightFile::from_bytes(random_weights(&network.architecture, global.seed))?,
+        };
+        let measured = bench::measure(&session.gpu, &weights, network.input_size, session.batch, terminal)?;
+        diagnosis.bench = Some(measured);
+    }
+    if global.json {
+        let mut value = serde_json::to_value(&diagnosis).expect("plain data");
+        value["advice"] = diagnosis.advice.iter().map(worded).collect();
+        emit_json(&value)?;
+    } else {
+        emit(&text(&diagnosis))?;
+    }
+    Ok(0)
+}
+
+/// What to do, in the terms of this command line.
+fn worded(advice: &Advice) -> String {
+    match advice {
+        Advice::Unforce { suited } => {
+            format!("These kernels are correct here but made for other adapters: drop --kernels, {suited} are faster.")
+        }
+        Advice::SoftwareAdapter => {
+            "This is a software adapter: the CPU does the GPU's work. Every photo passes through the network once and its features \
+             are kept, so a few thousand photos are bearable; a small network (ResNet-18) is 3 to 4 times faster than ResNet-50."
+                .to_owned()
+        }
+        Advice::TakeGpu(index) => format!("There is a GPU: --adapter {index} takes it."),
+        Advice::NoGpuSeen if cfg!(target_os = "linux") => {
+            "If the machine has a GPU, its Vulkan driver isn't installed or not visible (in a container, pass the GPU through)."
+                .to_owned()
+        }
+        Advice::NoGpuSeen => "If the machine has a GPU, its driver isn't installed or not visible.".to_owned(),
+        Advice::NoSubgroups => {
+            "The fast kernels for software adapters need subgroups of 4, 8 or 16 lanes, as lavapipe has them from Mesa 22 on."
+                .to_owned()
+        }
+        Advice::DevelopmentBuild => {
+            "This is a build for development: --release decodes photos a little faster.".to_owned()
+        }
+    }
+}
+
+/// The findings for people.
+fn text(diagnosis: &Diagnosis) -> String {
+    let mut out = String::from("Adapters\n");
+    for (index, adapter) in diagnosis.adapters.iter().enumerate() {
+        let mark = if *adapter == diagnosis.adapter { '*' } else { ' ' };
+        let Summary { name, kind, backend, driver } = adapter;
+        let _ = writeln!(out, "{mark} {index}  {name} ({kind}, {backend}, {driver})");
+    }
+    let _ = writeln!(out, "\nKernels   {}: {}", diagnosis.kernels, diagnosis.reason);
+    let _ = match &diagnosis.tuned {
+        Some(Tuned { path, shapes, .. }) => {
+            writeln!(out, "Tuned     {}, in {}", count(*shapes, "shape"), path.display())
+        }
+        None => writeln!(out, "Tuned     no: the default variant of each shape; `trainer tune` measures them"),
+    };
+    let _ = writeln!(
+        out,
+        "Speed     matmul {SIZE}: {:.1} GFLOP/s; decoding on {} cores",
+        diagnosis.matmul_gflops, diagnosis.cores
+    );
+    let _ = match &diagnosis.compiled {
+        None => writeln!(out, "Compiled  not kept by us: this adapter has no pipeline cache"),
+        Some((path, found)) => {
+            let path = path.display();
+            match found {
+                Found::Nothing => writeln!(out, "Compiled  kept from now on in {path}"),
+                Found::Bytes(bytes) => writeln!(out, "Compiled  {bytes} bytes taken from {path}"),
+                Found::Damaged => writeln!(out, "Compiled  damaged, made anew: {path}"),
+            }
+        }
+    };
+    let features: Vec<String> =
+        diagnosis.features.iter().map(|(name, has)| format!("{name} {}", if *has { "yes" } else { "no" })).collect();
+    let _ = writeln!(
+        out,
+        "Features  {}; subgroup {} to {} lanes",
+        features.join(", "),
+        diagnosis.subgroup[0],
+        diagnosis.subgroup[1]
+    );
+    out.push_str("Limits\n");
+    for (name, value) in &diagnosis.limits {
+        let _ = writeln!(out, "  {value:>14}  {name}");
+    }
+    for advice in &diagnosis.advice {
+        let _ = write!(out, "\n{}\n", worded(advice));
+    }
+    if let Some(bench) = &diagnosis.bench {
+        let _ = write!(out, "\n{}", bench_text(bench));
+    }
+    out
+}
+
+/// The layers for people.
+fn bench_text(bench: &Bench) -> String {
+    let [height, width] = bench.input_size;
+    let mut out = format!(
+        "{}, {} of {height}x{width} at once, by {}\nYardstick {}: {:.1} GFLOP/s; memory {:.1} GB/s\n\n",
+        bench.architecture,
+        count(bench.batch, "image"),
+        bench.timer,
+        bench.yardstick.name,
+        bench.yardstick.gflops,
+        bench.memory_gb_s,
+    );
+    let widest = |of: fn(&Layer) -> &str, least: &str| {
+        bench.layers.iter().map(|layer| of(layer).len()).max().unwrap_or(0).max(least.len())
+    };
+    let name = widest(|layer| &layer.name, "layer");
+    let shape = widest(|layer| &layer.shape, "shape");
+    let kernel = widest(|layer| &layer.kernel, "kernel");
+    let _ = writeln!(
+        out,
+        "{:name$}  {:shape$}  {:kernel$}        ms   time  GFLOP/s   GB/s  yardstick",
+        "layer", "shape", "kernel"
+    );
+    let row = |layer: &Layer| {
+        let gflops = if layer.flops > 0 { format!("{:.1}", layer.gflops) } else { "·".to_owned() };
+        format!(
+            "{:name$}  {:shape$}  {:kernel$}  {:>8.3}  {:>3.0} %  {gflops:>7}  {:>5.1}      {:>3.0} %{}\n",
+            layer.name,
+            layer.shape,
+            layer.kernel,
+            layer.ms,
+            100.0 * layer.ms / bench.layers_ms,
+            layer.gb_s,
+            100.0 * layer.share,
+            if layer.slow.is_some() { "  slow" } else { "" },
+        )
+    };
+    out.extend(bench.layers.iter().map(row));
+    let _ = write!(out, "\nThe slowest {}\n", bench.slowest.len());
+    out.extend(bench.slowest.iter().map(|&index| row(&bench.layers[index])));
+    let slow: Vec<&Layer> = bench.layers.iter().filter(|layer| layer.slow.is_some()).collect();
+    if slow.is_empty() {
+        let _ = write!(out, "\nNo layer is below {:.0} % of the yardstick.\n", 100.0 * SLOW);
+    } else {
+        let _ =
+            write!(out, "\nBelow {:.0} % of the yardstick (of memory, where there are no products)\n", 100.0 * SLOW);
+        for layer in slow {
+            let _ = writeln!(out, "{:name$}  {}", layer.name, layer.slow.as_deref().unwrap_or_default());
+        }
+    }
+    let _ = write!(
+        out,
+        "\n{:.1} ms in layers; {:.1} ms a pass, {:.1} images/s\n",
+        bench.layers_ms, bench.pass_ms, bench.images_per_second
+    );
+    out
+}

@@ -1,0 +1,65 @@
+//! `trainer embed`: the backbone's features of every photo, in a file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::global::Global;
+use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::reading::ReadingArgs;
+use crate::cli::terminal::Terminal;
+use crate::error::Error;
+use crate::export::arrays;
+use crate::words::count;
+use crate::{data, files, hub, tasks};
+
+/// Write the backbone's features of every photo of a folder
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer embed photos --backbone resnet18.safetensors --out features.safetensors
+  trainer embed photos --backbone resnet18.safetensors --out features.npy
+
+A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.")]
+pub(crate) struct Embed {
+    /// The folder of photos; sub-folders too, labelled or not
+    pub(crate) dir: PathBuf,
+    /// The backbone, as for `train`
+    #[arg(long, alias = "weights", value_name = "NAME|FILE")]
+    pub(crate) backbone: String,
+    /// The file to write: .safetensors or .npy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+}
+
+pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
+    let npy = match args.out.extension().and_then(|end| end.to_str()) {
+        Some("npy") => true,
+        Some("safetensors") => false,
+        _ => {
+            let (value, expected) = (args.out.display().to_string(), "a name ending in .safetensors or .npy");
+            return Err(Error::InvalidOption { option: "--out", value, expected });
+        }
+    };
+    data::check_folder(&args.dir)?;
+    let overrides = args.reading.overrides()?;
+    let session = global.session(terminal)?;
+    let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
+    let embedded = tasks::embed(&session, &args.dir, &weights, &overrides)?;
+    let rows = embedded.rows()?;
+    if npy {
+        files::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
+        files::write(&args.out, &arrays::npy(&rows))?;
+    } else {
+        files::write(&args.out, &arrays::safetensors(&rows, &embedded.names))?;
+    }
+    if global.json {
+        emit_json(&json!({ "photos": rows.len(), "features": rows.width(), "rejected": embedded.rejected }))?;
+    } else {
+        let photos = count(rows.len(), "photo");
+        emit(&format!("{photos} x {} features in {}\n", rows.width(), args.out.display()))?;
+    }
+    Ok(embedded.rejected.len())
+}

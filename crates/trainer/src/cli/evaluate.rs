@@ -1,0 +1,57 @@
+//! `trainer evaluate`: a run judged on other photos.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::global::Global;
+use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::terminal::Terminal;
+use crate::run::Run;
+use crate::words::count;
+use crate::{files, report, tasks};
+
+/// Judge a run on a folder of labelled photos
+///
+/// Photos that the run was trained on, or that chose its epoch, are left out: they would flatter it. DIR/test is
+/// taken where it exists.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trainer evaluate run photos-from-another-camera
+  trainer evaluate run photos --predictions predictions.csv --json")]
+pub(crate) struct Evaluate {
+    /// The folder that `trainer train` wrote
+    pub(crate) run: PathBuf,
+    /// The folder of photos, one sub-folder for each class
+    pub(crate) dir: PathBuf,
+    /// Judge the photos too that the run was made with
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Write what the head says about each photo into this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predictions: Option<PathBuf>,
+}
+
+pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
+    let run = Run::open(&args.run)?;
+    let session = global.session(terminal)?;
+    let judged = tasks::evaluate(&session, &run, &args.dir, args.all)?;
+    if let Some(path) = &args.predictions {
+        files::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
+    }
+    if global.json {
+        emit_json(&json!({
+            "evaluation": judged.evaluation, "rejected": judged.rejected, "left_out_as_seen": judged.seen,
+        }))?;
+    } else {
+        let seen = match judged.seen {
+            0 => String::new(),
+            seen => {
+                format!("{} left out: the run was made with them (--all judges them too)\n\n", count(seen, "photo"))
+            }
+        };
+        emit(&(seen + &report::text(&args.dir.display().to_string(), &judged.evaluation)))?;
+    }
+    Ok(judged.rejected.len())
+}

@@ -1,0 +1,122 @@
+//! The options that every verb takes, and what they build: the adapter, the limits, the session.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use kernels::{Family, Precision, wgpu::Backends};
+use pollster::block_on;
+
+use crate::cli::terminal::Terminal;
+use crate::error::Result;
+use crate::machine::cache_dir::cache_dir;
+use crate::machine::device::{self, Selection};
+use crate::photos::Limits;
+use crate::progress::Progress as _;
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Take the adapter with this number or part of its name (see `trainer doctor`)
+    #[arg(long, global = true, value_name = "NAME|INDEX", help_heading = "Everywhere")]
+    pub(crate) adapter: Option<String>,
+    /// Take only adapters of this graphics interface
+    #[arg(long, global = true, value_enum, help_heading = "Everywhere")]
+    pub(crate) backend: Option<Backend>,
+    /// Take these kernels: `texture` for software adapters, `tiled` for GPUs
+    #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Everywhere")]
+    pub(crate) kernels: Kernels,
+    /// Leave the measurements of `trainer tune` aside: the default kernel of each shape
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) no_tune: bool,
+    /// Store the backbone's weights and activations in 32 bits or, on GPUs, in 16: half the memory and traffic, features
+    /// that differ by about 0.1 %
+    #[arg(long, global = true, value_enum, default_value = "f32", help_heading = "Everywhere")]
+    pub(crate) precision: PrecisionName,
+    /// Photos that pass through the backbone at once; halved where the adapter's memory doesn't suffice
+    #[arg(long, global = true, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
+    pub(crate) batch: u16,
+    /// Another seed, another split and another training
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
+    pub(crate) seed: u64,
+    /// Print results as JSON
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+    /// Exit with 1 if a photo had to be left out
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) strict: bool,
+    /// Leave out photos of more pixels
+    #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().pixels, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
+    pub(crate) max_pixels: u64,
+    /// Leave out files of more bytes
+    #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().bytes, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
+    pub(crate) max_bytes: u64,
+    /// Leave out photos that take longer to decode
+    #[arg(long, global = true, value_name = "N", default_value_t = Limits::default().time.as_secs(), value_parser = clap::value_parser!(u64).range(1..), help_heading = "Everywhere")]
+    pub(crate) max_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kernels {
+    Auto,
+    Texture,
+    Tiled,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PrecisionName {
+    F32,
+    F16,
+}
+
+impl Global {
+    /// Opens the adapter that was asked for, and tells why a table of measured kernels isn't used.
+    pub(crate) fn session<'a>(&self, terminal: &'a Terminal) -> Result<Session<'a>> {
+        let gpu = block_on(device::open(&self.selection()))?;
+        if let Some(problem) = &gpu.table_problem {
+            terminal.warn(problem);
+        }
+        Ok(Session { gpu, batch: self.batch.into(), limits: self.limits(), progress: terminal })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { bytes: self.max_bytes, pixels: self.max_pixels, time: Duration::from_secs(self.max_seconds) }
+    }
+
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            backends: self.backend.map(|backend| match backend {
+                Backend::Vulkan => Backends::VULKAN,
+                Backend::Metal => Backends::METAL,
+                Backend::Dx12 => Backends::DX12,
+            }),
+            adapter: self.adapter.clone(),
+            family: match self.kernels {
+                Kernels::Auto => None,
+                Kernels::Texture => Some(Family::Texture),
+                Kernels::Tiled => Some(Family::Tiled),
+            },
+            tables: tables().filter(|_| !self.no_tune),
+            precision: match self.precision {
+                PrecisionName::F32 => Precision::F32,
+                PrecisionName::F16 => Precision::F16,
+            },
+            compiled: cache_dir().map(|folder| folder.join("pipelines")),
+        }
+    }
+}
+
+/// Where `trainer tune` keeps its tables.
+pub(crate) fn tables() -> Option<PathBuf> {
+    Some(cache_dir()?.join("tune"))
+}

@@ -1,0 +1,25 @@
+//! Results on the standard output, and what a verb ends with.
+
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// How many photos were rejected, which is for `--strict` to judge.
+pub(crate) type Outcome = Result<usize>;
+
+/// Prints a result for a machine.
+pub(crate) fn emit_json(value: &Value) -> Result<()> {
+    emit(&format!("{value:#}\n"))
+}
+
+/// Prints a result. A reader that has had enough (`| head`) is no failure.
+pub(crate) fn emit(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Error::io("write to", Path::new("the standard output"))),
+    }
+}

@@ -1,0 +1,17 @@
+//! What would help against an error, in the terms of this command line.
+
+use crate::error::{Error, Remedy};
+
+/// What to add to an error's message, or nothing.
+pub(crate) fn worded(error: &Error) -> &'static str {
+    match error.remedy() {
+        Some(Remedy::ReplaceRun) => ": give another folder, or --force to replace it",
+        Some(Remedy::JudgeSeen) => ": --all judges them too",
+        Some(Remedy::FreeMemory) => {
+            "; close other programs that use the adapter, take another with --adapter, or a smaller backbone"
+        }
+        Some(Remedy::TakeF32) => ": take --precision f32, or --kernels tiled, which is slow here",
+        Some(Remedy::LowerLearningRate) => ": try a lower --learning-rate",
+        _ => "",
+    }
+}

@@ -1,0 +1,60 @@
+//! Rows of features in the formats of NumPy and safetensors.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::features::Rows;
+
+/// As safetensors: the tensor `features`, `[rows, width]` in f32, and `names`, one a row, as a JSON list `paths` in the metadata.
+pub fn safetensors(rows: &Rows<'_>, names: &[String]) -> Vec<u8> {
+    let bytes = bytes(rows);
+    let shape = vec![rows.len(), rows.width()];
+    let view = TensorView::new(Dtype::F32, shape, &bytes).expect("as many bytes as the shape says");
+    let paths = serde_json::to_string(names).expect("plain data");
+    let metadata = HashMap::from([("paths".to_owned(), paths)]);
+    safetensors::serialize([("features", view)], Some(metadata)).expect("one plain tensor")
+}
+
+/// As NumPy's .npy, version 1.0, `[rows, width]` in f32: it has no room for names.
+pub fn npy(rows: &Rows<'_>) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows.len(), rows.width());
+    // Magic, version and length are 10 bytes; the data begins at a multiple of 64.
+    let padded = (header.len() + 11).next_multiple_of(64) - 11;
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend(((padded + 1) as u16).to_le_bytes());
+    file.extend(format!("{header:padded$}\n").bytes());
+    file.extend(bytes(rows));
+    file
+}
+
+fn bytes(rows: &Rows<'_>) -> Vec<u8> {
+    rows.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn npy_is_padded_to_64() {
+        let bytes = npy(&Rows::new(&[1.0; 6], 3).unwrap());
+        assert_eq!(bytes.len(), 128 + 24);
+        assert_eq!(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])) + 10, 128);
+        assert!(String::from_utf8_lossy(&bytes[10..128]).contains("'shape': (2, 3)"));
+    }
+
+    #[test]
+    fn safetensors_come_with_their_names() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let names = ["a/\"1\".jpg", "b"].map(str::to_owned);
+        let bytes = safetensors(&Rows::new(&values, 2).unwrap(), &names);
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = read.tensor("features").unwrap();
+        assert_eq!(tensor.shape(), [2, 2]);
+        assert!(values.iter().flat_map(|value| value.to_le_bytes()).eq(tensor.data().iter().copied()));
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let paths = &metadata.metadata().as_ref().unwrap()["paths"];
+        assert_eq!(serde_json::from_str::<Vec<String>>(paths).unwrap(), names);
+    }
+}

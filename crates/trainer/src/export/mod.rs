@@ -1,0 +1,3 @@
+//! What other programs read: features as arrays.
+
+pub mod arrays;

@@ -1,0 +1,56 @@
+//! The backbone's features of every photo of a folder.
+
+use std::path::Path;
+
+use resnet::WeightFile;
+
+use crate::data::{self, Rejected};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::features::{Features, Rows};
+use crate::session::{Overrides, Pretrained, Session};
+use crate::tasks::rejected::tell_rejected;
+
+/// Features of all photos of a folder.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// The photos' names, one for each row.
+    pub names: Vec<String>,
+    /// What couldn't be read.
+    pub rejected: Vec<Rejected>,
+    features: Features,
+    digests: Vec<Digest>,
+}
+
+impl Embedded {
+    /// The features, a row for each name.
+    ///
+    /// # Errors
+    /// None, after [`embed`].
+    pub fn rows(&self) -> Result<Rows<'_>> {
+        self.features.rows(&self.digests)
+    }
+}
+
+/// Passes every photo of a folder, labelled or not, through the backbone in the file `weights`.
+///
+/// # Errors
+/// No photos that can be read; the adapter failed.
+pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
+    let listing = data::list(data)?;
+    let file = WeightFile::open(weights)?;
+    let (recipe, reading) = overrides.or_of(&file, weights)?;
+    let backbone = Pretrained { weights: &file, sha256: "", recipe: &recipe, reading };
+    let (features, mut extraction) = session.features(&backbone, &listing.photos, None, false)?;
+    extraction.rejected.splice(0..0, listing.rejected);
+    tell_rejected(&extraction.rejected, session.progress);
+    if extraction.kept.is_empty() {
+        return Err(Error::NothingReadable { what: data.display().to_string(), found: extraction.rejected.len() });
+    }
+    Ok(Embedded {
+        names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),
+        digests: extraction.kept.into_iter().map(|(_, digest)| digest).collect(),
+        rejected: extraction.rejected,
+        features,
+    })
+}

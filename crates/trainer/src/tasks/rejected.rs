@@ -1,0 +1,14 @@
+//! What becomes of photos that can't be used: they are named, with the reasons.
+
+use crate::data::Rejected;
+use crate::progress::Progress;
+use crate::report;
+use crate::words::count;
+
+/// Names what was left out, with the reasons.
+pub fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
+    if !rejected.is_empty() {
+        let photos = count(rejected.len(), "photo");
+        progress.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));
+    }
+}
