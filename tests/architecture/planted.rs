@@ -49,6 +49,19 @@ fn a_child_that_uses_its_parents_items() {
 }
 
 #[test]
+fn a_type_that_calls_its_methods_in_another_file() {
+    let child = ("a/child.rs", "impl super::A { pub fn far(&self) {} }");
+    let circle = |body: &str| {
+        let text = format!("mod child; pub struct A; impl A {{ pub fn near(&self) {{ {body} }} }}");
+        circles_of(&[("lib.rs", "mod a;"), ("a.rs", &text), child])
+    };
+    assert_eq!(circle("self.far()"), ["a.rs a/child.rs"]);
+    assert_eq!(circle("Self::far(self)"), ["a.rs a/child.rs"]);
+    assert_eq!(circle("assert!(self.far())"), ["a.rs a/child.rs"]);
+    assert_eq!(circle("self.near()"), [""; 0]);
+}
+
+#[test]
 fn paths_without_an_import() {
     let types = two("pub struct A(crate::b::B);", "pub struct B(Vec<super::a::A>);");
     assert_eq!(types, ["a.rs b.rs"]);

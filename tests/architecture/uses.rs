@@ -1,8 +1,9 @@
 //! Which file of a package uses which, and by which names: every path in the code is followed, through imports and
 //! re-exports, to the file that defines what it names.
 //!
-//! What is compiled for tests alone doesn't count, nor does `mod`, nor a re-export of what lies below. Not followed: methods
-//! called on values, for that takes types, and macros in scope by the order of the text, for `use` brings them as well.
+//! What is compiled for tests alone doesn't count, nor does `mod`, nor a re-export of what lies below. Methods called on values
+//! aren't followed, for that takes types, but for one kind: where a type's own file calls a method whose name another file's `impl` of
+//! that type has, it uses that file. Macros in scope by the order of the text aren't followed: `use` brings them as well.
 
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,10 @@ struct Module {
     /// What stands in calls of macros between the items: any of it may be what the macro defines.
     generated: BTreeSet<String>,
     paths: Vec<Named>,
+    /// The methods that are called, on whatever.
+    calls: BTreeSet<String>,
+    /// Types that stand in an `impl` of their own, by their paths, and its functions.
+    impls: Vec<(Vec<String>, Vec<String>)>,
 }
 
 /// What a name in a module stands for, and whether that module and those inside it alone may use it.
@@ -97,6 +102,20 @@ impl Package {
                     let file = &self.modules[there].file;
                     if *file != module.file && !(named.reexport && self.is_within(there, here)) {
                         of_file.entry(file.clone()).or_default().insert(name.to_owned());
+                    }
+                }
+            }
+        }
+        for (here, module) in self.modules.iter().enumerate() {
+            for (path, functions) in &module.impls {
+                for found in self.resolve(here, path, &mut Vec::new()) {
+                    let Found::Item(there, _) = found else { continue };
+                    let file = &self.modules[there].file;
+                    let of_file = self.modules.iter().filter(|module| module.file == *file);
+                    let calls: BTreeSet<&String> = of_file.flat_map(|module| &module.calls).collect();
+                    for name in functions.iter().filter(|name| *file != module.file && calls.contains(name)) {
+                        let used = uses.get_mut(file).expect("every file is a key");
+                        used.entry(module.file.clone()).or_default().insert(name.clone());
                     }
                 }
             }
@@ -210,6 +229,7 @@ impl Reader<'_> {
     }
 
     fn name(&mut self, path: Vec<String>, reexport: bool) {
+        self.module().calls.extend(path.iter().skip(1).last().cloned());
         self.module().paths.push(Named { path, reexport });
     }
 
@@ -256,6 +276,9 @@ impl Reader<'_> {
                 TokenTree::Ident(name) => {
                     if between != "::" && !path.is_empty() {
                         self.name(take(&mut path), false);
+                    }
+                    if between == "." {
+                        self.module().calls.insert(name.to_string());
                     }
                     // Fields, methods and what follows `<T>::` are no paths of their own.
                     if between != "." && (between != "::" || !path.is_empty()) {
@@ -407,9 +430,28 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit::visit_item_macro(self, item);
     }
 
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        if let (None, syn::Type::Path(of)) = (&item.trait_, &*item.self_ty) {
+            let functions = item.items.iter().filter_map(|item| match item {
+                syn::ImplItem::Fn(function) if !is_test(&function.attrs) => Some(function.sig.ident.to_string()),
+                _ => None,
+            });
+            let block = (segments(&of.path), functions.collect());
+            self.module().impls.push(block);
+        }
+        visit::visit_item_impl(self, item);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if !is_test(&call.attrs) {
+            self.module().calls.insert(call.method.to_string());
+            visit::visit_expr_method_call(self, call);
+        }
+    }
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if path.leading_colon.is_none() {
-            self.name(path.segments.iter().map(|segment| segment.ident.to_string()).collect(), false);
+            self.name(segments(path), false);
         }
         visit::visit_path(self, path);
     }
@@ -429,7 +471,6 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit_expr_call: ExprCall,
         visit_expr_if: ExprIf,
         visit_expr_macro: ExprMacro,
-        visit_expr_method_call: ExprMethodCall,
         visit_field: Field,
         visit_field_value: FieldValue,
         visit_impl_item_const: ImplItemConst,
@@ -439,6 +480,10 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit_trait_item_fn: TraitItemFn,
         visit_variant: Variant,
     }
+}
+
+fn segments(path: &syn::Path) -> Vec<String> {
+    path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }
 
 /// Every name in tokens.
