@@ -189,5 +189,7 @@ fn rooms_are_used_downwards() {
     assert_eq!(found, ["src/ground.rs -> src/top.rs: Top"]);
     let found = upwards(&uses, "src/", &["lib", "ground", "middle"]);
     assert_eq!(found, ["src/top.rs has no room in the plan"]);
+    let found = upwards(&uses, "src/", &["lib", "cellar", "ground", "middle", "top"]);
+    assert_eq!(found, ["src/cellar is in the plan and has no file", "src/ground.rs -> src/top.rs: Top"]);
     assert_eq!(upwards(&uses, "elsewhere/", &[]), [""; 0]);
 }
