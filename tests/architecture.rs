@@ -4,6 +4,8 @@
 mod circles;
 #[path = "architecture/planted.rs"]
 mod planted;
+#[path = "architecture/syntax.rs"]
+mod syntax;
 #[path = "architecture/uses.rs"]
 mod uses;
 
