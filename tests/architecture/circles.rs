@@ -25,11 +25,12 @@ pub fn circles(uses: &Uses) -> BTreeSet<BTreeSet<String>> {
 }
 
 /// The uses that go up among the rooms of a source folder, which are its files and folders, named from the ground up; and
-/// the files without a room.
+/// the files without a room, and the rooms without a file.
 pub fn upwards(uses: &Uses, source: &str, rooms: &[&str]) -> Vec<String> {
     let room = |file: &str| Some(file.strip_prefix(source)?.split(['/', '.']).next()?.to_owned());
     let floor = |file: &str| rooms.iter().position(|known| Some(*known) == room(file).as_deref());
-    let mut found = Vec::new();
+    let empty = rooms.iter().filter(|known| uses.keys().all(|file| room(file).as_deref() != Some(**known)));
+    let mut found: Vec<String> = empty.map(|room| format!("{source}{room} is in the plan and has no file")).collect();
     for (from, used) in uses.iter().filter(|(file, _)| room(file).is_some()) {
         let Some(own) = floor(from) else {
             found.push(format!("{from} has no room in the plan"));

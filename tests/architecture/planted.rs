@@ -1,14 +1,18 @@
 //! Packages in memory with a circle planted in each, that must be found; and near misses, that are none.
 
 use crate::circles::{circles, upwards};
-use crate::uses::uses;
+use crate::uses::{Uses, uses};
 
-/// The circles of a package whose library is `lib.rs`, and whose binary is `main.rs` if there is one.
-fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+/// The uses in a package whose library is `lib.rs`, and whose binary is `main.rs` if there is one.
+fn uses_of(files: &[(&str, &str)]) -> Uses {
     let read = |path: &str| files.iter().find(|(file, _)| *file == path).map(|(_, text)| (*text).to_owned());
-    let roots = [(Some("library"), "lib.rs"), (None, "main.rs")];
+    let roots = [(Some("library"), "lib.rs"), (None, "main.rs"), (Some("library"), "src/lib.rs")];
     let roots: Vec<_> = roots.into_iter().filter(|(_, file)| read(file).is_some()).collect();
-    let found = circles(&uses(&roots, &read));
+    uses(&roots, &read)
+}
+
+fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+    let found = circles(&uses_of(files));
     found.into_iter().map(|circle| Vec::from_iter(circle).join(" ")).collect()
 }
 
@@ -46,6 +50,19 @@ fn a_child_that_uses_its_parents_items() {
     assert_eq!(circles_of(&files), ["a.rs a/child.rs"]);
     let glob = [files[0], files[1], ("a/child.rs", "use super::*; pub struct Child([f32; WIDTH]);")];
     assert_eq!(circles_of(&glob), ["a.rs a/child.rs"]);
+}
+
+#[test]
+fn a_type_that_calls_its_methods_in_another_file() {
+    let child = ("a/child.rs", "impl super::A { pub fn far(&self) {} }");
+    let circle = |body: &str| {
+        let text = format!("mod child; pub struct A; impl A {{ pub fn near(&self) {{ {body} }} }}");
+        circles_of(&[("lib.rs", "mod a;"), ("a.rs", &text), child])
+    };
+    assert_eq!(circle("self.far()"), ["a.rs a/child.rs"]);
+    assert_eq!(circle("Self::far(self)"), ["a.rs a/child.rs"]);
+    assert_eq!(circle("assert!(self.far())"), ["a.rs a/child.rs"]);
+    assert_eq!(circle("self.near()"), [""; 0]);
 }
 
 #[test]
@@ -98,6 +115,8 @@ fn re_exports_lead_to_the_file_that_defines() {
     // What a macro makes has no name that can be seen in the syntax.
     let made = [by_glob[0], by_glob[1], ("facade/a.rs", "make! { struct A(crate::b::B) }"), by_glob[3]];
     assert_eq!(circles_of(&made), ["b.rs facade/a.rs"]);
+    let unnamed = two("make!(crate::b::B);", "pub struct B(Vec<crate::a::Made>);");
+    assert_eq!(unnamed, ["a.rs b.rs"]);
     // A function and the module that it's in, of one name.
     let of_one_name = [
         ("lib.rs", "mod a; mod b; pub use a::a;"),
@@ -117,6 +136,9 @@ fn a_library_and_the_binary_beside_it() {
         ("terminal.rs", "pub struct Terminal(crate::cli::Line);"),
     ];
     assert_eq!(circles_of(&files), ["cli.rs terminal.rs"]);
+    let used = uses_of(&files);
+    assert_eq!(Vec::from_iter(used["cli.rs"].keys()), ["a.rs", "terminal.rs"]);
+    assert!(used["cli.rs"]["a.rs"].contains("A"));
 }
 
 #[test]
@@ -148,9 +170,26 @@ fn one_way_is_no_circle() {
 }
 
 #[test]
+fn globs_bring_what_may_be_seen() {
+    let each_other = two("use crate::b::*; pub fn a() { b() }", "use crate::a::*; pub fn b() { a(); neither() }");
+    assert_eq!(each_other, ["a.rs b.rs"]);
+    let passed_on =
+        two("pub use crate::b::*; pub fn a() { b() }", "pub use crate::a::*; pub fn b() { a(); neither() }");
+    assert_eq!(passed_on, ["a.rs b.rs"]);
+    let private = [
+        ("lib.rs", "mod a; mod b; mod c;"),
+        ("a.rs", "fn shared() {} pub struct A(crate::c::C);"),
+        ("b.rs", "pub fn shared() {}"),
+        ("c.rs", "use crate::a::*; use crate::b::*; pub struct C; fn c() { shared() }"),
+    ];
+    assert_eq!(circles_of(&private), [""; 0]);
+}
+
+#[test]
 fn what_tests_use_is_no_circle() {
     let a = "pub struct A { #[cfg(test)] seen: crate::b::B }
-        pub fn a() { #[cfg(test)] crate::b::b(); #[cfg(all(test, unix))] let _ = crate::b::b(); }
+        pub fn a() { #[cfg(test)] crate::b::b(); #[cfg(all(test, unix))] let _ = crate::b::b();
+            #[cfg(test)] self::near().far(crate::b::b()); }
         #[cfg(test)] use crate::b::B; #[cfg(test)] fn c() { crate::b::b() }
         #[cfg(test)] mod tests { use super::*; use crate::b::B; }
         #[cfg(test)] mod elsewhere;";
@@ -169,12 +208,13 @@ fn rooms_are_used_downwards() {
         ("src/middle/inner.rs", "pub struct Inner;"),
         ("src/top.rs", "pub struct Top(crate::middle::Middle);"),
     ];
-    let read = |path: &str| files.iter().find(|(file, _)| *file == path).map(|(_, text)| (*text).to_owned());
-    let uses = uses(&[(None, "src/lib.rs")], &read);
+    let uses = uses_of(&files);
     assert_eq!(upwards(&uses, "src/", &["top", "middle", "ground", "lib"]).len(), 2);
     let found = upwards(&uses, "src/", &["lib", "ground", "middle", "top"]);
     assert_eq!(found, ["src/ground.rs -> src/top.rs: Top"]);
     let found = upwards(&uses, "src/", &["lib", "ground", "middle"]);
     assert_eq!(found, ["src/top.rs has no room in the plan"]);
+    let found = upwards(&uses, "src/", &["lib", "cellar", "ground", "middle", "top"]);
+    assert_eq!(found, ["src/cellar is in the plan and has no file", "src/ground.rs -> src/top.rs: Top"]);
     assert_eq!(upwards(&uses, "elsewhere/", &[]), [""; 0]);
 }
