@@ -1,21 +1,28 @@
 //! How a long operation tells what it does and learns that it should stop. The library itself prints nothing.
 
-/// A long stretch of work.
+/// A long stretch of work: what is counted, and in what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Weights from the hub, counted in bytes.
-    Download,
-    /// Photos through the backbone, counted in photos.
-    Features,
-    /// Training the head, counted in epochs.
-    Head,
-    /// Measuring the layers of a network, counted in passes.
-    Bench,
-    /// Measuring variants of kernels, counted in shapes.
-    Tune,
+pub struct Stage {
+    /// What is done, as a noun: `download`.
+    pub name: &'static str,
+    /// What a step is, in the plural: `bytes`.
+    pub unit: &'static str,
 }
 
-/// What watches. Every method has a default that does nothing, and `()` is a watcher that doesn't care.
+impl Stage {
+    /// Weights come from the hub.
+    pub const DOWNLOAD: Self = Self { name: "download", unit: "bytes" };
+    /// Photos pass through the backbone.
+    pub const FEATURES: Self = Self { name: "features", unit: "photos" };
+    /// The head is trained.
+    pub const HEAD: Self = Self { name: "head", unit: "epochs" };
+    /// The layers of a network are measured.
+    pub const BENCH: Self = Self { name: "bench", unit: "passes" };
+    /// Variants of kernels are measured.
+    pub const TUNE: Self = Self { name: "tune", unit: "shapes" };
+}
+
+/// Watches a long operation. Every method has a default that does nothing; `()` ignores all.
 pub trait Progress: Sync {
     /// A stage of `total` steps begins.
     fn begin(&self, _stage: Stage, _total: usize) {}

@@ -283,7 +283,7 @@ struct Watch {
 
 impl Progress for Watch {
     fn begin(&self, stage: Stage, total: usize) {
-        assert_eq!(stage, Stage::Download);
+        assert_eq!(stage, Stage::DOWNLOAD);
         self.begun.lock().unwrap().push(total);
         self.bytes.store(0, Ordering::SeqCst);
     }

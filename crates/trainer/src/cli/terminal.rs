@@ -47,19 +47,18 @@ impl Terminal {
 
 impl Progress for Terminal {
     fn begin(&self, stage: Stage, total: usize) {
-        let template = match stage {
-            Stage::Download => "download {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
-            Stage::Features => "photos {bar:30} {pos}/{len}  {per_sec}  {eta} left",
-            Stage::Head => "epochs {bar:30} {pos}/{len}  {msg}",
-            Stage::Bench => "passes {bar:30} {pos}/{len}  {eta} left",
-            Stage::Tune => "shapes {bar:30} {pos}/{len}  {eta} left  {msg}",
+        let Stage { name, unit } = stage;
+        let template = match unit {
+            "bytes" => format!("{name} {{bar:30}} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{eta}} left"),
+            "photos" => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{per_sec}}  {{eta}} left"),
+            _ => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{eta}} left  {{msg}}"),
         };
         let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
         let rate = |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = write!(out, "{:.1} images/s", state.per_sec());
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.with_key("per_sec", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -73,7 +72,7 @@ impl Progress for Terminal {
         let Ok(mut current) = self.stage.lock() else { return };
         let Some(Running { stage, start, told, bar }) = &mut *current else { return };
         bar.inc(steps as u64);
-        if *stage == Stage::Features && bar.is_hidden() && !self.quiet && told.elapsed() >= LINE_EVERY {
+        if stage.unit == "photos" && bar.is_hidden() && !self.quiet && told.elapsed() >= LINE_EVERY {
             *told = Instant::now();
             let (done, total) = (bar.position(), bar.length().unwrap_or(0));
             eprintln!("{done} of {total} photos, {:.1} images/s", done as f64 / start.elapsed().as_secs_f64());
@@ -96,12 +95,13 @@ impl Progress for Terminal {
         if self.quiet || steps == 0 {
             return;
         }
-        match stage {
-            Stage::Download => eprintln!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps)),
-            Stage::Features => eprintln!("{steps} photos in {seconds:.1} s, {:.1} images/s", steps as f64 / seconds),
-            Stage::Head => eprintln!("{steps} epochs in {seconds:.1} s  {}", bar.message()),
-            Stage::Bench => eprintln!("{steps} passes in {seconds:.1} s"),
-            Stage::Tune => eprintln!("{steps} shapes in {seconds:.1} s"),
+        let figures = bar.message();
+        match stage.unit {
+            "bytes" => eprintln!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps)),
+            "photos" => eprintln!("{steps} photos in {seconds:.1} s, {:.1} images/s", steps as f64 / seconds),
+            unit => {
+                eprintln!("{steps} {unit} in {seconds:.1} s{}{figures}", if figures.is_empty() { "" } else { "  " })
+            }
         }
     }
 

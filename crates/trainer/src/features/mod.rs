@@ -269,7 +269,7 @@ fn extract_from<E: Extractor>(
     let mut extraction = Extraction::default();
     let mut queued: HashSet<Digest> = HashSet::new();
     let mut index = 0;
-    progress.begin(Stage::Features, photos.len());
+    progress.begin(Stage::FEATURES, photos.len());
     let mut batches =
         Batches { extractor, features, progress, spares: &spares, waiting: Vec::new(), flying: None, computed: 0 };
     let worker = || {

@@ -18,10 +18,12 @@ use ureq::http::{Method, Request, Response, StatusCode, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-use super::cache::{RepoCache, is_commit, make_parent};
-use super::{BESIDE, Options, Repo, WEIGHTS, no_weights};
 use crate::digest::hex;
 use crate::error::{Error, Result};
+use crate::hub::cache::{RepoCache, is_commit, make_parent};
+use crate::hub::files::{BESIDE, WEIGHTS, no_weights};
+use crate::hub::names::Repo;
+use crate::hub::options::Options;
 use crate::progress::{Progress, Stage};
 
 const MAX_REDIRECTS: usize = 10;
@@ -203,7 +205,7 @@ impl<'a> Client<'a> {
                 have = 0;
             }
             if telling && (restart || !begun) {
-                self.progress.begin(Stage::Download, size.unwrap_or(0) as usize);
+                self.progress.begin(Stage::DOWNLOAD, size.unwrap_or(0) as usize);
                 self.progress.advance(have as usize);
                 begun = true;
             }

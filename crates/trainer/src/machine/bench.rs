@@ -50,7 +50,7 @@ pub struct Bench {
     pub slowest: Vec<usize>,
     /// Milliseconds of all layers, each timed by itself.
     pub layers_ms: f64,
-    /// Milliseconds of a whole pass in one submit.
+    /// Milliseconds of a whole pass, its layers without a wait between them.
     pub pass_ms: f64,
     /// Images a second of whole passes.
     pub images_per_second: f64,
@@ -121,7 +121,7 @@ pub fn measure(
 
     let (mut layers, mut passes, mut yardstick) = (vec![Vec::new(); backbone.layers().len()], Vec::new(), Vec::new());
     let pieces: Vec<&Commands> = backbone.layer_commands().iter().collect();
-    progress.begin(Stage::Bench, PASSES + 1);
+    progress.begin(Stage::BENCH, PASSES + 1);
     let start = Instant::now();
     for pass in 0..=PASSES {
         if progress.cancelled() {
@@ -134,8 +134,8 @@ pub fn measure(
         let seconds = timer.each(&pieces)?;
         // The first pass compiles, and lets the memory be touched.
         if pass > 0 {
+            passes.push(timer.pass(&pieces, &seconds)?.as_secs_f64());
             layers.iter_mut().zip(seconds).for_each(|(layer, seconds)| layer.push(seconds));
-            passes.push(timer.submit(|encoder| backbone.encode(encoder))?.as_secs_f64());
             yardstick.push(match &ours {
                 Some(products) => products.gflops(&timer)?,
                 None => sgemm.gflops(),
@@ -249,13 +249,13 @@ fn reasons(layer: &PlannedLayer, ms: f64, memory_share: f64, workgroups: u64, so
         reasons.push("so short that starting it is most of it".to_owned());
     }
     if !software && workgroups < FULL {
-        reasons.push(format!("{workgroups} workgroups don't fill a GPU: a larger --batch does"));
+        reasons.push(format!("{workgroups} workgroups don't fill a GPU: a larger batch does"));
     }
     if layer.flops == 0 && ms >= STARTING_MS {
         reasons.push("it compares or adds value by value".to_owned());
     }
     match reasons.is_empty() {
-        true => "no reason known: `trainer tune` may find a better variant, else it is worth a report".to_owned(),
+        true => "no reason known: tuning may find a better variant, else it is worth a report".to_owned(),
         false => reasons.join("; "),
     }
 }

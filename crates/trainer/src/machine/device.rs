@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
-use crate::machine::timer::TIMING;
 use crate::machine::tune::{self, Tuned};
 
+/// The features by which an adapter's own clock is read.
+pub(crate) const TIMING: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
 /// Which adapter is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {

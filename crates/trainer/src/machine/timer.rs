@@ -1,18 +1,19 @@
 //! How long work takes on an adapter, by its own clock where that can be believed.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use kernels::Commands;
-use kernels::wgpu::{self, BufferUsages, CommandEncoder, Features};
+use kernels::wgpu::{self, BufferUsages, CommandBuffer, CommandEncoder};
 
 use crate::error::Result;
-use crate::machine::device::Gpu;
+use crate::machine::device::{Gpu, TIMING};
 
-/// The features by which an adapter's own clock is read.
-pub(crate) const TIMING: Features = Features::TIMESTAMP_QUERY.union(Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
-/// What is submitted at once: a driver may kill what takes long.
-const AT_ONCE: usize = 16;
+/// Pieces that are timed between two waits. Each is a submit of its own: a driver may kill one that takes long.
+const BETWEEN_WAITS: usize = 16;
+/// What a submit of several pieces may take: as long as a slice of a backbone's pass.
+const SLICE: Duration = Duration::from_millis(100);
 /// Work that is timed from outside is repeated until it outweighs what a submit costs.
 const OUTWEIGHS: Duration = Duration::from_millis(5);
 
@@ -34,6 +35,11 @@ impl<'a> Timer<'a> {
         Self { gpu, timestamps: Cell::new(false) }
     }
 
+    /// The adapter.
+    pub(crate) fn gpu(&self) -> &'a Gpu {
+        self.gpu
+    }
+
     /// How it measures, for reports.
     pub fn method(&self) -> &'static str {
         if self.timestamps.get() { "timestamps" } else { "submit and wait" }
@@ -46,7 +52,7 @@ impl<'a> Timer<'a> {
     /// The device failed or was lost.
     pub fn each(&self, pieces: &[&Commands]) -> Result<Vec<f64>> {
         let mut seconds = Vec::with_capacity(pieces.len());
-        for pieces in pieces.chunks(AT_ONCE) {
+        for pieces in pieces.chunks(BETWEEN_WAITS) {
             if self.timestamps.get() {
                 match self.by_its_clock(pieces)? {
                     Some(measured) => {
@@ -78,14 +84,20 @@ impl<'a> Timer<'a> {
             usage: BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        let outside = self.submit(|encoder| {
-            encoder.write_timestamp(&queries, 0);
-            for (index, piece) in pieces.iter().enumerate() {
-                piece.encode(encoder);
-                encoder.write_timestamp(&queries, index as u32 + 1);
+        let mut submits = Vec::with_capacity(pieces.len());
+        for (index, piece) in pieces.iter().enumerate() {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            if index == 0 {
+                encoder.write_timestamp(&queries, 0);
             }
-            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        })?;
+            piece.encode(&mut encoder);
+            encoder.write_timestamp(&queries, index as u32 + 1);
+            if index + 1 == pieces.len() {
+                encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            }
+            submits.push(encoder.finish());
+        }
+        let outside = self.run(submits)?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&self.gpu.download(&resolved)?);
         Ok(intervals(&stamps, f64::from(self.gpu.queue.get_timestamp_period()), outside))
     }
@@ -107,12 +119,49 @@ impl<'a> Timer<'a> {
     pub fn submit(&self, record: impl FnOnce(&mut CommandEncoder)) -> Result<Duration> {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         record(&mut encoder);
-        let commands = encoder.finish();
+        self.run([encoder.finish()])
+    }
+
+    /// Runs the pieces in their order, without a wait between them, and gives the time of all. `seconds` are those of each, as
+    /// [`Timer::each`] gives them: pieces share a submit as long as they take no more than a tenth of a second together.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn pass(&self, pieces: &[&Commands], seconds: &[f64]) -> Result<Duration> {
+        let submits = slices(seconds, SLICE.as_secs_f64()).into_iter().map(|slice| {
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            pieces[slice].iter().for_each(|piece| piece.encode(&mut encoder));
+            encoder.finish()
+        });
+        self.run(submits.collect::<Vec<_>>())
+    }
+
+    /// Submits one after the other and waits for all; gives the time from the first submit to the end.
+    fn run(&self, submits: impl IntoIterator<Item = CommandBuffer>) -> Result<Duration> {
         let start = Instant::now();
-        self.gpu.queue.submit([commands]);
+        for commands in submits {
+            self.gpu.queue.submit([commands]);
+        }
         self.gpu.wait()?;
         Ok(start.elapsed())
     }
+}
+
+/// Ranges of neighbours that take no more than `most` together; who takes more is alone.
+fn slices(seconds: &[f64], most: f64) -> Vec<Range<usize>> {
+    let mut slices: Vec<Range<usize>> = Vec::new();
+    let mut sum = 0.0;
+    for (index, &seconds) in seconds.iter().enumerate() {
+        sum += seconds;
+        match slices.last_mut() {
+            Some(last) if sum <= most => last.end = index + 1,
+            _ => {
+                slices.push(index..index + 1);
+                sum = seconds;
+            }
+        }
+    }
+    slices
 }
 
 /// Seconds between timestamps of so many nanoseconds a tick; none where one runs backwards, or all of them together take no
@@ -145,6 +194,13 @@ mod tests {
         for wrong in [[5, 5, 5], [5, 1005, 1004], [0, 1000, 100_000]] {
             assert_eq!(intervals(&wrong, 2.0, ours), None);
         }
+    }
+
+    #[test]
+    fn no_submit_takes_long() {
+        assert_eq!(slices(&[0.04, 0.05, 0.02, 0.3, 0.01], 0.1), [0..2, 2..3, 3..4, 4..5]);
+        assert_eq!(slices(&[0.01; 3], 0.1), [Range { start: 0, end: 3 }]);
+        assert!(slices(&[], 0.1).is_empty());
     }
 
     #[test]

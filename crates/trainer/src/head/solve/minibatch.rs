@@ -78,7 +78,7 @@ fn train_holding(
     let mut lowest = f64::INFINITY;
     let mut order: Vec<usize> = (0..samples.labels.len()).collect();
     let mut random = SplitMix64(options.seed);
-    progress.begin(Stage::Head, options.epochs);
+    progress.begin(Stage::HEAD, options.epochs);
     let mut epochs = || -> Result<()> {
         for epoch in 0..options.epochs {
             if progress.cancelled() {
