@@ -11,7 +11,7 @@ use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Recipe, Tap, Weight
 use trainer::{
     dataset::list,
     decode::{Limits, Reading, decode_unguarded},
-    device::{Gpu, Selection, open},
+    device::{Selection, open},
     head::TrainOptions,
     pipeline::{Request, train},
     run,
@@ -137,7 +137,7 @@ fn prepared(data: &Path) -> Vec<ImageTensor> {
     let prepare = |path: &Path| {
         let bytes = fs::read(path).expect("a photo");
         let image = decode_unguarded(&bytes, &Reading::default(), &Limits::default()).expect("a photo");
-        let picture = resnet::Image::new(image.width, image.height, &image.rgb).expect("a picture");
+        let picture = resnet::ImageView::new(image.width, image.height, &image.rgb).expect("a picture");
         preprocess(picture, &Recipe::default()).expect("a tensor")
     };
     photos.par_iter().map(|photo| prepare(&photo.path)).collect()

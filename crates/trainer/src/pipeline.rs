@@ -584,7 +584,7 @@ mod tests {
     #[test]
     fn every_command_gives_the_backbone_the_same_numbers() {
         use crate::decode::{Background, Exif, decode};
-        use resnet::{Image, preprocess};
+        use resnet::{ImageView, preprocess};
         use sha2::{Digest as _, Sha256};
 
         let dir = tempfile::tempdir().unwrap();
@@ -620,7 +620,7 @@ mod tests {
             let mut hashes: Vec<[u8; 32]> = (dataset::list(&data).unwrap().photos.iter())
                 .map(|photo| {
                     let image = decode(std::fs::read(&photo.path).unwrap(), reading, &limits).unwrap();
-                    let image = Image::new(image.width, image.height, &image.rgb).unwrap();
+                    let image = ImageView::new(image.width, image.height, &image.rgb).unwrap();
                     let tensor = preprocess(image, &recipe).unwrap();
                     Sha256::digest(bytemuck::cast_slice(&tensor.data)).into()
                 })
