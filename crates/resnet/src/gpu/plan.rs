@@ -14,7 +14,7 @@ use crate::arena::{Arena, Tensor};
 use crate::engine::Tap;
 use crate::error::Error;
 use crate::graph::{Graph, Layer, Layout, Op};
-use crate::network::{GateSpec, Network};
+use crate::network::{ConvSpec, GateSpec, Network, PoolSpec};
 
 /// How a [`Backbone`](crate::Backbone) is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,74 +276,24 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn kernel(&mut self, layer: &Layer) -> Result<Kernel, Error> {
         let (context, precision) = (self.context, self.precision);
-        let [batch, height, width, channels] =
-            [layer.images, layer.input[0], layer.input[1], layer.input[2]].map(|size| size as u32);
+        let [batch, height, width, channels] = sizes(layer);
         Ok(match &layer.op {
-            Op::Convert => {
-                let pixels = batch * height * width;
-                let desc = PackDesc {
-                    batch: 1,
-                    rows: pixels,
-                    columns: channels,
-                    row_stride: channels,
-                    column_stride: 1,
-                    batch_stride: 0,
-                    padded_rows: pixels,
-                    panel: channels.next_multiple_of(4),
-                };
-                Kernel::Convert(Pack::with_precision(context, &desc, precision)?)
-            }
+            Op::Convert => Kernel::Convert(Pack::with_precision(context, &convert(layer), precision)?),
             Op::Conv(spec) => {
-                let desc = Conv2dDesc {
-                    batch,
-                    height,
-                    width,
-                    in_channels: channels,
-                    out_channels: spec.out_channels as u32,
-                    kernel: [spec.kernel as u32; 2],
-                    stride: [spec.stride as u32; 2],
-                    padding: [spec.padding as u32; 2],
-                    dilation: [1, 1],
-                    groups: spec.groups as u32,
-                    residual: layer.reads.len() > 1,
-                    relu: spec.relu,
-                };
-                self.conv(Conv2d::with_precision(context, &desc, precision)?, Source::Folded(spec.clone()))?
+                let plan = Conv2d::with_precision(context, &conv(layer, spec), precision)?;
+                self.conv(plan, Source::Folded(spec.clone()))?
             }
-            // A convolution too: a dense layer is one of 1x1 on a row of as many pixels as there are images, a sliding one runs along a
-            // row of as many pixels as there are channels.
             Op::Gate(spec) => {
-                let desc = match *spec {
-                    GateSpec::Dense { in_channels, out_channels, relu, .. } => {
-                        Conv2dDesc { relu, ..Conv2dDesc::new(1, 1, batch, in_channels as u32, out_channels as u32, 1) }
-                    }
-                    GateSpec::Sliding { channels, kernel, .. } => Conv2dDesc {
-                        kernel: [1, kernel as u32],
-                        padding: [0, kernel as u32 / 2],
-                        ..Conv2dDesc::new(batch, 1, channels as u32, 1, 1, 1)
-                    },
-                };
-                self.conv(Conv2d::with_precision(context, &desc, Precision::F32)?, Source::Gate(spec.clone()))?
+                let plan = Conv2d::with_precision(context, &gate(spec, batch), Precision::F32)?;
+                self.conv(plan, Source::Gate(spec.clone()))?
             }
             Op::MaxPool(pool) => {
-                let desc = MaxPool2dDesc {
-                    batch,
-                    height,
-                    width,
-                    channels,
-                    kernel: [pool.kernel as u32; 2],
-                    stride: [pool.stride as u32; 2],
-                    padding: [pool.padding as u32; 2],
-                    dilation: [1, 1],
-                };
-                Kernel::MaxPool(MaxPool2d::with_precision(context, &desc, precision)?)
+                Kernel::MaxPool(MaxPool2d::with_precision(context, &max_pool(layer, pool), precision)?)
             }
             Op::AvgPool => {
-                let desc = AvgPool2dDesc {
-                    count_include_pad: false,
-                    ceil_mode: true,
-                    ..AvgPool2dDesc::new(batch, height, width, channels, 2)
-                };
+                let (count_include_pad, ceil_mode) = (false, true);
+                let whole = AvgPool2dDesc::new(batch, height, width, channels, 2);
+                let desc = AvgPool2dDesc { count_include_pad, ceil_mode, ..whole };
                 Kernel::AvgPool(AvgPool2d::with_precision(context, &desc, precision)?)
             }
             Op::GlobalAvgPool => {
@@ -389,5 +339,73 @@ impl Planner<'_> {
         }
         self.spare = self.spare.saturating_sub(extra);
         Ok(plan)
+    }
+}
+
+/// Images, and rows, columns and channels of each that a layer takes.
+fn sizes(layer: &Layer) -> [u32; 4] {
+    let [height, width, channels] = layer.input;
+    [layer.images, height, width, channels].map(|size| size as u32)
+}
+
+fn convert(layer: &Layer) -> PackDesc {
+    let [batch, height, width, channels] = sizes(layer);
+    let pixels = batch * height * width;
+    PackDesc {
+        batch: 1,
+        rows: pixels,
+        columns: channels,
+        row_stride: channels,
+        column_stride: 1,
+        batch_stride: 0,
+        padded_rows: pixels,
+        panel: channels.next_multiple_of(4),
+    }
+}
+
+fn conv(layer: &Layer, spec: &ConvSpec) -> Conv2dDesc {
+    let [batch, height, width, in_channels] = sizes(layer);
+    Conv2dDesc {
+        batch,
+        height,
+        width,
+        in_channels,
+        out_channels: spec.out_channels as u32,
+        kernel: [spec.kernel as u32; 2],
+        stride: [spec.stride as u32; 2],
+        padding: [spec.padding as u32; 2],
+        dilation: [1, 1],
+        groups: spec.groups as u32,
+        residual: layer.reads.len() > 1,
+        relu: spec.relu,
+    }
+}
+
+/// A gate's layer is a convolution too: a dense one is of 1x1 on a row of as many pixels as there are images, a sliding one runs along
+/// a row of as many pixels as there are channels.
+fn gate(spec: &GateSpec, batch: u32) -> Conv2dDesc {
+    match *spec {
+        GateSpec::Dense { in_channels, out_channels, relu, .. } => {
+            Conv2dDesc { relu, ..Conv2dDesc::new(1, 1, batch, in_channels as u32, out_channels as u32, 1) }
+        }
+        GateSpec::Sliding { channels, kernel, .. } => Conv2dDesc {
+            kernel: [1, kernel as u32],
+            padding: [0, kernel as u32 / 2],
+            ..Conv2dDesc::new(batch, 1, channels as u32, 1, 1, 1)
+        },
+    }
+}
+
+fn max_pool(layer: &Layer, pool: &PoolSpec) -> MaxPool2dDesc {
+    let [batch, height, width, channels] = sizes(layer);
+    MaxPool2dDesc {
+        batch,
+        height,
+        width,
+        channels,
+        kernel: [pool.kernel as u32; 2],
+        stride: [pool.stride as u32; 2],
+        padding: [pool.padding as u32; 2],
+        dilation: [1, 1],
     }
 }
