@@ -138,7 +138,7 @@ fn prepared(data: &Path) -> Vec<ImageTensor> {
     let prepare = |path: &Path| {
         let bytes = fs::read(path).expect("a photo");
         let image = decode_unguarded(&bytes, &Reading::default(), &Limits::default()).expect("a photo");
-        let picture = resnet::Image::new(image.width, image.height, &image.rgb).expect("a picture");
+        let picture = resnet::ImageView::new(image.width, image.height, &image.rgb).expect("a picture");
         preprocess(picture, &Recipe::default()).expect("a tensor")
     };
     photos.par_iter().map(|photo| prepare(&photo.path)).collect()

@@ -67,7 +67,7 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
 /// Resize, crop and normalise, on one core.
 fn preprocess(criterion: &mut Criterion) {
     let pixels: Vec<u8> = (0..500 * 375 * 3).map(|i| testkit::formula::byte("bench", i)).collect();
-    let image = resnet::Image::new(500, 375, &pixels).unwrap();
+    let image = resnet::ImageView::new(500, 375, &pixels).unwrap();
     let mut group = criterion.benchmark_group("preprocess");
     group.throughput(Throughput::Elements(1));
     group.bench_function("500x375 to 224", |bencher| {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use resnet::{Image, Interpolation, Recipe, Resize, preprocess};
+use resnet::{ImageView, Interpolation, Recipe, Resize, preprocess};
 use trainer::photos::{Background, Exif, Limits, Reading, decode_unguarded};
 
 fuzz_target!(|data: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         interpolation: if bit(3) { Interpolation::Bicubic } else { Interpolation::Bilinear },
         ..Recipe::default()
     };
-    let picture = Image::new(image.width, image.height, &image.rgb).expect("a decoded photo is a picture");
+    let picture = ImageView::new(image.width, image.height, &image.rgb).expect("a decoded photo is a picture");
     let tensor = preprocess(picture, &recipe).expect("the recipe can be followed");
     assert_eq!(tensor.data.len(), 3 * 16 * 16);
     assert!(tensor.data.iter().all(|value| value.is_finite()));

@@ -371,3 +371,50 @@ fn what_it_cannot_do_is_an_error() {
     assert!(matches!(backbone.submit(&[]), Err(Error::Options(_))));
     assert!(matches!(backbone.submit(&images(case)), Err(Error::Options(_))));
 }
+
+/// The small network's weights, but for one BatchNorm's scale, which is a million times as large.
+fn with_a_large_scale(norm: &str) -> WeightFile {
+    use resnet::safetensors::{SafeTensors, serialize, tensor::TensorView};
+    let bytes = formula::weights(&Architecture::basic([1, 1, 1, 1], [32, 64, 128, 256], Some(10)).tensors());
+    let tensors: Vec<(String, TensorView)> = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let large: Vec<u8> = tensors
+        .iter()
+        .find(|(name, _)| *name == format!("{norm}.weight"))
+        .map(|(_, tensor)| tensor.data().as_chunks().0.iter())
+        .unwrap()
+        .flat_map(|value| (f32::from_le_bytes(*value) * 1e6).to_le_bytes())
+        .collect();
+    let tensors = tensors.iter().map(|(name, tensor)| {
+        let data = if *name == format!("{norm}.weight") { &large } else { tensor.data() };
+        (name, TensorView::new(tensor.dtype(), tensor.shape().to_vec(), data).unwrap())
+    });
+    WeightFile::from_bytes(serialize(tensors, None).unwrap()).unwrap()
+}
+
+/// No batch is so small that it would hold.
+#[test]
+fn a_weight_beyond_f16_is_told_by_its_name_and_is_no_lack_of_memory() {
+    let context = gpu().context(Family::Tiled);
+    let weights = with_a_large_scale("layer2.0.downsample.1");
+    let options = BackboneOptions { input_size: [64, 64], ..BackboneOptions::new(1) };
+    assert!(Backbone::new(&context, &gpu().queue, &weights, &options).is_ok());
+    let halved = BackboneOptions { precision: Precision::F16, ..options };
+    let error = Backbone::new(&context, &gpu().queue, &weights, &halved).unwrap_err();
+    assert!(matches!(&error, Error::Weight { name, .. } if name == "layer2.0.downsample.0.weight"), "{error:?}");
+    let cause = std::error::Error::source(&error).expect("the kernel's own words").to_string();
+    assert!(cause.contains("beyond f16"), "{cause}");
+    assert!(!error.is_too_large());
+}
+
+#[test]
+fn what_a_smaller_batch_mends_is_told_apart() {
+    let context = gpu().context(gpu().families()[0]);
+    let network = Architecture::named("resnet18", None).unwrap();
+    let layers = |batch| network.layers(&context, &BackboneOptions::new(batch));
+    // More values than 32 bits count.
+    let error = layers(1 << 20).unwrap_err();
+    assert!(error.is_too_large(), "{error}");
+    assert!(layers(1 << 10).is_ok());
+    let error = layers(0).unwrap_err();
+    assert!(!error.is_too_large(), "{error}");
+}

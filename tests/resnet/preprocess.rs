@@ -1,6 +1,6 @@
 //! Resizing against Pillow, and the whole preprocessing against torchvision.
 
-use resnet::{Image, Interpolation, Recipe, Resize, preprocess, resize};
+use resnet::{ImageView, Interpolation, Recipe, Resize, preprocess, resize};
 use serde::Deserialize;
 use testkit::formula;
 
@@ -55,7 +55,7 @@ fn every_byte_is_pillows() {
     for case in fixture.resized {
         let pixels = picture(case.from);
         let [width, height] = case.to;
-        let image = Image::new(case.from[0], case.from[1], &pixels).unwrap();
+        let image = ImageView::new(case.from[0], case.from[1], &pixels).unwrap();
         let got = resize(image, [height, width], case.filter).unwrap();
         let label = format!("{:?} to {:?} {:?}", case.from, case.to, case.filter);
         assert_eq!(got.len(), width * height * 3, "{label}");
@@ -79,7 +79,7 @@ fn the_whole_pipeline_is_torchvisions() {
             interpolation: case.filter,
             ..Recipe::default()
         };
-        let tensor = preprocess(Image::new(case.from[0], case.from[1], &pixels).unwrap(), &recipe).unwrap();
+        let tensor = preprocess(ImageView::new(case.from[0], case.from[1], &pixels).unwrap(), &recipe).unwrap();
         let label = format!("{:?} to {} cropped to {} {:?}", case.from, case.resize, case.crop, case.filter);
         assert_eq!([tensor.height, tensor.width], [case.crop; 2], "{label}");
         let len = tensor.data.len();

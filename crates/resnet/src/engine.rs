@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{Error, ImageTensor};
+use crate::error::Error;
+use crate::tensor::ImageTensor;
 
 /// What a forward pass can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,8 @@
 //! The crate's one error.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use crate::weights::TensorProblems;
+use crate::problems::{List, TensorProblems};
 
 /// What can go wrong between a weight file and its features.
 #[derive(Debug, thiserror::Error)]
@@ -93,26 +92,42 @@ pub enum Error {
     /// A layer doesn't run on the device.
     #[error(transparent)]
     Kernels(#[from] kernels::Error),
+    /// Weights can't be stored as the device needs them: in f16, which ends at 65504, or in one buffer.
+    #[error("weights: `{name}` can't be packed")]
+    Weight {
+        /// The tensor, in torchvision's (or timm's) names.
+        name: String,
+        /// What the kernel says.
+        source: kernels::Error,
+    },
     /// The device was lost while it worked.
-    #[error("backbone: the device was lost: {0}")]
-    Device(String),
+    #[error("backbone: the device was lost")]
+    Device(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A mistake of this program: a thread ended in the midst of its work.
+    #[error("backbone: a thread that packs weights panicked: {0}")]
+    Panic(String),
     /// A picture's size and its pixels don't fit.
     #[error("preprocess: {0}")]
     Image(String),
 }
 
-/// Shows the first of many items, and how many more there are.
-pub(crate) struct List<'a, T>(pub &'a [T]);
+impl Error {
+    /// The device failed, and this is what it said.
+    pub(crate) fn device(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Error::Device(Box::new(source))
+    }
 
-impl<T: fmt::Display> fmt::Display for List<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 20;
-        for (i, item) in self.0.iter().take(SHOWN).enumerate() {
-            write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
-        }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+    /// Whether the network is too large for the device, and may fit it with a smaller batch.
+    ///
+    /// ```
+    /// use resnet::Error;
+    /// let (op, what, limit) = ("resnet", "bytes of an activation", "max_buffer_size");
+    /// let large = Error::from(kernels::Error::Limit { op, what, needed: 200, limit, allowed: 100 });
+    /// assert!(large.is_too_large());
+    /// assert!(!Error::Options("no images".to_owned()).is_too_large());
+    /// ```
+    pub fn is_too_large(&self) -> bool {
+        // Of weights too it may be a limit that is exceeded, but they are the same for every batch.
+        matches!(self, Error::Kernels(kernels::Error::Limit { .. }))
     }
 }

@@ -1,6 +1,7 @@
 //! BatchNorm folded into the convolution before it.
 
-use crate::{ConvSpec, Error};
+use crate::error::Error;
+use crate::network::ConvSpec;
 
 /// What BatchNorm adds to the variance, in torchvision, timm and transformers alike.
 pub const BATCH_NORM_EPS: f64 = 1e-5;

@@ -247,7 +247,7 @@ pub(crate) fn other_network(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Di
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Architecture;
+    use crate::architecture::Architecture;
 
     #[test]
     fn foreign_files_are_recognised() {

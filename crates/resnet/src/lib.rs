@@ -4,13 +4,14 @@
 //! [`Architecture`] and [`Network`] say what the layers are: plain, wide and grouped (ResNeXt) residual networks, with the deep
 //! stems and pooled shortcuts of ResNet-C, -D and timm's -S and -T, with squeeze and excitation (SE) or efficient channel
 //! attention (ECA); [`FoldedConv`] is a convolution with its BatchNorm folded in.
-//! [`preprocess`] turns a photo into the tensor that the weights' [`Recipe`] asks for.
+//! [`preprocess`] turns a photo into the tensor that the weights' [`Recipe`] asks for; an [`Engine`], such as [`Backbone`], turns batches of
+//! those into features.
 //!
 //! ```
-//! use resnet::{Architecture, Image, Recipe, preprocess};
+//! use resnet::{Architecture, ImageView, Recipe, preprocess};
 //!
 //! let grey = vec![128; 500 * 375 * 3];
-//! let tensor = preprocess(Image::new(500, 375, &grey)?, &Recipe::default())?;
+//! let tensor = preprocess(ImageView::new(500, 375, &grey)?, &Recipe::default())?;
 //! assert_eq!((tensor.height, tensor.width, tensor.data.len()), (224, 224, 224 * 224 * 3));
 //!
 //! let network = Architecture::named("resnet18", None).unwrap().network();
@@ -20,30 +21,32 @@
 
 mod architecture;
 mod arena;
-mod backbone;
+mod detect;
 mod engine;
 mod error;
 mod fold;
+mod gpu;
+mod graph;
 mod identify;
-mod layers;
 mod names;
-mod preprocess;
+mod network;
+mod problems;
+mod published;
 mod recipe;
-mod ring;
-mod slices;
+mod resize;
+mod tensor;
 mod weights;
 
-pub use architecture::{
-    Architecture, Attention, Block, BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec, Stage,
-};
-pub use backbone::{Backbone, BackboneOptions, Memory};
+pub use architecture::{Architecture, Attention, Block, Stage};
 pub use engine::{Engine, Pending, Tap};
 pub use error::Error;
 pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
+pub use gpu::{Backbone, BackboneOptions, LayerPlan, Memory, PlannedLayer, Slicing};
 pub use kernels;
-pub use layers::{LayerPlan, PlannedLayer};
-pub use preprocess::{Image, ImageTensor, preprocess, preprocess_into, resize};
+pub use network::{BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec};
+pub use problems::TensorProblems;
 pub use recipe::{Interpolation, Recipe, Resize};
+pub use resize::{ImageView, resize};
 pub use safetensors;
-pub use slices::Slicing;
-pub use weights::{TensorProblems, WeightFile};
+pub use tensor::{ImageTensor, preprocess, preprocess_into};
+pub use weights::WeightFile;

@@ -140,7 +140,7 @@ pub(crate) fn nearest<'a>(name: &str, present: &BTreeSet<&'a str>) -> Option<&'a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Architecture;
+    use crate::architecture::Architecture;
 
     #[test]
     fn transformers_names_map_both_ways() {

@@ -1,7 +1,7 @@
 //! Weight files: safetensors, checked as a whole when opened, read layer by layer.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -12,11 +12,13 @@ use memmap2::Mmap;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::error::List;
-use crate::fold::BATCH_NORM_EPS;
-use crate::identify::{self, Diagnosis, SUPPORTED};
-use crate::names::{Naming, nearest};
-use crate::{Architecture, BatchNorm, ConvSpec, Error, FoldedConv, GateSpec, Linear};
+use crate::architecture::Architecture;
+use crate::detect::{canonical, recognise};
+use crate::error::Error;
+use crate::fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
+use crate::identify::{self, Diagnosis};
+use crate::names::Naming;
+use crate::network::{ConvSpec, GateSpec};
 
 /// An opened and checked weight file.
 ///
@@ -35,7 +37,7 @@ use crate::{Architecture, BatchNorm, ConvSpec, Error, FoldedConv, GateSpec, Line
 pub struct WeightFile {
     bytes: Bytes,
     /// By canonical name.
-    tensors: BTreeMap<String, Tensor>,
+    tensors: BTreeMap<String, Stored>,
     metadata: HashMap<String, String>,
     architecture: Architecture,
 }
@@ -70,7 +72,8 @@ impl Bytes {
     }
 }
 
-struct Tensor {
+/// Where a tensor lies in the file, and how.
+struct Stored {
     dtype: Dtype,
     shape: Vec<usize>,
     range: Range<usize>,
@@ -125,7 +128,7 @@ impl WeightFile {
 
         let (naming, tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
             let range = data + info.data_offsets.0..data + info.data_offsets.1;
-            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), range })
+            (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range })
         }));
         let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         let architecture = recognise(&file, &naming, &shapes)?;
@@ -275,7 +278,7 @@ impl WeightFile {
     }
 
     /// A tensor's values, exact in f32. Its dtype was checked when the file was opened.
-    fn values(&self, tensor: &Tensor) -> Vec<f32> {
+    fn values(&self, tensor: &Stored) -> Vec<f32> {
         let values = decode(tensor.dtype, &self.bytes[tensor.range.clone()]);
         self.bytes.release(&tensor.range);
         values
@@ -301,135 +304,5 @@ impl fmt::Debug for WeightFile {
             .field("tensors", &self.tensors.len())
             .field("bytes", &self.bytes.len())
             .finish()
-    }
-}
-
-impl Architecture {
-    /// The network that tensors of these names and shapes make, found as [`WeightFile`] finds it, without any values: a file's
-    /// header is enough.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] if it is another network, by its name where it is known; [`Error::Tensors`] with everything
-    /// missing, unexpected or misshapen.
-    ///
-    /// ```
-    /// use resnet::Architecture;
-    ///
-    /// let net = Architecture::named("seresnet50", Some(1000)).unwrap();
-    /// assert_eq!(Architecture::of_tensors(net.tensors()).unwrap(), net);
-    /// ```
-    pub fn of_tensors(tensors: impl IntoIterator<Item = (String, Vec<usize>)>) -> Result<Self, Error> {
-        let (naming, shapes) = canonical(tensors.into_iter());
-        recognise("weights", &naming, &shapes)
-    }
-}
-
-/// Finds out how tensors are spelt, and keys them by their canonical names, without those that play no part in inference.
-fn canonical<T>(tensors: impl Iterator<Item = (String, T)>) -> (Naming, BTreeMap<String, T>) {
-    let used: Vec<_> = tensors.filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
-    let naming = Naming::detect(used.iter().map(|(name, _)| name.as_str()));
-    let mut keyed = BTreeMap::new();
-    for (name, tensor) in used {
-        let canonical = naming.canonical(&name);
-        // Two spellings of one tensor: the second keeps its own name and is reported as unexpected.
-        let key = if keyed.contains_key(&canonical) { name } else { canonical };
-        keyed.insert(key, tensor);
-    }
-    (naming, keyed)
-}
-
-/// The network that tensors of canonical names make, or what is wrong with them.
-fn recognise(file: &str, naming: &Naming, shapes: &BTreeMap<String, Vec<usize>>) -> Result<Architecture, Error> {
-    let fitted = Architecture::detect(shapes).map(|architecture| {
-        let problems = TensorProblems::find(&architecture, shapes, naming);
-        (architecture, problems)
-    });
-    let unsupported = |Diagnosis { what, advice }| Error::Unsupported { file: file.to_owned(), what, advice };
-    let other = || identify::other_network(shapes).or_else(|| identify::nested_resnet(shapes));
-    let (architecture, problems) = match fitted {
-        Ok((architecture, problems)) if problems.is_empty() => return Ok(architecture),
-        Ok(misfit) => match other() {
-            Some(diagnosis) => return Err(unsupported(diagnosis)),
-            None => misfit,
-        },
-        Err(reason) => {
-            return Err(unsupported(other().unwrap_or_else(|| {
-                let names: Vec<_> = shapes.keys().take(3).map(|name| naming.original(name)).collect();
-                let what = format!(
-                    "this is no ResNet that can be run: {reason} (of its {} tensors, the first are {})",
-                    shapes.len(),
-                    List(&names)
-                );
-                Diagnosis::new(what, SUPPORTED)
-            })));
-        }
-    };
-    let architecture = architecture.to_string();
-    Err(Error::Tensors { file: file.to_owned(), architecture, problems: Box::new(problems) })
-}
-
-/// All that keeps a file's tensors from being the network they come nearest to. Names are the file's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TensorProblems {
-    /// Tensors that aren't there, each with the name most like it among those that are.
-    pub missing: Vec<(String, Option<String>)>,
-    /// Tensors that no layer uses.
-    pub unexpected: Vec<String>,
-    /// Tensors of a wrong shape: name, shape expected, shape found.
-    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
-}
-
-impl TensorProblems {
-    fn find(architecture: &Architecture, found: &BTreeMap<String, Vec<usize>>, naming: &Naming) -> Self {
-        let expected: BTreeMap<_, _> = architecture.tensors().into_iter().collect();
-        let mut problems = Self::default();
-        let unexpected: BTreeSet<&str> =
-            found.keys().filter(|name| !expected.contains_key(*name)).map(String::as_str).collect();
-        // A misspelt name is among the unexpected ones; only if there are none, any other will do.
-        let candidates =
-            if unexpected.is_empty() { found.keys().map(String::as_str).collect() } else { unexpected.clone() };
-        for (name, expected) in &expected {
-            match found.get(name) {
-                Some(shape) if shape == expected => {}
-                Some(shape) => problems.misshapen.push((naming.original(name), expected.clone(), shape.clone())),
-                None => {
-                    let nearest = nearest(name, &candidates).map(|name| naming.original(name));
-                    problems.missing.push((naming.original(name), nearest));
-                }
-            }
-        }
-        problems.unexpected = unexpected.into_iter().map(|name| naming.original(name)).collect();
-        problems
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
-    }
-}
-
-/// A line a kind: how many, and the first of them by name.
-impl fmt::Display for TensorProblems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing: Vec<_> = self
-            .missing
-            .iter()
-            .map(|(name, nearest)| match nearest {
-                Some(nearest) => format!("`{name}` (nearest present: `{nearest}`)"),
-                None => format!("`{name}`"),
-            })
-            .collect();
-        let unexpected: Vec<_> = self.unexpected.iter().map(|name| format!("`{name}`")).collect();
-        let misshapen: Vec<_> = self
-            .misshapen
-            .iter()
-            .map(|(name, expected, got)| format!("`{name}` is {got:?}, expected {expected:?}"))
-            .collect();
-        for (kind, items) in [("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)] {
-            if !items.is_empty() {
-                write!(f, "\n  {} {kind}: {}", items.len(), List(&items))?;
-            }
-        }
-        Ok(())
     }
 }

@@ -280,7 +280,9 @@ impl Error {
             | Self::Device(_)
             | Self::OutOfMemory(_)
             | Self::Kernel(_)
-            | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_)) => Fault::Device,
+            | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_) | resnet::Error::Panic(_)) => {
+                Fault::Device
+            }
             Self::Interrupted => Fault::Interrupted,
             _ => Fault::Input,
         }

@@ -2,9 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use resnet::{
-    Backbone, BackboneOptions, Engine, Image as Picture, ImageTensor, Recipe, Tap, WeightFile, preprocess_into,
-};
+use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, ImageView, Recipe, Tap, WeightFile, preprocess_into};
 
 use crate::error::{Error, Result};
 use crate::features::Extractor;
@@ -125,8 +123,11 @@ fn options(gpu: &Gpu, recipe: &Recipe, batch: usize) -> BackboneOptions {
 
 /// Errors that a smaller batch may not have.
 fn is_too_large(error: &Error) -> bool {
-    use kernels::Error::{Limit, Shape};
-    matches!(error, Error::OutOfMemory(_) | Error::Backbone(resnet::Error::Kernels(Limit { .. } | Shape { .. })))
+    match error {
+        Error::OutOfMemory(_) => true,
+        Error::Backbone(error) => error.is_too_large(),
+        _ => false,
+    }
 }
 
 /// A batch on its way, with its photos, should it have to be done again.
@@ -141,7 +142,7 @@ impl Extractor for GpuExtractor<'_> {
 
     fn prepare(&self, image: &Image, spare: Option<ImageTensor>) -> Result<ImageTensor, String> {
         let mut tensor = spare.unwrap_or_default();
-        Picture::new(image.width, image.height, &image.rgb)
+        ImageView::new(image.width, image.height, &image.rgb)
             .and_then(|picture| preprocess_into(picture, &self.recipe, &mut tensor))
             .map_err(|error| error.to_string())?;
         Ok(tensor)
@@ -289,5 +290,32 @@ mod tests {
         let error = pass(&gpu(|limits| limits.max_buffer_size = 30_000)).unwrap_err();
         assert_eq!(error.fault(), crate::Fault::Device);
         assert!(error.to_string().contains("max_buffer_size allows 30000"), "{error}");
+    }
+
+    #[test]
+    fn weights_beyond_f16_are_tried_once() {
+        let architecture = Architecture::basic([1; 4], [4, 4, 8, 8], None);
+        let mut bytes = random_weights(&architecture, 1);
+        let original = WeightFile::from_bytes(bytes.clone()).unwrap();
+        let (_, tensor) = original.tensors().find(|(name, _)| *name == "layer2.0.downsample.0.weight").unwrap();
+        let data = tensor.data();
+        let place = bytes.windows(data.len()).position(|window| window == data).unwrap();
+        bytes[place..place + 4].copy_from_slice(&1e6_f32.to_le_bytes());
+        let weights = WeightFile::from_bytes(bytes).unwrap();
+        let (_, recipe, images) = network();
+        let adapter = pollster::block_on(adapters(None)).into_iter().next().expect("an adapter");
+        let limits = adapter.limits();
+        let selection = Selection {
+            family: Some(kernels::Family::Tiled),
+            precision: kernels::Precision::F16,
+            ..Default::default()
+        };
+        let gpu = pollster::block_on(open_with(adapter, limits, &selection)).unwrap();
+        let warnings = Warnings::default();
+        let extractor = GpuExtractor::new(&gpu, &weights, &recipe, 8, &warnings).unwrap();
+        let error = extractor.submit(images).err().expect("f16 ends at 65504");
+        let Error::Backbone(resnet::Error::Weight { name, .. }) = &error else { panic!("{error:?}") };
+        assert_eq!(name, "layer2.0.downsample.0.weight");
+        assert_eq!((extractor.batch(), warnings.take().len()), (8, 0), "packed again with smaller batches");
     }
 }

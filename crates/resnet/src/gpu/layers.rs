@@ -1,7 +1,6 @@
 //! What a planned network is made of, layer by layer: for those who measure it, and for tuning.
 
-use crate::{Architecture, BackboneOptions, Error};
-use kernels::{Context, Conv2d, Matmul, Variant};
+use kernels::{Conv2d, Matmul, Variant};
 
 /// A layer of a planned network.
 ///
@@ -107,25 +106,5 @@ impl PlannedLayer {
             }
         }
         text
-    }
-}
-
-impl Architecture {
-    /// The layers of a network as they would be planned, without weights: what [`Backbone::layers`](crate::Backbone::layers) gives.
-    ///
-    /// # Errors
-    /// As [`Backbone::new`](crate::Backbone::new), but for the weights.
-    ///
-    /// ```
-    /// # fn example(context: &kernels::Context) -> Result<(), resnet::Error> {
-    /// use resnet::{Architecture, BackboneOptions};
-    /// let network = Architecture::named("resnet50", None).unwrap();
-    /// let layers = network.layers(context, &BackboneOptions::new(8))?;
-    /// assert_eq!(layers.len(), 53 + 2);
-    /// # Ok(()) }
-    /// ```
-    pub fn layers(&self, context: &Context, options: &BackboneOptions) -> Result<Vec<PlannedLayer>, Error> {
-        options.check()?;
-        crate::backbone::planned(context, self, options)
     }
 }

@@ -1,18 +1,19 @@
-//! Photos into tensors: resize as Pillow does it, centre crop as torchvision does it, normalise.
+//! Pictures in another size, byte for byte as Pillow makes them.
 
 use std::ops::Range;
 
-use crate::{Error, Interpolation, Recipe, Resize};
+use crate::error::Error;
+use crate::recipe::Interpolation;
 
 /// A borrowed picture: rows of red, green, blue bytes without gaps.
 #[derive(Clone, Copy, Debug)]
-pub struct Image<'a> {
-    width: usize,
-    height: usize,
+pub struct ImageView<'a> {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
     pixels: &'a [u8],
 }
 
-impl<'a> Image<'a> {
+impl<'a> ImageView<'a> {
     /// A picture of `width` x `height` pixels, row by row, three bytes a pixel.
     ///
     /// # Errors
@@ -30,69 +31,6 @@ impl<'a> Image<'a> {
     }
 }
 
-/// A network's input for one photo.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ImageTensor {
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// Normalised values, channels last: index `(row · width + column) · 3 + channel`. Batches of these are NHWC.
-    pub data: Vec<f32>,
-}
-
-/// Resizes, crops the centre and normalises, as `recipe` says.
-///
-/// Every byte x of the crop becomes `(x / 255 − mean) / std`. A resized photo smaller than the crop is padded with zero
-/// bytes (black) on all sides.
-///
-/// # Numerics
-/// Resizing gives the bytes that Pillow gives; see [`resize`]. The long side, the crop's position (half-way rounded to even) and
-/// the normalisation in f32 are torchvision's.
-///
-/// # Errors
-/// [`Error::Recipe`] if the recipe can't be followed.
-pub fn preprocess(image: Image, recipe: &Recipe) -> Result<ImageTensor, Error> {
-    let mut tensor = ImageTensor::default();
-    preprocess_into(image, recipe, &mut tensor)?;
-    Ok(tensor)
-}
-
-/// [`preprocess`] into a tensor whose memory is used again: what it held doesn't matter.
-///
-/// # Errors
-/// [`Error::Recipe`] if the recipe can't be followed.
-pub fn preprocess_into(image: Image, recipe: &Recipe, tensor: &mut ImageTensor) -> Result<(), Error> {
-    recipe.check()?;
-    let resized = match recipe.resize {
-        Resize::Exact(size) => size,
-        Resize::ShorterSide(side) if image.width <= image.height => [side * image.height / image.width, side],
-        Resize::ShorterSide(side) => [side, side * image.width / image.height],
-    };
-    let [height, width] = recipe.input_size;
-    let (rows, top) = centre(resized[0], height);
-    let (columns, left) = centre(resized[1], width);
-    let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
-
-    let normalised: [[f32; 256]; 3] =
-        std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c]));
-    let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
-    (tensor.height, tensor.width) = (height, width);
-    tensor.data.resize(height * width * 3, 0.0);
-    if rows.len() < height || columns.len() < width {
-        tensor.data.as_chunks_mut().0.fill(black);
-    }
-    let rows = tensor.data.chunks_exact_mut(width * 3).skip(top);
-    for (to, from) in rows.zip(cropped.chunks_exact(columns.len() * 3)) {
-        let (to, _) = to[left * 3..].as_chunks_mut::<3>();
-        let (from, _) = from.as_chunks::<3>();
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
-        }
-    }
-    Ok(())
-}
-
 /// Resizes a picture to `size` (height, width) with antialiasing; gives its RGB bytes, row by row.
 ///
 /// # Numerics
@@ -103,37 +41,25 @@ pub fn preprocess_into(image: Image, recipe: &Recipe, tensor: &mut ImageTensor) 
 ///
 /// # Errors
 /// [`Error::Image`] if a side of `size` is zero or above 65536.
-pub fn resize(image: Image, size: [usize; 2], interpolation: Interpolation) -> Result<Vec<u8>, Error> {
+pub fn resize(image: ImageView, size: [usize; 2], interpolation: Interpolation) -> Result<Vec<u8>, Error> {
     if size.iter().any(|side| !(1..=1 << 16).contains(side)) {
         return Err(Error::Image(format!("can't resize to height and width {size:?}: 1 to 65536 is expected")));
     }
     Ok(resample(image, size, 0..size[0], 0..size[1], interpolation))
 }
 
-/// The part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
-fn centre(size: usize, crop: usize) -> (Range<usize>, usize) {
-    match size.checked_sub(crop) {
-        Some(rest) => {
-            // Python's round() of rest / 2: of two equally near integers the even one.
-            let start = rest / 2 + usize::from(rest % 4 == 3);
-            (start..start + crop, 0)
-        }
-        None => (0..size, (crop - size) / 2),
-    }
-}
-
 /// Bits behind the binary point of a coefficient: products with a byte and their sums stay within 32 bits.
 const PRECISION: u32 = 32 - 8 - 2;
 
 /// For each output position of one axis, which inputs it is made of, and how.
-struct Taps {
+struct AxisFilter {
     /// First input.
     starts: Vec<usize>,
     /// Fixed-point coefficients, from the first input on.
     coefficients: Vec<Vec<i32>>,
 }
 
-impl Taps {
+impl AxisFilter {
     /// The outputs `range` of an axis resized from `from` to `to`.
     fn new(from: usize, to: usize, range: Range<usize>, interpolation: Interpolation) -> Self {
         let (kernel, radius): (fn(f64) -> f64, f64) = match interpolation {
@@ -241,15 +167,15 @@ fn cubic(x: f64) -> f64 {
 }
 
 /// The window `rows` x `columns` of `image` resized to `size`; nothing outside it is computed.
-fn resample(
-    image: Image,
+pub(crate) fn resample(
+    image: ImageView,
     size: [usize; 2],
     rows: Range<usize>,
     columns: Range<usize>,
     interpolation: Interpolation,
 ) -> Vec<u8> {
-    let across = Taps::new(image.width, size[1], columns.clone(), interpolation);
-    let down = Taps::new(image.height, size[0], rows, interpolation);
+    let across = AxisFilter::new(image.width, size[1], columns.clone(), interpolation);
+    let down = AxisFilter::new(image.height, size[0], rows, interpolation);
     let lost = |from: usize, to: usize| from as i64 - to as i64;
     let [lost_rows, lost_columns] = [lost(image.height, size[0]), lost(image.width, size[1])];
     // The bytes between the passes are rounded, so their order shows; this is Pillow's.
@@ -272,58 +198,18 @@ mod tests {
     #[test]
     fn the_same_size_is_the_same_picture() {
         let pixels: Vec<u8> = (0..5 * 7 * 3).map(|i| (i * 37 % 256) as u8).collect();
-        let image = Image::new(5, 7, &pixels).unwrap();
+        let image = ImageView::new(5, 7, &pixels).unwrap();
         for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
             assert_eq!(resize(image, [7, 5], interpolation).unwrap(), pixels);
         }
     }
 
     #[test]
-    fn crops_are_centred_as_python_rounds() {
-        assert_eq!(centre(224, 224), (0..224, 0));
-        assert_eq!(centre(225, 224), (0..224, 0));
-        assert_eq!(centre(226, 224), (1..225, 0));
-        assert_eq!(centre(227, 224), (2..226, 0));
-        assert_eq!(centre(229, 224), (2..226, 0));
-        assert_eq!(centre(231, 224), (4..228, 0));
-        assert_eq!(centre(221, 224), (0..221, 1));
-    }
-
-    #[test]
-    fn a_small_picture_is_padded_with_black() {
-        let white = [255; 2 * 2 * 3];
-        let recipe = Recipe {
-            input_size: [5, 4],
-            resize: Resize::Exact([2, 2]),
-            mean: [0.5; 3],
-            std: [0.25; 3],
-            ..Recipe::default()
-        };
-        let tensor = preprocess(Image::new(2, 2, &white).unwrap(), &recipe).unwrap();
-        let mut again = ImageTensor { height: 7, width: 1, data: vec![f32::NAN; 99] };
-        preprocess_into(Image::new(2, 2, &white).unwrap(), &recipe, &mut again).unwrap();
-        assert_eq!(again, tensor);
-        let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
-        let (b, w) = (-2.0, 2.0);
-        assert_eq!(red, [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]);
-    }
-
-    #[test]
-    fn an_extreme_picture_is_cut_before_it_is_resized() {
-        // Resized as a whole this would take 256 x 16 million pixels.
-        let pixels = vec![9; 3 * 65_536];
-        for (width, height) in [(65_536, 1), (1, 65_536)] {
-            let tensor = preprocess(Image::new(width, height, &pixels).unwrap(), &Recipe::default()).unwrap();
-            assert!(tensor.data.as_chunks::<3>().0.iter().all(|pixel| *pixel == tensor.data[..3]));
-        }
-    }
-
-    #[test]
     fn sizes_that_do_not_fit_are_errors() {
-        assert!(Image::new(0, 3, &[]).is_err());
-        assert!(Image::new(2, 2, &[0; 11]).is_err());
-        assert!(Image::new(usize::MAX, usize::MAX, &[]).is_err());
-        let pixel = Image::new(1, 1, &[1, 2, 3]).unwrap();
+        assert!(ImageView::new(0, 3, &[]).is_err());
+        assert!(ImageView::new(2, 2, &[0; 11]).is_err());
+        assert!(ImageView::new(usize::MAX, usize::MAX, &[]).is_err());
+        let pixel = ImageView::new(1, 1, &[1, 2, 3]).unwrap();
         assert!(resize(pixel, [0, 1], Interpolation::Bilinear).is_err());
         assert!(resize(pixel, [1, 1 << 17], Interpolation::Bilinear).is_err());
     }

@@ -7,12 +7,13 @@ use std::sync::{
 
 use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, MapMode};
 
-use crate::{Error, ImageTensor};
+use crate::error::Error;
+use crate::tensor::ImageTensor;
 
 /// What one batch is uploaded from and read back into.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    /// Whole, mapped for writing while nobody uses the slot.
+pub(crate) struct Staging {
+    /// Whole, mapped for writing while nobody uses it.
     upload: Buffer,
     /// The device has let go of `upload`.
     mapped: Arc<AtomicBool>,
@@ -20,7 +21,7 @@ pub(crate) struct Slot {
     pub read_back: Vec<Buffer>,
 }
 
-impl Slot {
+impl Staging {
     fn new(device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Self {
         let buffer = |label, size, usage, mapped_at_creation| {
             device.create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
@@ -35,8 +36,7 @@ impl Slot {
 
     /// Lays the images down one after the other and hands them to the device: the buffer, and how many bytes of it.
     pub fn fill(&self, images: &[ImageTensor]) -> Result<(&Buffer, u64), Error> {
-        let failed = |error: String| Error::Device(format!("uploading a batch: {error}"));
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(|error| failed(error.to_string()))?;
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(Error::device)?;
         let mut bytes = 0;
         for image in images {
             let data: &[u8] = bytemuck::cast_slice(&image.data);
@@ -56,25 +56,25 @@ impl Slot {
     }
 }
 
-/// Slots that no batch uses. There come to be as many as batches are on their way at the same time.
+/// Stagings that no batch uses. There come to be as many as batches are on their way at the same time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ring(Arc<Mutex<Vec<Slot>>>);
+pub(crate) struct Ring(Arc<Mutex<Vec<Staging>>>);
 
 impl Ring {
-    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Staging>> {
         // Vec's push and pop leave it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A free slot, or a new one for `upload` bytes and taps of these sizes.
-    pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Slot {
-        self.lock().pop().unwrap_or_else(|| Slot::new(device, upload, taps))
+    /// A free staging, or a new one for `upload` bytes and taps of these sizes.
+    pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Staging {
+        self.lock().pop().unwrap_or_else(|| Staging::new(device, upload, taps))
     }
 
-    /// A slot comes back. One that the device still holds is left to it.
-    pub fn give(&self, slot: Slot) {
-        if slot.mapped.load(Ordering::Acquire) {
-            self.lock().push(slot);
+    /// A staging comes back. One that the device still holds is left to it.
+    pub fn give(&self, staging: Staging) {
+        if staging.mapped.load(Ordering::Acquire) {
+            self.lock().push(staging);
         }
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     use kernels::wgpu::{Instance, PollType};
 
     #[test]
-    fn a_slot_is_used_again_once_the_device_lets_go_of_it() {
+    fn a_staging_is_used_again_once_the_device_lets_go_of_it() {
         let adapter = pollster::block_on(Instance::default().request_adapter(&Default::default())).unwrap();
         let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
         let usage = BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
@@ -95,23 +95,23 @@ mod tests {
         for round in 0..5 {
             // An odd number of pixels, so that the second image starts where nothing could be mapped.
             let images = [1.0, 2.0, 3.0].map(|x| ImageTensor { height: 1, width: 1, data: vec![x * round as f32; 3] });
-            let slot = ring.take(&device, 36, [36].into_iter());
+            let staging = ring.take(&device, 36, [36].into_iter());
             assert_eq!(ring.lock().len(), 0);
             let mut encoder = device.create_command_encoder(&Default::default());
-            let (upload, bytes) = slot.fill(&images).unwrap();
+            let (upload, bytes) = staging.fill(&images).unwrap();
             assert_eq!(bytes, 36);
             encoder.copy_buffer_to_buffer(upload, 0, &target, 0, bytes);
-            encoder.copy_buffer_to_buffer(&target, 0, &slot.read_back[0], 0, bytes);
+            encoder.copy_buffer_to_buffer(&target, 0, &staging.read_back[0], 0, bytes);
             queue.submit([encoder.finish()]);
-            slot.reclaim();
-            slot.read_back[0].map_async(MapMode::Read, .., |result| result.unwrap());
+            staging.reclaim();
+            staging.read_back[0].map_async(MapMode::Read, .., |result| result.unwrap());
             device.poll(PollType::wait_indefinitely()).unwrap();
-            let view = slot.read_back[0].get_mapped_range(..).unwrap();
+            let view = staging.read_back[0].get_mapped_range(..).unwrap();
             let want: Vec<f32> = images.iter().flat_map(|image| image.data.clone()).collect();
             assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&view), want);
             drop(view);
-            slot.read_back[0].unmap();
-            ring.give(slot);
+            staging.read_back[0].unmap();
+            ring.give(staging);
             assert_eq!(ring.lock().len(), 1);
         }
         let held = ring.take(&device, 36, [36].into_iter());

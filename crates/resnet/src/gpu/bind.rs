@@ -1,0 +1,118 @@
+//! Allocates what a plan needs, uploads the weights and ties both to the kernels.
+
+use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Queue};
+use kernels::{
+    Commands, Context, Conv2dBuffers, Conv2dWeights, MatmulBuffers, ScaleAddReluBuffers, Workspace, encode_first_use,
+};
+
+use super::plan::{Kernel, Plan};
+use super::upload::upload;
+use crate::error::Error;
+use crate::graph::Layer;
+use crate::weights::WeightFile;
+
+/// A plan's commands and the buffers that they work on.
+pub(super) struct Bound {
+    /// For each layer.
+    pub commands: Vec<Commands>,
+    arena: Vec<Buffer>,
+}
+
+impl Bound {
+    /// The buffer of a tensor that is kept.
+    pub fn buffer(&self, plan: &Plan, tensor: usize) -> Buffer {
+        self.arena[plan.place(tensor).0].clone()
+    }
+}
+
+/// Binds every layer. The driver compiles what they need, while other threads read, fold and pack the weights.
+pub(super) fn bind(plan: &Plan, context: &Context, queue: &Queue, file: &WeightFile) -> Result<Bound, Error> {
+    let device = context.device();
+    let arena = allocate(device, &plan.arena.buffers)?;
+    let workspace = Workspace::new(context, plan.workspace_size())?;
+    let mut commands: Vec<Commands> = Vec::new();
+    std::thread::scope(|scope| {
+        let mut packed = upload(scope, device, queue, file, &plan.weights);
+        let mut binder =
+            Binder { plan, device, queue, file, arena: &arena, workspace: &workspace, weights: Vec::new() };
+        let mut used = Vec::new();
+        for (layer, kernel) in plan.graph.layers.iter().zip(&plan.kernels) {
+            if let Kernel::Conv(_, number) = kernel
+                && *number == binder.weights.len()
+            {
+                binder.weights.push(packed.next()?);
+            }
+            let bound = binder.bind(layer, kernel)?;
+            let mut encoder = device.create_command_encoder(&Default::default());
+            encode_first_use(&mut encoder, &bound, &mut used);
+            commands.push(bound);
+            queue.submit([encoder.finish()]);
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(Bound { commands, arena })
+}
+
+fn allocate(device: &Device, words: &[u64]) -> Result<Vec<Buffer>, Error> {
+    let allowed = device.limits().max_buffer_size;
+    if let Some(needed) = words.iter().map(|words| words * 4).find(|&bytes| bytes > allowed) {
+        let (what, limit) = ("bytes of an activation", "max_buffer_size");
+        return Err(kernels::Error::Limit { op: "resnet", what, needed, limit, allowed }.into());
+    }
+    Ok(words.iter().map(|words| buffer(device, "resnet activations", words * 4)).collect())
+}
+
+fn buffer(device: &Device, label: &str, size: u64) -> Buffer {
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+    device.create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+}
+
+/// What layers are bound to.
+struct Binder<'a> {
+    plan: &'a Plan,
+    device: &'a Device,
+    queue: &'a Queue,
+    file: &'a WeightFile,
+    arena: &'a [Buffer],
+    workspace: &'a Workspace,
+    /// Of convolutions, as far as they are packed.
+    weights: Vec<Conv2dWeights>,
+}
+
+impl Binder<'_> {
+    fn bind(&self, layer: &Layer, kernel: &Kernel) -> Result<Commands, Error> {
+        let slice = |tensor: usize| {
+            let (buffer, first, words) = self.plan.place(tensor);
+            self.arena[buffer].slice(first * 4..(first + words) * 4)
+        };
+        let (input, output) = (slice(layer.reads[0]), slice(layer.writes));
+        let commands = match kernel {
+            Kernel::Convert(plan) => plan.bind(input, output),
+            Kernel::Conv(plan, weights) => {
+                let residual = layer.reads.get(1).map(|&tensor| slice(tensor));
+                plan.bind_in(self.workspace, &self.weights[*weights], &Conv2dBuffers { input, residual, output })
+            }
+            Kernel::MaxPool(plan) => plan.bind_in(self.workspace, input, output),
+            Kernel::AvgPool(plan) => plan.bind(input, output),
+            Kernel::GlobalAvgPool(plan) => plan.bind(input, output),
+            Kernel::GatedSum(plan) => {
+                let (gate, residual) = (slice(layer.reads[1]), slice(layer.reads[2]));
+                plan.bind(&ScaleAddReluBuffers { input, gate, residual, output })
+            }
+            Kernel::Head(plan) => {
+                let head = self.file.head()?;
+                let (weight, bias) = (self.upload(&head.weight), self.upload(&head.bias));
+                let (b, bias) = (weight.slice(..), Some(bias.slice(..)));
+                plan.bind_in(self.workspace, &MatmulBuffers { a: input, b, bias, output })
+            }
+        };
+        Ok(commands?)
+    }
+
+    /// A buffer with these values, once something is submitted.
+    fn upload(&self, values: &[f32]) -> Buffer {
+        let target = buffer(self.device, "resnet head", values.len() as u64 * 4);
+        self.queue.write_buffer(&target, 0, bytemuck::cast_slice(values));
+        target
+    }
+}

@@ -1,0 +1,402 @@
+//! Which kernel computes each layer of a network, in which variant and precision, and what memory that takes.
+
+use kernels::{
+    AvgPool2d, AvgPool2dDesc, Context, Conv2d, Conv2dDesc, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
+    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluDesc, Variant,
+    WorkspaceSize,
+};
+
+use super::layers::{LayerPlan, PlannedLayer};
+use super::slices::Slicing;
+use super::upload::{Packing, Source};
+use crate::architecture::Architecture;
+use crate::arena::{Arena, Tensor};
+use crate::engine::Tap;
+use crate::error::Error;
+use crate::graph::{Graph, Layer, Layout, Op};
+use crate::network::{ConvSpec, GateSpec, Network, PoolSpec};
+
+/// How a [`Backbone`](crate::Backbone) is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackboneOptions {
+    /// Images a forward pass takes, at least 1.
+    pub batch: usize,
+    /// Rows and columns of an image.
+    pub input_size: [usize; 2],
+    /// What is to be read. A tap keeps its buffer for itself; what isn't tapped shares the arena. Layers behind the last
+    /// tap aren't planned.
+    pub taps: Vec<Tap>,
+    /// How activations and weights are stored.
+    pub precision: Precision,
+    /// How a pass is cut into submits.
+    pub slicing: Slicing,
+}
+
+impl BackboneOptions {
+    /// Pooled features of photos of 224x224, in f32.
+    pub fn new(batch: usize) -> Self {
+        Self {
+            batch,
+            input_size: [224, 224],
+            taps: vec![Tap::Features],
+            precision: Precision::F32,
+            slicing: Slicing::Auto,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.batch == 0 || self.input_size.contains(&0) || self.taps.is_empty() {
+            return Err(Error::Options(format!(
+                "a batch of {} images of {:?} with taps {:?}: none may be empty",
+                self.batch, self.input_size, self.taps
+            )));
+        }
+        match self.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
+            Some(tap) => Err(Error::Options(format!("{tap:?}: stages are 1 to 4"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Device memory that a [`Backbone`](crate::Backbone) takes, in bytes, besides the driver's own and a batch on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Packed weights, and the head's.
+    pub weights: u64,
+    /// Activations, the input's and the taps' among them.
+    pub activations: u64,
+    /// What the kernels share.
+    pub scratch: u64,
+}
+
+impl Architecture {
+    /// The layers of a network as they would be planned, without weights: what [`Backbone::layers`](crate::Backbone::layers) gives.
+    ///
+    /// # Errors
+    /// As [`Backbone::new`](crate::Backbone::new), but for the weights.
+    ///
+    /// ```
+    /// # fn example(context: &kernels::Context) -> Result<(), resnet::Error> {
+    /// use resnet::{Architecture, BackboneOptions};
+    /// let network = Architecture::named("resnet50", None).unwrap();
+    /// let layers = network.layers(context, &BackboneOptions::new(8))?;
+    /// assert_eq!(layers.len(), 53 + 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn layers(&self, context: &Context, options: &BackboneOptions) -> Result<Vec<PlannedLayer>, Error> {
+        Ok(Plan::new(context, self, options)?.described())
+    }
+}
+
+/// The kernel of a layer.
+pub(super) enum Kernel {
+    Convert(Pack),
+    /// With its weights, by their number in the plan.
+    Conv(Conv2d, usize),
+    MaxPool(MaxPool2d),
+    AvgPool(AvgPool2d),
+    GlobalAvgPool(GlobalAvgPool2d),
+    GatedSum(ScaleAddRelu),
+    Head(Matmul),
+}
+
+impl Kernel {
+    fn workspace_size(&self) -> WorkspaceSize {
+        match self {
+            Kernel::Conv(plan, _) => plan.workspace_size(),
+            Kernel::MaxPool(plan) => plan.workspace_size(),
+            Kernel::Head(plan) => plan.workspace_size(),
+            Kernel::Convert(_) | Kernel::AvgPool(_) | Kernel::GlobalAvgPool(_) | Kernel::GatedSum(_) => {
+                WorkspaceSize::default()
+            }
+        }
+    }
+}
+
+/// A network that a context's device can run: nothing is allocated yet.
+pub(super) struct Plan {
+    pub graph: Graph,
+    /// One for each layer of the graph.
+    pub kernels: Vec<Kernel>,
+    /// Convolutions' weights, in the order in which layers need them.
+    pub weights: Vec<Packing>,
+    /// Where activations live.
+    pub arena: Arena,
+    precision: Precision,
+}
+
+impl Plan {
+    pub fn new(context: &Context, architecture: &Architecture, options: &BackboneOptions) -> Result<Self, Error> {
+        options.check()?;
+        if options.taps.contains(&Tap::Logits) && architecture.classes.is_none() {
+            return Err(Error::NoHead { architecture: architecture.to_string() });
+        }
+        let precision = options.precision;
+        if precision == Precision::F16 && context.tune().family == Family::Texture {
+            let message =
+                "f16 is for GPUs: the texture kernels of software adapters have f32 only; take the tiled ones or f32";
+            return Err(Error::Options(message.to_owned()));
+        }
+        let network = architecture.network();
+        let layout = Layout {
+            batch: options.batch,
+            input_size: options.input_size,
+            taps: &options.taps,
+            stem_images: stem_images(&network, options),
+            convert: precision == Precision::F16,
+        };
+        let graph = Graph::new(&network, layout);
+        check_sizes(&graph)?;
+        let mut planner = Planner {
+            context,
+            precision,
+            weights: Vec::new(),
+            // As much as the plain ones take, and an eighth.
+            spare: architecture.parameters() as u64 * 4 * 9 / 8,
+        };
+        let kernels = graph.layers.iter().map(|layer| planner.kernel(layer)).collect::<Result<_, _>>()?;
+        let operands: Vec<_> = graph.layers.iter().map(|layer| (layer.reads.clone(), layer.writes)).collect();
+        let arena = Arena::plan(&graph.tensors, &operands, |tensor| words(tensor, precision));
+        Ok(Plan { kernels, weights: planner.weights, arena, precision, graph })
+    }
+
+    /// How a tensor is stored.
+    pub fn precision(&self, tensor: usize) -> Precision {
+        stored(&self.graph.tensors[tensor], self.precision)
+    }
+
+    /// The buffer of the arena in which a tensor lives, its first 32-bit word there, and how many it has.
+    pub fn place(&self, tensor: usize) -> (usize, u64, u64) {
+        let (whole, first) = self.graph.tensors[tensor].part_of.unwrap_or((tensor, 0));
+        let before = Tensor { pixels: first, ..self.graph.tensors[whole] };
+        (self.arena.places[whole], words(&before, self.precision), self.words(tensor))
+    }
+
+    fn words(&self, tensor: usize) -> u64 {
+        words(&self.graph.tensors[tensor], self.precision)
+    }
+
+    pub fn workspace_size(&self) -> WorkspaceSize {
+        self.kernels.iter().map(Kernel::workspace_size).fold(WorkspaceSize::default(), WorkspaceSize::union)
+    }
+
+    pub fn memory(&self) -> Memory {
+        let head = self.kernels.iter().map(|kernel| match kernel {
+            Kernel::Head(plan) => (u64::from(plan.desc().k) + 1) * u64::from(plan.desc().n) * 4,
+            _ => 0,
+        });
+        Memory {
+            weights: self.weights.iter().map(|packing| packing.plan.weight_bytes()).chain(head).sum(),
+            activations: self.arena.buffers.iter().map(|len| len * 4).sum(),
+            scratch: self.workspace_size().total_bytes(),
+        }
+    }
+
+    /// The layers, for those who measure them.
+    pub fn described(&self) -> Vec<PlannedLayer> {
+        self.graph.layers.iter().zip(&self.kernels).map(|(layer, kernel)| self.describe(layer, kernel)).collect()
+    }
+
+    fn describe(&self, layer: &Layer, kernel: &Kernel) -> PlannedLayer {
+        let (plan, weights) = match kernel {
+            Kernel::Conv(plan, _) => {
+                let numbers = if plan.desc().precision == Precision::F16 && !plan.is_winograd() { 2 } else { 1 };
+                let weights = plan.desc().weight_len() / numbers + u64::from(plan.desc().out_channels);
+                (LayerPlan::Conv2d(plan.clone()), weights)
+            }
+            Kernel::Head(plan) => {
+                (LayerPlan::Matmul(plan.clone()), (u64::from(plan.desc().k) + 1) * u64::from(plan.desc().n))
+            }
+            Kernel::Convert(_) => (LayerPlan::Other("pack"), 0),
+            Kernel::MaxPool(_) => (LayerPlan::Other("max_pool2d"), 0),
+            Kernel::AvgPool(_) => (LayerPlan::Other("avg_pool2d"), 0),
+            Kernel::GlobalAvgPool(_) => (LayerPlan::Other("global_avg_pool2d"), 0),
+            Kernel::GatedSum(_) => (LayerPlan::Other("scale_add_relu"), 0),
+        };
+        let values: u64 = layer.reads.iter().chain([&layer.writes]).map(|&tensor| self.words(tensor)).sum();
+        PlannedLayer {
+            name: layer.name.clone(),
+            plan,
+            input: layer.input,
+            output: layer.output,
+            flops: layer.flops(),
+            bytes: (values + weights) * 4,
+        }
+    }
+}
+
+/// 32-bit words at whose multiples a binding may begin, on every device.
+const ALIGNMENT: usize = 64;
+
+/// Images that the stem does at a time: as many as need no more memory than what follows, or all where an image's place in a buffer
+/// can't be bound.
+fn stem_images(network: &Network, options: &BackboneOptions) -> usize {
+    let &BackboneOptions { batch, input_size: input, precision, .. } = options;
+    let stem = network.stem.iter().fold(input, |size, conv| conv.output_size(size));
+    let pooled = network.pool.output_size(stem);
+    let channels = network.stem.last().map_or(0, |conv| conv.out_channels);
+    let following = network.blocks.first().and_then(|block| block.convs.last()).map_or(0, |conv| conv.out_channels);
+    let len = |size: [usize; 2], channels: usize| size[0] * size[1] * precision.words(channels as u32) as usize;
+    if ![len(input, 3), len(pooled, channels)].iter().all(|len| len.is_multiple_of(ALIGNMENT)) {
+        return batch;
+    }
+    (batch * len(pooled, following)).div_ceil(len(stem, channels).max(1))
+}
+
+fn stored(tensor: &Tensor, precision: Precision) -> Precision {
+    if tensor.full { Precision::F32 } else { precision }
+}
+
+/// 32-bit words of a tensor in a network of this precision.
+fn words(tensor: &Tensor, precision: Precision) -> u64 {
+    tensor.pixels as u64 * u64::from(stored(tensor, precision).words(tensor.channels as u32))
+}
+
+/// Kernels count a tensor's values, four channels at a time, in 32 bits. Every tensor grows with the batch, so that is a limit which a
+/// smaller batch keeps.
+fn check_sizes(graph: &Graph) -> Result<(), Error> {
+    let values = |tensor: &Tensor| (tensor.pixels as u64).saturating_mul(tensor.channels.next_multiple_of(4) as u64);
+    let (needed, allowed) = (graph.tensors.iter().map(values).max().unwrap_or(0), u64::from(u32::MAX));
+    if needed > allowed {
+        let (what, limit) = ("values of an activation", "32-bit index");
+        return Err(kernels::Error::Limit { op: "resnet", what, needed, limit, allowed }.into());
+    }
+    Ok(())
+}
+
+/// Chooses kernels, layer by layer.
+struct Planner<'a> {
+    context: &'a Context,
+    precision: Precision,
+    weights: Vec<Packing>,
+    /// Bytes that Winograd's transformed weights may still take beyond the plain ones, on software adapters.
+    spare: u64,
+}
+
+impl Planner<'_> {
+    fn kernel(&mut self, layer: &Layer) -> Result<Kernel, Error> {
+        let (context, precision) = (self.context, self.precision);
+        let [batch, height, width, channels] = sizes(layer);
+        Ok(match &layer.op {
+            Op::Convert => Kernel::Convert(Pack::new(context, &convert(layer, precision))?),
+            Op::Conv(spec) => {
+                let plan = Conv2d::new(context, &conv(layer, spec, precision))?;
+                self.conv(plan, Source::Folded(spec.clone()))?
+            }
+            Op::Gate(spec) => {
+                let plan = Conv2d::new(context, &gate(spec, batch))?;
+                self.conv(plan, Source::Gate(spec.clone()))?
+            }
+            Op::MaxPool(pool) => Kernel::MaxPool(MaxPool2d::new(context, &max_pool(layer, pool, precision))?),
+            Op::AvgPool => {
+                let (count_include_pad, ceil_mode) = (false, true);
+                let whole = AvgPool2dDesc::new(batch, height, width, channels, 2);
+                let desc = AvgPool2dDesc { count_include_pad, ceil_mode, precision, ..whole };
+                Kernel::AvgPool(AvgPool2d::new(context, &desc)?)
+            }
+            Op::GlobalAvgPool => {
+                let desc =
+                    GlobalAvgPool2dDesc { precision, ..GlobalAvgPool2dDesc::new(batch, height, width, channels) };
+                Kernel::GlobalAvgPool(GlobalAvgPool2d::new(context, &desc)?)
+            }
+            Op::GatedSum => {
+                let desc = ScaleAddReluDesc { precision, ..ScaleAddReluDesc::new(batch, height, width, channels) };
+                Kernel::GatedSum(ScaleAddRelu::new(context, &desc)?)
+            }
+            Op::Head => {
+                let classes = layer.output[2] as u32;
+                let desc = MatmulDesc { transpose_b: true, bias: true, ..MatmulDesc::new(batch, channels, classes) };
+                Kernel::Head(Matmul::new(context, &desc)?)
+            }
+        })
+    }
+
+    /// A convolution with its weights: where they are known already, in the variant for which they are packed.
+    fn conv(&mut self, plan: Conv2d, source: Source) -> Result<Kernel, Error> {
+        if let Some(known) = self.weights.iter().position(|known| known.source == source) {
+            let variant = self.weights[known].plan.variant();
+            return Ok(Kernel::Conv(plan.with_variant(variant)?, known));
+        }
+        let plan = self.affordable(plan)?;
+        self.weights.push(Packing { plan: plan.clone(), source });
+        Ok(Kernel::Conv(plan, self.weights.len() - 1))
+    }
+
+    /// The plan, or the direct one instead of Winograd's where transformed weights would more than double the network's memory (by an
+    /// eighth): a software adapter's is the process's own. Earlier layers come first: they have more pixels to each weight. What a table of
+    /// measurements says stands.
+    fn affordable(&mut self, plan: Conv2d) -> Result<Conv2d, Error> {
+        let direct = plan.variants().into_iter().find(|variant| matches!(variant, Variant::Direct(_)));
+        let (true, Family::Texture, Some(direct)) = (plan.is_winograd(), plan.family(), direct) else {
+            return Ok(plan);
+        };
+        let direct = plan.with_variant(direct)?;
+        let extra = plan.weight_bytes().saturating_sub(direct.weight_bytes());
+        let tuned = self.context.tune().table.contains_key(&plan.class());
+        if extra > self.spare && !tuned {
+            return Ok(direct);
+        }
+        self.spare = self.spare.saturating_sub(extra);
+        Ok(plan)
+    }
+}
+
+/// Images, and rows, columns and channels of each that a layer takes.
+fn sizes(layer: &Layer) -> [u32; 4] {
+    let [height, width, channels] = layer.input;
+    [layer.images, height, width, channels].map(|size| size as u32)
+}
+
+fn convert(layer: &Layer, precision: Precision) -> PackDesc {
+    let [batch, height, width, channels] = sizes(layer);
+    PackDesc { precision, ..PackDesc::rows(batch * height * width, channels) }
+}
+
+fn conv(layer: &Layer, spec: &ConvSpec, precision: Precision) -> Conv2dDesc {
+    let [batch, height, width, in_channels] = sizes(layer);
+    Conv2dDesc {
+        batch,
+        height,
+        width,
+        in_channels,
+        out_channels: spec.out_channels as u32,
+        kernel: [spec.kernel as u32; 2],
+        stride: [spec.stride as u32; 2],
+        padding: [spec.padding as u32; 2],
+        dilation: [1, 1],
+        groups: spec.groups as u32,
+        residual: layer.reads.len() > 1,
+        relu: spec.relu,
+        precision,
+    }
+}
+
+/// A gate's layer is a convolution too: a dense one is of 1x1 on a row of as many pixels as there are images, a sliding one runs along
+/// a row of as many pixels as there are channels. Gates are small, and their sigmoids stretch errors: they stay f32.
+fn gate(spec: &GateSpec, batch: u32) -> Conv2dDesc {
+    match *spec {
+        GateSpec::Dense { in_channels, out_channels, relu, .. } => {
+            Conv2dDesc { relu, ..Conv2dDesc::new(1, [1, batch], [in_channels as u32, out_channels as u32], 1) }
+        }
+        GateSpec::Sliding { channels, kernel, .. } => Conv2dDesc {
+            kernel: [1, kernel as u32],
+            padding: [0, kernel as u32 / 2],
+            ..Conv2dDesc::new(batch, [1, channels as u32], [1, 1], 1)
+        },
+    }
+}
+
+fn max_pool(layer: &Layer, pool: &PoolSpec, precision: Precision) -> MaxPool2dDesc {
+    let [batch, height, width, channels] = sizes(layer);
+    MaxPool2dDesc {
+        batch,
+        height,
+        width,
+        channels,
+        kernel: [pool.kernel as u32; 2],
+        stride: [pool.stride as u32; 2],
+        padding: [pool.padding as u32; 2],
+        dilation: [1, 1],
+        precision,
+    }
+}

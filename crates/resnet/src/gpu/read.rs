@@ -1,0 +1,53 @@
+//! Waits for the device, and reads what it gave.
+
+use std::sync::mpsc::channel;
+
+use kernels::wgpu::{Buffer, Device, MapMode, PollType, SubmissionIndex};
+use kernels::{Precision, from_halves};
+
+use crate::error::Error;
+
+/// Blocks until the device has done what was submitted.
+pub(super) fn wait(device: &Device, submission: SubmissionIndex) -> Result<(), Error> {
+    let wait = PollType::Wait { submission_index: Some(submission), timeout: None };
+    device.poll(wait).map_err(Error::device).map(drop)
+}
+
+/// A tensor that is read back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    pub pixels: usize,
+    pub channels: usize,
+    pub precision: Precision,
+}
+
+impl Stored {
+    pub fn bytes(self) -> u64 {
+        self.pixels as u64 * u64::from(self.precision.words(self.channels as u32)) * 4
+    }
+}
+
+/// Waits for a submission and reads the tensor that it copied into `staging`.
+pub(super) fn read(
+    device: &Device,
+    submission: SubmissionIndex,
+    staging: &Buffer,
+    stored: Stored,
+) -> Result<Vec<f32>, Error> {
+    let slice = staging.slice(0..stored.bytes());
+    let (sender, receiver) = channel();
+    slice.map_async(MapMode::Read, move |result| {
+        // The receiver lives until the end of this function.
+        let _ = sender.send(result);
+    });
+    wait(device, submission)?;
+    receiver.recv().map_err(Error::device)?.map_err(Error::device)?;
+    let view = slice.get_mapped_range().map_err(Error::device)?;
+    let values = match stored.precision {
+        Precision::F32 => bytemuck::pod_collect_to_vec(&view),
+        Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), stored.channels),
+    };
+    drop(view);
+    staging.unmap();
+    Ok(values)
+}

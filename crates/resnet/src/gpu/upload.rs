@@ -1,0 +1,206 @@
+//! Weights on their way to the device: a few threads read, fold and pack them ahead of who binds the layers.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle, available_parallelism};
+
+use kernels::wgpu::{Device, Queue};
+use kernels::{Conv2d, Conv2dWeights};
+
+use super::read::wait;
+use crate::error::Error;
+use crate::network::{ConvSpec, GateSpec};
+use crate::weights::WeightFile;
+
+/// Where a convolution's weights come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Source {
+    /// A convolution with its BatchNorm.
+    Folded(ConvSpec),
+    /// A layer of a gate.
+    Gate(GateSpec),
+}
+
+impl Source {
+    /// The module's name.
+    fn name(&self) -> &str {
+        match self {
+            Source::Folded(spec) => &spec.name,
+            Source::Gate(spec) => spec.name(),
+        }
+    }
+
+    /// Weight and bias.
+    fn read(&self, file: &WeightFile) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        match self {
+            Source::Folded(spec) => file.conv(spec).map(|folded| (folded.weight, folded.bias)),
+            Source::Gate(spec) => file.gate(spec),
+        }
+    }
+}
+
+/// Weights, and the convolution that says how they are packed.
+pub(super) struct Packing {
+    pub plan: Conv2d,
+    pub source: Source,
+}
+
+/// Uploads, of a few megabytes each, that a thread doesn't wait for: the driver may be busy compiling.
+const MOST_FLYING: usize = 4;
+
+/// Packs and uploads on threads of the scope: one after the other comes out of [`Ahead::next`]. Each piece is submitted and waited for
+/// a little later, so that the weights aren't in host memory all at once.
+pub(super) fn upload<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    device: &'scope Device,
+    queue: &'scope Queue,
+    file: &'scope WeightFile,
+    weights: &'scope [Packing],
+) -> Ahead<'scope, Conv2dWeights> {
+    Ahead::start(scope, weights, || {
+        let mut flying = VecDeque::new();
+        move |Packing { plan, source }: &Packing| {
+            let (weight, bias) = source.read(file)?;
+            let packed = plan.weights_in_pieces(queue, &weight, Some(&bias), || {
+                flying.push_back(queue.submit([]));
+                if flying.len() > MOST_FLYING {
+                    flying.pop_front().map_or(Ok(()), |oldest| wait(device, oldest))
+                } else {
+                    Ok(())
+                }
+            });
+            packed.map_err(|error| match error {
+                // Weights are the same for every batch.
+                Error::Kernels(source_error) => {
+                    Error::Weight { name: format!("{}.weight", source.name()), source: source_error }
+                }
+                other => other,
+            })
+        }
+    })
+}
+
+/// Threads, at most: each holds a layer in host memory. A core is left to the driver.
+const MOST_THREADS: usize = 4;
+
+/// Results for items, in their order, that threads make ahead of who takes them: each holds one until it is taken.
+pub(super) struct Ahead<'scope, T> {
+    /// The i-th result comes out of the receiver i modulo their number.
+    receivers: Vec<Receiver<Result<T, Error>>>,
+    threads: Vec<Option<ScopedJoinHandle<'scope, ()>>>,
+    taken: usize,
+}
+
+impl<'scope, T: Send + 'scope> Ahead<'scope, T> {
+    /// Starts the threads. Each gets its own `work` from `start`.
+    fn start<I: Sync, W>(scope: &'scope Scope<'scope, '_>, items: &'scope [I], start: impl Fn() -> W) -> Self
+    where
+        W: FnMut(&I) -> Result<T, Error> + Send + 'scope,
+    {
+        let count = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, MOST_THREADS);
+        let (mut receivers, mut threads) = (Vec::new(), Vec::new());
+        for thread in 0..count {
+            let (sender, receiver) = sync_channel(0);
+            let mut work = start();
+            receivers.push(receiver);
+            threads.push(Some(scope.spawn(move || {
+                for item in items.iter().skip(thread).step_by(count) {
+                    // Nobody takes it: the network failed at another layer.
+                    if sender.send(work(item)).is_err() {
+                        return;
+                    }
+                }
+            })));
+        }
+        Self { receivers, threads, taken: 0 }
+    }
+
+    /// The next item's result.
+    ///
+    /// # Errors
+    /// What the work gave; [`Error::Panic`] with what was said, where its thread panicked.
+    pub fn next(&mut self) -> Result<T, Error> {
+        let thread = self.taken % self.receivers.len();
+        self.taken += 1;
+        self.receivers[thread].recv().unwrap_or_else(|_| {
+            let said = match self.threads[thread].take().map(ScopedJoinHandle::join) {
+                Some(Err(panic)) => said(panic.as_ref()),
+                _ => "no more items".to_owned(),
+            };
+            Err(Error::Panic(said))
+        })
+    }
+}
+
+impl<T> Drop for Ahead<'_, T> {
+    /// Ends the threads. One that panicked without being asked for is the consequence of an error that is on its way to the caller.
+    fn drop(&mut self) {
+        self.receivers.clear();
+        for thread in self.threads.drain(..).flatten() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The message of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "nothing was said".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Takes results until one fails.
+    fn run(items: &[usize], work: impl Fn(usize) -> Result<usize, Error> + Sync) -> (Vec<usize>, Option<Error>) {
+        let work = &work;
+        std::thread::scope(|scope| {
+            let mut ahead = Ahead::start(scope, items, || move |&item: &usize| work(item));
+            let mut results = Vec::new();
+            for _ in items {
+                match ahead.next() {
+                    Ok(result) => results.push(result),
+                    Err(error) => return (results, Some(error)),
+                }
+            }
+            (results, None)
+        })
+    }
+
+    #[test]
+    fn results_come_in_order() {
+        let items: Vec<usize> = (0..50).collect();
+        let (results, error) = run(&items, |item| Ok(item * item));
+        assert!(error.is_none());
+        assert_eq!(results, items.iter().map(|item| item * item).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_error_is_the_works_own_and_ends_it() {
+        let items: Vec<usize> = (0..50).collect();
+        let done = AtomicUsize::new(0);
+        let (results, error) = run(&items, |item| {
+            done.fetch_add(1, Ordering::SeqCst);
+            if item == 3 { Err(Error::Options("the third".to_owned())) } else { Ok(item) }
+        });
+        assert_eq!(results, [0, 1, 2]);
+        assert!(matches!(error, Some(Error::Options(text)) if text == "the third"));
+        assert!(done.load(Ordering::SeqCst) <= 4 + 2 * MOST_THREADS, "what comes after it isn't packed");
+    }
+
+    #[test]
+    fn a_panic_is_told_as_it_was_said() {
+        for (text, say) in [("fixed words", false), ("words about 3", true)] {
+            let (results, error) = run(&[0, 1, 2, 3, 4], |item| match item {
+                3 if say => panic!("words about {item}"),
+                3 => panic!("fixed words"),
+                _ => Ok(item),
+            });
+            assert_eq!(results, [0, 1, 2]);
+            assert_eq!(error.unwrap().to_string(), format!("backbone: a thread that packs weights panicked: {text}"));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is wrong with a file's tensors, all of it, each by its name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::architecture::Architecture;
+use crate::names::{Naming, nearest};
+
+/// All that keeps a file's tensors from being the network they come nearest to. Names are the file's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TensorProblems {
+    /// Tensors that aren't there, each with the name most like it among those that are.
+    pub missing: Vec<(String, Option<String>)>,
+    /// Tensors that no layer uses.
+    pub unexpected: Vec<String>,
+    /// Tensors of a wrong shape: name, shape expected, shape found.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl TensorProblems {
+    pub(crate) fn find(architecture: &Architecture, found: &BTreeMap<String, Vec<usize>>, naming: &Naming) -> Self {
+        let expected: BTreeMap<_, _> = architecture.tensors().into_iter().collect();
+        let mut problems = Self::default();
+        let unexpected: BTreeSet<&str> =
+            found.keys().filter(|name| !expected.contains_key(*name)).map(String::as_str).collect();
+        // A misspelt name is among the unexpected ones; only if there are none, any other will do.
+        let candidates =
+            if unexpected.is_empty() { found.keys().map(String::as_str).collect() } else { unexpected.clone() };
+        for (name, expected) in &expected {
+            match found.get(name) {
+                Some(shape) if shape == expected => {}
+                Some(shape) => problems.misshapen.push((naming.original(name), expected.clone(), shape.clone())),
+                None => {
+                    let nearest = nearest(name, &candidates).map(|name| naming.original(name));
+                    problems.missing.push((naming.original(name), nearest));
+                }
+            }
+        }
+        problems.unexpected = unexpected.into_iter().map(|name| naming.original(name)).collect();
+        problems
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
+    }
+}
+
+/// A line a kind: how many, and the first of them by name.
+impl fmt::Display for TensorProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing: Vec<_> = self
+            .missing
+            .iter()
+            .map(|(name, nearest)| match nearest {
+                Some(nearest) => format!("`{name}` (nearest present: `{nearest}`)"),
+                None => format!("`{name}`"),
+            })
+            .collect();
+        let unexpected: Vec<_> = self.unexpected.iter().map(|name| format!("`{name}`")).collect();
+        let misshapen: Vec<_> = self
+            .misshapen
+            .iter()
+            .map(|(name, expected, got)| format!("`{name}` is {got:?}, expected {expected:?}"))
+            .collect();
+        for (kind, items) in [("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)] {
+            if !items.is_empty() {
+                write!(f, "\n  {} {kind}: {}", items.len(), List(&items))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shows the first of many items, and how many more there are.
+pub(crate) struct List<'a, T>(pub &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 20;
+        for (i, item) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The recipe that lies beside a weight file, and of which of three kinds its JSON is.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{Recipe, object, recipe_error};
+use crate::error::Error;
+
+/// Fields of which one alone marks a `preprocessor_config.json`.
+const TRANSFORMERS_MARKS: [&str; 4] = ["image_processor_type", "feature_extractor_type", "do_resize", "image_mean"];
+/// Fields of which one alone marks timm's `config.json`.
+const TIMM_MARKS: [&str; 3] = ["pretrained_cfg", "architecture", "crop_pct"];
+
+impl Recipe {
+    /// Finds the recipe that lies beside a weight file: transformers' `preprocessor_config.json` or timm's `config.json` in its
+    /// folder, else the [default](Self::default). The second value is the file that was followed.
+    ///
+    /// A `config.json` that isn't timm's says nothing about preprocessing and is passed over.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if such a file is there but can't be read; [`Error::Recipe`] if it can't be followed.
+    pub fn beside(weights: impl AsRef<Path>) -> Result<(Self, Option<PathBuf>), Error> {
+        for name in ["preprocessor_config.json", "config.json"] {
+            let path = weights.as_ref().with_file_name(name);
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(Error::Io { path, source }),
+            };
+            let ours = |error| match error {
+                Error::Recipe { field, problem } => {
+                    Error::Recipe { field, problem: format!("{problem} (in {})", path.display()) }
+                }
+                other => other,
+            };
+            let config = object(&text).map_err(ours)?;
+            if has(&config, &TRANSFORMERS_MARKS) || has(&config, &TIMM_MARKS) {
+                return Ok((Self::from_json(&text).map_err(ours)?, Some(path)));
+            }
+        }
+        Ok((Self::default(), None))
+    }
+
+    /// Reads a recipe from JSON of any of three kinds: this type's own, timm's `config.json`, or transformers'
+    /// `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] names the field that is malformed, unknown, or has a value that isn't supported.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        let config = object(json)?;
+        if has(&config, &TRANSFORMERS_MARKS) {
+            return Self::from_transformers(json);
+        }
+        if has(&config, &TIMM_MARKS) {
+            return Self::from_timm(json);
+        }
+        let recipe: Self = serde_json::from_str(json).map_err(|error| recipe_error("JSON", error.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+}
+
+fn has(config: &Map<String, Value>, marks: &[&str]) -> bool {
+    marks.iter().any(|mark| config.contains_key(*mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Resize;
+
+    const RESNET18: &str = r#"{"crop_pct": 0.875, "do_normalize": true, "do_resize": true, "size": 224, "resample": 3,
+        "feature_extractor_type": "ConvNextFeatureExtractor",
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}"#;
+
+    #[test]
+    fn the_recipe_beside_the_weights_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let beside = || Recipe::beside(folder.path().join("model.safetensors"));
+        assert_eq!(beside().unwrap(), (Recipe::default(), None));
+        write("config.json", r#"{"model_type": "resnet", "hidden_sizes": [64, 128, 256, 512]}"#);
+        assert_eq!(beside().unwrap(), (Recipe::default(), None));
+        write("config.json", r#"{"architecture": "resnet18", "pretrained_cfg": {"crop_pct": 0.95}}"#);
+        let (recipe, from) = beside().unwrap();
+        assert_eq!(recipe.resize, Resize::ShorterSide(235));
+        assert_eq!(from, Some(folder.path().join("config.json")));
+        write("preprocessor_config.json", RESNET18);
+        let (recipe, from) = beside().unwrap();
+        assert_eq!(recipe.resize, Resize::ShorterSide(256));
+        assert_eq!(from, Some(folder.path().join("preprocessor_config.json")));
+        write("preprocessor_config.json", r#"{"do_resize": false}"#);
+        let error = beside().unwrap_err().to_string();
+        assert!(error.contains("do_resize") && error.contains("preprocessor_config.json"), "{error}");
+        write("preprocessor_config.json", "{");
+        assert!(matches!(beside().unwrap_err(), Error::Recipe { .. }));
+    }
+
+    #[test]
+    fn json_of_each_kind_is_told_apart() {
+        let ours = Recipe { mean: [0.1; 3], ..Recipe::default() };
+        assert_eq!(Recipe::from_json(&serde_json::to_string(&ours).unwrap()).unwrap(), ours);
+        assert_eq!(Recipe::from_json(r#"{"crop_pct": 1.0}"#).unwrap().resize, Resize::ShorterSide(224));
+        let typo = serde_json::to_string(&ours).unwrap().replace("resize", "resise");
+        assert!(Recipe::from_json(&typo).unwrap_err().to_string().contains("resise"));
+    }
+}

@@ -1,0 +1,127 @@
+//! Photos into tensors: resize, centre crop as torchvision does it, normalise.
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::recipe::{Recipe, Resize};
+use crate::resize::{ImageView, resample};
+
+/// A network's input for one photo.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImageTensor {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Normalised values, channels last: index `(row · width + column) · 3 + channel`. Batches of these are NHWC.
+    pub data: Vec<f32>,
+}
+
+/// Resizes, crops the centre and normalises, as `recipe` says.
+///
+/// Every byte x of the crop becomes `(x / 255 − mean) / std`. A resized photo smaller than the crop is padded with zero
+/// bytes (black) on all sides.
+///
+/// # Numerics
+/// Resizing gives the bytes that Pillow gives; see [`resize`](crate::resize()). The long side, the crop's position (half-way rounded to even) and
+/// the normalisation in f32 are torchvision's.
+///
+/// # Errors
+/// [`Error::Recipe`] if the recipe can't be followed.
+pub fn preprocess(image: ImageView, recipe: &Recipe) -> Result<ImageTensor, Error> {
+    let mut tensor = ImageTensor::default();
+    preprocess_into(image, recipe, &mut tensor)?;
+    Ok(tensor)
+}
+
+/// [`preprocess`] into a tensor whose memory is used again: what it held doesn't matter.
+///
+/// # Errors
+/// [`Error::Recipe`] if the recipe can't be followed.
+pub fn preprocess_into(image: ImageView, recipe: &Recipe, tensor: &mut ImageTensor) -> Result<(), Error> {
+    recipe.check()?;
+    let resized = match recipe.resize {
+        Resize::Exact(size) => size,
+        Resize::ShorterSide(side) if image.width <= image.height => [side * image.height / image.width, side],
+        Resize::ShorterSide(side) => [side, side * image.width / image.height],
+    };
+    let [height, width] = recipe.input_size;
+    let (rows, top) = centre(resized[0], height);
+    let (columns, left) = centre(resized[1], width);
+    let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
+
+    let normalised: [[f32; 256]; 3] =
+        std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c]));
+    let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
+    (tensor.height, tensor.width) = (height, width);
+    tensor.data.resize(height * width * 3, 0.0);
+    if rows.len() < height || columns.len() < width {
+        tensor.data.as_chunks_mut().0.fill(black);
+    }
+    let rows = tensor.data.chunks_exact_mut(width * 3).skip(top);
+    for (to, from) in rows.zip(cropped.chunks_exact(columns.len() * 3)) {
+        let (to, _) = to[left * 3..].as_chunks_mut::<3>();
+        let (from, _) = from.as_chunks::<3>();
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
+        }
+    }
+    Ok(())
+}
+
+/// The part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
+fn centre(size: usize, crop: usize) -> (Range<usize>, usize) {
+    match size.checked_sub(crop) {
+        Some(rest) => {
+            // Python's round() of rest / 2: of two equally near integers the even one.
+            let start = rest / 2 + usize::from(rest % 4 == 3);
+            (start..start + crop, 0)
+        }
+        None => (0..size, (crop - size) / 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crops_are_centred_as_python_rounds() {
+        assert_eq!(centre(224, 224), (0..224, 0));
+        assert_eq!(centre(225, 224), (0..224, 0));
+        assert_eq!(centre(226, 224), (1..225, 0));
+        assert_eq!(centre(227, 224), (2..226, 0));
+        assert_eq!(centre(229, 224), (2..226, 0));
+        assert_eq!(centre(231, 224), (4..228, 0));
+        assert_eq!(centre(221, 224), (0..221, 1));
+    }
+
+    #[test]
+    fn a_small_picture_is_padded_with_black() {
+        let white = [255; 2 * 2 * 3];
+        let recipe = Recipe {
+            input_size: [5, 4],
+            resize: Resize::Exact([2, 2]),
+            mean: [0.5; 3],
+            std: [0.25; 3],
+            ..Recipe::default()
+        };
+        let tensor = preprocess(ImageView::new(2, 2, &white).unwrap(), &recipe).unwrap();
+        let mut again = ImageTensor { height: 7, width: 1, data: vec![f32::NAN; 99] };
+        preprocess_into(ImageView::new(2, 2, &white).unwrap(), &recipe, &mut again).unwrap();
+        assert_eq!(again, tensor);
+        let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
+        let (b, w) = (-2.0, 2.0);
+        assert_eq!(red, [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]);
+    }
+
+    #[test]
+    fn an_extreme_picture_is_cut_before_it_is_resized() {
+        // Resized as a whole this would take 256 x 16 million pixels.
+        let pixels = vec![9; 3 * 65_536];
+        for (width, height) in [(65_536, 1), (1, 65_536)] {
+            let tensor = preprocess(ImageView::new(width, height, &pixels).unwrap(), &Recipe::default()).unwrap();
+            assert!(tensor.data.as_chunks::<3>().0.iter().all(|pixel| *pixel == tensor.data[..3]));
+        }
+    }
+}
