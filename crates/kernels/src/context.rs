@@ -159,23 +159,28 @@ impl Context {
     }
 
     /// A buffer with the kernel's parameters, written once.
-    pub(crate) fn uniform<T: Pod>(&self, params: &T) -> Buffer {
+    pub(crate) fn uniform<T: Pod>(&self, params: &T) -> Result<Buffer, Error> {
         self.filled(BufferUsages::UNIFORM, bytemuck::bytes_of(params))
     }
 
     /// A buffer of exactly these bytes (a multiple of four).
-    pub(crate) fn filled(&self, usage: BufferUsages, bytes: &[u8]) -> Buffer {
+    pub(crate) fn filled(&self, usage: BufferUsages, bytes: &[u8]) -> Result<Buffer, Error> {
         let buffer = self.inner.device.create_buffer(&BufferDescriptor {
             label: Some("kernels data"),
             size: bytes.len() as u64,
             usage,
             mapped_at_creation: true,
         });
-        if let Ok(mut view) = buffer.slice(..).get_mapped_range_mut() {
-            view.copy_from_slice(bytes);
-        }
+        let mut view = buffer.get_mapped_range_mut(..).map_err(|error| Error::device("filling a buffer", &error))?;
+        view.copy_from_slice(bytes);
+        drop(view);
         buffer.unmap();
-        buffer
+        Ok(buffer)
+    }
+
+    /// What stands in for an operand that there isn't.
+    pub(crate) fn nothing(&self) -> Result<Buffer, Error> {
+        self.filled(BufferUsages::STORAGE, &[0; 16])
     }
 
     pub(crate) fn storage(&self, label: &'static str, bytes: u64) -> Buffer {

@@ -23,7 +23,7 @@ mod workspace;
 
 pub use commands::{Commands, Cost, encode_all, encode_first_use, slices};
 pub use context::{Context, wanted_features};
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use ops::*;
 pub use precision::{Precision, from_halves, halves};
 pub use tune::{Family, Tile, Tune, TuneTable, UnknownVariant, Variant};

@@ -156,7 +156,7 @@ impl AdamW {
             self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?;
         }
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
-        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)));
+        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)))?;
         let lanes = u64::from(self.desc.lanes());
         let (entry, first) = if lanes == 4 { ("main", 1) } else { ("ragged", 5) };
         let pipeline = self.context.pipeline(&shaders::ADAMW, entry, &[]);

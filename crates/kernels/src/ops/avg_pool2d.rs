@@ -263,7 +263,7 @@ impl AvgPool2d {
             output_base: (output_base / lanes) as u32,
             total: total as u32,
             pad: [0; 3],
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
             (first, Bind::Slice(window(input, read))),

@@ -184,7 +184,8 @@ pub struct Conv2dBuffers<'a> {
 /// Where Winograd F(4x4, 3x3) is used ([`Conv2d::is_winograd`]) the sum is that of the absolute values in its transforms,
 /// and about ten times larger: `reference::conv2d` computes it. With f16 the same holds for weights (but Winograd's) rounded to
 /// f16, and the output is rounded once more, as [`Precision`] says; the bias stays f32. Weights of other groups and, with up to four channels, of
-/// the neighbouring column are multiplied as zeros: a NaN or infinity may reach another group or one column further.
+/// the neighbouring column are multiplied as zeros: a NaN or infinity may reach another group or one column further, and with
+/// Winograd the tile of 4x4 outputs. No NaN is lost: max(0, NaN) is NaN.
 ///
 /// # Reference
 /// Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, section 3 (implicit matrix product); Lavin and

@@ -281,7 +281,7 @@ impl Dense {
             Storage::Buffers { rows, picks } => {
                 let batch_rows = workspace.buffer(OP, 0, self.workspace_size().bytes[0])?;
                 let params = self.params(first, batch * (width / 4), u64::from(batch * (width / 4)).div_ceil(64));
-                let uniform = self.context.uniform(&params);
+                let uniform = self.context.uniform(&params)?;
                 let entries = [
                     (0, Bind::Uniform(&uniform)),
                     (1, Bind::Slice(rows.slice(..))),
@@ -380,7 +380,7 @@ impl Dense {
                 tiles,
                 class_first: from,
                 ..self.params(first / 4, n4, groups)
-            });
+            })?;
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (1, Bind::Texture(view)),

@@ -154,7 +154,7 @@ impl GlobalAvgPool2d {
             accumulate: u32::from(pixels.start > 0),
             divisor: if last { (height * width) as f32 } else { 1.0 },
             channels: self.desc.channels,
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
             (bindings[0], Bind::Slice(window(input, read))),

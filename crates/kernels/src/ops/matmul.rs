@@ -386,9 +386,9 @@ impl Matmul {
             has_bias: u32::from(desc.bias && first),
             accumulate: u32::from(!first),
             pad: [0; 2],
-        });
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        })?;
+        let none = self.context.nothing()?;
+        let unused = self.context.nothing()?;
         // Of each operand the scalars or the vec4 are used; what isn't shows a buffer of nothing.
         let operands = [
             (1, 5, Bind::Slice(window(buffers.a, a.elements)), &none),
@@ -470,7 +470,7 @@ impl TextureOperands<'_> {
             true => (k * lanes, lanes, panels * k * lanes),
             false => (lanes, self.n / 4, k * self.n / 4),
         };
-        let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = context.nothing()?;
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
         let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &texture_constants(self.tile, self.k4));
@@ -496,7 +496,7 @@ impl TextureOperands<'_> {
                 has_bias: u32::from(bias.is_some()),
                 groups: groups as u32,
                 pad: 0,
-            });
+            })?;
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (1, Bind::Texture(self.a)),

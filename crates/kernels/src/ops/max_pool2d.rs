@@ -81,7 +81,7 @@ impl MaxPool2dDesc {
 /// A planned max-pooling: `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`.
 ///
 /// What lies on the padding is left out (it is not zero: a window of negative numbers has a negative maximum; a dilated
-/// window wholly outside gives minus infinity). Whether a NaN wins is the adapter's choice: WGSL leaves it open. Of f16 it wins.
+/// window wholly outside gives minus infinity). A NaN in a window wins.
 ///
 /// # Shapes
 /// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC, f32 or f16 as the [`Precision`] says. The usage STORAGE is
@@ -250,7 +250,7 @@ impl MaxPool2d {
             first: (range.start / width) as u32,
             count: count as u32,
             x_base: ((read / width) as u32).wrapping_neg(),
-        });
+        })?;
         let pipeline = self.context.pipeline(shader, entry, &[]);
         let entries = [(0, Bind::Uniform(&params)), (binding, input), (binding + 1, Bind::Slice(output))];
         self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(64))

@@ -239,7 +239,7 @@ impl Pack {
                 first: (range.start / 4) as u32,
                 total: ((range.end - range.start) / 4) as u32,
                 pad: [0; 2],
-            });
+            })?;
             let workgroups = ((range.end - range.start) / 4).div_ceil(64);
             let entries =
                 [(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(window(output, words)))];

@@ -178,7 +178,7 @@ impl ReduceSum {
             output_base: (output_base / lanes) as u32,
             elements: units(&partial.input) as u32,
             outputs: units(&partial.output) as u32,
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
             (first, Bind::Slice(window(from, read))),

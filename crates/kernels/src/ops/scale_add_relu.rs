@@ -173,7 +173,7 @@ impl ScaleAddRelu {
             total,
             gates: self.desc.channels,
             pad: [0; 2],
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
             (bindings[0], Bind::Slice(window(buffers.input, elements.clone()))),

@@ -148,9 +148,9 @@ impl Sgd {
             (true, None) => return Err(Error::shape(OP, "the descriptor has momentum, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have momentum, the descriptor has none")),
         }
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = self.context.nothing()?;
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
-        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)));
+        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)))?;
         let lanes = u64::from(self.desc.lanes());
         let (entry, first) = if lanes == 4 { ("main", 1) } else { ("ragged", 4) };
         let pipeline = self.context.pipeline(&shaders::SGD, entry, &[]);

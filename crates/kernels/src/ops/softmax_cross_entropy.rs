@@ -228,12 +228,12 @@ impl SoftmaxCrossEntropy {
         totals: &Buffer,
         rows: Range<u64>,
     ) -> Result<(), Error> {
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = self.context.nothing()?;
         let params = self.context.uniform(&Params {
             accumulate: u32::from(rows.start > 0),
             groups: 1,
             ..self.params(&rows, 0, 0)
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
             (2, Bind::Slice(window(buffers.labels, rows.clone()))),
@@ -258,8 +258,8 @@ impl SoftmaxCrossEntropy {
         let (elements, logits_base) = aligned(rows.start * classes..rows.end * classes);
         let params = self.params(&rows, logits_base, row_base);
         let workgroups = u64::from(params.groups);
-        let params = self.context.uniform(&params);
-        let [none, no_grad] = [(); 2].map(|()| self.context.filled(BufferUsages::STORAGE, &[0; 16]));
+        let params = self.context.uniform(&params)?;
+        let [none, no_grad] = [self.context.nothing()?, self.context.nothing()?];
         let entries = [
             (0, Bind::Uniform(&params)),
             (1, Bind::Slice(window(buffers.logits, elements.clone()))),

@@ -10,7 +10,7 @@ use crate::{
     tile::{columns, texture_constants, tiled_constants},
 };
 use std::ops::Range;
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 /// Parts of the workspace.
 const INPUT: usize = 0;
@@ -146,7 +146,7 @@ impl Conv2d {
         ];
         let entry = if ragged { "ragged" } else { "main" };
         let pipeline = self.context.pipeline(&shaders::CONV2D_TEXTURE, entry, &constants);
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = self.context.nothing()?;
         let [_, width] = desc.output_size().unwrap_or_default();
         let columns = self.rows().map_or(width, |rows| rows.columns(width));
         for pixels in self.pixel_windows()? {
@@ -165,7 +165,7 @@ impl Conv2d {
             if let Some(rows) = self.rows() {
                 params = Params { width: Rows::width(desc), phases: rows.phases, phase_columns: columns, ..params };
             }
-            let params = self.context.uniform(&params);
+            let params = self.context.uniform(&params)?;
             let elements = pixels.start * u64::from(desc.out_channels)..pixels.end * u64::from(desc.out_channels);
             let output = Bind::Slice(window(buffers.output, elements.clone()));
             let mut entries = vec![
@@ -277,7 +277,7 @@ impl Conv2d {
                 let groups = (band.pixels.end - band.pixels.start).div_ceil(tile.rows.into()) * count;
                 let shown = window(weight.slice(..), panel_first * panel_len..(panel_first + count) * panel_len);
                 let params = Params { panel_first: panel_first as u32, ..self.band_params(&band, &target, groups) };
-                let (params, none) = (self.context.uniform(&params), self.nothing());
+                let (params, none) = (self.context.uniform(&params)?, self.context.nothing()?);
                 let entries = self.entries(&band, &target, &params, input, shown, weights, buffers, &none);
                 let products =
                     groups * u64::from(tile.rows * tile.columns) * u64::from(self.depth()).next_multiple_of(16);
@@ -301,11 +301,6 @@ impl Conv2d {
             }
             Precision::F32 => Target { entry: "ragged", residual: 6, words: 1 },
         }
-    }
-
-    /// What stands in for a residual that there isn't.
-    pub(super) fn nothing(&self) -> wgpu::Buffer {
-        self.context.filled(BufferUsages::STORAGE, &[0; 16])
     }
 
     pub(super) fn band_params(&self, band: &Band, target: &Target, groups: u64) -> Params {

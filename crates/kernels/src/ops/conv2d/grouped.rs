@@ -28,8 +28,8 @@ impl Conv2d {
         for band in self.bands()? {
             let blocks = (band.pixels.end - band.pixels.start).div_ceil(4);
             let groups = (blocks * u64::from(self.desc.out_channels / 4)).div_ceil(64);
-            let params = self.context.uniform(&self.band_params(&band, &target, groups));
-            let none = self.nothing();
+            let params = self.context.uniform(&self.band_params(&band, &target, groups))?;
+            let none = self.context.nothing()?;
             let entries = self.entries(&band, &target, &params, buffers.input, weight, weights, buffers, &none);
             let products = (band.pixels.end - band.pixels.start) * self.desc.weight_len();
             steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));

@@ -148,7 +148,7 @@ impl Conv2d {
         }
         let mut padded = bias.map_or_else(|| vec![0.0; desc.out_channels as usize], <[f32]>::to_vec);
         padded.resize(desc.out_channels.next_multiple_of(self.panel()) as usize, 0.0);
-        let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded));
+        let bias = self.context.filled(BufferUsages::STORAGE, bytemuck::cast_slice(&padded))?;
         Ok(Conv2dWeights { layout: Layout::of(self), weight: packed, bias, bytes: self.weight_bytes() })
     }
 

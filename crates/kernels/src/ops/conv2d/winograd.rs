@@ -6,7 +6,6 @@ use crate::{
     commands::Step, context::Bind, mirror, ops::matmul::TextureOperands, params::params, tile::tiles,
 };
 use std::ops::Range;
-use wgpu::BufferUsages;
 
 const POINTS: u64 = 36;
 /// Parts of the workspace.
@@ -170,7 +169,7 @@ impl Conv2d {
         let output_transform = self.context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.winograd_params(&tiles, mirror::zero_texel(input)));
+            let params = self.context.uniform(&self.winograd_params(&tiles, mirror::zero_texel(input)))?;
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
@@ -210,8 +209,8 @@ impl Conv2d {
     ) -> Result<Vec<Step>, Error> {
         let desc = &self.desc;
         let mut steps = Vec::new();
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = self.context.nothing()?;
+        let unused = self.context.nothing()?;
         let f16 = self.desc.precision == Precision::F16;
         let constants = [("f16_tensors", f64::from(u8::from(f16)))];
         let shader = &shaders::CONV2D_WINOGRAD;
@@ -225,7 +224,7 @@ impl Conv2d {
         };
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.winograd_params(&tiles, 0));
+            let params = self.context.uniform(&self.winograd_params(&tiles, 0))?;
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Slice(buffers.input)), (2, Bind::Slice(v))];
