@@ -3,7 +3,7 @@
 // Formula   y[n,i,j,c] = max over kh, kw of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c], only where that lies inside x; NaN where one is.
 //           It is looked for in the bits, for compilers may take it that nothing is NaN.
 // Layouts   x, y: NHWC in scalars (main), vec4 (quads, C divisible by 4) or quads of f16 (halves, C padded to whole quads), which
-//           channels, first, count and x_base count. y from `first` on, in a window; x from `x_base` on (wrapping).
+//           channels, first, count and the bases count. y from `first` on, at `y_base` of a window; x from `x_base` on (wrapping).
 // Dispatch  64 invocations a workgroup, one scalar, vec4 or quad of the output each, channels fastest.
 // Limits    bound by memory: a 3x3 window of stride 2 reads each element 2.25 times, from the cache but once.
 // Twin      kernels::reference::max_pool2d.
@@ -25,6 +25,10 @@ struct Params {
     first: u32, // first output element of this window
     count: u32, // elements of the window
     x_base: u32,
+    y_base: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -92,7 +96,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
             }
         }
     }
-    y[i] = with_nan(vec4<f32>(best), met).x;
+    y[p.y_base + i] = with_nan(vec4<f32>(best), met).x;
 }
 
 @compute @workgroup_size(64)
@@ -112,7 +116,7 @@ fn quads(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec
             }
         }
     }
-    y_quad[i] = with_nan(best, met);
+    y_quad[p.y_base + i] = with_nan(best, met);
 }
 
 // Nothing is rounded: what comes out went in. A NaN may be what f16 couldn't hold.
@@ -141,5 +145,5 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
         }
     }
     let nan = (met >> vec2<u32>(15u)) & vec2<u32>(0x00010001u);
-    y_half[i] = bits | (nan * 0x7e00u);
+    y_half[p.y_base + i] = bits | (nan * 0x7e00u);
 }

@@ -25,6 +25,10 @@ struct Params {
     first: u32, // first output vec4 of this window
     count: u32, // vec4 of the window
     x_base: u32,
+    y_base: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -71,14 +71,20 @@ pub enum Error {
         /// The operation.
         op: &'static str,
     },
-    /// The device failed: an invalid command, a buffer that can't be mapped, a lost device.
-    #[error("the device failed while {doing}")]
+    /// The device failed or refused: an invalid command, a buffer that can't be mapped.
+    #[error("{what} failed")]
     Device {
-        /// What it was asked for.
-        doing: &'static str,
+        /// What was asked of it.
+        what: &'static str,
         /// What it says.
         #[source]
         cause: Cause,
+    },
+    /// The device is gone.
+    #[error("the device was lost: {message}")]
+    Lost {
+        /// What its driver says.
+        message: String,
     },
     /// The device has no memory left for what was asked of it.
     #[error("the device is out of memory")]
@@ -108,17 +114,18 @@ impl Cause {
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         Cause { message: error.to_string(), source: error.source().map(|source| Box::new(Cause::of(source))) }
     }
+}
 
-    /// Of a message alone.
-    pub(crate) fn said(message: impl Into<String>) -> Self {
-        Cause { message: message.into(), source: None }
+impl From<String> for Cause {
+    fn from(message: String) -> Self {
+        Cause { message, source: None }
     }
 }
 
 impl Error {
     /// [`Error::Device`] for an error of wgpu's.
-    pub(crate) fn device(doing: &'static str, error: &dyn std::error::Error) -> Self {
-        Error::Device { doing, cause: Cause::of(error) }
+    pub(crate) fn device(what: &'static str, error: &dyn std::error::Error) -> Self {
+        Error::Device { what, cause: Cause::of(error) }
     }
 
     pub(crate) fn shape(op: &'static str, message: impl fmt::Display) -> Self {

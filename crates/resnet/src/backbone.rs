@@ -11,7 +11,7 @@ use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Context, Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, Cost, Family,
     GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc,
     Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, Variant, Workspace, WorkspaceSize, encode_all,
-    encode_first_use, from_halves,
+    encode_first_use, from_halves, host,
     wgpu::{self, Buffer, BufferUsages, CommandEncoder, Device, Queue},
 };
 use std::collections::VecDeque;
@@ -369,15 +369,9 @@ impl Pending {
         };
         let shape = self.taps[place].1;
         let staging = slot.read_back[place].slice(0..shape.words() * 4);
-        let (sender, receiver) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver lives until the end of this function.
-            let _ = sender.send(result);
-        });
-        let lost = |message: String| Error::Device(message);
-        wait(&self.device, self.submission.clone())?;
-        receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
-        let view = staging.get_mapped_range().map_err(|error| lost(error.to_string()))?;
+        // Not for what was submitted after it: the next batch may be on its way.
+        let until = wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None };
+        let view = host::block_on(&self.device, until, host::map(staging))?;
         let values = match shape.precision {
             Precision::F32 => bytemuck::pod_collect_to_vec(&view),
             Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), shape.channels),
