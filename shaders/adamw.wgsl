@@ -51,9 +51,12 @@ fn step_from(i: u32, x: vec4<f32>, grad: vec4<f32>, m_old: vec4<f32>, v_old: vec
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
-    let i = (id.x + id.y * count.x) * 64u + t;
+    let end = arrayLength(&param);
+    let index = (id.x + id.y * count.x) * 64u + t;
+    // Those past the end compute the last once more and don't store: after an early return a software driver reads every parameter once a lane.
+    let i = min(index, end - 1u);
     let next = step_from(i, param[i], grad[i], exp_avg[i], exp_avg_sq[i]);
-    if i < arrayLength(&param) {
+    if index < end {
         param[i] = next.param;
         exp_avg[i] = next.m;
         exp_avg_sq[i] = next.v;

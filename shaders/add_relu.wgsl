@@ -15,12 +15,18 @@ override relu: bool = true;
 @group(0) @binding(4) var<storage, read> b_scalar: array<f32>;
 @group(0) @binding(5) var<storage, read_write> output_scalar: array<f32>;
 
+// max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
+// beyond minus infinity.
+fn rectified(v: vec4<f32>) -> vec4<f32> {
+    return select(v, vec4<f32>(), bitcast<vec4<u32>>(v) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u));
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>) {
     let i = (id.x + id.y * count.x) * 64u + t;
     if i >= arrayLength(&output) { return; }
     let sum = a[i] + b[i];
-    output[i] = select(sum, vec4<f32>(), (sum < vec4<f32>()) & vec4<bool>(relu));
+    if relu { output[i] = rectified(sum); } else { output[i] = sum; }
 }
 
 @compute @workgroup_size(64)
@@ -28,5 +34,5 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     let i = (id.x + id.y * count.x) * 64u + t;
     if i >= arrayLength(&output_scalar) { return; }
     let sum = a_scalar[i] + b_scalar[i];
-    output_scalar[i] = select(sum, 0.0, relu && sum < 0.0);
+    if relu { output_scalar[i] = rectified(vec4<f32>(sum)).x; } else { output_scalar[i] = sum; }
 }

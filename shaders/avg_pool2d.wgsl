@@ -46,9 +46,11 @@ fn from_half(bits: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 }
 
-// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
+// those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
     return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
 }
 

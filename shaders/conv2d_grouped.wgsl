@@ -59,9 +59,11 @@ fn from_half(bits: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 }
 
-// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
+// those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
     return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
 }
 
@@ -137,9 +139,10 @@ fn sums(i: u32) -> Sums {
     return Sums(pixel, o4, array<vec4<f32>, 4>(s0, s1, s2, s3));
 }
 
-// NaN stays NaN.
+// max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
+// beyond minus infinity.
 fn rectified(v: vec4<f32>) -> vec4<f32> {
-    return select(v, vec4<f32>(), (v < vec4<f32>()) & vec4<bool>(p.relu != 0u));
+    return select(v, vec4<f32>(), bitcast<vec4<u32>>(v) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u));
 }
 
 @compute @workgroup_size(64)
@@ -151,7 +154,8 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
             let at = p.y_base + (pixel - p.pixel_first) * p.out_channels / 4u + sum.o4;
             var v = sum.s[i];
             if p.has_residual != 0u { v += residual[at]; }
-            y[at] = rectified(v);
+            if p.relu != 0u { v = rectified(v); }
+            y[at] = v;
         }
     }
 }
@@ -165,7 +169,7 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
             let at = p.y_base + (pixel - p.pixel_first) * p.out_channels / 4u + sum.o4;
             var v = sum.s[i];
             if p.has_residual != 0u { v += from_half(residual_half[at]); }
-            v = rectified(v);
+            if p.relu != 0u { v = rectified(v); }
             y_half[at] = vec2<u32>(to_half2(v.xy), to_half2(v.zw));
         }
     }

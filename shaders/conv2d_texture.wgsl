@@ -156,11 +156,17 @@ fn target_of(channel4: u32) -> Target {
     return Target(channel4, channels4, p.y_base, select(0u, end_of_pixels(), channel4 < channels4), p.relu != 0u);
 }
 
+// max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
+// beyond minus infinity.
+fn rectified(v: vec4<f32>) -> vec4<f32> {
+    return select(v, vec4<f32>(), bitcast<vec4<u32>>(v) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u));
+}
+
 fn store(pixel: u32, to: Target, value: vec4<f32>) {
     let i = pixel * to.channels4 + to.channel4;
     var v = value;
     if has_residual { v += textureLoad(residual, vec2<u32>(i & ROW_MASK, i >> ROW_SHIFT)); }
-    v = select(v, max(v, vec4<f32>()), to.relu);
+    v = select(v, rectified(v), to.relu);
     if pixel < to.end { y[i - to.first * to.channels4] = v; }
 }
 
@@ -171,7 +177,7 @@ fn store_scalars(pixel: u32, channel4: u32, value: vec4<f32>) {
         if pixel < end && channel4 * 4u + i < p.out_channels {
             var v = value[i];
             if has_residual { v += residual_scalar[start + i]; }
-            if p.relu != 0u { v = max(v, 0.0); }
+            if p.relu != 0u { v = rectified(vec4<f32>(v)).x; }
             y_scalar[start + i] = v;
         }
     }
@@ -201,7 +207,7 @@ fn corners(tile: Tile, lane: u32) -> array<Corner, 8> {
     var at: array<Corner, 8>;
     at[0] = corner(tile.pixel + lane, tile.phase);
     if lanes < 16u || tall { at[1] = corner(tile.pixel + lanes + lane, tile.phase); }
-    if lanes < 8u || lanes < 16u && tall {
+    if lanes < 8u || (lanes < 16u && tall) {
         at[2] = corner(tile.pixel + 2u * lanes + lane, tile.phase); at[3] = corner(tile.pixel + 3u * lanes + lane, tile.phase);
     }
     if lanes < 8u && tall {
@@ -225,7 +231,7 @@ fn multiply(sums: ptr<function, array<vec4<f32>, 32>>, runs: ptr<function, array
     var x: array<vec4<f32>, 8>;
     x[0] = load(r[0], image, step);
     if lanes < 16u || tall { x[1] = load(r[1], image, step); }
-    if lanes < 8u || lanes < 16u && tall { x[2] = load(r[2], image, step); x[3] = load(r[3], image, step); }
+    if lanes < 8u || (lanes < 16u && tall) { x[2] = load(r[2], image, step); x[3] = load(r[3], image, step); }
     if lanes < 8u && tall { x[4] = load(r[4], image, step); x[5] = load(r[5], image, step); x[6] = load(r[6], image, step); x[7] = load(r[7], image, step); }
     let w0 = load_w(left); let w1 = load_w(left + lanes); let w2 = load_w(left + 2u * lanes); let w3 = load_w(left + 3u * lanes);
     s[0] = row(s[0], subgroupShuffle(x[0u / lanes], 0u % lanes), w0, w1, w2, w3);
@@ -284,7 +290,7 @@ fn product(tile: Tile, at: array<Corner, 8>, lane: u32) -> array<vec4<f32>, 32> 
         let right = column * dilation_w;
         r[0] = run(at[0], image, down, right);
         if lanes < 16u || tall { r[1] = run(at[1], image, down, right); }
-        if lanes < 8u || lanes < 16u && tall { r[2] = run(at[2], image, down, right); r[3] = run(at[3], image, down, right); }
+        if lanes < 8u || (lanes < 16u && tall) { r[2] = run(at[2], image, down, right); r[3] = run(at[3], image, down, right); }
         if lanes < 8u && tall {
             r[4] = run(at[4], image, down, right); r[5] = run(at[5], image, down, right);
             r[6] = run(at[6], image, down, right); r[7] = run(at[7], image, down, right);

@@ -49,9 +49,11 @@ fn from_half(bits: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 }
 
-// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
+// those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
     return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
 }
 
@@ -101,6 +103,12 @@ fn input_column(image: u32, row: u32, column: u32, c4: u32) -> array<vec4<f32>, 
         load_x(image, row + 3u, column, c4), load_x(image, row + 4u, column, c4), load_x(image, row + 5u, column, c4));
 }
 
+// max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
+// beyond minus infinity.
+fn rectified(v: vec4<f32>) -> vec4<f32> {
+    return select(v, vec4<f32>(), bitcast<vec4<u32>>(v) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u));
+}
+
 fn store(at: Place, i: u32, j: u32, c4: u32, value: vec4<f32>) {
     let row = at.row * 4u + i;
     let column = at.column * 4u + j;
@@ -110,8 +118,7 @@ fn store(at: Place, i: u32, j: u32, c4: u32, value: vec4<f32>) {
     if p.has_residual != 0u {
         if f16_tensors { sum += from_half(residual_half[index]); } else { sum += residual[index]; }
     }
-    // NaN stays NaN.
-    sum = select(sum, vec4<f32>(), (sum < vec4<f32>()) & vec4<bool>(p.relu != 0u));
+    if p.relu != 0u { sum = rectified(sum); }
     if f16_tensors { y_half[index] = vec2<u32>(to_half2(sum.xy), to_half2(sum.zw)); } else { y[index] = sum; }
 }
 

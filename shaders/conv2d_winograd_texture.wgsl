@@ -110,11 +110,17 @@ fn target_of(at: Place, c4: u32, inside: bool) -> Target {
         p.relu != 0u);
 }
 
+// max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
+// beyond minus infinity.
+fn rectified(v: vec4<f32>) -> vec4<f32> {
+    return select(v, vec4<f32>(), bitcast<vec4<u32>>(v) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u));
+}
+
 fn store(to: Target, i: u32, j: u32, value: vec4<f32>) {
     let index = to.index + i * to.stride + j * to.step;
     var sum = value;
     if has_residual { sum += textureLoad(residual, vec2<u32>(index & ROW_MASK, index >> ROW_SHIFT)); }
-    sum = select(sum, max(sum, vec4<f32>()), to.relu);
+    sum = select(sum, rectified(sum), to.relu);
     if to.row + i < to.height && to.column + j < to.width { y[index] = sum; }
 }
 

@@ -83,7 +83,7 @@ fn multiply(sums: ptr<function, array<vec4<f32>, 32>>, at: u32, left: u32) {
     var x: array<vec4<f32>, 8>;
     x[0] = load_a(at);
     if lanes < 16u || tall { x[1] = load_a(at + next); }
-    if lanes < 8u || lanes < 16u && tall { x[2] = load_a(at + 2u * next); x[3] = load_a(at + 3u * next); }
+    if lanes < 8u || (lanes < 16u && tall) { x[2] = load_a(at + 2u * next); x[3] = load_a(at + 3u * next); }
     if lanes < 8u && tall { x[4] = load_a(at + 4u * next); x[5] = load_a(at + 5u * next); x[6] = load_a(at + 6u * next); x[7] = load_a(at + 7u * next); }
     let w0 = load_b(left); let w1 = load_b(left + p.b_row);
     let w2 = load_b(left + 2u * p.b_row); let w3 = load_b(left + 3u * p.b_row);

@@ -1,6 +1,7 @@
 // max_pool2d, texture family: four channels at a time, for software adapters.
 //
-// Formula   y[n,i,j,c] = max over kh, kw of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c], only where that lies inside x
+// Formula   y[n,i,j,c] = max over kh, kw of x[n, i sh + kh dh - ph, j sw + kw dw - pw, c], only where that lies inside x; NaN where one is.
+//           It is looked for in the bits, for compilers may take it that nothing is NaN.
 // Layouts   x: NHWC in a linear texture (4096 texels a row), channels divisible by 4. y: NHWC, from vec4 `first` on.
 // Dispatch  64 invocations a workgroup, four channels of an output pixel each, channels fastest. Those past the last compute and
 //           don't store: after an early return a software driver reads every parameter once a lane.
@@ -24,6 +25,10 @@ struct Params {
     first: u32, // first output vec4 of this window
     count: u32, // vec4 of the window
     x_base: u32,
+    y_base: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -50,7 +55,10 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     let step = p.channels;
     let first = p.x_base + (image * width) * step + c4;
     let kernel_w = p.kernel_w;
-    var best = vec4<f32>(bitcast<f32>(0xff800000u)); // minus infinity
+    // No constant can be minus infinity: WGSL takes that for an error.
+    var minus_infinity = 0xff800000u;
+    var best = vec4<f32>(bitcast<f32>(minus_infinity));
+    var met = vec4<bool>();
     // One loop over the window: a software driver pays for every loop it enters.
     var r = row;
     var c = column;
@@ -60,10 +68,12 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
         let texel = first + (r * width + c) * step;
         let value = textureLoad(x, vec2<u32>(texel & ROW_MASK, texel >> ROW_SHIFT));
         best = select(best, max(best, value), inside);
+        met |= ((bitcast<vec4<u32>>(value) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u)) & vec4<bool>(inside);
         c += right;
         let next_row = c == end;
         c = select(c, column, next_row);
         r += select(0u, down, next_row);
     }
+    best = bitcast<vec4<f32>>(bitcast<vec4<u32>>(best) | select(vec4<u32>(), vec4<u32>(0x7fc00000u), met));
     if stored { y[i] = best; }
 }

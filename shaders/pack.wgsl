@@ -62,9 +62,11 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     output[i] = from_buffer(p.first + i);
 }
 
-// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
+// those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
     return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
 }
 
@@ -88,6 +90,6 @@ fn from_texture(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) 
     let value = vec4<f32>(
         element(at.start), element(at.start + p.column), element(at.start + 2u * p.column), element(at.start + 3u * p.column));
     let columns = vec4<u32>(at.column) + vec4<u32>(0u, 1u, 2u, 3u);
-    let padded = select(vec4<f32>(), value, columns < vec4<u32>(p.columns) & vec4<bool>(at.inside));
+    let padded = select(vec4<f32>(), value, (columns < vec4<u32>(p.columns)) & vec4<bool>(at.inside));
     if stored { output[i] = padded; }
 }

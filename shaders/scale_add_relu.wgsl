@@ -36,10 +36,18 @@ fn from_half(bits: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 }
 
-// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed.
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
+// those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), abs(v) <= vec2<f32>(65504.0));
+    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
     return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
+}
+
+// max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
+// beyond minus infinity.
+fn rectified(v: vec4<f32>) -> vec4<f32> {
+    return select(v, vec4<f32>(), bitcast<vec4<u32>>(v) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u));
 }
 
 // The exponent is never positive, so that nothing overflows.
@@ -54,7 +62,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3
     if i >= p.total { return; }
     let scale = sigmoid(gate[p.gate_base + i / p.image * p.channels + i % p.channels]);
     let sum = scale * input[p.base + i] + residual[p.base + i];
-    output[p.base + i] = select(sum, vec4<f32>(), sum < vec4<f32>());
+    output[p.base + i] = rectified(sum);
 }
 
 @compute @workgroup_size(64)
@@ -63,7 +71,7 @@ fn ragged(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     if i >= p.total { return; }
     let scale = sigmoid(vec4<f32>(gate_scalar[p.gate_base + i / p.image * p.channels + i % p.channels])).x;
     let sum = scale * input_scalar[p.base + i] + residual_scalar[p.base + i];
-    output_scalar[p.base + i] = select(sum, 0.0, sum < 0.0);
+    output_scalar[p.base + i] = rectified(vec4<f32>(sum)).x;
 }
 
 @compute @workgroup_size(64)
@@ -77,7 +85,6 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     let scale = sigmoid(vec4<f32>(
         gate_scalar[first + channel], gate_scalar[first + min(channel + 1u, last)],
         gate_scalar[first + min(channel + 2u, last)], gate_scalar[first + min(channel + 3u, last)]));
-    var sum = scale * from_half(input_half[p.base + i]) + from_half(residual_half[p.base + i]);
-    sum = select(sum, vec4<f32>(), sum < vec4<f32>());
+    let sum = rectified(scale * from_half(input_half[p.base + i]) + from_half(residual_half[p.base + i]));
     output_half[p.base + i] = vec2<u32>(to_half2(sum.xy), to_half2(sum.zw));
 }

@@ -20,17 +20,17 @@ fn samples(samples: &mut Samples, len: u64) -> Vec<f32> {
     samples.vec(len as usize).into_iter().map(rounded).collect()
 }
 
-fn upload(gpu: &Gpu, values: &[f32], channels: u32) -> Buffer {
+pub(crate) fn upload(gpu: &Gpu, values: &[f32], channels: u32) -> Buffer {
     gpu.upload(&halves(values, channels as usize))
 }
 
 /// An f16 tensor of so many numbers.
-fn output(gpu: &Gpu, len: u64, channels: u32) -> Output {
+pub(crate) fn output(gpu: &Gpu, len: u64, channels: u32) -> Output {
     gpu.output((len / u64::from(channels)) as usize * Precision::F16.words(channels) as usize)
 }
 
 /// Its numbers; the channels that pad a pixel must be zero.
-fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
+pub(crate) fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
     let words: Vec<u32> = gpu.read(output).iter().map(|word| word.to_bits()).collect();
     let padded = channels.next_multiple_of(4) as usize;
     for pixel in from_halves(&words, padded).chunks(padded) {

@@ -1,30 +1,6 @@
-use crate::Error;
+use crate::{Error, mirror, step::Step};
 use std::ops::Range;
-use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline, Texture};
-
-/// One entry of a bound operation.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Dispatch {
-        pipeline: ComputePipeline,
-        bind_group: BindGroup,
-        grid: [u32; 3],
-        /// Multiply-adds of a matrix product, tiles that stand out counted whole; 0 of other work.
-        products: u64,
-    },
-    /// Raw bytes of a buffer into the rows of a [linear texture](crate::mirror).
-    CopyToTexture { buffer: Buffer, offset: u64, texels: u64, texture: Texture },
-}
-
-impl Step {
-    /// A dispatch that does so many multiply-adds.
-    pub(crate) fn multiplying(mut self, count: u64) -> Self {
-        if let Step::Dispatch { products, .. } = &mut self {
-            *products = count;
-        }
-        self
-    }
-}
+use wgpu::{BindGroup, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline};
 
 /// A bound operation, ready to be recorded any number of times into the caller's encoder.
 ///
@@ -172,7 +148,7 @@ pub fn encode_all<'a>(encoder: &mut CommandEncoder, operations: impl IntoIterato
             }
             Step::CopyToTexture { buffer, offset, texels, texture } => {
                 pass = None;
-                crate::mirror::record_copy(encoder, buffer, *offset, *texels, texture);
+                mirror::record_copy(encoder, buffer, *offset, *texels, texture);
             }
         }
     }

@@ -1,4 +1,4 @@
-use crate::{Error, Family, Tune, commands::Step, tune};
+use crate::{Error, Family, Tune, step::Step, tune, window::Room};
 use bytemuck::Pod;
 use std::{
     collections::HashMap,
@@ -38,6 +38,7 @@ struct Inner {
     device: Device,
     tune: Tune,
     limits: Limits,
+    room: Room,
     /// Of a subgroup, where the texture family runs.
     lanes: Option<u32>,
     cache: Option<PipelineCache>,
@@ -82,6 +83,7 @@ impl Context {
         let inner = Inner {
             device: device.clone(),
             tune,
+            room: Room::of(&device.limits()),
             limits: device.limits(),
             lanes: tune::lanes(&device.adapter_info(), device.features()),
             cache,
@@ -123,6 +125,11 @@ impl Context {
         &self.inner.limits
     }
 
+    /// What the limits leave room for in a dispatch.
+    pub(crate) fn room(&self) -> Room {
+        self.inner.room
+    }
+
     /// The pipeline of a shader's entry point, compiled at its first use.
     pub(crate) fn pipeline(
         &self,
@@ -159,23 +166,28 @@ impl Context {
     }
 
     /// A buffer with the kernel's parameters, written once.
-    pub(crate) fn uniform<T: Pod>(&self, params: &T) -> Buffer {
+    pub(crate) fn uniform<T: Pod>(&self, params: &T) -> Result<Buffer, Error> {
         self.filled(BufferUsages::UNIFORM, bytemuck::bytes_of(params))
     }
 
     /// A buffer of exactly these bytes (a multiple of four).
-    pub(crate) fn filled(&self, usage: BufferUsages, bytes: &[u8]) -> Buffer {
+    pub(crate) fn filled(&self, usage: BufferUsages, bytes: &[u8]) -> Result<Buffer, Error> {
         let buffer = self.inner.device.create_buffer(&BufferDescriptor {
             label: Some("kernels data"),
             size: bytes.len() as u64,
             usage,
             mapped_at_creation: true,
         });
-        if let Ok(mut view) = buffer.slice(..).get_mapped_range_mut() {
-            view.copy_from_slice(bytes);
-        }
+        let mut view = buffer.get_mapped_range_mut(..).map_err(|error| Error::device("filling a buffer", &error))?;
+        view.copy_from_slice(bytes);
+        drop(view);
         buffer.unmap();
-        buffer
+        Ok(buffer)
+    }
+
+    /// What stands in for an operand that there isn't.
+    pub(crate) fn nothing(&self) -> Result<Buffer, Error> {
+        self.filled(BufferUsages::STORAGE, &[0; 16])
     }
 
     pub(crate) fn storage(&self, label: &'static str, bytes: u64) -> Buffer {
@@ -187,8 +199,7 @@ impl Context {
         })
     }
 
-    /// A dispatch of `workgroups`, folded under the device's limit an axis: shaders find their number as
-    /// `id.x + id.y * count.x` and leave when it is past the end.
+    /// A dispatch of `workgroups`, folded under the device's limit an axis: shaders leave when their number is past the end.
     pub(crate) fn dispatch(
         &self,
         op: &'static str,
@@ -196,7 +207,7 @@ impl Context {
         entries: &[(u32, Bind<'_>)],
         workgroups: u64,
     ) -> Result<Step, Error> {
-        let grid = self.fold(op, workgroups)?;
+        let grid = self.room().grid(op, workgroups)?;
         let entries: Vec<_> = entries
             .iter()
             .map(|(binding, bind)| BindGroupEntry {
@@ -218,21 +229,6 @@ impl Context {
             entries: &entries,
         });
         Ok(Step::Dispatch { pipeline: pipeline.clone(), bind_group, grid, products: 0 })
-    }
-
-    fn fold(&self, op: &'static str, workgroups: u64) -> Result<[u32; 3], Error> {
-        let limit = u64::from(self.limits().max_compute_workgroups_per_dimension);
-        let y = workgroups.div_ceil(limit).max(1);
-        if y > limit {
-            return Err(Error::Limit {
-                op,
-                what: "the number of workgroups",
-                needed: workgroups,
-                limit: "max_compute_workgroups_per_dimension squared",
-                allowed: limit * limit,
-            });
-        }
-        Ok([workgroups.div_ceil(y) as u32, y as u32, 1])
     }
 
     /// Checks that `slice` can be bound as the operand: its size to the byte, its usages, its alignment.
@@ -258,22 +254,6 @@ impl Context {
         }
         Ok(())
     }
-
-    /// The most f32 elements that one binding may show, a multiple of 64 (256 bytes, the coarsest alignment).
-    pub(crate) fn binding_elements(&self) -> u64 {
-        (self.limits().max_storage_buffer_binding_size / 256 * 64).max(64)
-    }
-
-    /// Splits `elements` into windows that can be bound: their starts are multiples of 64 elements.
-    pub(crate) fn windows(&self, elements: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
-        let step = self.binding_elements();
-        (0..elements.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(elements))
-    }
-}
-
-/// The part of a slice that holds these f32 elements.
-pub(crate) fn window<'a>(slice: BufferSlice<'a>, elements: std::ops::Range<u64>) -> BufferSlice<'a> {
-    slice.slice(elements.start * 4..elements.end * 4)
 }
 
 /// The product of sizes, or an error where it leaves what a kernel can index (u32).

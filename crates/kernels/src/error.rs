@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// What a caller can get wrong. Every message names the operation, the operand, what was expected and what came.
+/// What a caller can get wrong, and what a device can. Every message of the first kind names the operation, the operand, what was expected
+/// and what came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,11 +65,33 @@ pub enum Error {
     },
     /// A kernel family that was forced on a device which lacks what it needs.
     #[error(
-        "{op}: the texture kernels need the device feature SUBGROUP and a subgroup of 8; use Tune::for_device or Family::Tiled"
+        "{op}: the texture kernels need the device feature SUBGROUP and subgroups of 4, 8 or 16 lanes; use Tune::for_device or Family::Tiled"
     )]
     Feature {
         /// The operation.
         op: &'static str,
+    },
+    /// The device failed or refused: an invalid command, a buffer that can't be mapped.
+    #[error("{what} failed")]
+    Device {
+        /// What was asked of it.
+        what: &'static str,
+        /// What it says.
+        #[source]
+        cause: Cause,
+    },
+    /// The device is gone.
+    #[error("the device was lost: {message}")]
+    Lost {
+        /// What its driver says.
+        message: String,
+    },
+    /// The device has no memory left for what was asked of it.
+    #[error("the device is out of memory")]
+    OutOfMemory {
+        /// What it says.
+        #[source]
+        cause: Cause,
     },
     /// `encode_in_pass` was called on work that copies between its passes.
     #[error("{op}: holds copies between passes; record it with Commands::encode into a command encoder")]
@@ -78,7 +101,33 @@ pub enum Error {
     },
 }
 
+/// What a device or its driver said, and what lay behind that: a copy, so that it can be kept and told again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Cause {
+    message: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    /// Of an error and all that it names as its source.
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        Cause { message: error.to_string(), source: error.source().map(|source| Box::new(Cause::of(source))) }
+    }
+}
+
+impl From<String> for Cause {
+    fn from(message: String) -> Self {
+        Cause { message, source: None }
+    }
+}
+
 impl Error {
+    /// [`Error::Device`] for an error of wgpu's.
+    pub(crate) fn device(what: &'static str, error: &dyn std::error::Error) -> Self {
+        Error::Device { what, cause: Cause::of(error) }
+    }
+
     pub(crate) fn shape(op: &'static str, message: impl fmt::Display) -> Self {
         Error::Shape { op, message: message.to_string() }
     }

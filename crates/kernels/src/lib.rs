@@ -10,20 +10,26 @@ pub use wgpu;
 
 mod commands;
 mod context;
+mod decay;
 mod error;
+pub mod host;
 mod mirror;
 mod ops;
 mod params;
 mod precision;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod sliding;
+mod step;
 mod tile;
 mod tune;
+mod window;
 mod workspace;
 
 pub use commands::{Commands, Cost, encode_all, encode_first_use, slices};
 pub use context::{Context, wanted_features};
-pub use error::Error;
+pub use error::{Cause, Error};
+pub use host::Host;
 pub use ops::*;
 pub use precision::{Precision, from_halves, halves};
 pub use tune::{Family, Tile, Tune, TuneTable, UnknownVariant, Variant};

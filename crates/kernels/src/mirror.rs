@@ -6,7 +6,7 @@
 //!
 //! The very last texel is never written and so stays zero, as WebGPU promises of new textures: a padded pixel is read there.
 
-use crate::commands::Step;
+use crate::step::Step;
 use wgpu::{
     Buffer, BufferSlice, CommandEncoder, Device, Extent3d, Origin3d, TexelCopyBufferInfo, TexelCopyBufferLayout,
     TexelCopyTextureInfo, Texture, TextureAspect, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,

@@ -1,5 +1,7 @@
+//! A device for tests, and outputs that show what wasn't written, or written behind.
+
 use kernels::{
-    Commands, Context, Family, Tune, encode_all,
+    Commands, Context, Family, Host, Tune, encode_all,
     wgpu::{self, BufferUsages},
 };
 use std::sync::OnceLock;
@@ -11,6 +13,8 @@ pub struct Gpu {
     pub device: wgpu::Device,
     /// Its queue.
     pub queue: wgpu::Queue,
+    /// Both, with what the device complains about.
+    pub host: Host,
 }
 
 /// Words behind an output that no kernel may touch.
@@ -44,14 +48,8 @@ pub fn gpu_with(limits: wgpu::Limits) -> Gpu {
     let instance = wgpu::Instance::new(descriptor);
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
         .expect("the tests need an adapter: install a GPU driver, or mesa-vulkan-drivers for a software one");
-    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-        label: Some("tests"),
-        required_features: kernels::wanted_features(&adapter),
-        required_limits: limits,
-        ..Default::default()
-    }))
-    .expect("the adapter makes a device");
-    Gpu { device, queue }
+    let host = pollster::block_on(Host::open(&adapter, wgpu::Features::empty(), limits)).expect("the adapter opens");
+    Gpu { device: host.device.clone(), queue: host.queue.clone(), host }
 }
 
 impl Gpu {
@@ -94,15 +92,12 @@ impl Gpu {
         self.queue.write_buffer(&output.buffer, 0, bytemuck::cast_slice(data));
     }
 
-    /// Records the operations into one encoder, submits, and fails on any validation error.
+    /// Records the operations into one encoder, submits, and fails on any complaint of the device.
     pub fn run<'a>(&self, operations: impl IntoIterator<Item = &'a Commands>) {
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encode_all(&mut encoder, operations);
         self.queue.submit([encoder.finish()]);
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            panic!("validation: {error}");
-        }
+        self.host.check().expect("the device takes the work");
     }
 
     /// What an output holds, after checking its sentinels.
@@ -115,18 +110,6 @@ impl Gpu {
 
     /// The bytes of a buffer, as values.
     pub fn download<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Vec<T> {
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("test read-back"),
-            size: buffer.size(),
-            usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
-        self.queue.submit([encoder.finish()]);
-        staging.slice(..).map_async(wgpu::MapMode::Read, |result| result.expect("the buffer maps"));
-        self.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device finishes");
-        let view = staging.slice(..).get_mapped_range().expect("the buffer is mapped");
-        bytemuck::pod_collect_to_vec(&view)
+        self.host.block_on(self.host.read(buffer)).expect("the buffer is read")
     }
 }

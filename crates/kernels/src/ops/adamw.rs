@@ -1,8 +1,9 @@
 use crate::{
     Commands, Context, Error,
-    context::{Bind, volume, window},
-    ops,
+    context::{Bind, volume},
+    decay::check_rows,
     params::params,
+    window::show,
 };
 use wgpu::{Buffer, BufferSlice, BufferUsages, Queue};
 
@@ -125,7 +126,7 @@ impl AdamW {
     /// or not finite.
     pub fn new(context: &Context, desc: &AdamWDesc) -> Result<Self, Error> {
         volume(OP, "param", &[desc.len])?;
-        ops::check_rows(context, OP, desc.len, desc.row, desc.decayed)?;
+        check_rows(context, OP, [desc.len, desc.row, desc.decayed])?;
         for (name, value) in [("beta1", desc.beta1), ("beta2", desc.beta2)] {
             if !(0.0..1.0).contains(&value) {
                 return Err(Error::shape(OP, format_args!("{name} is {value}, a number in [0, 1) is expected")));
@@ -156,14 +157,14 @@ impl AdamW {
             self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?;
         }
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
-        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)));
+        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)))?;
         let lanes = u64::from(self.desc.lanes());
         let (entry, first) = if lanes == 4 { ("main", 1) } else { ("ragged", 5) };
         let pipeline = self.context.pipeline(&shaders::ADAMW, entry, &[]);
         let mut commands = Commands::new(OP);
-        for range in self.context.windows(len) {
+        for range in self.context.room().flat(len) {
             let workgroups = ((range.end - range.start) / lanes).div_ceil(64);
-            let slices = operands.map(|(_, slice)| Bind::Slice(window(slice, range.clone())));
+            let slices = operands.map(|(_, slice)| Bind::Slice(show(slice, range.clone())));
             let entries: Vec<_> = (first..).zip(slices).chain([(0, Bind::Uniform(&params))]).collect();
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }

@@ -1,6 +1,7 @@
 use crate::{
     Commands, Context, Error,
-    context::{Bind, volume, window},
+    context::{Bind, volume},
+    window::show,
 };
 use wgpu::{BufferSlice, BufferUsages};
 
@@ -76,12 +77,12 @@ impl AddRelu {
         let relu = f64::from(u8::from(self.desc.relu));
         let pipeline = self.context.pipeline(&shaders::ADD_RELU, entry, &[("relu", relu)]);
         let mut commands = Commands::new(OP);
-        for range in self.context.windows(len) {
+        for range in self.context.room().flat(len) {
             let workgroups = ((range.end - range.start) / width).div_ceil(64);
             let entries = [
-                (first, Bind::Slice(window(a, range.clone()))),
-                (first + 1, Bind::Slice(window(b, range.clone()))),
-                (first + 2, Bind::Slice(window(output, range))),
+                (first, Bind::Slice(show(a, range.clone()))),
+                (first + 1, Bind::Slice(show(b, range.clone()))),
+                (first + 2, Bind::Slice(show(output, range))),
             ];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }

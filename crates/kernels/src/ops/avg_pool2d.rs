@@ -1,10 +1,11 @@
 use crate::{
     Commands, Context, Error, Precision,
-    context::{Bind, volume, window},
-    ops::{aligned, conv2d::window_output, ranges},
+    context::{Bind, volume},
     params::params,
+    sliding,
+    step::Step,
+    window::{Band, Lines, Sliding},
 };
-use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "avg_pool2d";
@@ -66,10 +67,10 @@ impl AvgPool2dDesc {
     pub fn output_size(&self) -> Option<[u32; 2]> {
         let (size, Self { kernel, stride, padding, .. }) = ([self.height, self.width], *self);
         if !self.ceil_mode {
-            return window_output(size, kernel, stride, padding, [1; 2]);
+            return sliding::output_size(size, kernel, stride, padding, [1; 2]);
         }
         let hanging = [0, 1].map(|i| size[i].saturating_add(stride[i].saturating_sub(1)));
-        let windows = window_output(hanging, kernel, stride, padding, [1; 2])?;
+        let windows = sliding::output_size(hanging, kernel, stride, padding, [1; 2])?;
         Some([0, 1].map(|i| windows[i].min(size[i].saturating_add(padding[i]).div_ceil(stride[i]))))
     }
 }
@@ -172,85 +173,52 @@ impl AvgPool2d {
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit; [`Error::Limit`] when
     /// the rows of one window don't fit a binding.
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
-        let desc = &self.desc;
-        let [batch, height, width, channels] = [desc.batch, desc.height, desc.width, desc.channels].map(u64::from);
-        let [output_height, output_width] = self.output_size.map(u64::from);
-        let (row, output_row) = (width * channels, output_width * channels);
-        let (image, output_image) = (height * row, output_height * output_row);
-        self.context.check(OP, "input", input, batch * image, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, batch * output_image, BufferUsages::STORAGE)?;
-        let limit = self.context.binding_elements();
+        let operands @ [read, written] = self.lines();
+        let batch = u64::from(self.desc.batch);
+        self.context.check(OP, "input", input, batch * read.count * read.words, BufferUsages::STORAGE)?;
+        self.context.check(OP, "output", output, batch * written.count * written.words, BufferUsages::STORAGE)?;
         let mut commands = Commands::new(OP);
-        if batch * image.max(output_image) <= limit {
-            self.band(&mut commands, input, output, 0..batch, 0..output_height)?;
-            return Ok(commands);
-        }
-        // 64 elements may go to an aligned start.
-        let room = limit - 64;
-        let images = room / image.max(output_image);
-        if images > 0 {
-            for images in ranges(batch, images) {
-                self.band(&mut commands, input, output, images, 0..output_height)?;
-            }
-            return Ok(commands);
-        }
-        let (kernel, stride) = (u64::from(desc.kernel[0]), u64::from(desc.stride[0]));
-        let window_rows = kernel.min(height);
-        let rows = match (room / row).checked_sub(window_rows) {
-            Some(spare) => (spare / stride + 1).min(room / output_row),
-            None => 0,
-        };
-        if rows == 0 {
-            return Err(Error::Limit {
-                op: OP,
-                what: "elements of the rows of a window",
-                needed: (window_rows * row).max(output_row),
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed: room,
-            });
-        }
-        for image in 0..batch {
-            for rows in ranges(output_height, rows) {
-                self.band(&mut commands, input, output, image..image + 1, rows)?;
-            }
+        for band in
+            self.context.room().bands(OP, "elements of the rows of a window", [batch, written.count], &operands)?
+        {
+            commands.steps.push(self.step(input, output, &band)?);
         }
         Ok(commands)
     }
 
-    fn band(
-        &self,
-        commands: &mut Commands,
-        input: BufferSlice<'_>,
-        output: BufferSlice<'_>,
-        images: Range<u64>,
-        rows: Range<u64>,
-    ) -> Result<(), Error> {
+    /// Input and output by their rows.
+    fn lines(&self) -> [Lines; 2] {
         let desc = &self.desc;
-        let [height, width, channels] = [desc.height, desc.width, desc.channels].map(u64::from);
-        let [output_height, output_width] = self.output_size.map(u64::from);
-        let [kernel, stride, padding] = [desc.kernel, desc.stride, desc.padding].map(|pair| u64::from(pair[0]));
-        let top = (rows.start * stride).saturating_sub(padding);
-        let bottom = ((rows.end - 1) * stride + kernel - padding).min(height);
-        let (row, output_row) = (width * channels, output_width * channels);
-        let (read, input_base) =
-            aligned((images.start * height + top) * row..((images.end - 1) * height + bottom) * row);
-        let (written, output_base) = aligned(
-            (images.start * output_height + rows.start) * output_row
-                ..((images.end - 1) * output_height + rows.end) * output_row,
-        );
+        let [reach, stride, padding] = [desc.kernel, desc.stride, desc.padding].map(|pair| u64::from(pair[0]));
+        let [height, width] = self.output_size.map(u64::from);
+        let channels = u64::from(desc.channels);
+        let sliding = Some(Sliding { reach, stride, padding });
+        [
+            Lines { words: u64::from(desc.width) * channels, count: desc.height.into(), sliding },
+            Lines { words: width * channels, count: height, sliding: None },
+        ]
+    }
+
+    fn step(&self, input: BufferSlice<'_>, output: BufferSlice<'_>, band: &Band) -> Result<Step, Error> {
+        let desc = &self.desc;
+        let channels = u64::from(desc.channels);
+        let [read, written] = self.lines();
+        let top = read.touched(&band.lines).start;
+        let (read, output_row, written) = (read.window(band), written.words, written.window(band));
         let (entry, first, lanes) = match desc.precision {
             Precision::F16 => ("halves", 5, 2),
             Precision::F32 if channels.is_multiple_of(4) => ("main", 1, 4),
             Precision::F32 => ("ragged", 3, 1),
         };
-        let total = (images.end - images.start) * (rows.end - rows.start) * output_row / lanes;
+        let [images, rows] = band.sizes();
+        let total = images * rows * output_row / lanes;
         let params = self.context.uniform(&Params {
             height: desc.height,
             width: desc.width,
             channels: (channels / lanes) as u32,
             output_width: self.output_size[1],
-            row_first: rows.start as u32,
-            rows: (rows.end - rows.start) as u32,
+            row_first: band.lines.start as u32,
+            rows: rows as u32,
             kernel_height: desc.kernel[0],
             kernel_width: desc.kernel[1],
             stride_height: desc.stride[0],
@@ -259,18 +227,17 @@ impl AvgPool2d {
             padding_width: desc.padding[1],
             count_include_pad: u32::from(desc.count_include_pad),
             input_row: top as u32,
-            input_base: (input_base / lanes) as u32,
-            output_base: (output_base / lanes) as u32,
+            input_base: (read.base / lanes) as u32,
+            output_base: (written.base / lanes) as u32,
             total: total as u32,
             pad: [0; 3],
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
-            (first, Bind::Slice(window(input, read))),
-            (first + 1, Bind::Slice(window(output, written))),
+            (first, Bind::Slice(read.show(input))),
+            (first + 1, Bind::Slice(written.show(output))),
         ];
         let pipeline = self.context.pipeline(&shaders::AVG_POOL2D, entry, &[]);
-        commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))?);
-        Ok(())
+        self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))
     }
 }

@@ -44,7 +44,7 @@ impl RowTable {
     pub fn capacity(context: &Context, width: u32) -> u64 {
         let elements = match context.tune().family {
             Family::Texture => mirror::capacity(context.device()) * 4,
-            Family::Tiled => context.binding_elements().min(context.limits().max_buffer_size / 4),
+            Family::Tiled => context.room().binding.min(context.limits().max_buffer_size / 4),
         };
         (elements / u64::from(width.max(1))).min(u64::from(u32::MAX) / u64::from(width.max(1)))
     }
@@ -73,7 +73,7 @@ impl RowTable {
                 Storage::Textures { rows: linear(elements / 4), picks: linear(u64::from(picks) / 4) }
             }
             Family::Tiled => {
-                Error::limit(OP, "picks", u64::from(picks), "largest binding", context.binding_elements())?;
+                Error::limit(OP, "picks", u64::from(picks), "largest binding", context.room().binding)?;
                 Storage::Buffers {
                     rows: context.storage("kernels table", elements * 4),
                     picks: context.storage("kernels picks", u64::from(picks) * 4),
@@ -219,7 +219,7 @@ impl Dense {
         ] {
             largest = volume(OP, operand, &sizes)?.max(largest);
         }
-        let mut allowed = context.binding_elements();
+        let mut allowed = context.room().binding;
         if family == Family::Texture {
             allowed = allowed.min(4 * mirror::capacity(context.device()));
         }
@@ -281,7 +281,7 @@ impl Dense {
             Storage::Buffers { rows, picks } => {
                 let batch_rows = workspace.buffer(OP, 0, self.workspace_size().bytes[0])?;
                 let params = self.params(first, batch * (width / 4), u64::from(batch * (width / 4)).div_ceil(64));
-                let uniform = self.context.uniform(&params);
+                let uniform = self.context.uniform(&params)?;
                 let entries = [
                     (0, Bind::Uniform(&uniform)),
                     (1, Bind::Slice(rows.slice(..))),
@@ -380,7 +380,7 @@ impl Dense {
                 tiles,
                 class_first: from,
                 ..self.params(first / 4, n4, groups)
-            });
+            })?;
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (1, Bind::Texture(view)),

@@ -1,10 +1,10 @@
 use crate::{
     Commands, Context, Error, Precision,
-    context::{Bind, volume, window},
-    ops::{aligned, ranges},
+    context::{Bind, volume},
     params::params,
+    step::Step,
+    window::{Band, Lines, Window},
 };
-use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "global_avg_pool2d";
@@ -97,71 +97,50 @@ impl GlobalAvgPool2d {
         let channels = u64::from(self.desc.precision.words(self.desc.channels));
         self.context.check(OP, "input", input, batch * pixels * channels, BufferUsages::STORAGE)?;
         self.context.check(OP, "output", output, batch * means, BufferUsages::STORAGE)?;
-        let limit = self.context.binding_elements();
         let mut commands = Commands::new(OP);
-        if batch * pixels * channels <= limit {
-            self.band(&mut commands, input, output, 0..batch, 0..pixels)?;
-            return Ok(commands);
-        }
-        // 64 elements may go to an aligned start.
-        let (images, per_band) = ((limit - 64) / (pixels * channels), (limit - 64) / channels);
-        if per_band == 0 {
-            return Err(Error::Limit {
-                op: OP,
-                what: "channels of a pixel",
-                needed: channels,
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - 64,
-            });
-        }
-        for images in ranges(batch, images.max(1)) {
-            for pixels in ranges(pixels, if images.end - images.start > 1 { pixels } else { per_band }) {
-                self.band(&mut commands, input, output, images.clone(), pixels)?;
-            }
+        for band in self.context.room().bands(OP, "channels of a pixel", [batch, pixels], &[self.lines()])? {
+            commands.steps.push(self.step(input, output, &band)?);
         }
         Ok(commands)
     }
 
-    fn band(
-        &self,
-        commands: &mut Commands,
-        input: BufferSlice<'_>,
-        output: BufferSlice<'_>,
-        images: Range<u64>,
-        pixels: Range<u64>,
-    ) -> Result<(), Error> {
-        let [_, height, width, means] = self.desc.sizes().map(u64::from);
-        let channels = u64::from(self.desc.precision.words(self.desc.channels));
-        let image = height * width * channels;
+    /// The input by its pixels.
+    fn lines(&self) -> Lines {
+        let count = u64::from(self.desc.height) * u64::from(self.desc.width);
+        Lines { words: self.desc.precision.words(self.desc.channels).into(), count, sliding: None }
+    }
+
+    fn step(&self, input: BufferSlice<'_>, output: BufferSlice<'_>, band: &Band) -> Result<Step, Error> {
+        let (lines, means) = (self.lines(), u64::from(self.desc.channels));
+        let channels = lines.words;
         // Entry point, bindings of input and output, words of the input that an invocation reads at once, and of the output.
         let (entry, bindings, lanes, written_lanes) = match self.desc.precision {
             Precision::F16 => ("halves", [5, 4], 2, 1),
             Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2], 4, 4),
             Precision::F32 => ("ragged", [3, 4], 1, 1),
         };
-        let (read, input_base) =
-            aligned(images.start * image + pixels.start * channels..(images.end - 1) * image + pixels.end * channels);
-        let (written, output_base) = aligned(images.start * means..images.end * means);
-        let total = (images.end - images.start) * channels / lanes;
-        let last = pixels.end == height * width;
-        let units = |elements: u64| (elements / lanes) as u32;
+        let read = lines.window(band);
+        let written = Window::of(band.images.start * means..band.images.end * means);
+        let [images, pixels] = band.sizes();
+        let total = images * channels / lanes;
+        let last = band.lines.end == lines.count;
+        let units = |words: u64| (words / lanes) as u32;
         let params = self.context.uniform(&Params {
             width: units(channels),
-            pixels: (pixels.end - pixels.start) as u32,
-            input_base: units(input_base),
-            output_base: (output_base / written_lanes) as u32,
+            pixels: pixels as u32,
+            input_base: units(read.base),
+            output_base: (written.base / written_lanes) as u32,
             total: total as u32,
-            accumulate: u32::from(pixels.start > 0),
-            divisor: if last { (height * width) as f32 } else { 1.0 },
+            accumulate: u32::from(band.lines.start > 0),
+            divisor: if last { lines.count as f32 } else { 1.0 },
             channels: self.desc.channels,
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
-            (bindings[0], Bind::Slice(window(input, read))),
-            (bindings[1], Bind::Slice(window(output, written))),
+            (bindings[0], Bind::Slice(read.show(input))),
+            (bindings[1], Bind::Slice(written.show(output))),
         ];
         let pipeline = self.context.pipeline(&shaders::GLOBAL_AVG_POOL2D, entry, &[]);
-        commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))?);
-        Ok(())
+        self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))
     }
 }

@@ -1,18 +1,18 @@
 use crate::{
     Commands, Context, Error, Family, PackDesc, Precision, Tile, Variant, Workspace, WorkspaceSize,
-    context::{Bind, volume, window},
+    context::{Bind, volume},
     mirror,
-    ops::{pack::pack_and_mirror, ranges},
+    ops::pack::pack_and_mirror,
     params::params,
+    step::Step,
     tile::{columns, texture_constants, tiled_constants, tiles},
     tune::magnitude,
+    window::{self, Lines, Window, ranges},
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "matmul";
-/// Elements to which the start of a binding is aligned.
-const ALIGNMENT: u64 = 64;
 
 /// Sizes and layout of a (batched) matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,16 +305,16 @@ impl Matmul {
     fn bind_tiled(&self, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
-        let limit = self.context.binding_elements();
-        let whole = [desc.a_len(), desc.b_len(), desc.output_len()].iter().all(|&len| len <= limit);
+        let room = self.context.room();
+        let whole = [desc.a_len(), desc.b_len(), desc.output_len()].iter().all(|&len| len <= room.binding);
         let mut commands = Commands::new(OP);
         if whole {
             let band = Band { batch: 0..u64::from(desc.batch), m: 0..m, k: 0..k, n: 0..n };
             commands.steps.push(self.tiled_step(buffers, &band)?);
             return Ok(commands);
         }
-        // Bands of stored rows that fit a binding, less what an aligned start may cost.
-        let fit = |row: u64, all: u64| ((limit - ALIGNMENT) / row).min(all);
+        // Bands of stored rows that fit a binding.
+        let fit = |row: u64, all: u64| room.lines(row).min(all);
         let mut bands = [fit(n, m), k, n];
         match desc.transpose_a {
             false => bands[0] = bands[0].min(fit(k, m)),
@@ -325,13 +325,7 @@ impl Matmul {
             true => bands[2] = bands[2].min(fit(k, n)),
         }
         if bands.contains(&0) {
-            return Err(Error::Limit {
-                op: OP,
-                what: "elements of a row of an operand",
-                needed: m.max(k).max(n),
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - ALIGNMENT,
-            });
+            room.check_anywhere(OP, "elements of a row of an operand", m.max(k).max(n))?;
         }
         for batch in 0..u64::from(desc.batch) {
             for m in ranges(m, bands[0]) {
@@ -346,12 +340,12 @@ impl Matmul {
         Ok(commands)
     }
 
-    fn tiled_step(&self, buffers: &MatmulBuffers<'_>, band: &Band) -> Result<crate::commands::Step, Error> {
+    fn tiled_step(&self, buffers: &MatmulBuffers<'_>, band: &Band) -> Result<Step, Error> {
         let desc = &self.desc;
         let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
         let stored = |transposed, rows: (&Range<u64>, u64), columns: (&Range<u64>, u64)| {
             let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
-            Window::of_rows(band, rows.0, rows.1, columns.1, columns.0.start)
+            Operand::of_rows(band, rows, columns)
         };
         let a = stored(desc.transpose_a, (&band.m, m), (&band.k, k));
         let b = stored(desc.transpose_b, (&band.k, k), (&band.n, n));
@@ -386,14 +380,14 @@ impl Matmul {
             has_bias: u32::from(desc.bias && first),
             accumulate: u32::from(!first),
             pad: [0; 2],
-        });
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        })?;
+        let none = self.context.nothing()?;
+        let unused = self.context.nothing()?;
         // Of each operand the scalars or the vec4 are used; what isn't shows a buffer of nothing.
         let operands = [
-            (1, 5, Bind::Slice(window(buffers.a, a.elements)), &none),
-            (2, 6, Bind::Slice(window(buffers.b, b.elements)), &none),
-            (4, 7, Bind::Slice(window(buffers.output, c.elements)), &unused),
+            (1, 5, Bind::Slice(a.window.show(buffers.a)), &none),
+            (2, 6, Bind::Slice(b.window.show(buffers.b)), &none),
+            (4, 7, Bind::Slice(c.window.show(buffers.output)), &unused),
         ];
         let mut entries = vec![(0, Bind::Uniform(&params)), (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..))))];
         for (scalar, quad, operand, nothing) in operands {
@@ -410,7 +404,7 @@ impl Matmul {
 
 fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
     let capacity = mirror::capacity(context.device());
-    let bindable = context.binding_elements();
+    let bindable = context.room().binding;
     let pack_b = desc.pack_b(columns(context, Family::Texture));
     [(desc.pack_a(), desc.a_len()), (pack_b, desc.b_len())].iter().all(|(pack, len)| match pack {
         None => len / 4 <= capacity,
@@ -426,19 +420,19 @@ struct Band {
     n: Range<u64>,
 }
 
-/// The elements of an operand that a dispatch binds, and where in them its first element stands.
-struct Window {
-    elements: Range<u64>,
+/// The rows of an operand that a dispatch binds, and where in them its first element stands.
+struct Operand {
+    window: Window,
     base: u32,
 }
 
-impl Window {
-    /// Rows `rows` (of `all` rows of `width` elements) of the band's matrices, read from `column` on.
-    fn of_rows(band: &Band, rows: &Range<u64>, all: u64, width: u64, column: u64) -> Self {
+impl Operand {
+    /// Rows of the band's matrices, of all that there are, read from the first column on; the same of columns.
+    fn of_rows(band: &Band, (rows, all): (&Range<u64>, u64), (columns, width): (&Range<u64>, u64)) -> Self {
         let start = (band.batch.start * all + rows.start) * width;
         let end = ((band.batch.end - 1) * all + rows.end) * width;
-        let aligned = start / ALIGNMENT * ALIGNMENT;
-        Window { elements: aligned..end, base: (start - aligned + column) as u32 }
+        let window = Window::of(start..end);
+        Operand { base: (window.base + columns.start) as u32, window }
     }
 }
 
@@ -461,8 +455,7 @@ impl TextureOperands<'_> {
         context: &Context,
         bias: Option<BufferSlice<'_>>,
         output: BufferSlice<'_>,
-    ) -> Result<Vec<crate::commands::Step>, Error> {
-        let limit = context.binding_elements();
+    ) -> Result<Vec<Step>, Error> {
         let (m, n, batch) = (u64::from(self.m), u64::from(self.n), u64::from(self.batch));
         let (panels, lanes) = (self.n.div_ceil(self.tile.columns), self.tile.columns / 4);
         let k = self.k4 * 4;
@@ -470,60 +463,46 @@ impl TextureOperands<'_> {
             true => (k * lanes, lanes, panels * k * lanes),
             false => (lanes, self.n / 4, k * self.n / 4),
         };
-        let none = context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = context.nothing()?;
         let bias_slice = bias.unwrap_or(none.slice(..));
         let (entry, binding) = if self.n.is_multiple_of(4) { ("main", 4) } else { ("ragged", 5) };
         let pipeline = context.pipeline(&shaders::MATMUL_TEXTURE, entry, &texture_constants(self.tile, self.k4));
-        let step = |batches: Range<u64>, rows: Range<u64>| {
-            let band = Band { batch: batches.clone(), m: rows.clone(), k: 0..u64::from(k), n: 0..n };
-            let c = Window::of_rows(&band, &rows, m, n, 0);
-            let blocks = (rows.end - rows.start).div_ceil(self.tile.rows.into());
-            let groups = (batches.end - batches.start) * u64::from(panels) * blocks;
+        let output_rows = Lines { words: n, count: m, sliding: None };
+        let step = |band: &window::Band| {
+            let [batches, rows] = band.sizes();
+            let c = output_rows.window(band);
+            let groups = batches * u64::from(panels) * rows.div_ceil(self.tile.rows.into());
+            let first = band.images.start as u32;
             let params = context.uniform(&TextureParams {
                 m: self.m,
                 n: self.n,
                 k4: self.k4,
-                row_first: rows.start as u32,
-                row_end: rows.end as u32,
+                row_first: band.lines.start as u32,
+                row_end: band.lines.end as u32,
                 panels,
-                a_base: batches.start as u32 * self.m * self.k4,
+                a_base: first * self.m * self.k4,
                 a_batch: self.m * self.k4,
-                b_base: batches.start as u32 * b_batch,
+                b_base: first * b_batch,
                 b_batch,
                 b_panel,
                 b_row,
-                c_base: c.base,
+                c_base: c.base as u32,
                 has_bias: u32::from(bias.is_some()),
                 groups: groups as u32,
                 pad: 0,
-            });
+            })?;
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (1, Bind::Texture(self.a)),
                 (2, Bind::Texture(self.b)),
                 (3, Bind::Slice(bias_slice)),
-                (binding, Bind::Slice(window(output, c.elements))),
+                (binding, Bind::Slice(c.show(output))),
             ];
             let products = groups * u64::from(self.tile.rows * self.tile.columns) * u64::from(k);
             Ok(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
         };
-        if batch * m * n <= limit {
-            return Ok(vec![step(0..batch, 0..m)?]);
-        }
-        let rows = (limit - ALIGNMENT) / n;
-        if rows == 0 {
-            return Err(Error::Limit {
-                op: OP,
-                what: "elements of a row of the output",
-                needed: n,
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - ALIGNMENT,
-            });
-        }
-        (0..batch)
-            .flat_map(|b| ranges(m, rows).map(move |rows| (b..b + 1, rows)))
-            .map(|(b, rows)| step(b, rows))
-            .collect()
+        let bands = context.room().bands(OP, "elements of a row of the output", [batch, m], &[output_rows])?;
+        bands.iter().map(step).collect()
     }
 }
 

@@ -1,12 +1,12 @@
 use crate::{
     Commands, Context, Error, Family, Precision, Workspace, WorkspaceSize,
-    commands::Step,
-    context::{Bind, volume, window},
+    context::{Bind, volume},
     mirror,
-    ops::conv2d::window_output,
     params::params,
+    sliding,
+    step::Step,
+    window::{Lines, Sliding, Window},
 };
-use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "max_pool2d";
@@ -48,7 +48,7 @@ impl MaxPool2dDesc {
 
     /// Rows and columns of the output, rounded down as for a convolution.
     pub fn output_size(&self) -> Option<[u32; 2]> {
-        window_output([self.height, self.width], self.kernel, self.stride, self.padding, self.dilation)
+        sliding::output_size([self.height, self.width], self.kernel, self.stride, self.padding, self.dilation)
     }
 
     /// Elements of the input, `[batch, height, width, channels]`.
@@ -62,26 +62,24 @@ impl MaxPool2dDesc {
         [self.batch, height, width, self.channels].iter().map(|&size| u64::from(size)).product()
     }
 
-    /// Input elements that the output elements `range` read, for bindings: whole images, or rows of one.
-    fn rows_read(&self, range: &Range<u64>) -> Range<u64> {
-        let [out_height, out_width] = self.output_size().unwrap_or_default().map(u64::from);
-        let out_row = out_width * u64::from(self.channels);
-        let in_row = u64::from(self.width) * u64::from(self.channels);
-        let height = u64::from(self.height);
-        let reach = u64::from(self.dilation[0]) * (u64::from(self.kernel[0]) - 1);
-        let row = |element: u64| (element / out_row / out_height, element / out_row % out_height);
-        let ((first_image, first), (last_image, last)) = (row(range.start), row(range.end - 1));
-        let top =
-            |row: u64| (row * u64::from(self.stride[0])).saturating_sub(u64::from(self.padding[0])).min(height - 1);
-        let bottom = (top(last) + reach + 1).min(height);
-        (first_image * height + top(first)) * in_row / 64 * 64..(last_image * height + bottom) * in_row
+    /// Input and output by their rows.
+    fn lines(&self) -> [Lines; 2] {
+        let [height, width] = self.output_size().unwrap_or_default().map(u64::from);
+        let [kernel, stride, padding, dilation] =
+            [self.kernel, self.stride, self.padding, self.dilation].map(|pair| u64::from(pair[0]));
+        let sliding = Some(Sliding { reach: dilation * (kernel - 1) + 1, stride, padding });
+        let channels = u64::from(self.channels);
+        [
+            Lines { words: u64::from(self.width) * channels, count: self.height.into(), sliding },
+            Lines { words: width * channels, count: height, sliding: None },
+        ]
     }
 }
 
 /// A planned max-pooling: `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`.
 ///
 /// What lies on the padding is left out (it is not zero: a window of negative numbers has a negative maximum; a dilated
-/// window wholly outside gives minus infinity). Whether a NaN wins is the adapter's choice: WGSL leaves it open. Of f16 it wins.
+/// window wholly outside gives minus infinity). A NaN in a window wins.
 ///
 /// # Shapes
 /// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC, f32 or f16 as the [`Precision`] says. The usage STORAGE is
@@ -184,44 +182,24 @@ impl MaxPool2d {
         if texture {
             let (mirrored, view) = workspace.texture(OP, 0, self.workspace_size().texels[0])?;
             commands.steps.push(mirror::copy(input, mirrored));
-            for range in self.context.windows(self.desc.output_len()) {
-                commands.steps.push(self.step(Bind::Texture(view), 0, window(output, range.clone()), &range)?);
+            for words in self.context.room().flat(self.desc.output_len()) {
+                let written = Window { words, base: 0 };
+                commands.steps.push(self.step(Bind::Texture(view), 0, output, &written)?);
             }
             return Ok(commands);
         }
-        // Windows of the output that shrink until what they read can be bound.
-        let limit = self.context.binding_elements();
-        let mut start = 0;
-        while start < self.desc.output_len() {
-            let mut length = limit.min(self.desc.output_len() - start);
-            let mut read = self.desc.rows_read(&(start..start + length));
-            while read.end - read.start > limit {
-                length = length / 2 / 64 * 64;
-                if length == 0 {
-                    return Err(Error::Limit {
-                        op: OP,
-                        what: "elements of the rows that a window reads",
-                        needed: read.end - read.start,
-                        limit: "max_storage_buffer_binding_size / 4",
-                        allowed: limit,
-                    });
-                }
-                read = self.desc.rows_read(&(start..start + length));
-            }
-            let range = start..start + length;
-            let first = read.start;
-            commands.steps.push(self.step(
-                Bind::Slice(window(input, read)),
-                first,
-                window(output, range.clone()),
-                &range,
-            )?);
-            start += length;
+        let operands @ [read, written] = self.desc.lines();
+        let sizes = [self.desc.batch.into(), written.count];
+        for band in self.context.room().bands(OP, "elements of the rows of a window", sizes, &operands)? {
+            let read = read.window(&band);
+            let input = Bind::Slice(read.show(input));
+            commands.steps.push(self.step(input, read.words.start, output, &written.window(&band))?);
         }
         Ok(commands)
     }
 
-    fn step(&self, input: Bind<'_>, read: u64, output: BufferSlice<'_>, range: &Range<u64>) -> Result<Step, Error> {
+    /// A dispatch that reads `input`, which begins with the word `first`, and writes a window of the output.
+    fn step(&self, input: Bind<'_>, first: u64, output: BufferSlice<'_>, written: &Window) -> Result<Step, Error> {
         let desc = &self.desc;
         let whole = desc.channels.is_multiple_of(4);
         // Width: channels that an invocation computes.
@@ -232,7 +210,8 @@ impl MaxPool2d {
             (Family::Tiled, Precision::F32) => (&shaders::MAX_POOL2D, "main", 1, 1),
         };
         let [out_height, out_width] = desc.output_size().unwrap_or_default();
-        let count = (range.end - range.start) / width;
+        let start = written.words.start + written.base;
+        let count = (written.words.end - start) / width;
         let params = self.context.uniform(&Params {
             height: desc.height,
             width: desc.width,
@@ -247,12 +226,14 @@ impl MaxPool2d {
             pad_w: desc.padding[1],
             dilation_h: desc.dilation[0],
             dilation_w: desc.dilation[1],
-            first: (range.start / width) as u32,
+            first: (start / width) as u32,
             count: count as u32,
-            x_base: ((read / width) as u32).wrapping_neg(),
-        });
+            x_base: ((first / width) as u32).wrapping_neg(),
+            y_base: (written.base / width) as u32,
+            pad: [0; 3],
+        })?;
         let pipeline = self.context.pipeline(shader, entry, &[]);
-        let entries = [(0, Bind::Uniform(&params)), (binding, input), (binding + 1, Bind::Slice(output))];
+        let entries = [(0, Bind::Uniform(&params)), (binding, input), (binding + 1, Bind::Slice(written.show(output)))];
         self.context.dispatch(OP, &pipeline, &entries, count.div_ceil(64))
     }
 }
@@ -275,5 +256,7 @@ params! {
         first: u32,
         count: u32,
         x_base: u32,
+        y_base: u32,
+        pad: [u32; 3],
     }
 }

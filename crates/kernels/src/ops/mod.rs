@@ -28,9 +28,6 @@ pub use scale_add_relu::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc};
 pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
 pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
 
-use crate::{Context, Error};
-use std::ops::Range;
-
 /// The layouts of the parameters of every shader that has any.
 #[cfg(feature = "reference")]
 #[doc(hidden)]
@@ -38,7 +35,7 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
     [
         adamw::Params::LAYOUTS,
         avg_pool2d::Params::LAYOUTS,
-        conv2d::direct::Params::LAYOUTS,
+        conv2d::sum::Params::LAYOUTS,
         conv2d::winograd::Params::LAYOUTS,
         dense::Params::LAYOUTS,
         global_avg_pool2d::Params::LAYOUTS,
@@ -59,29 +56,4 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
 #[doc(hidden)]
 pub fn linear_texture_row() -> u32 {
     crate::mirror::ROW as u32
-}
-
-/// Checks the rows of an optimiser's parameters: whole ones, in one binding where there are several.
-fn check_rows(context: &Context, op: &'static str, len: u32, row: u32, decayed: u32) -> Result<(), Error> {
-    if row == 0 || decayed > row || !len.is_multiple_of(row) {
-        return Err(Error::shape(op, format_args!("{len} parameters in rows of {row}, of which {decayed} decay")));
-    }
-    match row == len && decayed == len {
-        true => Ok(()),
-        false => {
-            let (needed, allowed) = (u64::from(len), context.binding_elements());
-            Error::limit(op, "parameters in rows", needed, "max_storage_buffer_binding_size / 4", allowed)
-        }
-    }
-}
-
-/// `length` in pieces of `step`.
-fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
-    (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
-}
-
-/// Elements to bind so that the binding starts where every device can (256 bytes), and where in them the range starts.
-fn aligned(elements: Range<u64>) -> (Range<u64>, u64) {
-    let start = elements.start / 64 * 64;
-    (start..elements.end, elements.start - start)
 }

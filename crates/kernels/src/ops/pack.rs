@@ -1,10 +1,10 @@
 use crate::{
     Commands, Context, Error, Precision,
-    commands::Step,
-    context::{Bind, volume, window},
+    context::{Bind, volume},
     mirror,
-    ops::ranges,
     params::params,
+    step::Step,
+    window::{ranges, show},
 };
 use wgpu::{BufferSlice, BufferUsages, TextureView};
 
@@ -172,15 +172,7 @@ impl Pack {
         if input.size() > allowed && self.desc.rows_follow() {
             return self.bind_rows(input, output);
         }
-        if input.size() > allowed {
-            return Err(Error::Limit {
-                op: OP,
-                what: "bytes of the input",
-                needed: input.size(),
-                limit: "max_storage_buffer_binding_size",
-                allowed,
-            });
-        }
+        Error::limit(OP, "bytes of the input", input.size(), "max_storage_buffer_binding_size", allowed)?;
         self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
         let words = self.desc.output_len() / self.numbers();
         self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
@@ -192,20 +184,17 @@ impl Pack {
     fn bind_rows(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let (columns, all) = (u64::from(desc.columns), u64::from(desc.rows));
-        let step = self.context.binding_elements() / u64::from(desc.panel) / 64 * 64;
-        if step == 0 {
-            let (what, limit) = ("elements of 64 rows", "max_storage_buffer_binding_size / 4");
-            let (needed, allowed) = (64 * u64::from(desc.panel), self.context.binding_elements());
-            return Err(Error::Limit { op: OP, what, needed, limit, allowed });
-        }
-        let words = u64::from(desc.panel) / self.numbers();
+        let room = self.context.room();
+        let panel = u64::from(desc.panel);
+        room.check(OP, "elements of 64 rows", 64 * panel)?;
+        let words = panel / self.numbers();
         let mut commands = Commands::new(OP);
-        for rows in ranges(all, step) {
+        for rows in ranges(all, room.aligned_lines(panel, 64)) {
             let count = (rows.end - rows.start) as u32;
             let part = PackDesc { rows: count, padded_rows: count, ..*desc };
             let part = Pack::new(&self.context, &part)?;
-            let from = window(input, rows.start * columns..rows.end * columns);
-            commands.steps.extend(part.bind(from, window(output, rows.start * words..rows.end * words))?.steps);
+            let from = show(input, rows.start * columns..rows.end * columns);
+            commands.steps.extend(part.bind(from, show(output, rows.start * words..rows.end * words))?.steps);
         }
         Ok(commands)
     }
@@ -225,7 +214,7 @@ impl Pack {
         let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
         let mut commands = Commands::new(OP);
         let (numbers, output_binding) = (self.numbers(), if self.desc.precision == Precision::F16 { 4 } else { 3 });
-        for words in self.context.windows(desc.output_len() / numbers) {
+        for words in self.context.room().flat(desc.output_len() / numbers) {
             let range = words.start * numbers..words.end * numbers;
             let params = self.context.uniform(&Params {
                 rows: desc.rows,
@@ -239,10 +228,10 @@ impl Pack {
                 first: (range.start / 4) as u32,
                 total: ((range.end - range.start) / 4) as u32,
                 pad: [0; 2],
-            });
+            })?;
             let workgroups = ((range.end - range.start) / 4).div_ceil(64);
             let entries =
-                [(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(window(output, words)))];
+                [(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(show(output, words)))];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }
         Ok(commands)

@@ -1,8 +1,8 @@
 use crate::{
     Commands, Context, Error, Workspace, WorkspaceSize,
-    context::{Bind, volume, window},
-    ops::{aligned, ranges},
+    context::{Bind, volume},
     params::params,
+    window::{Window, ranges},
 };
 use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
@@ -81,18 +81,8 @@ impl ReduceSum {
     pub fn new(context: &Context, desc: &ReduceSumDesc) -> Result<Self, Error> {
         volume(OP, "input", &[desc.rows, desc.columns])?;
         let (rows, columns) = (u64::from(desc.rows), u64::from(desc.columns));
-        // 64 elements may go to an aligned start.
-        let limit = context.binding_elements() - 64;
-        let (fit, needed) = (limit / columns, rows.min(2));
-        if fit < needed {
-            return Err(Error::Limit {
-                op: OP,
-                what: "elements of two rows",
-                needed: needed * columns,
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit,
-            });
-        }
+        context.room().check_anywhere(OP, "elements of two rows", rows.min(2) * columns)?;
+        let fit = context.room().lines(columns);
         // Chains of sqrt(rows) additions first, whatever is left in one chain after that, as far as bindings allow.
         let mut levels = Vec::new();
         let (mut left, mut chain) = (rows, (rows as f64).sqrt().ceil() as u64);
@@ -170,19 +160,18 @@ impl ReduceSum {
     ) -> Result<(), Error> {
         let (entry, first, lanes) = if self.columns.is_multiple_of(4) { ("main", 1, 4) } else { ("ragged", 3, 1) };
         let elements = |rows: &Range<u64>| rows.start * self.columns..rows.end * self.columns;
-        let (read, input_base) = aligned(elements(&partial.input));
-        let (written, output_base) = aligned(elements(&partial.output));
+        let (read, written) = (Window::of(elements(&partial.input)), Window::of(elements(&partial.output)));
         let units = |rows: &Range<u64>| (rows.end - rows.start) * self.columns / lanes;
         let params = self.context.uniform(&Params {
-            input_base: (input_base / lanes) as u32,
-            output_base: (output_base / lanes) as u32,
+            input_base: (read.base / lanes) as u32,
+            output_base: (written.base / lanes) as u32,
             elements: units(&partial.input) as u32,
             outputs: units(&partial.output) as u32,
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
-            (first, Bind::Slice(window(from, read))),
-            (first + 1, Bind::Slice(window(to, written))),
+            (first, Bind::Slice(read.show(from))),
+            (first + 1, Bind::Slice(written.show(to))),
         ];
         let pipeline = self.context.pipeline(&shaders::REDUCE_SUM, entry, &[]);
         let workgroups = units(&partial.output).div_ceil(64);

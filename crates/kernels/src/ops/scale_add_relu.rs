@@ -1,10 +1,10 @@
 use crate::{
     Commands, Context, Error, Precision,
-    context::{Bind, volume, window},
-    ops::{aligned, ranges},
+    context::{Bind, volume},
     params::params,
+    step::Step,
+    window::{Band, Lines, Window},
 };
-use std::ops::Range;
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "scale_add_relu";
@@ -118,71 +118,50 @@ impl ScaleAddRelu {
             self.context.check(OP, operand, slice, batch * pixels * channels, BufferUsages::STORAGE)?;
         }
         self.context.check(OP, "gate", gate, batch * gates, BufferUsages::STORAGE)?;
-        let limit = self.context.binding_elements();
         let mut commands = Commands::new(OP);
-        if batch * pixels * channels <= limit {
-            self.band(&mut commands, buffers, 0..batch, 0..pixels)?;
-            return Ok(commands);
-        }
-        // 64 elements may go to an aligned start.
-        let (images, per_band) = ((limit - 64) / (pixels * channels), (limit - 64) / channels);
-        if per_band == 0 {
-            return Err(Error::Limit {
-                op: OP,
-                what: "channels of a pixel",
-                needed: channels,
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed: limit - 64,
-            });
-        }
-        for images in ranges(batch, images.max(1)) {
-            for pixels in ranges(pixels, if images.end - images.start > 1 { pixels } else { per_band }) {
-                self.band(&mut commands, buffers, images.clone(), pixels)?;
-            }
+        let tensors = [self.lines()];
+        for band in self.context.room().bands(OP, "channels of a pixel", [batch, pixels], &tensors)? {
+            commands.steps.push(self.step(buffers, &band)?);
         }
         Ok(commands)
     }
 
-    /// Either whole images, or pixels of one.
-    fn band(
-        &self,
-        commands: &mut Commands,
-        buffers: &ScaleAddReluBuffers<'_>,
-        images: Range<u64>,
-        pixels: Range<u64>,
-    ) -> Result<(), Error> {
-        let [_, height, width, per_gate] = self.desc.sizes().map(u64::from);
-        let channels = u64::from(self.desc.precision.words(self.desc.channels));
-        let image = height * width * channels;
+    /// Input, residual and output by their pixels.
+    fn lines(&self) -> Lines {
+        let count = u64::from(self.desc.height) * u64::from(self.desc.width);
+        Lines { words: self.desc.precision.words(self.desc.channels).into(), count, sliding: None }
+    }
+
+    fn step(&self, buffers: &ScaleAddReluBuffers<'_>, band: &Band) -> Result<Step, Error> {
+        let (lines, per_gate) = (self.lines(), u64::from(self.desc.channels));
+        let (channels, image) = (lines.words, lines.words * lines.count);
         // Entry point, bindings of input, gate, residual and output, words that an invocation writes.
         let (entry, bindings, lanes) = match self.desc.precision {
             Precision::F16 => ("halves", [9, 6, 10, 11], 2),
             Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2, 3, 4], 4),
             Precision::F32 => ("ragged", [5, 6, 7, 8], 1),
         };
-        let (elements, base) =
-            aligned(images.start * image + pixels.start * channels..(images.end - 1) * image + pixels.end * channels);
-        let (gates, gate_base) = aligned(images.start * per_gate..images.end * per_gate);
-        let units = |elements: u64| (elements / lanes) as u32;
-        let total = units((images.end - images.start) * (pixels.end - pixels.start) * channels);
+        let shown = lines.window(band);
+        let gates = Window::of(band.images.start * per_gate..band.images.end * per_gate);
+        let units = |words: u64| (words / lanes) as u32;
+        let total = units(band.sizes().iter().product::<u64>() * channels);
         let params = self.context.uniform(&Params {
             channels: units(channels),
             image: units(image),
-            base: units(base),
-            gate_base: if self.desc.precision == Precision::F16 { gate_base as u32 } else { units(gate_base) },
+            base: units(shown.base),
+            gate_base: if self.desc.precision == Precision::F16 { gates.base as u32 } else { units(gates.base) },
             total,
             gates: self.desc.channels,
             pad: [0; 2],
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
-            (bindings[0], Bind::Slice(window(buffers.input, elements.clone()))),
-            (bindings[1], Bind::Slice(window(buffers.gate, gates))),
-            (bindings[2], Bind::Slice(window(buffers.residual, elements.clone()))),
-            (bindings[3], Bind::Slice(window(buffers.output, elements))),
+            (bindings[0], Bind::Slice(shown.show(buffers.input))),
+            (bindings[1], Bind::Slice(gates.show(buffers.gate))),
+            (bindings[2], Bind::Slice(shown.show(buffers.residual))),
+            (bindings[3], Bind::Slice(shown.show(buffers.output))),
         ];
         let pipeline = self.context.pipeline(&shaders::SCALE_ADD_RELU, entry, &[]);
-        commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, u64::from(total).div_ceil(64))?);
-        Ok(())
+        self.context.dispatch(OP, &pipeline, &entries, u64::from(total).div_ceil(64))
     }
 }

@@ -1,8 +1,9 @@
 use crate::{
     Commands, Context, Error,
-    context::{Bind, volume, window},
-    ops,
+    context::{Bind, volume},
+    decay::check_rows,
     params::params,
+    window::show,
 };
 use wgpu::{Buffer, BufferSlice, BufferUsages, Queue};
 
@@ -114,7 +115,7 @@ impl Sgd {
     /// with dampening.
     pub fn new(context: &Context, desc: &SgdDesc) -> Result<Self, Error> {
         volume(OP, "param", &[desc.len])?;
-        ops::check_rows(context, OP, desc.len, desc.row, desc.decayed)?;
+        check_rows(context, OP, [desc.len, desc.row, desc.decayed])?;
         for (name, value) in [("momentum", desc.momentum), ("weight_decay", desc.weight_decay)] {
             if !(0.0..f64::INFINITY).contains(&value) {
                 return Err(Error::shape(OP, format_args!("{name} is {value}, 0 or more is expected")));
@@ -148,20 +149,20 @@ impl Sgd {
             (true, None) => return Err(Error::shape(OP, "the descriptor has momentum, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have momentum, the descriptor has none")),
         }
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = self.context.nothing()?;
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
-        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)));
+        let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)))?;
         let lanes = u64::from(self.desc.lanes());
         let (entry, first) = if lanes == 4 { ("main", 1) } else { ("ragged", 4) };
         let pipeline = self.context.pipeline(&shaders::SGD, entry, &[]);
         let mut commands = Commands::new(OP);
-        for range in self.context.windows(len) {
-            let momentum = momentum.map_or(none.slice(..), |momentum| window(momentum, range.clone()));
+        for range in self.context.room().flat(len) {
+            let momentum = momentum.map_or(none.slice(..), |momentum| show(momentum, range.clone()));
             let workgroups = ((range.end - range.start) / lanes).div_ceil(64);
             let entries = [
                 (0, Bind::Uniform(&params)),
-                (first, Bind::Slice(window(param, range.clone()))),
-                (first + 1, Bind::Slice(window(grad, range))),
+                (first, Bind::Slice(show(param, range.clone()))),
+                (first + 1, Bind::Slice(show(grad, range))),
                 (first + 2, Bind::Slice(momentum)),
             ];
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);

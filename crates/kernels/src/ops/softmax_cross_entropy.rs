@@ -1,8 +1,8 @@
 use crate::{
     Commands, Context, Error,
-    context::{Bind, volume, window},
-    ops::{aligned, ranges},
+    context::{Bind, volume},
     params::params,
+    window::{Lines, Window, show},
 };
 use std::ops::Range;
 use wgpu::{Buffer, BufferSlice, BufferUsages};
@@ -155,20 +155,9 @@ impl SoftmaxCrossEntropy {
                 format_args!("label_smoothing is {}, a number in [0, 1] is expected", desc.label_smoothing),
             ));
         }
-        // 64 elements may go to an aligned start.
-        let allowed = context.binding_elements() - 64;
-        if u64::from(desc.classes) > allowed {
-            return Err(Error::Limit {
-                op: OP,
-                what: "classes, the elements of a row,",
-                needed: u64::from(desc.classes),
-                limit: "max_storage_buffer_binding_size / 4",
-                allowed,
-            });
-        }
+        context.room().check_anywhere(OP, "classes, the elements of a row,", desc.classes.into())?;
         if desc.classes_first {
-            let (needed, allowed) = (u64::from(desc.classes) * u64::from(desc.batch), context.binding_elements());
-            Error::limit(OP, "elements of logits", needed, "max_storage_buffer_binding_size / 4", allowed)?;
+            context.room().check(OP, "elements of logits", u64::from(desc.classes) * u64::from(desc.batch))?;
         }
         Ok(SoftmaxCrossEntropy { context: context.clone(), desc: *desc })
     }
@@ -210,13 +199,12 @@ impl SoftmaxCrossEntropy {
         let mut commands = Commands::new(OP);
         // A plain sum needs neither divisor nor sum of the classes' weights.
         let normalised = desc.reduction == Reduction::Mean || desc.label_smoothing > 0.0;
-        for rows in self.context.windows(batch).filter(|_| normalised) {
+        for rows in self.context.room().flat(batch).filter(|_| normalised) {
             self.normaliser(&mut commands, buffers, &totals, rows)?;
         }
-        let limit = self.context.binding_elements();
-        let band = if batch * classes <= limit { batch } else { (limit - 64) / classes };
-        for rows in ranges(batch, band) {
-            self.band(&mut commands, buffers, &totals, rows)?;
+        let rows = Lines { words: classes, count: batch, sliding: None };
+        for band in self.context.room().bands(OP, "classes, the elements of a row,", [1, batch], &[rows])? {
+            self.band(&mut commands, buffers, &totals, band.lines)?;
         }
         Ok(commands)
     }
@@ -228,17 +216,17 @@ impl SoftmaxCrossEntropy {
         totals: &Buffer,
         rows: Range<u64>,
     ) -> Result<(), Error> {
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
+        let none = self.context.nothing()?;
         let params = self.context.uniform(&Params {
             accumulate: u32::from(rows.start > 0),
             groups: 1,
             ..self.params(&rows, 0, 0)
-        });
+        })?;
         let entries = [
             (0, Bind::Uniform(&params)),
-            (2, Bind::Slice(window(buffers.labels, rows.clone()))),
+            (2, Bind::Slice(show(buffers.labels, rows.clone()))),
             (3, Bind::Slice(buffers.class_weights.unwrap_or(none.slice(..)))),
-            (4, Bind::Slice(buffers.sample_weights.map_or(none.slice(..), |weights| window(weights, rows)))),
+            (4, Bind::Slice(buffers.sample_weights.map_or(none.slice(..), |weights| show(weights, rows)))),
             (5, Bind::Slice(totals.slice(..))),
         ];
         let pipeline = self.context.pipeline(&shaders::SOFTMAX_CROSS_ENTROPY, "normaliser", &[]);
@@ -254,21 +242,21 @@ impl SoftmaxCrossEntropy {
         rows: Range<u64>,
     ) -> Result<(), Error> {
         let classes = u64::from(self.desc.classes);
-        let (samples, row_base) = aligned(rows.clone());
-        let (elements, logits_base) = aligned(rows.start * classes..rows.end * classes);
-        let params = self.params(&rows, logits_base, row_base);
+        let samples = Window::of(rows.clone());
+        let elements = Window::of(rows.start * classes..rows.end * classes);
+        let params = self.params(&rows, elements.base, samples.base);
         let workgroups = u64::from(params.groups);
-        let params = self.context.uniform(&params);
-        let [none, no_grad] = [(); 2].map(|()| self.context.filled(BufferUsages::STORAGE, &[0; 16]));
+        let params = self.context.uniform(&params)?;
+        let [none, no_grad] = [self.context.nothing()?, self.context.nothing()?];
         let entries = [
             (0, Bind::Uniform(&params)),
-            (1, Bind::Slice(window(buffers.logits, elements.clone()))),
-            (2, Bind::Slice(window(buffers.labels, samples.clone()))),
+            (1, Bind::Slice(elements.show(buffers.logits))),
+            (2, Bind::Slice(samples.show(buffers.labels))),
             (3, Bind::Slice(buffers.class_weights.unwrap_or(none.slice(..)))),
-            (4, Bind::Slice(buffers.sample_weights.map_or(none.slice(..), |weights| window(weights, samples.clone())))),
+            (4, Bind::Slice(buffers.sample_weights.map_or(none.slice(..), |weights| samples.show(weights)))),
             (5, Bind::Slice(totals.slice(..))),
-            (6, Bind::Slice(window(buffers.loss, samples.clone()))),
-            (7, Bind::Slice(buffers.grad_logits.map_or(no_grad.slice(..), |grad| window(grad, elements)))),
+            (6, Bind::Slice(samples.show(buffers.loss))),
+            (7, Bind::Slice(buffers.grad_logits.map_or(no_grad.slice(..), |grad| elements.show(grad)))),
         ];
         let pipeline = self.context.pipeline(&shaders::SOFTMAX_CROSS_ENTROPY, "main", &[]);
         commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);

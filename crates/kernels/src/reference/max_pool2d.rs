@@ -1,7 +1,7 @@
 use super::{ATOL, Expected};
 use crate::MaxPool2dDesc;
 
-/// `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`, where that lies inside.
+/// `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`, where that lies inside; NaN where one of them is.
 ///
 /// Bound: none, a maximum is exact.
 pub fn max_pool2d(desc: &MaxPool2dDesc, input: &[f32]) -> Expected {
@@ -20,7 +20,10 @@ pub fn max_pool2d(desc: &MaxPool2dDesc, input: &[f32]) -> Expected {
                                 i64::from(j * desc.stride[1] + w * desc.dilation[1]) - i64::from(desc.padding[1]);
                             if (0..height).contains(&row) && (0..width).contains(&column) {
                                 let pixel = (n * height + row) * width + column;
-                                best = best.max(f64::from(input[pixel as usize * desc.channels as usize + c as usize]));
+                                let value = f64::from(input[pixel as usize * desc.channels as usize + c as usize]);
+                                if value > best || value.is_nan() {
+                                    best = value;
+                                }
                             }
                         }
                     }

@@ -103,10 +103,10 @@ impl Expected {
         self
     }
 
-    /// Applies max(0, x), which moves no value further than its bound.
+    /// Applies max(0, x), which moves no value further than its bound. NaN stays NaN.
     pub fn relu(mut self) -> Self {
-        for value in &mut self.values {
-            *value = value.max(0.0);
+        for value in self.values.iter_mut().filter(|value| **value < 0.0) {
+            *value = 0.0;
         }
         self
     }

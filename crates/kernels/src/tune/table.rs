@@ -38,15 +38,6 @@ pub enum Variant {
     },
 }
 
-impl Variant {
-    pub(crate) fn tile(self) -> Tile {
-        match self {
-            Variant::Direct(tile) | Variant::Winograd { tile, .. } => tile,
-            Variant::Grouped => Tile { rows: 4, columns: 4 },
-        }
-    }
-}
-
 impl fmt::Display for Tile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}x{}", self.rows, self.columns)

@@ -1,9 +1,7 @@
 //! Waits for the device, and reads what it gave.
 
-use std::sync::mpsc::channel;
-
-use kernels::wgpu::{Buffer, Device, MapMode, PollType, SubmissionIndex};
-use kernels::{Precision, from_halves};
+use kernels::wgpu::{Buffer, Device, PollType, SubmissionIndex};
+use kernels::{Precision, from_halves, host};
 
 use crate::error::Error;
 
@@ -34,15 +32,9 @@ pub(super) fn read(
     staging: &Buffer,
     stored: Stored,
 ) -> Result<Vec<f32>, Error> {
-    let slice = staging.slice(0..stored.bytes());
-    let (sender, receiver) = channel();
-    slice.map_async(MapMode::Read, move |result| {
-        // The receiver lives until the end of this function.
-        let _ = sender.send(result);
-    });
-    wait(device, submission)?;
-    receiver.recv().map_err(Error::device)?.map_err(Error::device)?;
-    let view = slice.get_mapped_range().map_err(Error::device)?;
+    // Not for what was submitted after it: the next batch may be on its way.
+    let until = PollType::Wait { submission_index: Some(submission), timeout: None };
+    let view = host::block_on(device, until, host::map(staging.slice(0..stored.bytes())))?;
     let values = match stored.precision {
         Precision::F32 => bytemuck::pod_collect_to_vec(&view),
         Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), stored.channels),

@@ -1,10 +1,11 @@
 //! The adapter: which there are, which is taken, and what it says when it fails.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+#[cfg(test)]
+use std::sync::Mutex;
 
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
-use kernels::{Context, Family, Precision, Tune};
+use kernels::{Context, Family, Host, Precision, Tune};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -64,13 +65,6 @@ impl Summary {
     }
 }
 
-/// What a device says is wrong.
-#[derive(Clone, Debug)]
-enum Complaint {
-    OutOfMemory(String),
-    Failure(String),
-}
-
 /// An open adapter.
 pub struct Gpu {
     /// The adapter.
@@ -89,7 +83,7 @@ pub struct Gpu {
     pub precision: Precision,
     /// What its driver compiled, where that can be kept and a folder was given.
     pub compiled: Option<Compiled>,
-    complaint: Arc<Mutex<Option<Complaint>>>,
+    host: Host,
     /// The largest batch that there is said to be memory for.
     #[cfg(test)]
     pub(crate) room: std::sync::atomic::AtomicUsize,
@@ -130,36 +124,11 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
 /// Opens an adapter for work within these limits.
 pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
     let name = adapter.get_info().name;
-    let (device, queue) = adapter
-        .request_device(&wgpu::DeviceDescriptor {
-            label: Some("trainer"),
-            required_features: kernels::wanted_features(&adapter) | adapter.features() & TIMING,
-            required_limits: limits,
-            ..Default::default()
-        })
-        .await
-        .map_err(|error| Error::Device(format!("{name}: {error}")))?;
-    let complaint = Arc::new(Mutex::new(None));
-    let keep = {
-        let complaint = Arc::clone(&complaint);
-        move |what: Complaint| {
-            if let Ok(mut complaint) = complaint.lock() {
-                complaint.get_or_insert(what);
-            }
-        }
-    };
-    let uncaptured = keep.clone();
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        uncaptured(match error {
-            wgpu::Error::OutOfMemory { .. } => Complaint::OutOfMemory(error.to_string()),
-            _ => Complaint::Failure(error.to_string()),
-        });
-    }));
-    device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            keep(Complaint::Failure(format!("the device was lost: {message}")));
-        }
-    });
+    let host = Host::open(&adapter, TIMING, limits).await.map_err(|error| match failed(error) {
+        Error::Device(message) => Error::Device(format!("{name}: {message}")),
+        other => other,
+    })?;
+    let (device, queue) = (host.device.clone(), host.queue.clone());
     let mut tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
     if selection.precision == Precision::F16 && tune.family == Family::Texture {
         return Err(Error::NoF16);
@@ -186,7 +155,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
         table_problem,
         precision: selection.precision,
         compiled,
-        complaint,
+        host,
         #[cfg(test)]
         room: usize::MAX.into(),
         #[cfg(test)]
@@ -210,8 +179,7 @@ impl Gpu {
     /// # Errors
     /// The device failed or was lost.
     pub fn wait(&self) -> Result<()> {
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Device(error.to_string()))?;
-        self.check()
+        self.host.wait().map_err(failed)
     }
 
     /// Reads a buffer of f32 back, blocking. It needs the usage COPY_SRC.
@@ -219,26 +187,11 @@ impl Gpu {
     /// # Errors
     /// The device failed or was lost.
     pub fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>> {
-        Ok(self.download(buffer)?.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        self.host.block_on(self.host.read(buffer)).map_err(failed)
     }
 
     pub(crate) fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read back"),
-            size: buffer.size(),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
-        self.queue.submit([encoder.finish()]);
-        let (sender, receiver) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
-        self.wait()?;
-        let failed = |error: String| Error::Device(format!("reading back: {error}"));
-        receiver.recv().map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-        let view = staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
-        Ok(view.to_vec())
+        self.host.block_on(self.host.read(buffer)).map_err(failed)
     }
 
     /// What the device complained about since it was opened, if anything. That it is out of memory it says once: what follows from
@@ -247,17 +200,7 @@ impl Gpu {
     /// # Errors
     /// The first complaint.
     pub fn check(&self) -> Result<()> {
-        let Ok(mut complaint) = self.complaint.lock() else {
-            return Err(Error::Device("its error handler failed".to_owned()));
-        };
-        match complaint.clone() {
-            None => Ok(()),
-            Some(Complaint::Failure(message)) => Err(Error::Device(message)),
-            Some(Complaint::OutOfMemory(message)) => {
-                *complaint = None;
-                Err(Error::OutOfMemory(message))
-            }
-        }
+        self.host.check().map_err(failed)
     }
 
     /// Complains, as the device would, about a batch that [`Gpu::room`] has no room for.
@@ -265,8 +208,17 @@ impl Gpu {
     pub(crate) fn pretend(&self, batch: usize) {
         if batch > self.room.load(std::sync::atomic::Ordering::SeqCst) {
             let what = format!("no room for {batch} photos");
-            self.complaint.lock().unwrap().get_or_insert(Complaint::OutOfMemory(what));
+            self.host.complain(kernels::Error::OutOfMemory { cause: what.into() });
         }
+    }
+}
+
+/// A device's complaint in the trainer's words.
+fn failed(error: kernels::Error) -> Error {
+    match error {
+        kernels::Error::OutOfMemory { cause } => Error::OutOfMemory(cause.to_string()),
+        kernels::Error::Device { what, cause } => Error::Device(format!("{what} failed: {cause}")),
+        other => Error::Device(other.to_string()),
     }
 }
 

@@ -1,39 +1,86 @@
 //! The convolution of narrow groups, without the zeros that tiles of 64 channels would multiply.
 
-use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP, weights::Span};
-use crate::{Context, Error, Family, Precision, commands::Step};
+use super::{
+    algorithm::Algorithm,
+    desc::{Conv2dBuffers, Conv2dDesc, OP},
+    layer::Layer,
+    span::Span,
+    sum::{Banded, Shown},
+    weights::{Conv2dWeights, Order, Packing, Upload},
+};
+use crate::{Error, Family, Workspace, WorkspaceSize, step::Step};
 
-/// A tile would see four times the channels of a group or more.
-pub(super) fn pays(desc: &Conv2dDesc) -> bool {
-    Span::of(desc, 64).span4 >= desc.in_channels / desc.groups
+/// The sum over the channels of an output's own group.
+pub(super) struct Grouped<'a> {
+    pub layer: &'a Layer,
 }
 
-/// Whether the algorithm computes this convolution, and fits the device.
-pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
-    let [inputs, outputs] = [desc.in_channels, desc.out_channels].map(|channels| channels / desc.groups);
-    let numbers = if desc.precision == Precision::F16 { 2 } else { 1 };
-    family == Family::Tiled
-        && inputs.is_multiple_of(4)
-        && outputs.is_multiple_of(4)
-        && desc.groups > 1
-        && desc.weight_len() / numbers <= context.binding_elements()
+impl Grouped<'_> {
+    /// Whether it computes this layer, and fits the device.
+    pub fn applies(layer: &Layer) -> bool {
+        let desc = &layer.desc;
+        let [inputs, outputs] = [desc.in_channels, desc.out_channels].map(|channels| channels / desc.groups);
+        let numbers = if layer.f16() { 2 } else { 1 };
+        layer.family == Family::Tiled
+            && inputs.is_multiple_of(4)
+            && outputs.is_multiple_of(4)
+            && desc.groups > 1
+            && desc.weight_len() / numbers <= layer.context.room().binding
+    }
+
+    /// Whether a tile would see four times the channels of a group or more.
+    pub fn pays(desc: &Conv2dDesc) -> bool {
+        Span::of(desc, 64).span4 >= desc.in_channels / desc.groups
+    }
 }
 
-impl Conv2d {
-    pub(super) fn grouped(&self, weights: &Conv2dWeights, buffers: &Conv2dBuffers<'_>) -> Result<Vec<Step>, Error> {
-        let target = self.target();
-        let pipeline = self.context.pipeline(&shaders::CONV2D_GROUPED, target.entry, &self.constants());
-        let weight = weights.buffer()?.slice(..);
+impl Algorithm for Grouped<'_> {
+    fn computed_flops(&self) -> u64 {
+        self.layer.desc.flops()
+    }
+
+    fn workspace(&self) -> WorkspaceSize {
+        WorkspaceSize::default()
+    }
+
+    fn packing(&self) -> Packing {
+        let (len, halved) = (self.layer.desc.weight_len(), self.layer.f16());
+        Packing { order: Order::Taps, rows: None, len, halved, pieces: 1 }
+    }
+
+    fn pack(&self, _piece: u32, weight: &[f32], upload: &mut Upload<'_>) -> Result<(), Error> {
+        upload.stage(0, &by_tap(&self.layer.desc, weight))
+    }
+
+    fn bind(
+        &self,
+        _workspace: &Workspace,
+        weights: &Conv2dWeights,
+        buffers: &Conv2dBuffers<'_>,
+    ) -> Result<Vec<Step>, Error> {
+        let (layer, context) = (self.layer, &self.layer.context);
+        let banded = Banded::of(layer);
+        let pipeline = context.pipeline(&shaders::CONV2D_GROUPED, banded.target.entry, &[layer.f16_tensors()]);
+        let nothing = &context.nothing()?;
+        let shown = Shown { input: buffers.input, weights, buffers, nothing };
         let mut steps = Vec::new();
-        for band in self.bands()? {
-            let blocks = (band.pixels.end - band.pixels.start).div_ceil(4);
-            let groups = (blocks * u64::from(self.desc.out_channels / 4)).div_ceil(64);
-            let params = self.context.uniform(&self.band_params(&band, &target, groups));
-            let none = self.nothing();
-            let entries = self.entries(&band, &target, &params, buffers.input, weight, weights, buffers, &none);
-            let products = (band.pixels.end - band.pixels.start) * self.desc.weight_len();
-            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
+        for band in banded.bands()? {
+            let pixels = banded.pixels(&band);
+            let count = pixels.end - pixels.start;
+            let groups = (count.div_ceil(4) * u64::from(layer.desc.out_channels / 4)).div_ceil(64);
+            let params = context.uniform(&banded.params(&band, groups))?;
+            let entries = banded.entries(&band, &params, weights.buffer()?.slice(..), &shown);
+            let products = count * layer.desc.weight_len();
+            steps.push(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
         }
         Ok(steps)
     }
+}
+
+/// `[tap, channel of the group, out_channels]`.
+fn by_tap(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
+    let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
+    let (group_in, outputs) = ((desc.in_channels / desc.groups) as usize, desc.out_channels as usize);
+    let place = |i: usize| (i % outputs * group_in + i / outputs % group_in) * taps + i / outputs / group_in;
+    (0..weight.len()).map(|i| weight[place(i)]).collect()
 }

@@ -4,7 +4,7 @@
 //! holds four, so that where they begin in their first texel depends on the output's column, and repeats: columns of the same *phase*
 //! share a packing of the weights. An RGB image needs no padding to four channels then, and a 7x7 stem reads 6 texels a row instead of 7.
 
-use super::Conv2dDesc;
+use super::desc::Conv2dDesc;
 use crate::Family;
 use std::ops::Range;
 
@@ -54,13 +54,12 @@ impl Rows {
         (i64::from(phase) * i64::from(self.step) - i64::from(self.padding)).rem_euclid(4) as u32
     }
 
-    /// A panel of `[panel, kernel row, number of the texels, output channel of the panel]` of a phase.
-    pub fn pack_panel(&self, desc: &Conv2dDesc, phase: u32, outputs: Range<u32>, weight: &[f32], out: &mut [f32]) {
+    /// A panel of `[panel, kernel row, number of the texels, output channel of the panel]` of a phase, zero before.
+    pub fn pack_panel(&self, desc: &Conv2dDesc, (phase, outputs): (u32, Range<u32>), weight: &[f32], out: &mut [f32]) {
         let [rows, columns] = desc.kernel.map(|size| size as usize);
         let (channels, lead) = (desc.in_channels as usize, self.lead(phase) as usize);
         let depth = rows * self.texels as usize * 4;
         let width = out.len() / depth;
-        out.fill(0.0);
         for (output, o) in outputs.enumerate() {
             for c in 0..channels {
                 let taps = &weight[(o as usize * channels + c) * rows * columns..][..rows * columns];

@@ -1,12 +1,17 @@
 //! The 3x3 convolution of stride 1 by Winograd F(4x4, 3x3): transform, 36 matrix products, transform back.
 
-use super::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights, OP};
+use super::{
+    algorithm::Algorithm,
+    desc::{Conv2dBuffers, Conv2dDesc, OP},
+    layer::Layer,
+    transform::transform_panel,
+    weights::{Conv2dWeights, Order, Packing, Upload},
+};
 use crate::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Precision, Variant, Workspace, WorkspaceSize,
-    commands::Step, context::Bind, mirror, ops::matmul::TextureOperands, params::params, tile::tiles,
+    Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Variant, Workspace, WorkspaceSize, context::Bind, mirror,
+    ops::matmul::TextureOperands, params::params, step::Step, tile::tiles, window::ranges,
 };
 use std::ops::Range;
-use wgpu::BufferUsages;
 
 const POINTS: u64 = 36;
 /// Parts of the workspace.
@@ -28,105 +33,83 @@ fn bands(family: Family) -> [u32; 3] {
 /// direct algorithm: few tiles don't make up for either.
 const WEIGHT_BYTES_A_TILE: u64 = 2 << 20;
 
-/// The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
-pub(super) fn pays(desc: &Conv2dDesc) -> bool {
-    let weight = POINTS * 4 * u64::from(desc.in_channels) * u64::from(desc.out_channels);
-    let [rows, columns] = tiling(desc);
-    desc.in_channels.min(desc.out_channels) >= 64
-        && weight <= WEIGHT_BYTES_A_TILE * u64::from(desc.batch) * rows * columns
-}
-
-/// Whether the algorithm computes this convolution, and fits the device.
-pub(super) fn applies(context: &Context, family: Family, desc: &Conv2dDesc) -> bool {
-    let applies = desc.kernel == [3, 3]
-        && desc.stride == [1, 1]
-        && desc.dilation == [1, 1]
-        && desc.groups == 1
-        && desc.in_channels.is_multiple_of(4)
-        && desc.out_channels.is_multiple_of(4);
-    let limit = context.binding_elements();
-    let weight = POINTS * u64::from(desc.in_channels) * u64::from(desc.out_channels.next_multiple_of(64));
-    let fits = match family {
-        Family::Texture => weight / 4 <= mirror::capacity(context.device()) && desc.output_len() <= limit,
-        Family::Tiled => {
-            let numbers = if desc.precision == Precision::F16 { 2 } else { 1 };
-            weight <= limit && desc.input_len() / numbers <= limit && desc.output_len() / numbers <= limit
-        }
-    };
-    let band = 16 * POINTS * u64::from(desc.in_channels.max(desc.out_channels)) <= limit;
-    applies && fits && band
-}
-
 /// Rows and columns of tiles of 4x4 outputs.
 fn tiling(desc: &Conv2dDesc) -> [u64; 2] {
     desc.output_size().unwrap_or_default().map(|size| u64::from(size.div_ceil(4)))
 }
 
-impl Conv2d {
-    fn all_tiles(&self) -> u64 {
-        let [rows, columns] = tiling(&self.desc);
-        u64::from(self.desc.batch) * rows * columns
+/// Tiles of 4x4 outputs.
+fn all_tiles(desc: &Conv2dDesc) -> u64 {
+    let [rows, columns] = tiling(desc);
+    u64::from(desc.batch) * rows * columns
+}
+
+/// Tiles of a band of so many MiB: a multiple of 32 where there are so many, or all of them.
+fn tiles_of_band(layer: &Layer, mib: u32) -> u64 {
+    let channels = u64::from(layer.desc.in_channels.max(layer.desc.out_channels));
+    let most = (u64::from(mib) << 18).min(layer.context.room().binding) / POINTS / channels;
+    let whole = if most < 32 { 16 } else { most / 32 * 32 };
+    whole.min(all_tiles(&layer.desc))
+}
+
+/// Winograd F(4x4, 3x3), whose products are computed in tiles, of bands of 4x4 outputs.
+pub(super) struct Winograd<'a> {
+    pub layer: &'a Layer,
+    pub tile: Tile,
+    /// MiB.
+    pub band: u32,
+}
+
+impl Winograd<'_> {
+    /// Whether it computes this layer, and fits the device.
+    pub fn applies(layer: &Layer) -> bool {
+        let desc = &layer.desc;
+        let applies = desc.kernel == [3, 3]
+            && desc.stride == [1, 1]
+            && desc.dilation == [1, 1]
+            && desc.groups == 1
+            && desc.in_channels.is_multiple_of(4)
+            && desc.out_channels.is_multiple_of(4);
+        let limit = layer.context.room().binding;
+        let weight = POINTS * u64::from(desc.in_channels) * u64::from(desc.out_channels.next_multiple_of(64));
+        let fits = match layer.family {
+            Family::Texture => weight / 4 <= mirror::capacity(layer.context.device()) && desc.output_len() <= limit,
+            Family::Tiled => {
+                let numbers = if layer.f16() { 2 } else { 1 };
+                weight <= limit && desc.input_len() / numbers <= limit && desc.output_len() / numbers <= limit
+            }
+        };
+        let band = 16 * POINTS * u64::from(desc.in_channels.max(desc.out_channels)) <= limit;
+        layer.context.tune().winograd && applies && fits && band
     }
 
-    /// Tiles of a band of so many MiB: a multiple of 32 where there are so many, or all of them.
-    fn tiles_of_band(&self, mib: u32) -> u64 {
-        let channels = u64::from(self.desc.in_channels.max(self.desc.out_channels));
-        let most = (u64::from(mib) << 18).min(self.context.binding_elements()) / POINTS / channels;
-        let whole = if most < 32 { 16 } else { most / 32 * 32 };
-        whole.min(self.all_tiles())
-    }
-
-    fn band(&self) -> u64 {
-        match self.variant {
-            Variant::Winograd { band, .. } => self.tiles_of_band(band),
-            Variant::Direct(_) | Variant::Grouped => 0,
-        }
+    /// The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
+    pub fn pays(desc: &Conv2dDesc) -> bool {
+        let weight = POINTS * 4 * u64::from(desc.in_channels) * u64::from(desc.out_channels);
+        desc.in_channels.min(desc.out_channels) >= 64 && weight <= WEIGHT_BYTES_A_TILE * all_tiles(desc)
     }
 
     /// The default first; bands that come to the same tiles are listed once.
-    pub(super) fn winograd_variants(&self) -> Vec<Variant> {
+    pub fn variants(layer: &Layer) -> Vec<Variant> {
         let mut list: Vec<u32> = Vec::new();
-        for band in bands(self.family) {
-            if list.iter().all(|&other| self.tiles_of_band(other) != self.tiles_of_band(band)) {
+        for band in bands(layer.family) {
+            if list.iter().all(|&other| tiles_of_band(layer, other) != tiles_of_band(layer, band)) {
                 list.push(band);
             }
         }
         let of_tile = |tile| list.iter().map(move |&band| Variant::Winograd { tile, band });
-        let rows = self.tiles_of_band(list[0]);
-        tiles(&self.context, self.family, rows).into_iter().flat_map(of_tile).collect()
-    }
-
-    /// Multiplications and additions an output channel, in bands of whole `rows`.
-    pub(super) fn winograd_products(&self, rows: u32) -> u64 {
-        let rows: u64 = self.tile_bands().map(|tiles| (tiles.end - tiles.start).next_multiple_of(rows.into())).sum();
-        2 * POINTS * rows * u64::from(self.desc.in_channels)
-    }
-
-    pub(super) fn winograd_workspace(&self) -> WorkspaceSize {
-        let mut size = WorkspaceSize::default();
-        let values = |channels: u32| POINTS * self.band() * u64::from(channels);
-        size.bytes = [values(self.desc.in_channels) * 4, values(self.desc.out_channels) * 4];
-        if self.family == Family::Texture {
-            let larger = size.bytes[0].max(size.bytes[1]);
-            size.bytes = [larger, 0];
-            size.texels[INPUT] = self.desc.input_len() / 4;
-            size.texels[TRANSFORMED] = larger / 16;
-            if self.desc.residual {
-                size.texels[RESIDUAL] = self.desc.output_len() / 4;
-            }
-        }
-        size
+        let rows = tiles_of_band(layer, list[0]);
+        tiles(&layer.context, layer.family, rows).into_iter().flat_map(of_tile).collect()
     }
 
     fn tile_bands(&self) -> impl Iterator<Item = Range<u64>> {
-        let (all, step) = (self.all_tiles(), self.band());
-        (0..all.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(all))
+        ranges(all_tiles(&self.layer.desc), tiles_of_band(self.layer, self.band))
     }
 
-    fn winograd_params(&self, tiles: &Range<u64>, zero: u32) -> Params {
-        let desc = &self.desc;
-        let [out_height, out_width] = desc.output_size().unwrap_or_default();
-        let [tiles_h, tiles_w] = tiling(&self.desc);
+    fn params(&self, tiles: &Range<u64>, zero: u32) -> Params {
+        let desc = &self.layer.desc;
+        let [out_height, out_width] = self.layer.output_size();
+        let [tiles_h, tiles_w] = tiling(&self.layer.desc);
         Params {
             height: desc.height,
             width: desc.width,
@@ -147,14 +130,14 @@ impl Conv2d {
         }
     }
 
-    pub(super) fn winograd_texture(
+    fn bind_texture(
         &self,
         workspace: &Workspace,
         weights: &Conv2dWeights,
         buffers: &Conv2dBuffers<'_>,
     ) -> Result<Vec<Step>, Error> {
-        let desc = &self.desc;
-        let size = self.winograd_workspace();
+        let (context, desc) = (&self.layer.context, &self.layer.desc);
+        let size = self.workspace();
         let (input, input_view) = workspace.texture(OP, INPUT, size.texels[INPUT])?;
         let (transformed, transformed_view) = workspace.texture(OP, TRANSFORMED, size.texels[TRANSFORMED])?;
         let mut steps = vec![mirror::copy(buffers.input, input)];
@@ -166,16 +149,16 @@ impl Conv2d {
         }
         let constants = [("has_residual", f64::from(u8::from(desc.residual)))];
         let shader = &shaders::CONV2D_WINOGRAD_TEXTURE;
-        let input_transform = self.context.pipeline(shader, "input_transform", &[]);
-        let output_transform = self.context.pipeline(shader, "output_transform", &constants);
+        let input_transform = context.pipeline(shader, "input_transform", &[]);
+        let output_transform = context.pipeline(shader, "output_transform", &constants);
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.winograd_params(&tiles, mirror::zero_texel(input)));
+            let params = context.uniform(&self.params(&tiles, mirror::zero_texel(input)))?;
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Texture(input_view)), (2, Bind::Slice(v))];
             let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(64);
-            steps.push(self.context.dispatch(OP, &input_transform, &entries, groups)?);
+            steps.push(context.dispatch(OP, &input_transform, &entries, groups)?);
             steps.push(mirror::copy(v, transformed));
             let products = TextureOperands {
                 m: count as u32,
@@ -185,9 +168,9 @@ impl Conv2d {
                 a: transformed_view,
                 b: weights.view()?,
                 packed_b: true,
-                tile: self.variant.tile(),
+                tile: self.tile,
             };
-            steps.extend(products.steps(&self.context, None, m)?);
+            steps.extend(products.steps(context, None, m)?);
             steps.push(mirror::copy(m, transformed));
             let entries = [
                 (0, Bind::Uniform(&params)),
@@ -197,26 +180,26 @@ impl Conv2d {
                 (6, Bind::Slice(buffers.output)),
             ];
             let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(64);
-            steps.push(self.context.dispatch(OP, &output_transform, &entries, groups)?);
+            steps.push(context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)
     }
 
-    pub(super) fn winograd_tiled(
+    fn bind_tiled(
         &self,
         workspace: &Workspace,
         weights: &Conv2dWeights,
         buffers: &Conv2dBuffers<'_>,
     ) -> Result<Vec<Step>, Error> {
-        let desc = &self.desc;
+        let (context, desc) = (&self.layer.context, &self.layer.desc);
         let mut steps = Vec::new();
-        let none = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let unused = self.context.filled(BufferUsages::STORAGE, &[0; 16]);
-        let f16 = self.desc.precision == Precision::F16;
+        let none = context.nothing()?;
+        let unused = context.nothing()?;
+        let f16 = self.layer.f16();
         let constants = [("f16_tensors", f64::from(u8::from(f16)))];
         let shader = &shaders::CONV2D_WINOGRAD;
-        let input_transform = self.context.pipeline(shader, "input_transform", &constants);
-        let output_transform = self.context.pipeline(shader, "output_transform", &constants);
+        let input_transform = context.pipeline(shader, "input_transform", &constants);
+        let output_transform = context.pipeline(shader, "output_transform", &constants);
         let residual = buffers.residual.unwrap_or(none.slice(..));
         // Bindings 5 and 6 are f32, 7 and 8 f16; what isn't used shows a buffer of nothing.
         let [f32_output, f16_output] = match f16 {
@@ -225,18 +208,18 @@ impl Conv2d {
         };
         for tiles in self.tile_bands() {
             let count = tiles.end - tiles.start;
-            let params = self.context.uniform(&self.winograd_params(&tiles, 0));
+            let params = context.uniform(&self.params(&tiles, 0))?;
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Slice(buffers.input)), (2, Bind::Slice(v))];
             let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(64);
-            steps.push(self.context.dispatch(OP, &input_transform, &entries, groups)?);
+            steps.push(context.dispatch(OP, &input_transform, &entries, groups)?);
             let products = MatmulDesc {
                 batch: POINTS as u32,
                 ..MatmulDesc::new(count as u32, desc.in_channels, desc.out_channels)
             };
             let operands = MatmulBuffers { a: v, b: weights.buffer()?.slice(..), bias: None, output: m };
-            steps.extend(Matmul::tiled(&self.context, &products, self.variant.tile())?.bind(&operands)?.steps);
+            steps.extend(Matmul::tiled(context, &products, self.tile)?.bind(&operands)?.steps);
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (3, Bind::Slice(m)),
@@ -247,9 +230,90 @@ impl Conv2d {
                 (8, Bind::Slice(f16_output[1])),
             ];
             let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(64);
-            steps.push(self.context.dispatch(OP, &output_transform, &entries, groups)?);
+            steps.push(context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)
+    }
+}
+
+impl Algorithm for Winograd<'_> {
+    /// Of the products.
+    fn computed_flops(&self) -> u64 {
+        let (desc, tile) = (&self.layer.desc, self.tile);
+        let whole = |tiles: Range<u64>| (tiles.end - tiles.start).next_multiple_of(tile.rows.into());
+        let rows: u64 = self.tile_bands().map(whole).sum();
+        let columns = u64::from(desc.out_channels.next_multiple_of(tile.columns));
+        2 * POINTS * rows * u64::from(desc.in_channels) * columns
+    }
+
+    fn workspace(&self) -> WorkspaceSize {
+        let desc = &self.layer.desc;
+        let mut size = WorkspaceSize::default();
+        let values = |channels: u32| POINTS * tiles_of_band(self.layer, self.band) * u64::from(channels);
+        size.bytes = [values(desc.in_channels) * 4, values(desc.out_channels) * 4];
+        if self.layer.family == Family::Texture {
+            let larger = size.bytes[0].max(size.bytes[1]);
+            size.bytes = [larger, 0];
+            size.texels[INPUT] = desc.input_len() / 4;
+            size.texels[TRANSFORMED] = larger / 16;
+            if desc.residual {
+                size.texels[RESIDUAL] = desc.output_len() / 4;
+            }
+        }
+        size
+    }
+
+    /// Transformed weights stay f32: see the shader.
+    fn packing(&self) -> Packing {
+        let (desc, width) = (&self.layer.desc, self.layer.panel());
+        let panels = desc.out_channels.div_ceil(width);
+        let (outputs, pieces) = match self.layer.family {
+            Family::Texture => (panels * width, panels),
+            Family::Tiled => (desc.out_channels, 1),
+        };
+        let len = POINTS * u64::from(desc.in_channels) * u64::from(outputs);
+        Packing { order: Order::Transformed, rows: None, len, halved: false, pieces }
+    }
+
+    fn pack(&self, piece: u32, weight: &[f32], upload: &mut Upload<'_>) -> Result<(), Error> {
+        let (desc, width) = (&self.layer.desc, self.layer.panel() as usize);
+        let (inputs, outputs) = (desc.in_channels as usize, desc.out_channels as usize);
+        let columns = |panel: usize| panel * width..((panel + 1) * width).min(outputs);
+        let panels = outputs.div_ceil(width);
+        match self.layer.family {
+            // Panel after panel, each by points; points lie together in the texture.
+            Family::Texture => {
+                let index = piece as usize;
+                let mut panel = upload.piece(POINTS as usize * inputs * width);
+                let place = |point, c| (point * inputs + c) * width;
+                transform_panel(inputs, columns(index), weight, place, &mut panel);
+                for (point, values) in panel.chunks_exact(inputs * width).enumerate() {
+                    upload.stage(((point * panels + index) * inputs * width) as u64, values)?;
+                }
+                upload.reuse(panel);
+                Ok(())
+            }
+            Family::Tiled => {
+                let mut whole = upload.piece(POINTS as usize * inputs * outputs);
+                for panel in 0..panels {
+                    let place = |point, c| (point * inputs + c) * outputs + panel * width;
+                    transform_panel(inputs, columns(panel), weight, place, &mut whole);
+                }
+                upload.stage(0, &whole)
+            }
+        }
+    }
+
+    fn bind(
+        &self,
+        workspace: &Workspace,
+        weights: &Conv2dWeights,
+        buffers: &Conv2dBuffers<'_>,
+    ) -> Result<Vec<Step>, Error> {
+        match self.layer.family {
+            Family::Texture => self.bind_texture(workspace, weights, buffers),
+            Family::Tiled => self.bind_tiled(workspace, weights, buffers),
+        }
     }
 }
 

@@ -1,0 +1,66 @@
+//! A convolution on a device, before it is said how it is computed.
+
+use super::desc::{Conv2dBuffers, Conv2dDesc, OP};
+use crate::{Context, Error, Family, Precision, tile::columns};
+use wgpu::BufferUsages;
+
+/// What all algorithms start from.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    pub context: Context,
+    pub desc: Conv2dDesc,
+    pub family: Family,
+}
+
+impl Layer {
+    pub fn f16(&self) -> bool {
+        self.desc.precision == Precision::F16
+    }
+
+    /// The override of the tiled kernels that says so.
+    pub fn f16_tensors(&self) -> (&'static str, f64) {
+        ("f16_tensors", f64::from(u8::from(self.f16())))
+    }
+
+    /// Output channels of a panel of packed weights.
+    pub fn panel(&self) -> u32 {
+        columns(&self.context, self.family)
+    }
+
+    /// Rows and columns of the output.
+    pub fn output_size(&self) -> [u32; 2] {
+        self.desc.output_size().unwrap_or_default()
+    }
+
+    pub fn output_pixels(&self) -> u64 {
+        self.desc.output_len() / u64::from(self.desc.out_channels)
+    }
+
+    /// 32-bit words of the output.
+    fn output_words(&self) -> u64 {
+        self.output_pixels() * u64::from(self.desc.precision.words(self.desc.out_channels))
+    }
+
+    /// 32-bit words of the input.
+    fn input_words(&self) -> u64 {
+        let pixels = self.desc.input_len() / u64::from(self.desc.in_channels);
+        pixels * u64::from(self.desc.precision.words(self.desc.in_channels))
+    }
+
+    /// Checks that the operands can be bound.
+    pub fn check(&self, buffers: &Conv2dBuffers<'_>) -> Result<(), Error> {
+        let read = match self.family {
+            Family::Texture => BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+            Family::Tiled => BufferUsages::STORAGE,
+        };
+        let output_words = self.output_words();
+        self.context.check(OP, "input", buffers.input, self.input_words(), read)?;
+        self.context.check(OP, "output", buffers.output, output_words, BufferUsages::STORAGE)?;
+        match (self.desc.residual, buffers.residual) {
+            (true, Some(residual)) => self.context.check(OP, "residual", residual, output_words, read),
+            (false, None) => Ok(()),
+            (true, None) => Err(Error::shape(OP, "the descriptor has a residual, the buffers have none")),
+            (false, Some(_)) => Err(Error::shape(OP, "the buffers have a residual, the descriptor has none")),
+        }
+    }
+}
