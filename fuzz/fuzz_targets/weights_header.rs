@@ -11,6 +11,6 @@ fuzz_target!(|data: &[u8]| {
         assert!(convs <= file.architecture().network().convs().count());
         let _ = file.head();
         let _ = trainer::run::reading_of(&file, "model.safetensors".as_ref());
-        let _ = trainer::tasks::recipe_of(&file, "/nowhere/model.safetensors".as_ref());
+        let _ = trainer::run::recipe_of(&file, "/nowhere/model.safetensors".as_ref());
     }
 });

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::data::split::SplitOptions;
-use crate::data::{self, Photo, Rejected};
+use crate::data::{self, Class, Photo, Rejected};
 use crate::machine::device::Gpu;
 use crate::machine::{bench, device, doctor, inspect, tune};
 use crate::progress::Progress as _;
@@ -29,7 +29,7 @@ pub(crate) type Outcome = Result<usize>;
 pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let options = args.options(global.seed);
     // What needs no download comes before it.
-    options.validate()?;
+    options.check()?;
     data::check_folder(&args.dir)?;
     let overrides = overrides(args.recipe.as_deref(), &args.reading)?;
     let gpu = open(global, terminal)?;
@@ -133,8 +133,8 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         let mut out = String::new();
         for photo in &predictions {
             let _ = writeln!(out, "{}", photo.name);
-            for &(class, probability) in photo.top.iter().take(top) {
-                let _ = writeln!(out, "  {:width$}  {:>5.1} %", run.head.classes[class], 100.0 * probability);
+            for (class, probability) in photo.top(top) {
+                let _ = writeln!(out, "  {:width$}  {:>5.1} %", run.head.classes[class.index()], 100.0 * probability);
             }
         }
         emit(&out)?;
@@ -161,9 +161,9 @@ fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
 }
 
 fn prediction_json(photo: &Prediction, classes: &[String], top: usize) -> Value {
-    let choices = photo.top.iter().take(top);
-    let choices: Vec<Value> =
-        choices.map(|&(class, probability)| json!({ "label": classes[class], "probability": probability })).collect();
+    let choice =
+        |(class, probability): (Class, f64)| json!({ "label": classes[class.index()], "probability": probability });
+    let choices: Vec<Value> = photo.top(top).into_iter().map(choice).collect();
     json!({ "path": photo.name, "predictions": choices })
 }
 
@@ -293,7 +293,7 @@ fn network_of(args: &NetworkArgs, terminal: &Terminal) -> Result<(Network, [usiz
     if let Some(backbone) = &args.backbone {
         let path = hub::resolve(backbone, &hub::Options::from_env()?, terminal)?.weights;
         let weights = WeightFile::open(&path).map_err(Error::from)?;
-        let (recipe, _) = tasks::recipe_of(&weights, &path)?;
+        let (recipe, _) = run::recipe_of(&weights, &path)?;
         return Ok((Network::File(weights), recipe.input_size));
     }
     let name = args.architecture.as_deref().unwrap_or("resnet18");

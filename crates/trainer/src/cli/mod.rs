@@ -487,6 +487,6 @@ mod tests {
         let Some(Command::Train(train)) = short.unwrap().command else { panic!("not train") };
         let options = train.options(0);
         assert_eq!((options.warmup_epochs, options.patience, options.learning_rate), (1, None, 0.003));
-        options.validate().unwrap();
+        options.check().unwrap();
     }
 }

@@ -170,6 +170,22 @@ impl Features {
         self.len
     }
 
+    /// Views the rows of these photos, in the given order.
+    ///
+    /// # Errors
+    /// A photo was never extracted.
+    pub fn rows<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<Rows<'_>> {
+        let row = |digest| {
+            self.rows.get(digest).map(|row| &row[..]).ok_or(Error::Shape {
+                operation: "view features",
+                operand: "the row of a photo that was not extracted",
+                expected: self.len,
+                got: 0,
+            })
+        };
+        Rows::from_rows(digests.into_iter().map(row).collect::<Result<_>>()?, self.len)
+    }
+
     /// The rows of these photos, `[digests, feature_len]`.
     ///
     /// # Errors

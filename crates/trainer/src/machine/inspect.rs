@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
 use crate::machine::device::Gpu;
-use crate::tasks;
+use crate::run::recipe_of;
 
 /// What a weight file is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,7 +83,7 @@ impl Inspection {
 /// As [`WeightFile::open`]; the recipe can't be followed; a file beside the weights can't be read.
 pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
     let file = WeightFile::open(&files.weights)?;
-    let (recipe, recipe_from) = tasks::recipe_of(&file, &files.weights)?;
+    let (recipe, recipe_from) = recipe_of(&file, &files.weights)?;
     let architecture = file.architecture();
     let mut dtypes = BTreeMap::new();
     for (_, tensor) in file.tensors() {

@@ -8,19 +8,19 @@ use kernels::Precision;
 use resnet::{Recipe, WeightFile};
 
 use crate::data::split::{Entry, SplitOptions, duplicates, split};
-use crate::data::{self, Dataset, Part, Photo, Rejected};
-use crate::digest::{self, hex};
+use crate::data::{self, Class, Dataset, Part, Photo, Rejected, Target};
+use crate::digest::{self, Digest, hex};
 use crate::error::{Error, Result};
 use crate::features::network::GpuExtractor;
-use crate::features::{Extraction, Features, extract};
+use crate::features::{Extraction, Features, Rows, extract};
 use crate::files::Staged;
-use crate::head::metrics::{Evaluation, evaluate};
-use crate::head::{self, Head, Samples, TrainOptions};
+use crate::head::metrics::{Evaluation, evaluate, majority};
+use crate::head::{self, Fit, Head, Problem, Samples, TrainOptions};
 use crate::machine::device::{Gpu, Summary};
 use crate::photos::{JPEG_DECODER, Limits, Reading};
 use crate::progress::Progress;
-use crate::report::{self, Metrics, Photos, Prediction, Seconds};
-use crate::run::{self, Config, Run, Weights, majority};
+use crate::report::{self, Counts, Data, Metrics, Prediction, Seconds};
+use crate::run::{self, Config, Parts, Run, Weights, recipe_of};
 use crate::words;
 use crate::words::first;
 
@@ -78,18 +78,6 @@ pub struct Trained {
     pub predictions: Vec<Prediction>,
 }
 
-/// The preprocessing that belongs to a weight file, and the file that says so: a run's own, from its metadata; timm's or
-/// transformers', from the configuration beside it; else torchvision's, which no file says.
-///
-/// # Errors
-/// It is given, and can't be followed.
-pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<PathBuf>)> {
-    match weights.metadata().get("recipe") {
-        Some(text) => Ok((Recipe::from_json(text)?, Some(path.to_owned()))),
-        None => Ok(Recipe::beside(path)?),
-    }
-}
-
 /// What features depend on besides the photo: the program's version, the weights and how they are stored, how photos are read
 /// and prepared, and what a table of measured kernels changes.
 fn key(weights_sha256: &str, precision: Precision, recipe: &Recipe, reading: &Reading, tuned: Option<&str>) -> String {
@@ -107,7 +95,7 @@ fn key(weights_sha256: &str, precision: Precision, recipe: &Recipe, reading: &Re
 /// Any of [`Error`]. The features computed until then are kept for the next time, also when interrupted.
 pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Trained> {
     let start = Instant::now();
-    request.train.validate()?;
+    request.train.check()?;
     let dataset = Dataset::open(&request.data)?;
     // Both read the whole file.
     let (weights, weights_sha256) =
@@ -134,42 +122,41 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     let featured = Instant::now();
 
     let parts = deal(&dataset, &extraction, &request.split, progress)?;
-    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
-    let of = |part: Part| -> Result<(Vec<f32>, Vec<usize>)> {
+    let target = |index: usize| Target::from(Class::new(dataset.photos[extraction.kept[index].0].label));
+    let of = |part: Part| -> Result<(Rows<'_>, Vec<Target>)> {
         let members: Vec<usize> = (0..parts.len()).filter(|&index| parts[index] == part).collect();
-        let rows = features.gather(members.iter().map(|&index| &extraction.kept[index].1))?;
-        Ok((rows, members.iter().map(|&index| labels[index]).collect()))
+        let rows = features.rows(members.iter().map(|&index| &extraction.kept[index].1))?;
+        Ok((rows, members.into_iter().map(target).collect()))
     };
-    let (train, validation, test) = (of(Part::Train)?, of(Part::Validation)?, of(Part::Test)?);
-    let validation_samples =
-        (!validation.1.is_empty()).then_some(Samples { features: &validation.0, labels: &validation.1 });
-    let (head, history) = head::train(
-        gpu,
-        Samples { features: &train.0, labels: &train.1 },
-        validation_samples,
-        &dataset.classes,
-        &request.train,
-        progress,
-    )?;
+    let (train, validation) = (of(Part::Train)?, of(Part::Validation)?);
+    let problem = Problem {
+        classes: &dataset.classes,
+        train: Samples { rows: &train.0, targets: &train.1 },
+        validation: (!validation.0.is_empty()).then_some(Samples { rows: &validation.0, targets: &validation.1 }),
+    };
+    let Fit { head, history } = head::solve(gpu, &problem, &request.train, progress)?;
     let trained = Instant::now();
 
     let mut counts = vec![0; dataset.classes.len()];
-    train.1.iter().for_each(|&label| counts[label] += 1);
-    let majority = majority(&counts);
-    let judge = |(features, labels): &(Vec<f32>, Vec<usize>)| -> Result<Option<Evaluation>> {
-        match labels.is_empty() {
-            true => Ok(None),
-            false => evaluate(&head.logits(features)?, labels, &dataset.classes, majority).map(Some),
+    train.1.iter().filter_map(Target::class).for_each(|class| counts[class.index()] += 1);
+    let predictions: Vec<Prediction> = predictions(&head, &features, &extraction)?
+        .zip(&parts)
+        .enumerate()
+        .map(|(index, ((photo, digest, logits), &part))| {
+            let Photo { name, path, .. } = dataset.photos[photo].clone();
+            Prediction { name, path, digest, part: Some(part), target: target(index), logits }
+        })
+        .collect();
+    let evaluation = |part: Part| -> Result<Option<Evaluation>> {
+        let mut photos = predictions.iter().filter(|photo| photo.part == Some(part)).peekable();
+        if photos.peek().is_none() {
+            return Ok(None);
         }
+        let photos = photos.map(|photo| (&photo.logits[..], &photo.target));
+        evaluate(photos, &dataset.classes, majority(&counts)).map(Some)
     };
-    let (test_evaluation, validation_evaluation) = (judge(&test)?, judge(&validation)?);
-    let logits = logits(&head, &features, &extraction)?;
-    let rows = logits.chunks_exact(dataset.classes.len());
-    let predictions = extraction.kept.iter().zip(&parts).zip(rows).map(|((&(photo, digest), &part), row)| {
-        let Photo { name, path, label, .. } = dataset.photos[photo].clone();
-        Prediction::new(name, path, digest, Some(part), Some(label), row)
-    });
-    let predictions = predictions.collect();
+    let (test, validation) = (evaluation(Part::Test)?, evaluation(Part::Validation)?);
+    let count = |part: Part| parts.iter().filter(|&&other| other == part).count();
 
     let config = Config {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -192,15 +179,15 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         tuned: gpu.tuned.clone(),
     };
     let metrics = Metrics {
-        photos: Photos {
-            train: train.1.len(),
-            validation: validation.1.len(),
-            test: test.1.len(),
+        photos: Counts {
+            train: count(Part::Train),
+            validation: count(Part::Validation),
+            test: count(Part::Test),
             rejected: config.rejected.len(),
             computed: extraction.computed,
         },
-        test: test_evaluation,
-        validation: validation_evaluation,
+        test,
+        validation,
         history,
         seconds: Seconds {
             features: (featured - start).as_secs_f64(),
@@ -210,51 +197,29 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     };
     let trained = Trained { config, metrics, predictions };
     let model = run::model(&weights, &head, &recipe, &reading)?;
-    save(&request.out, &trained, &model)?;
+    save(&request.out, &trained, &model, &request.limits)?;
     Ok(trained)
 }
 
-fn save(folder: &Path, trained: &Trained, model: &[u8]) -> Result<()> {
+fn save(folder: &Path, trained: &Trained, model: &[u8], limits: &Limits) -> Result<()> {
     let Trained { config, metrics, predictions } = trained;
     let json = |value: serde_json::Result<Vec<u8>>| value.expect("plain data");
+    let mut parts = Parts::new(config.classes.len());
+    for photo in predictions {
+        if let Some(part) = photo.part {
+            parts.add(part, &photo.digest, photo.target.class());
+        }
+    }
+    let page = report::html(&Data::new(config, metrics, predictions, limits));
     let mut staged = Staged::new(folder);
     staged.add(run::MODEL, model)?;
     staged.add(run::LABELS, (config.classes.join("\n") + "\n").as_bytes())?;
     staged.add(run::METRICS, &json(serde_json::to_vec_pretty(metrics)))?;
     staged.add(run::PREDICTIONS, &report::predictions_csv(predictions, &config.classes)?)?;
-    staged.add(run::REPORT, page(trained).as_bytes())?;
+    staged.add(run::REPORT, page.as_bytes())?;
+    staged.add(run::PARTS, &parts.to_json())?;
     staged.add(run::CONFIG, &json(serde_json::to_vec_pretty(config)))?;
     staged.commit()
-}
-
-/// The report as a page, on the test part, or on what there is.
-fn page(trained: &Trained) -> String {
-    let Trained { config, metrics, predictions } = trained;
-    let (part, title, evaluation) = match (&metrics.test, &metrics.validation) {
-        (Some(test), _) => (Part::Test, "Photos never trained on", test),
-        (None, Some(validation)) => (Part::Validation, "Validation photos (they chose the epoch)", validation),
-        (None, None) => return String::from("<!doctype html><title>No photos were set aside to judge by</title>\n"),
-    };
-    let judged: Vec<_> = predictions.iter().filter(|photo| photo.part == Some(part)).cloned().collect();
-    let photos = &metrics.photos;
-    let facts = [
-        ("photos", config.data.display().to_string()),
-        (
-            "parts",
-            format!(
-                "{} train, {} validation, {} test, {} rejected",
-                photos.train, photos.validation, photos.test, photos.rejected
-            ),
-        ),
-        ("backbone", format!("{}, {}", config.weights.architecture, config.weights.path.display())),
-        ("SHA-256 of the weights", config.weights.sha256.clone()),
-        ("seed", config.split.seed.to_string()),
-        ("head", serde_json::to_string(&config.train).expect("plain data")),
-        ("adapter", format!("{} ({}, {})", config.adapter.name, config.adapter.kind, config.adapter.driver)),
-        ("time", format!("{:.1} s", metrics.seconds.total)),
-        ("trainer", config.version.clone()),
-    ];
-    report::html(title, evaluation, &metrics.history, &judged, &facts)
 }
 
 /// Names what was left out, with the reasons.
@@ -366,15 +331,15 @@ pub fn judge(
         };
         return Err(Error::NothingReadable { what, found: dataset.photos.len() });
     }
-    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
-    let logits = logits(&run.head, &features, &extraction)?;
-    let evaluation = evaluate(&logits, &labels, &run.head.classes, seen.majority)?;
-    let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
-    let predictions = rows.map(|(&(photo, digest), row)| {
-        let Photo { name, path, label, part } = dataset.photos[photo].clone();
-        Prediction::new(name, path, digest, part, Some(label), row)
-    });
-    Ok(Judged { evaluation, predictions: predictions.collect(), rejected: extraction.rejected, seen: left_out })
+    let predictions: Vec<Prediction> = predictions(&run.head, &features, &extraction)?
+        .map(|(photo, digest, logits)| {
+            let Photo { name, path, label, part } = dataset.photos[photo].clone();
+            Prediction { name, path, digest, part, target: Class::new(label).into(), logits }
+        })
+        .collect();
+    let photos = predictions.iter().map(|photo| (&photo.logits[..], &photo.target));
+    let evaluation = evaluate(photos, &run.head.classes, seen.majority)?;
+    Ok(Judged { evaluation, predictions, rejected: extraction.rejected, seen: left_out })
 }
 
 /// What a run says about photos of unknown class.
@@ -391,11 +356,9 @@ pub fn predict(
 ) -> Result<(Vec<Prediction>, Vec<Rejected>)> {
     let (features, extraction) = pass(run, photos, batch, limits, gpu, progress)?;
     tell_rejected(&extraction.rejected, progress);
-    let logits = logits(&run.head, &features, &extraction)?;
-    let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
-    let predictions = rows.map(|(&(photo, digest), row)| {
+    let predictions = predictions(&run.head, &features, &extraction)?.map(|(photo, digest, logits)| {
         let Photo { name, path, .. } = photos[photo].clone();
-        Prediction::new(name, path, digest, None, None, row)
+        Prediction { name, path, digest, part: None, target: Target::None, logits }
     });
     Ok((predictions.collect(), extraction.rejected))
 }
@@ -412,9 +375,7 @@ fn pass(
     let extractor = GpuExtractor::new(gpu, &run.weights, &run.recipe, batch.min(photos.len()), progress)?;
     let len = run.weights.architecture().features();
     // The run's features are keyed by the file the backbone came from, whose digest its config has.
-    let path = run.folder.join(run::CONFIG);
-    let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
-    let mut features = match config {
+    let mut features = match Config::read(&run.folder)? {
         Some(config) => {
             let key = key(&config.weights.sha256, gpu.precision, &run.recipe, &run.reading, extractor.tuned());
             known(&config.features, &key, len, progress)
@@ -425,13 +386,19 @@ fn pass(
     Ok((features, extraction))
 }
 
-/// What a head says of all photos kept. Their features aren't copied as a whole.
-fn logits(head: &Head, features: &Features, extraction: &Extraction) -> Result<Vec<f32>> {
-    let mut logits = Vec::with_capacity(extraction.kept.len() * head.classes.len());
+/// What a head says of each photo kept: the photo's index and content, and its logits.
+fn predictions(
+    head: &Head,
+    features: &Features,
+    extraction: &Extraction,
+) -> Result<impl Iterator<Item = (usize, Digest, Vec<f32>)>> {
+    let mut rows = Vec::with_capacity(extraction.kept.len());
+    // Some at a time, so that not all logits stand in memory twice.
     for some in extraction.kept.chunks(1024) {
-        logits.extend(head.logits(&features.gather(some.iter().map(|(_, digest)| digest))?)?);
+        let logits = head.logits(&features.rows(some.iter().map(|(_, digest)| digest))?)?;
+        rows.extend(logits.chunks_exact(head.classes.len()).map(<[f32]>::to_vec));
     }
-    Ok(logits)
+    Ok(extraction.kept.clone().into_iter().zip(rows).map(|((photo, digest), logits)| (photo, digest, logits)))
 }
 
 /// Features of all photos of a folder.
@@ -524,33 +491,7 @@ pub fn photo(path: &Path) -> Photo {
 mod tests {
     use super::*;
     use crate::untrained::random_weights;
-    use resnet::{Architecture, Interpolation, Resize};
-
-    #[test]
-    fn weights_own_their_preprocessing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("weights.safetensors");
-        std::fs::write(&path, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
-        let weights = WeightFile::open(&path).unwrap();
-        assert_eq!(recipe_of(&weights, &path).unwrap(), (Recipe::default(), None));
-        // timm's, beside the weights.
-        let timm = r#"{"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 1.0, "interpolation": "bicubic"}}"#;
-        std::fs::write(dir.path().join("config.json"), timm).unwrap();
-        let (recipe, from) = recipe_of(&weights, &path).unwrap();
-        assert_eq!(from, Some(dir.path().join("config.json")));
-        assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
-        assert_eq!(recipe.interpolation, Interpolation::Bicubic);
-        // A run's own, in the metadata of its model, before any file beside it.
-        let head = Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] };
-        let own = Recipe { input_size: [32, 32], ..Recipe::default() };
-        std::fs::write(dir.path().join(run::MODEL), run::model(&weights, &head, &own, &Reading::default()).unwrap())
-            .unwrap();
-        let run = Run::open(dir.path()).unwrap();
-        assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
-        assert_eq!((run.recipe, run.head), (own, head.clone()));
-        let narrow = Head { weight: vec![0.5; 8], ..head };
-        assert!(run::model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
-    }
+    use resnet::{Architecture, Resize};
 
     /// Photos that are easily read in two ways: turned by the camera, transparent, deep, compressed with loss.
     fn delicate_photos(folder: &Path) {
