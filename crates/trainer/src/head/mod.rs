@@ -1,4 +1,5 @@
-//! All that follows from rows of features: a head is trained on them, validated while it learns, and judged.
+//! All that follows from rows of features: a head learns from some, is validated by others while it learns, and evaluated by those that
+//! are left.
 
 mod buffers;
 mod history;
@@ -16,5 +17,5 @@ pub use history::{Epoch, Fit, History};
 pub use layer::Head;
 pub use options::{ClassWeights, Optimizer, TrainOptions};
 pub use problem::{Problem, Samples};
-pub use softmax::{log_softmax, softmax, top};
+pub(crate) use softmax::{softmax, top};
 pub use solve::solve;

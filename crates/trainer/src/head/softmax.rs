@@ -3,7 +3,7 @@
 use crate::data::Class;
 
 /// Turns a row of logits into probabilities: exp(xᵢ − max x) / Σ exp(xⱼ − max x), in f64.
-pub fn softmax(logits: &[f32]) -> Vec<f64> {
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     let max = max(logits);
     let powers: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - max).exp()).collect();
     let sum: f64 = powers.iter().sum();
@@ -14,7 +14,7 @@ pub fn softmax(logits: &[f32]) -> Vec<f64> {
 ///
 /// # Panics
 /// Where there is no logit of this class.
-pub fn log_softmax(logits: &[f32], class: Class) -> f64 {
+pub(crate) fn log_softmax(logits: &[f32], class: Class) -> f64 {
     let max = max(logits);
     let sum: f64 = logits.iter().map(|&x| (f64::from(x) - max).exp()).sum();
     f64::from(logits[class.index()]) - max - sum.ln()
@@ -24,8 +24,8 @@ fn max(logits: &[f32]) -> f64 {
     logits.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)))
 }
 
-/// Finds the `count` classes with the greatest logits, greatest first; equal ones by number.
-pub fn top(logits: &[f32], count: usize) -> Vec<Class> {
+/// Finds the `count` classes with the greatest logits, the greatest first; equal logits are ranked by the number of their class.
+pub(crate) fn top(logits: &[f32], count: usize) -> Vec<Class> {
     let rank = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     let mut order: Vec<usize> = (0..logits.len()).collect();
     if (1..order.len()).contains(&count) {

@@ -37,7 +37,8 @@ pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result
             got: classes.len(),
         })
     };
-    let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS).expect("memory takes it");
     for photo in predictions {
         let top = photo.top(5);
         let choice = |rank: usize| -> Result<[String; 2]> {
@@ -57,11 +58,7 @@ pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result
         for rank in 1..5 {
             row.extend(choice(rank)?);
         }
-        rows.push(row);
-    }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in &rows {
-        writer.write_record(row).expect("memory takes rows of one length");
+        writer.write_record(&row).expect("memory takes rows of one length");
     }
     Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error).expect("memory takes it"))
 }

@@ -113,7 +113,7 @@ impl<'a> Data<'a> {
             (None, Some(validation)) => {
                 (Some(Part::Validation), "Validation photos (they chose the epoch)", Some(validation))
             }
-            (None, None) => (None, "No photos were set aside to judge by", None),
+            (None, None) => (None, "No photos were set aside for an evaluation", None),
         };
         let label = |class: Class| config.classes.get(class.index()).map_or("", String::as_str);
         let evaluated = predictions.iter().filter(|photo| part.is_some() && photo.part == part);
@@ -178,4 +178,59 @@ pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
     // The sort is stable, and the classes came in their order.
     confusions.sort_by_key(|confused| Reverse(confused.photos));
     confusions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photos::{Background, Reading};
+    use crate::report::tests::{config, evaluated};
+
+    fn metrics(evaluation: Evaluation) -> Metrics {
+        let (photos, history, seconds) = Default::default();
+        Metrics { photos, test: Some(evaluation), validation: None, history, seconds }
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let (mut evaluation, _) = evaluated(12, 3);
+        evaluation.confusion = vec![vec![0, 1, 3], vec![3, 1, 0], vec![0, 2, 2]];
+        let found: Vec<_> = confusions(&evaluation).iter().map(|c| (c.photos, c.label, c.taken_for)).collect();
+        let [a, b, c] = ["class <0>", "class <1>", "class <2>"];
+        assert_eq!(found, [(3, a, c), (3, b, a), (2, c, b), (1, a, b)]);
+
+        let (evaluation, mut predictions) = evaluated(60, 2);
+        // Thirty photos of class 1 are taken for class 0, each more surely than the one before.
+        for (i, photo) in predictions.iter_mut().filter(|photo| photo.target.class() == Some(Class::new(1))).enumerate()
+        {
+            photo.logits = vec![i as f32 / 10.0, -0.1];
+        }
+        let (config, metrics) = (config(2), metrics(evaluation));
+        let data = Data::new(&config, &metrics, &predictions, &Limits::default());
+        assert_eq!((data.mistakes, data.surest.len()), (31, MISTAKES));
+        assert_eq!((data.surest[0].name, data.surest[0].label, data.surest[0].taken_for), ("0.jpg", a, b));
+        assert_eq!((data.surest[1].name, data.surest[1].label, data.surest[1].taken_for), ("59.jpg", b, a));
+        assert!(data.surest.is_sorted_by(|before, after| before.probability > after.probability));
+        // Photos of another part have no place in it.
+        predictions.iter_mut().for_each(|photo| photo.part = Some(Part::Train));
+        assert_eq!(Data::new(&config, &metrics, &predictions, &Limits::default()).mistakes, 0);
+    }
+
+    #[test]
+    fn thumbnails_follow_the_run_and_the_limits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (evaluation, mut predictions) = evaluated(12, 3);
+        predictions[0].path = dir.path().join("clear.png");
+        image::RgbaImage::new(60, 60).save(&predictions[0].path).unwrap();
+        let metrics = metrics(evaluation);
+        let of = |background, limits: &Limits| {
+            let reading = Reading { background, ..Default::default() };
+            let config = Config { reading, ..config(3) };
+            Data::new(&config, &metrics, &predictions, limits).surest[0].thumbnail.clone()
+        };
+        let limits = Limits::default();
+        let (dropped, over) = (of(Background::Drop, &limits), of(Background::Over([200, 30, 90]), &limits));
+        assert!(dropped.is_some() && over.is_some() && dropped != over);
+        assert_eq!(of(Background::Drop, &Limits { pixels: 3599, ..limits }), None);
+    }
 }

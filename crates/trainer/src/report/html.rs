@@ -109,10 +109,13 @@ fn matrix(out: &mut String, evaluation: &Evaluation, confusions: &[Confused]) {
 
 fn training(out: &mut String, data: &Data) {
     let Some(curve) = curve(data.history) else { return };
+    let validation = match data.history.epochs.iter().any(|epoch| epoch.validation_loss.is_some()) {
+        true => format!(", <b style=\"color:{VALIDATION}\">validation</b>"),
+        false => String::new(),
+    };
     let _ = write!(
         out,
-        "<h2>Training</h2>{curve}\
-         <p class=q>Loss: <b style=\"color:{TRAINING}\">training</b>, <b style=\"color:{VALIDATION}\">validation</b>; \
+        "<h2>Training</h2>{curve}<p class=q>Loss: <b style=\"color:{TRAINING}\">training</b>{validation}; \
          dashed: the best epoch, {}, whose head was kept.</p>",
         data.history.best + 1,
     );
@@ -191,7 +194,7 @@ mod tests {
         let (_, predictions) = evaluated(12, 3);
         let (config, metrics) = (config(3), metrics(None));
         let page = html(&Data::new(&config, &metrics, &predictions, &Limits::default()));
-        assert!(page.contains("<h1>No photos were set aside to judge by</h1>"), "{page}");
+        assert!(page.contains("<h1>No photos were set aside for an evaluation</h1>"), "{page}");
         assert!(page.contains("nothing says how good this head is"), "{page}");
         assert!(page.contains("<polyline") && page.contains("<td>seed<td") && page.ends_with("</html>\n"), "{page}");
         assert!(!page.contains("mistake") && !page.contains("Confusion"), "{page}");

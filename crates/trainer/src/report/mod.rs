@@ -1,4 +1,4 @@
-//! An evaluation, told: as text for people, as CSV for spreadsheets, as one HTML page without scripts.
+//! Tells how good a head is and what it says about each photo: as text for terminals, as CSV for spreadsheets, as one HTML page.
 
 mod csv;
 mod data;

@@ -29,7 +29,7 @@ impl Prediction {
         softmax(&self.logits)
     }
 
-    /// Picks so many classes with their probabilities, the most probable first; equal ones by number.
+    /// Picks so many classes with their probabilities, the most probable first; equally probable ones are ranked by number.
     pub fn top(&self, count: usize) -> Vec<(Class, f64)> {
         let probabilities = self.probabilities();
         top(&self.logits, count).into_iter().map(|class| (class, probabilities[class.index()])).collect()

@@ -18,7 +18,9 @@ mod parts;
 mod preparation;
 
 pub use config::{Config, Weights};
-pub use folder::{CONFIG, FEATURES, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT, prepare};
-pub use model::{Run, model};
+pub(crate) use folder::prepare;
+pub use folder::{CONFIG, FEATURES, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
+pub use model::Run;
+pub(crate) use model::model;
 pub use parts::{Parts, Seen};
 pub use preparation::{reading_of, recipe_of};

@@ -46,7 +46,7 @@ pub(crate) fn share(part: usize, whole: usize) -> f64 {
 ///
 /// # Reference
 /// E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
-pub fn wilson(hits: usize, count: usize) -> [f64; 2] {
+pub(crate) fn wilson(hits: usize, count: usize) -> [f64; 2] {
     if count == 0 {
         return [0.0, 1.0];
     }

@@ -45,6 +45,23 @@ pub struct Evaluation {
 ///
 /// `majority` is the class most frequent in training. Equal logits are ranked by the number of their class.
 ///
+/// # Numerics
+/// All in f64, photo after photo in their order.
+///
+/// # Examples
+/// ```
+/// use trainer::data::{Class, Target};
+/// use trainer::head::metrics::evaluate;
+///
+/// let [cat, dog] = [0, 1].map(Class::new);
+/// let logits = [[2.0, 0.5], [0.1, 0.9], [1.2, 0.4]];
+/// let targets = [cat, dog, dog].map(Target::from);
+/// let photos = logits.iter().map(|row| &row[..]).zip(&targets);
+/// let found = evaluate(photos, &["cat".to_owned(), "dog".to_owned()], dog)?;
+/// assert_eq!((found.top1, found.confusion[1][0]), (2.0 / 3.0, 1));
+/// # Ok::<(), trainer::Error>(())
+/// ```
+///
 /// # Errors
 /// There are no photos; a row hasn't a logit for each class, or one that isn't finite; a target isn't exactly one of the classes, or
 /// `majority` isn't among them.
@@ -110,7 +127,7 @@ mod tests {
         let row = [0.0, 3f32.ln()];
         let found = of(&[row, row].concat(), &[1, 0], 2, 0).unwrap();
         assert_eq!((found.count, found.top1, found.top5), (2, 0.5, 1.0));
-        assert_eq!(found.top1_interval, crate::head::metrics::wilson(1, 2));
+        assert_eq!(found.top1_interval, crate::head::metrics::accuracy::wilson(1, 2));
         assert_eq!((found.baseline.class.as_str(), found.baseline.top1), ("c0", 0.5));
         assert!((found.log_loss - (4f64.ln() + (4.0f64 / 3.0).ln()) / 2.0).abs() < 1e-7, "{}", found.log_loss);
         // Confidence 3/4, accuracy 1/2.

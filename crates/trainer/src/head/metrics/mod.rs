@@ -7,7 +7,6 @@ mod confusion;
 mod evaluation;
 mod log_loss;
 
-pub use accuracy::wilson;
 pub use baseline::{Baseline, majority};
 pub use confusion::ClassScore;
 pub use evaluation::{Evaluation, evaluate};

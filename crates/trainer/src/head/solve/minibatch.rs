@@ -21,6 +21,32 @@ use crate::random::SplitMix64;
 ///
 /// The validation loss is the mean of -w ln p(class) / mean w, w being the class weights, without smoothing.
 ///
+/// # Numerics
+/// The adapter computes in f32, standardisation and the validation loss are in f64. The same problem and options give the same head on the
+/// same adapter.
+///
+/// # Examples
+/// ```no_run
+/// use trainer::data::{Class, Target};
+/// use trainer::features::Rows;
+/// use trainer::head::{Problem, Samples, TrainOptions, solve};
+/// use trainer::machine::device::{Selection, open};
+///
+/// let gpu = pollster::block_on(open(&Selection::default()))?;
+/// // Four photos of two features each.
+/// let features = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1, 0.7, 0.3];
+/// let rows = Rows::new(&features, 2)?;
+/// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
+/// let classes = ["cat", "dog"].map(str::to_owned);
+/// let train = Samples { rows: &rows, targets: &targets };
+/// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
+/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best].train_loss);
+/// # Ok::<(), trainer::Error>(())
+/// ```
+///
+/// # Reference
+/// Kingma and Ba, "Adam", 2015, with the decay of Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+///
 /// # Errors
 /// An option is out of range; a row isn't of exactly one class; rows and targets don't fit; the loss isn't finite any more; the
 /// device fails; the watcher asks to stop.
