@@ -8,7 +8,9 @@ use std::{
 };
 use testkit::Samples;
 use trainer::{
-    head::{ClassWeights, Optimizer, Samples as Labelled, TrainOptions, train},
+    data::{Class, Target},
+    features::Rows,
+    head::{ClassWeights, Fit, Optimizer, Problem, Samples as Labelled, TrainOptions, solve},
     machine::device::{Gpu, Selection, open},
     progress::Progress,
 };
@@ -30,7 +32,9 @@ fn main() {
         .map(|centre| 0.1 * centre + samples.signed())
         .collect();
     let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
-    let labelled = || Labelled { features: &features, labels: &labels };
+    let (rows, targets) = (Rows::new(&features, FEATURES).expect("whole rows"), targets(&labels));
+    let train = Labelled { rows: &rows, targets: &targets };
+    let problem = Problem { classes: &classes, train, validation: None };
 
     let mut group = criterion.benchmark_group("head");
     group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(10));
@@ -46,10 +50,10 @@ fn main() {
             class_weights: ClassWeights::None,
             ..TrainOptions::default()
         };
-        let run = || train(&gpu, labelled(), None, &classes, &options, &()).expect("the head trains");
-        let (head, history) = run();
+        let run = || solve(&gpu, &problem, &options, &()).expect("the head trains");
+        let Fit { head, history } = run();
         assert_eq!(history.epochs.len(), 100);
-        let logits = head.logits(&features).expect("features fit");
+        let logits = head.logits(&rows).expect("features fit");
         let right = (logits.chunks_exact(CLASSES).zip(&labels))
             .filter(|(row, label)| row.iter().all(|logit| *logit <= row[**label]))
             .count();
@@ -59,6 +63,10 @@ fn main() {
     group.finish();
     criterion.final_summary();
     large(&gpu);
+}
+
+fn targets(labels: &[usize]) -> Vec<Target> {
+    labels.iter().map(|&label| Class::new(label).into()).collect()
 }
 
 /// When each epoch ended.
@@ -76,7 +84,7 @@ fn large(gpu: &Gpu) {
     const PHOTOS: usize = 50_000;
     const FEATURES: usize = 2048;
     const CLASSES: usize = 100;
-    const JUDGED: usize = 512;
+    const VALIDATED: usize = 512;
     // Only once where `cargo test --benches` runs it.
     let epochs = if std::env::args().any(|arg| arg == "--bench") { 8 } else { 2 };
 
@@ -90,23 +98,26 @@ fn large(gpu: &Gpu) {
             .collect();
         (features, labels)
     };
-    let ((features, labels), (others, truth)) = (clouds(PHOTOS), clouds(JUDGED));
+    let ((features, labels), (others, truth)) = (clouds(PHOTOS), clouds(VALIDATED));
     let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     let options = TrainOptions { epochs, batch_size: 256, warmup_epochs: 1, patience: None, ..TrainOptions::default() };
     let ended = Epochs::default();
-    let learned = Labelled { features: &features, labels: &labels };
-    let judged = Labelled { features: &others, labels: &truth };
-    let (head, history) = train(gpu, learned, Some(judged), &classes, &options, &ended).expect("the head trains");
+    let [rows, other_rows] = [&features, &others].map(|values| Rows::new(values, FEATURES).expect("whole rows"));
+    let [targets, other_targets] = [&labels, &truth].map(|labels| targets(labels));
+    let train = Labelled { rows: &rows, targets: &targets };
+    let validation = Some(Labelled { rows: &other_rows, targets: &other_targets });
+    let problem = Problem { classes: &classes, train, validation };
+    let Fit { head, history } = solve(gpu, &problem, &options, &ended).expect("the head trains");
 
     let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.train_loss).collect();
     assert!(losses.is_sorted_by(|before, after| before > after), "the loss doesn't fall: {losses:?}");
     // The validation loss again, in f64 on the CPU, from the head that came out.
-    let logits = head.logits(&others).expect("features fit");
+    let logits = head.logits(&other_rows).expect("features fit");
     let again = logits.chunks_exact(CLASSES).zip(&truth).map(|(row, &label)| {
         let sum: f64 = row.iter().map(|&logit| f64::from(logit - row[label]).exp()).sum();
         sum.ln()
     });
-    let again = again.sum::<f64>() / JUDGED as f64;
+    let again = again.sum::<f64>() / VALIDATED as f64;
     let loss = history.epochs[history.best].validation_loss.expect("there is a validation part");
     assert!((again - loss).abs() <= 1e-4 * (1.0 + loss), "{again} is not {loss}");
 

@@ -15,7 +15,9 @@ use protocol::{Result, Task};
 use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Tap, WeightFile};
 use std::{sync::Mutex, time::Instant};
 use trainer::{
-    head::{Samples, TrainOptions, train},
+    data::{Class, Target},
+    features::Rows,
+    head::{Problem, Samples, TrainOptions, solve},
     machine::device::{Gpu, Selection, Summary, open},
     progress::Progress,
 };
@@ -110,7 +112,8 @@ impl Progress for Clock {
 /// Seconds of each epoch but the first, which has the start in it; the answer is the mean loss of the last.
 fn head(task: &Task) -> Result<()> {
     let features = task.floats("features")?;
-    let labels: Vec<usize> = task.words("labels")?.into_iter().map(|label| label as usize).collect();
+    let targets: Vec<Target> =
+        task.words("labels")?.into_iter().map(|label| Class::new(label as usize).into()).collect();
     let classes: Vec<String> = (0..task.number("classes")?).map(|class: usize| class.to_string()).collect();
     let options = TrainOptions {
         epochs: task.number("epochs")?,
@@ -120,9 +123,10 @@ fn head(task: &Task) -> Result<()> {
         ..TrainOptions::default()
     };
     let (gpu, clock) = (gpu()?, Clock::default());
-    let samples = Samples { features: &features, labels: &labels };
-    let (_, history) = train(&gpu, samples, None, &classes, &options, &clock)?;
-    let loss = history.epochs.last().ok_or("no epoch")?.train_loss;
+    let rows = Rows::new(&features, features.len() / targets.len().max(1))?;
+    let problem = Problem { classes: &classes, train: Samples { rows: &rows, targets: &targets }, validation: None };
+    let fit = solve(&gpu, &problem, &options, &clock)?;
+    let loss = fit.history.epochs.last().ok_or("no epoch")?.train_loss;
     task.first(&[loss as f32])?;
     let ends = clock.0.into_inner()?;
     task.report(&ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect::<Vec<_>>())

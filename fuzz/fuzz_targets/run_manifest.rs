@@ -1,4 +1,4 @@
-//! Any text as a run's `config.json`, `metrics.json` and the labels and reading in its model's metadata; what is accepted survives being
+//! Any text as a run's `config.json`, `parts.json`, `metrics.json` and the labels and reading in its model's metadata; what is accepted survives being
 //! written and read again.
 
 #![no_main]
@@ -6,7 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
 use trainer::photos::Reading;
-use trainer::run::Config;
+use trainer::report::Metrics;
+use trainer::run::{Config, Parts};
 
 fn survives<T: Serialize + DeserializeOwned>(text: &str) {
     if let Ok(value) = serde_json::from_str::<T>(text) {
@@ -18,6 +19,8 @@ fn survives<T: Serialize + DeserializeOwned>(text: &str) {
 
 fuzz_target!(|text: &str| {
     survives::<Config>(text);
+    survives::<Parts>(text);
+    survives::<Metrics>(text);
     survives::<Reading>(text);
     survives::<Vec<String>>(text);
 });

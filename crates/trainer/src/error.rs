@@ -147,6 +147,18 @@ pub enum Error {
         /// What it is.
         got: usize,
     },
+    /// A target that can't be learnt or evaluated.
+    #[error("{operation}: row {row} {problem}; expected exactly one of {classes} classes")]
+    Target {
+        /// The function.
+        operation: &'static str,
+        /// The first row that has such a target, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        problem: String,
+        /// How many classes there are.
+        classes: usize,
+    },
     /// A number that is NaN or infinite where it must not be.
     #[error("{operation}: {what} is not finite")]
     NotFinite {

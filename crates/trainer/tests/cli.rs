@@ -96,6 +96,7 @@ fn from_photos_to_predictions() {
         "labels.txt",
         "metrics.json",
         "model.safetensors",
+        "parts.json",
         "predictions.csv",
         "report.html",
     ];
@@ -142,7 +143,7 @@ fn a_second_training_skips_the_backbone_and_repeats_the_first() {
     assert!(metrics.contains("\"computed\": 36"), "{metrics}");
     let line = "train photos --backbone weights.safetensors --recipe recipe.json --out run --seed 5";
     let (_, err) = world.expect(2, line);
-    assert!(err.contains("holds a finished run: give another folder, or --force"), "{err}");
+    assert!(err.contains("holds a finished run: give another folder, or replace it"), "{err}");
     world.train("--seed 5 --force");
     assert!(world.read("run/metrics.json").contains("\"computed\": 0"));
     assert_eq!(world.read("run/predictions.csv"), predictions);
@@ -396,4 +397,50 @@ fn photos_are_read_as_the_run_says_and_within_limits() {
     assert!(err.contains("00.png: 48 x 40 pixels are more than the limit of 1000"), "{err}");
     let (_, err) = world.expect(3, &format!("{embed} --max-bytes 9"));
     assert!(err.contains("bytes are more than the limit of 9"), "{err}");
+}
+
+#[test]
+fn what_a_run_has_seen_does_not_depend_on_its_reports() {
+    let world = World::new();
+    world.train("--epochs 2");
+    let first = world.json("evaluate run photos --json");
+    assert!(first["left_out_as_seen"].as_u64().unwrap() > 0, "{first}");
+    // A spreadsheet saves the table in its own way.
+    let table = world.read("run/predictions.csv");
+    std::fs::write(world.path("run/predictions.csv"), format!("\u{feff}{}", table.replace(',', ";"))).unwrap();
+    assert_eq!(world.json("evaluate run photos --json"), first);
+    // A run of an earlier program has that table alone.
+    let parts = world.read("run/parts.json");
+    std::fs::remove_file(world.path("run/parts.json")).unwrap();
+    let (_, err) = world.expect(3, "evaluate run photos");
+    assert!(err.contains("predictions.csv has no column"), "{err}");
+    std::fs::write(world.path("run/predictions.csv"), table).unwrap();
+    assert_eq!(world.json("evaluate run photos --json"), first);
+    std::fs::write(world.path("run/parts.json"), &parts[..parts.len() / 2]).unwrap();
+    let (_, err) = world.expect(3, "evaluate run photos");
+    assert!(err.contains("run: not a usable run: parts.json: "), "{err}");
+}
+
+#[test]
+fn a_damaged_configuration_of_a_run_is_an_error() {
+    let world = World::new();
+    world.train("--epochs 2");
+    let config = world.read("run/config.json");
+    std::fs::write(world.path("run/config.json"), &config[..config.len() / 2]).unwrap();
+    for line in ["evaluate run photos", "predict run photos/red/00.png"] {
+        let (_, err) = world.expect(3, line);
+        assert!(err.contains("run: not a usable run: config.json: "), "{err}");
+    }
+    // Without it, the model is all there is, and does.
+    std::fs::remove_file(world.path("run/config.json")).unwrap();
+    world.expect(0, "predict run photos/red/00.png");
+}
+
+#[test]
+fn a_training_without_an_evaluation_has_a_report_too() {
+    let world = World::new();
+    world.train("--epochs 3 --warmup 1 --test 0 --val 0");
+    let page = world.read("run/report.html");
+    assert!(page.contains("<h1>No photos were set aside for an evaluation</h1>"), "{page}");
+    assert!(page.contains("<polyline") && page.contains("weights.safetensors"), "{page}");
 }

@@ -1,623 +1,145 @@
-//! The training itself, on the adapter.
-
-use kernels::wgpu::{self, Buffer, BufferUsages, util::DeviceExt as _};
-use kernels::{
-    AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Dense, DenseDesc, Reduction, RowTable,
-    Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Workspace,
-    encode_all,
-};
-use rayon::prelude::*;
+//! Softmax regression by mini-batches: gradient steps in a new order each epoch, until the validation loss stops falling.
 
 use crate::error::{Error, Result};
-use crate::head::metrics::{log_softmax, top};
-use crate::head::{Epoch, Head, History, Optimizer, Samples, TrainOptions};
+use crate::head::history::{Epoch, Fit, History};
+use crate::head::layer::Head;
+use crate::head::options::TrainOptions;
+use crate::head::problem::{Classed, Problem};
+use crate::head::solve::learner::Learner;
+use crate::head::standardise::Standard;
+use crate::head::table::Memory;
+use crate::head::validate::Validation;
 use crate::machine::device::Gpu;
 use crate::progress::{Progress, Stage};
 use crate::random::SplitMix64;
 
-/// Steps recorded into one submit: enough that its cost vanishes, few enough that a GPU's watchdog stays calm.
-const STEPS: usize = 64;
-/// Photos of the validation part that are judged at a time.
-const JUDGED: usize = 256;
-/// Columns of features that a task sums.
-const COLUMNS: usize = 64;
-/// Bytes of features that are sent at once.
-const PIECE: usize = 64 << 20;
-/// The coarsest alignment of a binding's offset, in elements.
-const ALIGNMENT: usize = 64;
-/// A label that no class has: the sample doesn't count.
-const IGNORED: u32 = u32::MAX;
-
 /// Trains a head and keeps the one of the epoch with the lowest validation loss, or the last without validation.
 ///
 /// Features are standardised by the training part (by feature, mean 0 and deviation 1), so that one learning rate suits every backbone; the head
-/// that comes out takes them as they are. The first weights are zero. Each epoch takes the photos in a new order; a last batch
+/// that comes out takes them as they are. The first weights are zero. Each epoch takes the rows in a new order; a last batch
 /// that isn't full counts as what it holds.
 ///
-/// The validation loss is the mean of -w ln p(label) / mean w, w being the class weights, without smoothing.
+/// The validation loss is the mean of -w ln p(class) / mean w, w being the class weights, without smoothing.
+///
+/// # Numerics
+/// The adapter computes in f32, standardisation and the validation loss are in f64. The same problem and options give the same head on the
+/// same adapter.
+///
+/// # Examples
+/// ```no_run
+/// use trainer::data::{Class, Target};
+/// use trainer::features::Rows;
+/// use trainer::head::{Problem, Samples, TrainOptions, solve};
+/// use trainer::machine::device::{Selection, open};
+///
+/// let gpu = pollster::block_on(open(&Selection::default()))?;
+/// // Four photos of two features each.
+/// let features = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1, 0.7, 0.3];
+/// let rows = Rows::new(&features, 2)?;
+/// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
+/// let classes = ["cat", "dog"].map(str::to_owned);
+/// let train = Samples { rows: &rows, targets: &targets };
+/// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
+/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best].train_loss);
+/// # Ok::<(), trainer::Error>(())
+/// ```
+///
+/// # Reference
+/// Kingma and Ba, "Adam", 2015, with the decay of Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
 ///
 /// # Errors
-/// Options out of range; features or labels that don't fit; a loss that isn't finite any more; the device fails; the watcher
-/// asks to stop.
-pub fn train(
-    gpu: &Gpu,
-    samples: Samples<'_>,
-    validation: Option<Samples<'_>>,
-    classes: &[String],
-    options: &TrainOptions,
-    progress: &dyn Progress,
-) -> Result<(Head, History)> {
-    train_holding(usize::MAX, gpu, samples, validation, classes, options, progress)
+/// An option is out of range; a row isn't of exactly one class; rows and targets don't fit; the loss isn't finite any more; the
+/// device fails; the watcher asks to stop.
+pub fn solve(gpu: &Gpu, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
+    solve_within(&Memory { gpu, most_rows: usize::MAX, progress }, problem, options)
 }
 
-/// As [`train`], on a device that holds no more than so many photos at a time.
-fn train_holding(
-    room: usize,
-    gpu: &Gpu,
-    samples: Samples<'_>,
-    validation: Option<Samples<'_>>,
-    classes: &[String],
+/// [`solve`] on a device that holds no more than so many rows at a time.
+fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
+    options.check()?;
+    let classes = problem.classes.len();
+    let train = Classed::new(&problem.train, classes)?;
+    let validation = problem.validation.as_ref().map(|samples| Classed::new(samples, classes)).transpose()?;
+    if let Some(other) = validation.as_ref().filter(|other| other.rows.width() != train.rows.width()) {
+        let (expected, got) = (train.rows.width(), other.rows.width());
+        return Err(Error::Shape { operation: "train", operand: "a row to validate", expected, got });
+    }
+    let standard = Standard::of(train.rows)?;
+    let class_weights = options.class_weights.of(&train.counts(classes));
+    let learner = Learner::new(memory, &train, &standard, &class_weights, options)?;
+    let validate = |samples| Validation::new(memory, samples, &standard, &learner.weight, &class_weights);
+    let validation = validation.as_ref().map(validate).transpose()?;
+
+    memory.progress.begin(Stage::Head, options.epochs);
+    let history = epochs(&learner, validation.as_ref(), options, memory.progress);
+    memory.progress.end();
+    let history = history?;
+    let (weight, bias) = learner.best()?;
+    let (weight, bias) = standard.fold(&weight, &bias);
+    Ok(Fit { head: Head { weight, bias, classes: problem.classes.to_vec() }, history })
+}
+
+/// Passes over the training part until patience or epochs run out.
+fn epochs(
+    learner: &Learner,
+    validation: Option<&Validation>,
     options: &TrainOptions,
     progress: &dyn Progress,
-) -> Result<(Head, History)> {
-    options.validate()?;
-    let width = check(&samples, classes.len(), None)?;
-    if let Some(validation) = &validation {
-        check(validation, classes.len(), Some(width))?;
-    }
-    let standard = Standard::of(samples.features, width)?;
-    let mut counts = vec![0; classes.len()];
-    samples.labels.iter().for_each(|&label| counts[label] += 1);
-    let class_weights = options.class_weights.of(&counts);
-
-    let learner = Learner::new(room, gpu, samples, &standard, &class_weights, options, progress)?;
-    let judge = validation.map(|samples| Judge::new(room, gpu, samples, &learner, progress)).transpose()?;
-    let steps = samples.labels.len().div_ceil(learner.batch);
-
+) -> Result<History> {
     let mut history = History::default();
     let mut lowest = f64::INFINITY;
-    let mut order: Vec<usize> = (0..samples.labels.len()).collect();
+    let mut order: Vec<usize> = (0..learner.len()).collect();
     let mut random = SplitMix64(options.seed);
-    progress.begin(Stage::HEAD, options.epochs);
-    let mut epochs = || -> Result<()> {
-        for epoch in 0..options.epochs {
-            if progress.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            shuffle(&mut order, &mut random);
-            let loss = learner.learn(gpu, &order, epoch, options)?;
-            let mut figures = Epoch {
-                train_loss: loss / order.len() as f64,
-                validation_loss: None,
-                validation_top1: None,
-                learning_rate: options.learning_rate_at((epoch + 1) * steps - 1, steps),
-            };
-            if let Some(judge) = &judge {
-                let (loss, top1) = judge.judge(gpu, &class_weights)?;
-                (figures.validation_loss, figures.validation_top1) = (Some(loss), Some(top1));
-            }
-            let decisive = figures.validation_loss.unwrap_or(figures.train_loss);
-            if !(decisive.is_finite() && figures.train_loss.is_finite()) {
-                return Err(Error::Diverged { epoch: epoch + 1 });
-            }
-            if judge.is_none() || decisive < lowest {
-                lowest = decisive;
-                history.best = epoch;
-                learner.keep(gpu);
-            }
-            history.epochs.push(figures);
-            let of_validation = match (figures.validation_loss, figures.validation_top1) {
-                (Some(loss), Some(top1)) => format!(", validation {loss:.3} ({:.1} % right)", 100.0 * top1),
-                _ => String::new(),
-            };
-            progress.note(&format!("loss {:.3}{of_validation}", figures.train_loss));
-            progress.advance(1);
-            if options.patience.is_some_and(|patience| epoch >= history.best + patience) {
-                break;
-            }
+    let steps = learner.steps();
+    for epoch in 0..options.epochs {
+        if progress.cancelled() {
+            return Err(Error::Interrupted);
         }
-        Ok(())
-    };
-    let outcome = epochs();
-    progress.end();
-    outcome?;
-    let (weight, bias) = learner.best(gpu)?;
-    let (weight, bias) = standard.fold(&weight, &bias);
-    Ok((Head { weight, bias, classes: classes.to_vec() }, history))
-}
-
-/// Checks that features and labels fit, and gives the number of features a photo.
-fn check(samples: &Samples<'_>, classes: usize, width: Option<usize>) -> Result<usize> {
-    let (count, got) = (samples.labels.len(), samples.features.len());
-    let shape = |operand, expected, got| Err(Error::Shape { operation: "train", operand, expected, got });
-    if count == 0 {
-        return shape("labels", 1, 0);
-    }
-    let width = width.unwrap_or(got / count);
-    if width == 0 || got != count * width {
-        return shape("features", count * width.max(1), got);
-    }
-    if let Some(&label) = samples.labels.iter().find(|&&label| label >= classes) {
-        return shape("classes", label + 1, classes);
-    }
-    Ok(width)
-}
-
-/// How features are standardised: z = (x − mean) / deviation, by feature.
-///
-/// A hundredth of the mean variance of all features is added to each one's, so that a feature that hardly ever changes isn't blown up.
-struct Standard {
-    mean: Vec<f64>,
-    deviation: Vec<f64>,
-}
-
-impl Standard {
-    fn of(features: &[f32], width: usize) -> Result<Self> {
-        let count = (features.len() / width) as f64;
-        // Some columns a task, each summed from the first photo to the last: the same on any number of cores.
-        let sums = |term: &(dyn Fn(usize, f32) -> f64 + Sync)| {
-            let mut sums = vec![0.0; width];
-            sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, sums)| {
-                let first = chunk * COLUMNS;
-                for row in features.chunks_exact(width) {
-                    let columns = row[first..][..sums.len()].iter().enumerate();
-                    sums.iter_mut().zip(columns).for_each(|(sum, (i, &x))| *sum += term(first + i, x));
-                }
-            });
-            sums.iter_mut().for_each(|sum| *sum /= count);
-            sums
+        shuffle(&mut order, &mut random);
+        let train_loss = learner.learn(&order, epoch)? / order.len() as f64;
+        let (validation_loss, validation_top1) = validation.map(Validation::validate).transpose()?.unzip();
+        let decisive = validation_loss.unwrap_or(train_loss);
+        if !(decisive.is_finite() && train_loss.is_finite()) {
+            let what = format!("the loss of epoch {} (try a lower learning rate)", epoch + 1);
+            return Err(Error::NotFinite { operation: "train", what });
+        }
+        if validation.is_none() || decisive < lowest {
+            lowest = decisive;
+            history.best = epoch;
+            learner.keep();
+        }
+        let learning_rate = options.learning_rate_at((epoch + 1) * steps - 1, steps);
+        history.epochs.push(Epoch { train_loss, validation_loss, validation_top1, learning_rate });
+        let of_validation = match (validation_loss, validation_top1) {
+            (Some(loss), Some(top1)) => format!(", validation {loss:.3} ({:.1} % right)", 100.0 * top1),
+            _ => String::new(),
         };
-        let mean = sums(&|_, x| f64::from(x));
-        let variance = sums(&|i, x| (f64::from(x) - mean[i]).powi(2));
-        let floor = 0.01 * variance.iter().sum::<f64>() / width as f64;
-        if !floor.is_finite() {
-            return Err(Error::NotFinite { operation: "train", what: "one of the features".to_owned() });
+        progress.note(&format!("loss {train_loss:.3}{of_validation}"));
+        progress.advance(1);
+        if options.patience.is_some_and(|patience| epoch >= history.best + patience) {
+            break;
         }
-        // Where no feature ever changes there is nothing to divide by, and nothing to learn from.
-        let deviation =
-            variance.iter().map(|variance| if floor > 0.0 { (variance + floor).sqrt() } else { 1.0 }).collect();
-        Ok(Self { mean, deviation })
     }
-
-    /// Standardises a photo's features into the first elements of `row`.
-    fn apply(&self, features: &[f32], row: &mut [f32]) {
-        let standard = self.mean.iter().zip(&self.deviation);
-        row.iter_mut().zip(features).zip(standard).for_each(|((to, &x), (mean, deviation))| {
-            *to = ((f64::from(x) - mean) / deviation) as f32;
-        });
-    }
-
-    /// The head on features as they are, of one on standardised features: w / deviation, and b − Σ w mean / deviation.
-    fn fold(&self, weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (mut folded, mut biases) = (Vec::with_capacity(weight.len()), Vec::with_capacity(bias.len()));
-        for (row, &bias) in weight.chunks_exact(self.mean.len()).zip(bias) {
-            let mut shift = f64::from(bias);
-            for ((&w, mean), deviation) in row.iter().zip(&self.mean).zip(&self.deviation) {
-                let w = f64::from(w) / deviation;
-                shift -= w * mean;
-                folded.push(w as f32);
-            }
-            biases.push(shift as f32);
-        }
-        (folded, biases)
-    }
+    Ok(history)
 }
 
-/// Fisher and Yates's shuffle.
+/// Shuffles as Fisher and Yates do.
 fn shuffle(order: &mut [usize], random: &mut SplitMix64) {
     for last in (1..order.len()).rev() {
         order.swap(last, ((u128::from(random.bits()) * (last as u128 + 1)) >> 64) as usize);
     }
 }
 
-/// Photos on the device, standardised: all of them where the device can hold them, else those of one submit.
-///
-/// A row of the table is the photo's features, zeros up to a multiple of 4, and 1, 0, 0, 0: the weight of the 1 is the bias.
-struct Photos<'a> {
-    samples: Samples<'a>,
-    standard: &'a Standard,
-    table: RowTable,
-    /// Photos of a submit.
-    most: usize,
-    resident: bool,
-}
-
-/// Elements of a row of a table, and in it where the 1 stands.
-fn row_of(width: usize) -> (usize, usize) {
-    let one = width.next_multiple_of(4);
-    (one + 4, one)
-}
-
-impl<'a> Photos<'a> {
-    /// Sends the photos, if they fit. A submit is for as many steps of `batch` photos as given, or fewer where that keeps
-    /// memory small.
-    fn new(
-        room: usize,
-        gpu: &Gpu,
-        samples: Samples<'a>,
-        standard: &'a Standard,
-        batch: usize,
-        steps: usize,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let (row, count) = (row_of(standard.mean.len()).0, samples.labels.len());
-        let width = number("features", row)?;
-        let table = |rows: usize, picks: usize| {
-            let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-            let table = RowTable::new(&gpu.context, number("photos", rows)?, width, number("photos", picks)?);
-            match pollster::block_on(scope.pop()) {
-                Some(error) => Err(Error::Device(format!("no memory for {rows} rows of {row} features: {error}"))),
-                None => Ok(table?),
-            }
-        };
-        let steps = steps.min(STEPS);
-        let fits = count <= room && count as u64 <= RowTable::capacity(&gpu.context, width);
-        if let Some(table) = fits.then(|| table(count, steps * batch).ok()).flatten() {
-            let photos = Self { samples, standard, table, most: steps * batch, resident: true };
-            let all: Vec<usize> = (0..count).collect();
-            photos.send(gpu, &all)?;
-            return Ok(photos);
-        }
-        progress.warn(&format!("{count} photos of {row} features don't fit the adapter: each epoch sends them anew"));
-        let most = steps.min(PIECE / (4 * row * batch)).max(1) * batch;
-        let photos = Self { samples, standard, table: table(most, most)?, most, resident: false };
-        let places: Vec<u32> = (0..most as u32).collect();
-        photos.table.pick(&gpu.queue, &places)?;
-        Ok(photos)
-    }
-
-    /// Makes these photos the ones that a submit is for, in their order; a multiple of 4, at most `most`.
-    fn place(&self, gpu: &Gpu, photos: &[usize]) -> Result<()> {
-        if !self.resident {
-            return self.send(gpu, photos);
-        }
-        let picks: Vec<u32> = photos.iter().map(|&photo| photo as u32).collect();
-        Ok(self.table.pick(&gpu.queue, &picks)?)
-    }
-
-    /// Writes photos into the table's rows, from the first on.
-    fn send(&self, gpu: &Gpu, photos: &[usize]) -> Result<()> {
-        let width = self.standard.mean.len();
-        let (row, one) = row_of(width);
-        let piece = (PIECE / (4 * row)).max(1);
-        for (i, photos) in photos.chunks(piece).enumerate() {
-            let mut rows = vec![0.0; photos.len() * row];
-            rows.par_chunks_exact_mut(row).zip(photos).for_each(|(row, &photo)| {
-                self.standard.apply(&self.samples.features[photo * width..][..width], row);
-                row[one] = 1.0;
-            });
-            self.table.write(&gpu.queue, number("photos", i * piece)?, &rows)?;
-            // What is staged stays in memory until it is copied.
-            gpu.queue.submit([]);
-            gpu.wait()?;
-        }
-        Ok(())
-    }
-}
-
-/// Weights with what changes them. Every step of a submit has its own slot in the inputs, and so its own commands.
-struct Learner<'a> {
-    photos: Photos<'a>,
-    /// `[classes, row]`, biases among them.
-    weight: Buffer,
-    /// The weights of the best epoch so far.
-    best: Buffer,
-    labels: Buffer,
-    sample_weights: Buffer,
-    loss: Buffer,
-    class_weights: Vec<f32>,
-    slots: Vec<Slot>,
-    batch: usize,
-    /// Elements from one slot to the next in labels, weights and losses.
-    stride: usize,
-}
-
-struct Slot {
-    backward: Vec<Commands>,
-    update: Update,
-}
-
-impl Slot {
-    /// All of a step, in order.
-    fn commands(&self) -> impl Iterator<Item = &Commands> {
-        self.backward.iter().chain([self.update.commands()])
-    }
-}
-
-enum Update {
-    Sgd(BoundSgd),
-    AdamW(BoundAdamW),
-}
-
-impl Update {
-    fn set_step(&self, queue: &wgpu::Queue, learning_rate: f64, step: u32) {
-        match self {
-            Self::Sgd(update) => update.set_step(queue, learning_rate, step),
-            Self::AdamW(update) => update.set_step(queue, learning_rate, step),
-        }
-    }
-
-    fn commands(&self) -> &Commands {
-        match self {
-            Self::Sgd(update) => update.commands(),
-            Self::AdamW(update) => update.commands(),
-        }
-    }
-}
-
-/// The weights with their gradient and the optimiser's memory of it.
-struct Parameter<'a> {
-    value: &'a Buffer,
-    grad: Buffer,
-    memory: [Buffer; 2],
-    len: u32,
-    row: u32,
-    /// Elements of a row that aren't the bias.
-    decayed: u32,
-}
-
-impl Parameter<'_> {
-    fn update(&self, context: &Context, options: &TrainOptions) -> Result<Update> {
-        let (param, grad) = (self.value.slice(..), self.grad.slice(..));
-        let Self { len, row, decayed, .. } = *self;
-        let weight_decay = options.weight_decay;
-        Ok(match options.optimizer {
-            Optimizer::Sgd { momentum, nesterov } => {
-                let desc = SgdDesc { row, decayed, momentum, nesterov, weight_decay, ..SgdDesc::new(len) };
-                let memory = (momentum > 0.0).then(|| self.memory[0].slice(..));
-                Update::Sgd(Sgd::new(context, &desc)?.bind(&SgdBuffers { param, grad, momentum: memory })?)
-            }
-            Optimizer::AdamW { beta1, beta2, eps } => {
-                let desc = AdamWDesc { row, decayed, beta1, beta2, eps, weight_decay, ..AdamWDesc::new(len) };
-                let [exp_avg, exp_avg_sq] = [self.memory[0].slice(..), self.memory[1].slice(..)];
-                Update::AdamW(AdamW::new(context, &desc)?.bind(&AdamWBuffers { param, grad, exp_avg, exp_avg_sq })?)
-            }
-        })
-    }
-}
-
-/// A buffer of zeros.
-fn zeros(gpu: &Gpu, label: &'static str, elements: usize) -> Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size: 4 * elements as u64,
-        usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
-}
-
-/// The elements that a step has of a buffer.
-fn part(buffer: &Buffer, slot: usize, stride: usize, elements: usize) -> wgpu::BufferSlice<'_> {
-    let start = 4 * (slot * stride) as u64;
-    buffer.slice(start..start + 4 * elements as u64)
-}
-
-fn number(operand: &'static str, value: usize) -> Result<u32> {
-    let most = u32::MAX as usize;
-    u32::try_from(value).map_err(|_| Error::Shape { operation: "train", operand, expected: most, got: value })
-}
-
-impl<'a> Learner<'a> {
-    fn new(
-        room: usize,
-        gpu: &Gpu,
-        samples: Samples<'a>,
-        standard: &'a Standard,
-        class_weights: &[f32],
-        options: &TrainOptions,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let context = &gpu.context;
-        let (classes, count) = (class_weights.len(), samples.labels.len());
-        let (row, one) = row_of(standard.mean.len());
-        let batch = options.batch_of(count);
-        // A step's photos are whole groups of four, the last ones standing in for none.
-        let places = batch.next_multiple_of(4);
-        let photos = Photos::new(room, gpu, samples, standard, places, count.div_ceil(batch), progress)?;
-        let [m, k, n] = [number("the batch", places)?, number("features", row)?, number("classes", classes)?];
-        let zeros = |label, elements: usize| zeros(gpu, label, elements);
-        let (weight, best) = (zeros("weight", classes * row), zeros("best weight", classes * row));
-        let slots = photos.most / places;
-        let stride = places.next_multiple_of(ALIGNMENT);
-        let [labels, sample_weights, loss] =
-            ["labels", "sample weights", "loss"].map(|label| zeros(label, slots * stride));
-        let (logits, grad_logits) = (zeros("logits", places * classes), zeros("grad_logits", places * classes));
-        let weights_of_classes = gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("class weights"),
-            contents: bytemuck::cast_slice(class_weights),
-            usage: BufferUsages::STORAGE,
-        });
-        let parameter = Parameter {
-            value: &weight,
-            grad: zeros("gradient", classes * row),
-            memory: [zeros("mean gradient", classes * row), zeros("mean squared gradient", classes * row)],
-            len: number("weights", classes * row)?,
-            row: k,
-            decayed: number("features", one)?,
-        };
-        let layer = Dense::new(context, &DenseDesc { batch: m, width: k, classes: n })?;
-        // The mean of a batch by its samples' weights, which the host knows: no dispatch has to find it.
-        let of_loss = SoftmaxCrossEntropy::new(
-            context,
-            &SoftmaxCrossEntropyDesc {
-                label_smoothing: options.label_smoothing,
-                reduction: Reduction::Sum,
-                class_weights: true,
-                sample_weights: true,
-                classes_first: true,
-                ..SoftmaxCrossEntropyDesc::new(m, n)
-            },
-        )?;
-        let workspace = Workspace::new(context, layer.workspace_size())?;
-        let slot = |slot: usize| -> Result<Slot> {
-            let first = number("photos", slot * places)?;
-            let losses = SoftmaxCrossEntropyBuffers {
-                logits: logits.slice(..),
-                labels: part(&labels, slot, stride, places),
-                class_weights: Some(weights_of_classes.slice(..)),
-                sample_weights: Some(part(&sample_weights, slot, stride, places)),
-                loss: part(&loss, slot, stride, places),
-                grad_logits: Some(grad_logits.slice(..)),
-            };
-            let (grad_logits, grad) = (grad_logits.slice(..), parameter.grad.slice(..));
-            Ok(Slot {
-                backward: vec![
-                    layer.bind_forward(&workspace, &photos.table, first, weight.slice(..), logits.slice(..))?,
-                    of_loss.bind(&losses)?,
-                    layer.bind_backward(&workspace, &photos.table, first, grad_logits, grad)?,
-                ],
-                update: parameter.update(context, options)?,
-            })
-        };
-        let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
-        let class_weights = class_weights.to_vec();
-        Ok(Self { photos, weight, best, labels, sample_weights, loss, class_weights, slots, batch, stride })
-    }
-
-    /// Takes the steps of an epoch, on all photos in this order, and gives the sum of their losses.
-    fn learn(&self, gpu: &Gpu, order: &[usize], epoch: usize, options: &TrainOptions) -> Result<f64> {
-        let steps = order.len().div_ceil(self.batch);
-        let submits = order.chunks(self.slots.len() * self.batch).enumerate();
-        let losses =
-            submits.map(|(i, photos)| self.submit(gpu, photos, epoch * steps + i * self.slots.len(), steps, options));
-        losses.sum()
-    }
-
-    fn submit(
-        &self,
-        gpu: &Gpu,
-        photos: &[usize],
-        first: usize,
-        steps_per_epoch: usize,
-        options: &TrainOptions,
-    ) -> Result<f64> {
-        let places = self.batch.next_multiple_of(4);
-        let steps = photos.len().div_ceil(self.batch);
-        let mut placed = vec![0; steps * places];
-        let mut labels = vec![IGNORED; steps * self.stride];
-        let mut weights = vec![0f32; steps * self.stride];
-        for (step, batch) in photos.chunks(self.batch).enumerate() {
-            placed[step * places..][..batch.len()].copy_from_slice(batch);
-            let of = batch.iter().map(|&photo| self.photos.samples.labels[photo]);
-            labels[step * self.stride..].iter_mut().zip(of.clone()).for_each(|(to, label)| *to = label as u32);
-            let all: f64 = of.map(|label| f64::from(self.class_weights[label])).sum();
-            weights[step * self.stride..][..batch.len()].fill(if all > 0.0 { (1.0 / all) as f32 } else { 0.0 });
-        }
-        self.photos.place(gpu, &placed)?;
-        gpu.queue.write_buffer(&self.labels, 0, bytemuck::cast_slice(&labels));
-        gpu.queue.write_buffer(&self.sample_weights, 0, bytemuck::cast_slice(&weights));
-        for (slot, step) in self.slots[..steps].iter().zip(first..) {
-            slot.update.set_step(
-                &gpu.queue,
-                options.learning_rate_at(step, steps_per_epoch),
-                number("steps", step + 1)?,
-            );
-        }
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        encode_all(&mut encoder, self.slots[..steps].iter().flat_map(Slot::commands));
-        gpu.queue.submit([encoder.finish()]);
-        let losses = gpu.read(&self.loss)?;
-        // A slot's losses add up to the mean over its batch.
-        let sums = losses.chunks(self.stride).zip(photos.chunks(self.batch));
-        Ok(sums
-            .map(|(losses, batch)| {
-                batch.len() as f64 * losses[..batch.len()].iter().copied().map(f64::from).sum::<f64>()
-            })
-            .sum())
-    }
-
-    /// Keeps the present weights as the best.
-    fn keep(&self, gpu: &Gpu) {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.weight, 0, &self.best, 0, self.best.size());
-        gpu.queue.submit([encoder.finish()]);
-    }
-
-    /// The best weights, `[classes, width]`, and biases.
-    fn best(&self, gpu: &Gpu) -> Result<(Vec<f32>, Vec<f32>)> {
-        let width = self.photos.standard.mean.len();
-        let (row, one) = row_of(width);
-        let weights = gpu.read(&self.best)?;
-        let rows = || weights.chunks_exact(row);
-        Ok((rows().flat_map(|row| &row[..width]).copied().collect(), rows().map(|row| row[one]).collect()))
-    }
-}
-
-/// The validation part, on the device.
-struct Judge<'a> {
-    photos: Photos<'a>,
-    /// What gives the logits of a batch, for each batch of a submit.
-    slots: Vec<Commands>,
-    logits: Buffer,
-    batch: usize,
-    stride: usize,
-}
-
-impl<'a> Judge<'a> {
-    fn new(
-        room: usize,
-        gpu: &Gpu,
-        samples: Samples<'a>,
-        learner: &Learner<'a>,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let (classes, count) = (learner.class_weights.len(), samples.labels.len());
-        let standard = learner.photos.standard;
-        let batch = JUDGED.min(count.next_multiple_of(4));
-        let photos = Photos::new(room, gpu, samples, standard, batch, count.div_ceil(batch), progress)?;
-        let row = row_of(standard.mean.len()).0;
-        let desc = DenseDesc {
-            batch: number("the batch", batch)?,
-            width: number("features", row)?,
-            classes: number("classes", classes)?,
-        };
-        let layer = Dense::new(&gpu.context, &desc)?;
-        let workspace = Workspace::new(&gpu.context, layer.workspace_size())?;
-        let stride = (batch * classes).next_multiple_of(ALIGNMENT);
-        let slots = photos.most / batch;
-        let logits = zeros(gpu, "validation logits", slots * stride);
-        let slot = |slot: usize| -> Result<Commands> {
-            let (weight, output) = (learner.weight.slice(..), part(&logits, slot, stride, batch * classes));
-            let first = number("photos", slot * batch)?;
-            Ok(layer.bind_forward(&workspace, &photos.table, first, weight, output)?)
-        };
-        let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
-        Ok(Self { photos, slots, logits, batch, stride })
-    }
-
-    /// The weighted mean loss, and the share that is right.
-    fn judge(&self, gpu: &Gpu, class_weights: &[f32]) -> Result<(f64, f64)> {
-        let labels = self.photos.samples.labels;
-        let all: Vec<usize> = (0..labels.len()).collect();
-        let (mut loss, mut weights, mut right) = (0.0, 0.0, 0);
-        let mut row = vec![0.0; class_weights.len()];
-        for photos in all.chunks(self.photos.most) {
-            let slots = photos.len().div_ceil(self.batch);
-            let mut placed = photos.to_vec();
-            placed.resize(slots * self.batch, 0);
-            self.photos.place(gpu, &placed)?;
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            encode_all(&mut encoder, &self.slots[..slots]);
-            gpu.queue.submit([encoder.finish()]);
-            let logits = gpu.read(&self.logits)?;
-            for (i, &photo) in photos.iter().enumerate() {
-                let column = &logits[i / self.batch * self.stride + i % self.batch..];
-                row.iter_mut().zip(column.iter().step_by(self.batch)).for_each(|(to, &logit)| *to = logit);
-                let label = labels[photo];
-                let weight = f64::from(class_weights[label]);
-                loss -= weight * log_softmax(&row, label);
-                weights += weight;
-                right += usize::from(top(&row, 1) == [label]);
-            }
-        }
-        Ok((if weights > 0.0 { loss / weights } else { 0.0 }, right as f64 / labels.len() as f64))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::ClassWeights;
+    use crate::data::{Class, Target};
+    use crate::features::Rows;
+    use crate::head::options::{ClassWeights, Optimizer};
+    use crate::head::problem::Samples;
+    use crate::head::softmax::log_softmax;
+    use crate::head::table::STEPS;
+    use crate::head::validate;
     use crate::machine::device::{Selection, open};
 
     fn gpu() -> Gpu {
@@ -626,6 +148,38 @@ mod tests {
 
     fn classes(count: usize) -> Vec<String> {
         (0..count).map(|class| class.to_string()).collect()
+    }
+
+    /// Features `[labels, width]` with the classes' numbers.
+    type Labelled<'a> = (&'a [f32], &'a [usize]);
+
+    fn train(
+        memory: &Memory,
+        train: Labelled,
+        validation: Option<Labelled>,
+        classes: &[String],
+        options: &TrainOptions,
+    ) -> Result<Fit> {
+        fn rows<'a>((values, labels): Labelled<'a>) -> Result<Rows<'a>> {
+            Rows::new(values, (values.len() / labels.len().max(1)).max(1))
+        }
+        let targets = |(_, labels): Labelled| -> Vec<Target> {
+            labels.iter().map(|&label| Target::from(Class::new(label))).collect()
+        };
+        let (train_rows, train_targets) = (rows(train)?, targets(train));
+        let (other_rows, other_targets) = (validation.map(rows).transpose()?, validation.map(targets));
+        let validation = other_rows.as_ref().zip(other_targets.as_deref());
+        let problem = Problem {
+            classes,
+            train: Samples { rows: &train_rows, targets: &train_targets },
+            validation: validation.map(|(rows, targets)| Samples { rows, targets }),
+        };
+        solve_within(memory, &problem, options)
+    }
+
+    /// A device that holds any number of rows.
+    fn ample(gpu: &Gpu) -> Memory<'_> {
+        Memory { gpu, most_rows: usize::MAX, progress: &() }
     }
 
     /// Photos of `classes` clouds that overlap a little, class by class in turn; the classes have unequal sizes.
@@ -731,8 +285,8 @@ mod tests {
 
     fn agrees(options: &TrainOptions, count: usize, width: usize) {
         let (features, labels) = clouds(count, 3, width, 1);
-        let samples = Samples { features: &features, labels: &labels };
-        let (head, history) = train(&gpu(), samples, None, &classes(3), options, &()).unwrap();
+        let samples = (&features[..], &labels[..]);
+        let Fit { head, history } = train(&ample(&gpu()), samples, None, &classes(3), options).unwrap();
         // f32 against f64 over some hundred steps; a wrong gradient, decay or schedule is off by far more.
         let near = |weight: &[f64], bias: &[f64]| {
             let largest = weight.iter().chain(bias).fold(0.0, |max: f64, w| max.max(w.abs()));
@@ -791,17 +345,18 @@ mod tests {
         let wrong: Vec<usize> =
             truth.iter().enumerate().map(|(i, &l)| if i % 3 == 0 { (l + 1) % 3 } else { l }).collect();
         let options = TrainOptions { learning_rate: 0.05, patience: Some(4), ..Default::default() };
-        let validation = Samples { features: &others, labels: &wrong };
-        let samples = Samples { features: &features, labels: &labels };
-        let (head, history) = train(&gpu(), samples, Some(validation), &classes(3), &options, &()).unwrap();
+        let (samples, validation) = ((&features[..], &labels[..]), (&others[..], &wrong[..]));
+        let fit = train(&ample(&gpu()), samples, Some(validation), &classes(3), &options);
+        let Fit { head, history } = fit.unwrap();
         assert!(history.epochs.len() < options.epochs, "never stopped");
         assert_eq!(history.epochs.len(), history.best + 1 + 4);
         let loss = |epoch: usize| history.epochs[epoch].validation_loss.unwrap();
         assert!((0..history.epochs.len()).all(|epoch| loss(epoch) >= loss(history.best)));
         // The head that came out is the one of that epoch, on features as they are.
-        let logits = head.logits(&others).unwrap();
+        let logits = head.logits(&Rows::new(&others, 12).unwrap()).unwrap();
         let rows = logits.chunks(3).zip(&wrong);
-        let again: f64 = rows.map(|(row, &label)| -log_softmax(row, label)).sum::<f64>() / wrong.len() as f64;
+        let losses = rows.map(|(row, &label)| -log_softmax(row, Class::new(label)));
+        let again: f64 = losses.sum::<f64>() / wrong.len() as f64;
         assert!((again - loss(history.best)).abs() < 1e-4, "{again} is not {}", loss(history.best));
     }
 
@@ -810,8 +365,8 @@ mod tests {
         let (features, labels) = clouds(80, 4, 6, 9);
         let options = TrainOptions { epochs: 5, warmup_epochs: 0, ..Default::default() };
         let of = |features: &[f32], seed| {
-            let samples = Samples { features, labels: &labels };
-            train(&gpu(), samples, None, &classes(4), &TrainOptions { seed, ..options }, &()).unwrap().0
+            let options = TrainOptions { seed, ..options };
+            train(&ample(&gpu()), (features, &labels), None, &classes(4), &options).unwrap().head
         };
         assert_eq!(of(&features, 1), of(&features, 1));
         assert_ne!(of(&features, 1), of(&features, 2));
@@ -821,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn photos_beyond_the_device_are_sent_in_turn_and_change_nothing() {
+    fn rows_beyond_the_device_are_sent_in_turn_and_change_nothing() {
         struct Warned(std::sync::atomic::AtomicUsize);
         impl Progress for Warned {
             fn warn(&self, message: &str) {
@@ -830,14 +385,15 @@ mod tests {
             }
         }
         // Three submits an epoch, and two for the validation part.
-        let ((features, labels), (others, truth)) = (clouds(150, 3, 7, 1), clouds(STEPS * JUDGED + 9, 3, 7, 2));
-        let samples = Samples { features: &features, labels: &labels };
-        let validation = Some(Samples { features: &others, labels: &truth });
+        let ((features, labels), (others, truth)) =
+            (clouds(150, 3, 7, 1), clouds(STEPS * validate::BATCH + 9, 3, 7, 2));
+        let (samples, validation) = ((&features[..], &labels[..]), Some((&others[..], &truth[..])));
         let options = TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..Default::default() };
         let gpu = gpu();
-        let of = |room| {
+        let of = |most_rows| {
             let warned = Warned(0.into());
-            let outcome = train_holding(room, &gpu, samples, validation, &classes(3), &options, &warned).unwrap();
+            let memory = Memory { gpu: &gpu, most_rows, progress: &warned };
+            let outcome = train(&memory, samples, validation, &classes(3), &options).unwrap();
             (outcome, warned.0.into_inner())
         };
         let (resident, (streamed, both), (mixed, one)) = (of(usize::MAX), of(100), of(1000));
@@ -849,12 +405,12 @@ mod tests {
     fn what_cannot_be_trained_is_refused() {
         let gpu = gpu();
         let run = |features: &[f32], labels: &[usize], options: &TrainOptions| {
-            train(&gpu, Samples { features, labels }, None, &classes(2), options, &()).unwrap_err().to_string()
+            train(&ample(&gpu), (features, labels), None, &classes(2), options).unwrap_err().to_string()
         };
         let options = TrainOptions::default();
-        assert!(run(&[], &[], &options).contains("labels"));
-        assert!(run(&[1.0; 3], &[0, 1], &options).contains("features"));
-        assert!(run(&[1.0; 4], &[0, 2], &options).contains("classes"));
+        assert!(run(&[], &[], &options).contains("rows has 0 elements"));
+        assert!(run(&[1.0; 3], &[0, 1], &options).contains("targets has 2 elements, expected 3"));
+        assert!(run(&[1.0; 4], &[0, 2], &options).contains("row 1 has class number 2"));
         assert!(run(&[1.0, f32::NAN], &[0, 1], &options).contains("not finite"));
         let wild = TrainOptions {
             optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
@@ -863,7 +419,10 @@ mod tests {
             ..options
         };
         let (features, labels) = clouds(20, 2, 4, 1);
-        assert!(run(&features, &labels, &wild).contains("not finite"));
+        assert!(run(&features, &labels, &wild).contains("try a lower learning rate"));
+        let narrow = Some((&[1.0][..], &[0][..]));
+        let error = train(&ample(&gpu), (&[1.0; 4], &[0, 1]), narrow, &classes(2), &options).unwrap_err();
+        assert!(error.to_string().contains("a row to validate has 1 elements, expected 2"), "{error}");
     }
 
     #[test]
@@ -874,8 +433,8 @@ mod tests {
                 true
             }
         }
-        let samples = Samples { features: &[1.0, 2.0], labels: &[0, 1] };
-        let outcome = train(&gpu(), samples, None, &classes(2), &TrainOptions::default(), &Stop);
+        let memory = Memory { gpu: &gpu(), most_rows: usize::MAX, progress: &Stop };
+        let outcome = train(&memory, (&[1.0, 2.0], &[0, 1]), None, &classes(2), &TrainOptions::default());
         assert!(matches!(outcome, Err(Error::Interrupted)));
     }
 }

@@ -1,3 +1,7 @@
 //! How a head is found: a solver a file.
 
-pub(crate) mod minibatch;
+mod learner;
+mod minibatch;
+mod update;
+
+pub use minibatch::solve;

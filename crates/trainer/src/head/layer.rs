@@ -1,0 +1,60 @@
+//! The head itself: one dense layer from features to classes.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::features::Rows;
+
+/// A dense layer with a label for each output: logits = features · weightᵀ + bias.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// `[classes, features]`.
+    pub weight: Vec<f32>,
+    /// `[classes]`.
+    pub bias: Vec<f32>,
+    /// The labels, in the order of the outputs.
+    pub classes: Vec<String>,
+}
+
+impl Head {
+    /// Computes the logits of rows of features.
+    ///
+    /// # Shapes
+    /// From `[rows, features]` to `[rows, classes]`.
+    ///
+    /// # Numerics
+    /// Each sum is taken in f64 on the CPU and rounded once; a row's logits don't depend on the rows beside it.
+    ///
+    /// # Errors
+    /// The rows aren't as wide as the head.
+    pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>> {
+        let width = self.weight.len() / self.classes.len().max(1);
+        if width == 0 || rows.width() != width {
+            let got = rows.width();
+            return Err(Error::Shape { operation: "head", operand: "a row of features", expected: width, got });
+        }
+        let dot = |row: &[f32], weight: &[f32]| -> f64 {
+            row.iter().zip(weight).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
+        };
+        let logits = (0..rows.len()).into_par_iter().flat_map_iter(|index| {
+            let row = rows.row(index);
+            let outputs = self.weight.chunks_exact(width).zip(&self.bias);
+            outputs.map(move |(weight, &bias)| (dot(row, weight) + f64::from(bias)) as f32)
+        });
+        Ok(logits.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_are_a_product_and_a_bias() {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        let head = Head { weight: vec![1.0, 2.0, 3.0, -1.0, 0.0, 1.0], bias: vec![0.5, 0.0], classes };
+        let rows = |values| Rows::new(values, 3).unwrap();
+        assert_eq!(head.logits(&rows(&[1.0, 1.0, 1.0, 2.0, 0.0, 0.0])).unwrap(), [6.5, 0.0, 2.5, -2.0]);
+        assert!(head.logits(&Rows::new(&[1.0; 4], 2).unwrap()).is_err());
+    }
+}

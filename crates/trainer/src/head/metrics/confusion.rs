@@ -1,0 +1,110 @@
+//! Confusion: which class is taken for which, and what follows for each class: precision, recall, F1.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Class;
+use crate::head::metrics::accuracy::share;
+
+/// One class's scores. A share of nothing (no photo, or none predicted) counts as 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// Its label.
+    pub label: String,
+    /// Of the photos taken for it, the share that are.
+    pub precision: f64,
+    /// Of its photos, the share taken for it.
+    pub recall: f64,
+    /// Harmonic mean of both: 2 TP / (2 TP + FP + FN).
+    pub f1: f64,
+    /// How many photos it has.
+    pub support: usize,
+    /// How many photos were taken for it.
+    pub predicted: usize,
+}
+
+/// `counts[t][p]`: photos of class t taken for class p.
+pub(crate) struct Confusion {
+    pub counts: Vec<Vec<usize>>,
+}
+
+impl Confusion {
+    /// No photos yet, of so many classes.
+    pub fn new(classes: usize) -> Self {
+        Self { counts: vec![vec![0; classes]; classes] }
+    }
+
+    /// Adds a photo.
+    pub fn add(&mut self, predicted: Class, truth: Class) {
+        self.counts[truth.index()][predicted.index()] += 1;
+    }
+
+    /// The scores of each class, by its label.
+    pub fn scores(&self, labels: &[String]) -> Vec<ClassScore> {
+        let score = |(class, label): (usize, &String)| {
+            let hits = self.counts[class][class];
+            let support: usize = self.counts[class].iter().sum();
+            let predicted: usize = self.counts.iter().map(|row| row[class]).sum();
+            ClassScore {
+                label: label.clone(),
+                precision: share(hits, predicted),
+                recall: share(hits, support),
+                f1: share(2 * hits, support + predicted),
+                support,
+                predicted,
+            }
+        };
+        labels.iter().enumerate().map(score).collect()
+    }
+}
+
+/// Takes the mean of a score over the classes that occur among true or predicted ones.
+pub(crate) fn macro_mean(scores: &[ClassScore], score: fn(&ClassScore) -> f64) -> f64 {
+    let occurring: Vec<_> = scores.iter().filter(|score| score.support + score.predicted > 0).collect();
+    occurring.iter().map(|of_class| score(of_class)).sum::<f64>() / occurring.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(got: f64, expected: f64) {
+        assert!((got - expected).abs() <= 1e-12, "{got} is not {expected}");
+    }
+
+    fn confusion(classes: usize, pairs: &[(usize, usize)]) -> (Confusion, Vec<ClassScore>) {
+        let mut confusion = Confusion::new(classes);
+        pairs.iter().for_each(|&(predicted, truth)| confusion.add(Class::new(predicted), Class::new(truth)));
+        let labels: Vec<String> = (0..classes).map(|class| format!("c{class}")).collect();
+        let scores = confusion.scores(&labels);
+        (confusion, scores)
+    }
+
+    /// y = 0 0 0 1 1 2 2 2 2 2, prediction 0 0 1 1 2 2 2 2 0 1: counted by hand.
+    #[test]
+    fn scores_by_hand() {
+        let (truth, predicted) = ([0, 0, 0, 1, 1, 2, 2, 2, 2, 2], [0, 0, 1, 1, 2, 2, 2, 2, 0, 1]);
+        let pairs: Vec<_> = predicted.into_iter().zip(truth).collect();
+        let (confusion, scores) = confusion(3, &pairs);
+        assert_eq!(confusion.counts, [vec![2, 1, 0], vec![0, 1, 1], vec![1, 1, 3]]);
+        let expected =
+            [(2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 3, 3), (1.0 / 3.0, 0.5, 0.4, 2, 3), (0.75, 0.6, 2.0 / 3.0, 5, 4)];
+        for (score, (precision, recall, f1, support, predicted)) in scores.iter().zip(expected) {
+            close(score.precision, precision);
+            close(score.recall, recall);
+            close(score.f1, f1);
+            assert_eq!((score.support, score.predicted), (support, predicted));
+        }
+        close(macro_mean(&scores, |score| score.precision), 7.0 / 12.0);
+        close(macro_mean(&scores, |score| score.recall), 53.0 / 90.0);
+        close(macro_mean(&scores, |score| score.f1), 26.0 / 45.0);
+    }
+
+    #[test]
+    fn classes_that_do_not_occur_are_left_out_of_means_and_shares_of_nothing_are_zero() {
+        // c1 is predicted and has no photos, c2 does not occur at all.
+        let (_, scores) = confusion(3, &[(0, 0), (1, 0)]);
+        close(macro_mean(&scores, |score| score.precision), 0.5);
+        close(macro_mean(&scores, |score| score.recall), 0.25);
+        assert_eq!((scores[2].precision, scores[2].recall, scores[2].f1), (0.0, 0.0, 0.0));
+    }
+}

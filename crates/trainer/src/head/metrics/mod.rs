@@ -1,0 +1,12 @@
+//! How good a classifier is, in f64, from its logits and what is true: a metric a file.
+
+mod accuracy;
+mod baseline;
+mod calibration;
+mod confusion;
+mod evaluation;
+mod log_loss;
+
+pub use baseline::{Baseline, majority};
+pub use confusion::ClassScore;
+pub use evaluation::{Evaluation, evaluate};

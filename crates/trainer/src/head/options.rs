@@ -1,0 +1,212 @@
+//! How a head is trained: optimiser, learning rate, weights of classes, and when to stop.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The rule by which gradients change the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Share of the last step that is taken again.
+        momentum: f64,
+        /// Looks ahead along the momentum.
+        nesterov: bool,
+    },
+    /// Adam with decoupled weight decay.
+    AdamW {
+        /// Decay of the gradient's mean.
+        beta1: f64,
+        /// Decay of the squared gradient's mean.
+        beta2: f64,
+        /// Added to the divisor.
+        eps: f64,
+    },
+}
+
+/// What a class's samples count in the loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// Every sample the same.
+    #[default]
+    None,
+    /// Every class the same: samples / (classes · samples of the class).
+    Balanced,
+}
+
+impl ClassWeights {
+    /// Computes the weight of each class from how many training samples it has.
+    pub fn of(self, counts: &[usize]) -> Vec<f32> {
+        let total: usize = counts.iter().sum();
+        let balanced = |&count: &usize| match count {
+            0 => 0.0,
+            _ => (total as f64 / (counts.len() * count) as f64) as f32,
+        };
+        match self {
+            Self::None => vec![1.0; counts.len()],
+            Self::Balanced => counts.iter().map(balanced).collect(),
+        }
+    }
+}
+
+/// How the head is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainOptions {
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// The highest learning rate, reached after the warm-up.
+    pub learning_rate: f64,
+    /// Pull of the weights (not the bias) towards zero.
+    pub weight_decay: f64,
+    /// Passes over the training part, at most.
+    pub epochs: usize,
+    /// Samples a step, at most: see [`batch_of`](Self::batch_of).
+    pub batch_size: usize,
+    /// Epochs over which the learning rate rises.
+    pub warmup_epochs: usize,
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: f64,
+    /// What a class's samples count.
+    pub class_weights: ClassWeights,
+    /// Stop after so many epochs without a lower validation loss.
+    pub patience: Option<usize>,
+    /// Decides the order of the samples; the first weights are zero.
+    pub seed: u64,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            learning_rate: 1e-3,
+            weight_decay: 1e-2,
+            epochs: 100,
+            batch_size: 64,
+            warmup_epochs: 5,
+            label_smoothing: 0.0,
+            class_weights: ClassWeights::None,
+            patience: Some(20),
+            seed: 0,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Checks that every value makes sense.
+    ///
+    /// # Errors
+    /// Names the first that doesn't, and says what would.
+    pub fn check(&self) -> Result<()> {
+        let non_negative = |value: f64| value >= 0.0 && value.is_finite();
+        let below_one = |value: f64| (0.0..1.0).contains(&value);
+        let check = |good: bool, option, value: f64, expected| {
+            let value = value.to_string();
+            if good { Ok(()) } else { Err(Error::InvalidOption { option, value, expected }) }
+        };
+        let rate = self.learning_rate;
+        check(rate > 0.0 && rate.is_finite(), "learning rate", rate, "more than 0")?;
+        check(non_negative(self.weight_decay), "weight decay", self.weight_decay, "0 or more")?;
+        check(self.epochs > 0, "epochs", self.epochs as f64, "1 or more")?;
+        check(self.batch_size > 0, "batch size", self.batch_size as f64, "1 or more")?;
+        let warmup = self.warmup_epochs;
+        check(warmup < self.epochs || warmup == 0, "warm-up epochs", warmup as f64, "less than all epochs")?;
+        check(below_one(self.label_smoothing), "label smoothing", self.label_smoothing, "0 or more, less than 1")?;
+        check(self.patience != Some(0), "patience", 0.0, "1 or more")?;
+        match self.optimizer {
+            Optimizer::Sgd { momentum, nesterov } => {
+                check(below_one(momentum), "momentum", momentum, "0 or more, less than 1")?;
+                check(!nesterov || momentum > 0.0, "momentum", momentum, "more than 0 with Nesterov")
+            }
+            Optimizer::AdamW { beta1, beta2, eps } => {
+                check(below_one(beta1), "beta1", beta1, "0 or more, less than 1")?;
+                check(below_one(beta2), "beta2", beta2, "0 or more, less than 1")?;
+                check(eps > 0.0, "eps", eps, "more than 0")
+            }
+        }
+    }
+
+    /// Says how many samples a step takes of so many in all: fewer than `batch_size` where an epoch would have less than eight
+    /// steps, since a head on a handful of samples needs as many steps as any other.
+    pub fn batch_of(&self, samples: usize) -> usize {
+        self.batch_size.min(samples.div_ceil(8))
+    }
+
+    /// Computes the learning rate of a step, counted from 0: a straight rise over the warm-up, then half a cosine towards 0.
+    ///
+    /// With w steps of warm-up of n in all: peak · (step + 1) / w, then peak · (1 + cos(π (step − w) / (n − w))) / 2.
+    ///
+    /// # Reference
+    /// Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, without restarts.
+    pub fn learning_rate_at(&self, step: usize, steps_per_epoch: usize) -> f64 {
+        let (warmup, all) = (self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch);
+        if step < warmup {
+            return self.learning_rate * (step + 1) as f64 / warmup as f64;
+        }
+        let done = (step - warmup) as f64 / (all - warmup).max(1) as f64;
+        self.learning_rate * 0.5 * (1.0 + (PI * done.min(1.0)).cos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let options = TrainOptions { learning_rate: 1.0, epochs: 10, warmup_epochs: 2, ..Default::default() };
+        let rate = |step| options.learning_rate_at(step, 5);
+        assert_eq!((rate(0), rate(9), rate(10)), (0.1, 1.0, 1.0));
+        assert!((rate(30) - 0.5).abs() < 1e-12);
+        assert!(rate(49) > 0.0 && rate(49) < 0.01);
+        assert!((10..49).all(|step| rate(step + 1) < rate(step)));
+        let flat = TrainOptions { warmup_epochs: 0, epochs: 1, ..options };
+        assert_eq!(flat.learning_rate_at(0, 1), 1.0);
+    }
+
+    #[test]
+    fn few_samples_make_small_batches() {
+        let of = |samples| TrainOptions { batch_size: 64, ..Default::default() }.batch_of(samples);
+        assert_eq!((of(10_000), of(512), of(100), of(3)), (64, 64, 13, 1));
+    }
+
+    #[test]
+    fn balanced_weights_make_classes_equal() {
+        assert_eq!(ClassWeights::None.of(&[3, 1]), [1.0, 1.0]);
+        assert_eq!(ClassWeights::Balanced.of(&[3, 1, 0]), [4.0 / 9.0, 4.0 / 3.0, 0.0]);
+    }
+
+    #[test]
+    fn senseless_options_are_named() {
+        let good = TrainOptions::default();
+        assert!(good.check().is_ok());
+        let sgd = |momentum| Optimizer::Sgd { momentum, nesterov: true };
+        for (bad, name) in [
+            (TrainOptions { learning_rate: 0.0, ..good }, "learning rate"),
+            (TrainOptions { learning_rate: f64::NAN, ..good }, "learning rate"),
+            (TrainOptions { weight_decay: -1.0, ..good }, "weight decay"),
+            (TrainOptions { epochs: 0, ..good }, "epochs"),
+            (TrainOptions { batch_size: 0, ..good }, "batch size"),
+            (TrainOptions { warmup_epochs: 100, ..good }, "warm-up"),
+            (TrainOptions { label_smoothing: 1.0, ..good }, "label smoothing"),
+            (TrainOptions { patience: Some(0), ..good }, "patience"),
+            (TrainOptions { optimizer: sgd(0.0), ..good }, "momentum"),
+        ] {
+            let error = bad.check().unwrap_err();
+            assert!(error.to_string().starts_with(name), "{error}");
+            assert_eq!(error.fault(), crate::Fault::Usage);
+        }
+    }
+
+    #[test]
+    fn options_survive_json() {
+        let options = TrainOptions::default();
+        let text = serde_json::to_string(&options).unwrap();
+        assert!(text.contains("\"name\":\"adamw\""), "{text}");
+        assert_eq!(serde_json::from_str::<TrainOptions>(&text).unwrap(), options);
+    }
+}

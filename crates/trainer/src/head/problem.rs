@@ -1,0 +1,94 @@
+//! What a head is to learn: rows of features, what is true of each, and the labels of the classes.
+
+use crate::data::{Class, Target};
+use crate::error::{Error, Result};
+use crate::features::Rows;
+
+/// Rows of features with their targets.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples<'a> {
+    /// The features, read where they lie.
+    pub rows: &'a Rows<'a>,
+    /// What is true of each row.
+    pub targets: &'a [Target],
+}
+
+/// What a head is to learn, and by what it is validated.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<'a> {
+    /// The labels of the classes, in the order of the head's outputs.
+    pub classes: &'a [String],
+    /// The samples to learn from.
+    pub train: Samples<'a>,
+    /// The samples that choose the epoch, where there are any.
+    pub validation: Option<Samples<'a>>,
+}
+
+/// Samples that were checked: there are some, and each is of exactly one class.
+pub(crate) struct Classed<'a> {
+    pub rows: &'a Rows<'a>,
+    /// The class of each row.
+    pub classes: Vec<Class>,
+}
+
+impl<'a> Classed<'a> {
+    /// Checks samples of so many classes.
+    pub fn new(samples: &Samples<'a>, classes: usize) -> Result<Self> {
+        let Samples { rows, targets } = *samples;
+        let shape = |operand, expected, got| Err(Error::Shape { operation: "train", operand, expected, got });
+        if rows.is_empty() {
+            return shape("rows", 1, 0);
+        }
+        if targets.len() != rows.len() {
+            return shape("targets", rows.len(), targets.len());
+        }
+        let of = targets.iter().enumerate().map(|(row, target)| only_class("train", row, target, classes));
+        Ok(Self { rows, classes: of.collect::<Result<_>>()? })
+    }
+
+    /// How many samples each of so many classes has.
+    pub fn counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        self.classes.iter().for_each(|class| counts[class.index()] += 1);
+        counts
+    }
+}
+
+/// The class of a target that must be of exactly one of so many classes.
+///
+/// # Errors
+/// It is of none, of several, or of one that isn't among them: the error names `row`.
+pub(crate) fn only_class(operation: &'static str, row: usize, target: &Target, classes: usize) -> Result<Class> {
+    let problem = match (target.class(), target) {
+        (Some(class), _) if class.index() < classes => return Ok(class),
+        (Some(class), _) => format!("has class number {}", class.index()),
+        (None, Target::Set(set)) if !set.is_empty() => format!("has {} classes", set.len()),
+        (None, _) => "has no class".to_owned(),
+    };
+    Err(Error::Target { operation, row, problem, classes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_row_without_exactly_one_class_is_named() {
+        let [a, b] = [0, 1].map(Class::new);
+        let rows = Rows::new(&[1.0; 6], 2).unwrap();
+        let of = |targets: [Target; 3]| {
+            let classed = Classed::new(&Samples { rows: &rows, targets: &targets }, 2)?;
+            Ok::<_, Error>((classed.counts(2), classed.classes))
+        };
+        assert_eq!(of([a.into(), b.into(), Target::Set(vec![b])]).unwrap(), (vec![1, 2], vec![a, b, b]));
+        let message = |targets| of(targets).err().unwrap().to_string();
+        let expected = "; expected exactly one of 2 classes";
+        let none = message([a.into(), Target::None, Target::None]);
+        assert_eq!(none, format!("train: row 1 has no class{expected}"));
+        assert!(message([a.into(), b.into(), Target::Set(vec![])]).contains("row 2 has no class"));
+        assert!(message([Target::Set(vec![a, b]), b.into(), b.into()]).contains("row 0 has 2 classes"));
+        assert!(message([a.into(), b.into(), Class::new(2).into()]).contains("row 2 has class number 2"));
+        let short = Classed::new(&Samples { rows: &rows, targets: &[a.into()] }, 2).err().unwrap();
+        assert!(short.to_string().contains("targets has 1 elements, expected 3"), "{short}");
+    }
+}

@@ -1,0 +1,83 @@
+//! Predictions as a table for spreadsheets.
+
+use crate::data::Class;
+use crate::digest::hex;
+use crate::error::{Error, Result};
+use crate::report::prediction::Prediction;
+
+/// The columns: the photo, what is true of it, and the five most probable classes.
+const COLUMNS: [&str; 15] = [
+    "path",
+    "part",
+    "label",
+    "predicted",
+    "probability",
+    "label_probability",
+    "sha256",
+    "top2",
+    "probability2",
+    "top3",
+    "probability3",
+    "top4",
+    "probability4",
+    "top5",
+    "probability5",
+];
+
+/// Writes predictions as CSV, a line for each photo.
+///
+/// # Errors
+/// A class is beyond `classes`.
+pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result<Vec<u8>> {
+    let label = |class: Class| {
+        classes.get(class.index()).map(String::as_str).ok_or(Error::Shape {
+            operation: "predictions.csv",
+            operand: "classes",
+            expected: class.index() + 1,
+            got: classes.len(),
+        })
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS).expect("memory takes it");
+    for photo in predictions {
+        let top = photo.top(5);
+        let choice = |rank: usize| -> Result<[String; 2]> {
+            match top.get(rank) {
+                Some(&(class, probability)) => Ok([label(class)?.to_owned(), format!("{probability:.6}")]),
+                None => Ok(Default::default()),
+            }
+        };
+        let mut row = vec![
+            photo.name.clone(),
+            photo.part.map(|part| part.to_string()).unwrap_or_default(),
+            photo.target.class().map(label).transpose()?.unwrap_or_default().to_owned(),
+        ];
+        row.extend(choice(0)?);
+        row.push(photo.target_probability().map(|p| format!("{p:.6}")).unwrap_or_default());
+        row.push(hex(&photo.digest));
+        for rank in 1..5 {
+            row.extend(choice(rank)?);
+        }
+        writer.write_record(&row).expect("memory takes rows of one length");
+    }
+    Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error).expect("memory takes it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{classes, evaluated};
+
+    #[test]
+    fn csv_has_a_line_a_photo() {
+        let (_, predictions) = evaluated(4, 2);
+        let csv = String::from_utf8(predictions_csv(&predictions, &classes(2)).unwrap()).unwrap();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(lines.len(), 5);
+        assert!(lines[0].starts_with("path,part,label,predicted,probability,label_probability,sha256,top2"));
+        let start = "0.jpg,test,class <0>,class <1>,0.982014,0.017986,0707";
+        assert!(lines[1].starts_with(start), "{}", lines[1]);
+        assert!(lines[1].ends_with(",class <0>,0.017986,,,,,,"), "{}", lines[1]);
+        assert!(predictions_csv(&predictions, &classes(1)).is_err());
+    }
+}

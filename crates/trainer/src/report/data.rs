@@ -1,0 +1,236 @@
+//! What a report says, computed once: figures, the worst confusions, the surest mistakes. Text and pages show it.
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Class, Part};
+use crate::head::History;
+use crate::head::metrics::Evaluation;
+use crate::photos::Limits;
+use crate::report::prediction::Prediction;
+use crate::report::thumbnail::thumbnail;
+use crate::run::Config;
+
+/// How many mistakes are shown.
+const MISTAKES: usize = 24;
+
+/// What `metrics.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// How many photos there are, by part.
+    pub photos: Counts,
+    /// The evaluation on photos that had no say in training; absent if none were set aside.
+    pub test: Option<Evaluation>,
+    /// The evaluation on the photos that chose the epoch: too kind, for that reason.
+    pub validation: Option<Evaluation>,
+    /// How the training went.
+    pub history: History,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// How many photos there are, by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// The head learnt from them.
+    pub train: usize,
+    /// They chose the epoch.
+    pub validation: usize,
+    /// The result was evaluated on them.
+    pub test: usize,
+    /// They couldn't be read.
+    pub rejected: usize,
+    /// How many of all went through the backbone now; the features of the others were known.
+    pub computed: usize,
+}
+
+/// Seconds of wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Reading, decoding, and the backbone.
+    pub features: f64,
+    /// Training the head.
+    pub head: f64,
+    /// From the start to the report.
+    pub total: f64,
+}
+
+/// What a report shows of a training.
+#[derive(Clone, Debug)]
+pub struct Data<'a> {
+    /// What was evaluated.
+    pub title: &'static str,
+    /// How good the head is, where photos were set aside to find out.
+    pub evaluation: Option<&'a Evaluation>,
+    /// Which classes are taken for which, the most frequent first.
+    pub confusions: Vec<Confused<'a>>,
+    /// How many photos were taken for a class that they aren't of.
+    pub mistakes: usize,
+    /// The mistakes that the head was surest of, the surest first.
+    pub surest: Vec<Mistake<'a>>,
+    /// How the training went.
+    pub history: &'a History,
+    /// How the run was made: names and values.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// A class that is taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confused<'a> {
+    /// How many of its photos are.
+    pub photos: usize,
+    /// How many photos it has.
+    pub support: usize,
+    /// Its label.
+    pub label: &'a str,
+    /// The other's.
+    pub taken_for: &'a str,
+}
+
+/// A photo that is taken for what it isn't.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mistake<'a> {
+    /// The photo's name.
+    pub name: &'a str,
+    /// The label of its class.
+    pub label: &'a str,
+    /// The label of the class that it is taken for.
+    pub taken_for: &'a str,
+    /// How sure the head is of that.
+    pub probability: f64,
+    /// The photo, small, as a `data:` URL of a JPEG; none if it can't be read any more.
+    pub thumbnail: Option<String>,
+}
+
+impl<'a> Data<'a> {
+    /// Gathers what a report shows: the evaluation on the test part, else on the validation part, else that there is none.
+    ///
+    /// Thumbnails are read from the photos' files as the run reads them, within `limits`.
+    pub fn new(config: &'a Config, metrics: &'a Metrics, predictions: &'a [Prediction], limits: &Limits) -> Self {
+        let (part, title, evaluation) = match (&metrics.test, &metrics.validation) {
+            (Some(test), _) => (Some(Part::Test), "Photos never trained on", Some(test)),
+            (None, Some(validation)) => {
+                (Some(Part::Validation), "Validation photos (they chose the epoch)", Some(validation))
+            }
+            (None, None) => (None, "No photos were set aside for an evaluation", None),
+        };
+        let label = |class: Class| config.classes.get(class.index()).map_or("", String::as_str);
+        let evaluated = predictions.iter().filter(|photo| part.is_some() && photo.part == part);
+        let mut wrong: Vec<(&Prediction, Class, Class, f64)> = evaluated
+            .filter(|photo| photo.is_wrong())
+            .filter_map(|photo| {
+                let (class, probability) = *photo.top(1).first()?;
+                Some((photo, photo.target.class()?, class, probability))
+            })
+            .collect();
+        wrong.sort_by(|(a, .., sure), (b, .., surer)| surer.total_cmp(sure).then_with(|| a.name.cmp(&b.name)));
+        let surest = wrong.iter().take(MISTAKES).map(|&(photo, truth, class, probability)| Mistake {
+            name: &photo.name,
+            label: label(truth),
+            taken_for: label(class),
+            probability,
+            thumbnail: thumbnail(&photo.path, &config.reading, limits),
+        });
+        Self {
+            title,
+            evaluation,
+            confusions: evaluation.map(confusions).unwrap_or_default(),
+            mistakes: wrong.len(),
+            surest: surest.collect(),
+            history: &metrics.history,
+            facts: facts(config, metrics),
+        }
+    }
+}
+
+/// How a run was made.
+fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
+    let (photos, adapter) = (&metrics.photos, &config.adapter);
+    let parts = format!(
+        "{} train, {} validation, {} test, {} rejected",
+        photos.train, photos.validation, photos.test, photos.rejected
+    );
+    vec![
+        ("photos", config.data.display().to_string()),
+        ("parts", parts),
+        ("backbone", format!("{}, {}", config.weights.architecture, config.weights.path.display())),
+        ("SHA-256 of the weights", config.weights.sha256.clone()),
+        ("seed", config.split.seed.to_string()),
+        ("head", serde_json::to_string(&config.train).expect("plain data")),
+        ("adapter", format!("{} ({}, {})", adapter.name, adapter.kind, adapter.driver)),
+        ("time", format!("{:.1} s", metrics.seconds.total)),
+        ("trainer", config.version.clone()),
+    ]
+}
+
+/// Lists the confusions that occur, most frequent first, those of equal frequency by class.
+pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
+    let mut confusions = Vec::new();
+    for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
+        for (taken, (other, &photos)) in evaluation.classes.iter().zip(row).enumerate() {
+            if taken != index && photos > 0 {
+                let (label, taken_for) = (class.label.as_str(), other.label.as_str());
+                confusions.push(Confused { photos, support: class.support, label, taken_for });
+            }
+        }
+    }
+    // The sort is stable, and the classes came in their order.
+    confusions.sort_by_key(|confused| Reverse(confused.photos));
+    confusions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photos::{Background, Reading};
+    use crate::report::tests::{config, evaluated};
+
+    fn metrics(evaluation: Evaluation) -> Metrics {
+        let (photos, history, seconds) = Default::default();
+        Metrics { photos, test: Some(evaluation), validation: None, history, seconds }
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let (mut evaluation, _) = evaluated(12, 3);
+        evaluation.confusion = vec![vec![0, 1, 3], vec![3, 1, 0], vec![0, 2, 2]];
+        let found: Vec<_> = confusions(&evaluation).iter().map(|c| (c.photos, c.label, c.taken_for)).collect();
+        let [a, b, c] = ["class <0>", "class <1>", "class <2>"];
+        assert_eq!(found, [(3, a, c), (3, b, a), (2, c, b), (1, a, b)]);
+
+        let (evaluation, mut predictions) = evaluated(60, 2);
+        // Thirty photos of class 1 are taken for class 0, each more surely than the one before.
+        for (i, photo) in predictions.iter_mut().filter(|photo| photo.target.class() == Some(Class::new(1))).enumerate()
+        {
+            photo.logits = vec![i as f32 / 10.0, -0.1];
+        }
+        let (config, metrics) = (config(2), metrics(evaluation));
+        let data = Data::new(&config, &metrics, &predictions, &Limits::default());
+        assert_eq!((data.mistakes, data.surest.len()), (31, MISTAKES));
+        assert_eq!((data.surest[0].name, data.surest[0].label, data.surest[0].taken_for), ("0.jpg", a, b));
+        assert_eq!((data.surest[1].name, data.surest[1].label, data.surest[1].taken_for), ("59.jpg", b, a));
+        assert!(data.surest.is_sorted_by(|before, after| before.probability > after.probability));
+        // Photos of another part have no place in it.
+        predictions.iter_mut().for_each(|photo| photo.part = Some(Part::Train));
+        assert_eq!(Data::new(&config, &metrics, &predictions, &Limits::default()).mistakes, 0);
+    }
+
+    #[test]
+    fn thumbnails_follow_the_run_and_the_limits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (evaluation, mut predictions) = evaluated(12, 3);
+        predictions[0].path = dir.path().join("clear.png");
+        image::RgbaImage::new(60, 60).save(&predictions[0].path).unwrap();
+        let metrics = metrics(evaluation);
+        let of = |background, limits: &Limits| {
+            let reading = Reading { background, ..Default::default() };
+            let config = Config { reading, ..config(3) };
+            Data::new(&config, &metrics, &predictions, limits).surest[0].thumbnail.clone()
+        };
+        let limits = Limits::default();
+        let (dropped, over) = (of(Background::Drop, &limits), of(Background::Over([200, 30, 90]), &limits));
+        assert!(dropped.is_some() && over.is_some() && dropped != over);
+        assert_eq!(of(Background::Drop, &Limits { pixels: 3599, ..limits }), None);
+    }
+}

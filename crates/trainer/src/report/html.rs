@@ -1,0 +1,202 @@
+//! A report as one HTML page that stands by itself, without scripts.
+
+use std::fmt::Write as _;
+
+use crate::head::metrics::Evaluation;
+use crate::report::data::{Confused, Data};
+use crate::report::svg::{TRAINING, VALIDATION, curve};
+use crate::words::count;
+
+/// Up to so many classes the confusion matrix is a table.
+const MATRIX_CLASSES: usize = 100;
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#223}\
+h1,h2{font-weight:600}table{border-collapse:collapse}td,th{padding:.2rem .6rem;text-align:right}\
+th:first-child,td:first-child{text-align:left}thead th{border-bottom:1px solid #99a}\
+.m td{min-width:1.6rem;text-align:center}.b{display:inline-block;height:.7rem;background:#3a7bd5}\
+.t{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:9rem}figcaption{font-size:12px;overflow-wrap:anywhere}\
+.w{text-align:left;white-space:normal;overflow-wrap:anywhere}.big{font-size:2.4rem;font-weight:600}.q{color:#667}svg text{font-size:11px;fill:#667}";
+
+/// Writes the page: scores, confusion matrix, the surest mistakes as thumbnails, training curve, and how the run was made.
+pub fn html(data: &Data) -> String {
+    let mut out = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>{0}</title><style>{STYLE}</style><h1>{0}</h1>",
+        escape(data.title),
+    );
+    match data.evaluation {
+        Some(evaluation) => {
+            scores(&mut out, evaluation);
+            matrix(&mut out, evaluation, &data.confusions);
+        }
+        None => out.push_str(
+            "<p>All photos were used to train, so nothing says how good this head is on others. \
+             Set some photos aside for a test, or evaluate the run on a folder of other photos.</p>",
+        ),
+    }
+    training(&mut out, data);
+    mistakes(&mut out, data);
+    out.push_str("<h2>How it was made</h2><table>");
+    for (name, value) in &data.facts {
+        let _ = write!(out, "<tr><td>{}<td class=w>{}", escape(name), escape(value));
+    }
+    out.push_str("</table></html>\n");
+    out
+}
+
+fn scores(out: &mut String, evaluation: &Evaluation) {
+    let [low, high] = evaluation.top1_interval;
+    let _ = write!(
+        out,
+        "<p><span class=big>{:.1} %</span> of {} right <span class=q>(95 % interval {:.1} to {:.1}; \
+         always guessing “{}” gets {:.1} %)</span></p>\
+         <p class=q>top-5 {:.1} % · mean F1 {:.1} · log-loss {:.3} · calibration error {:.1} %</p>",
+        100.0 * evaluation.top1,
+        count(evaluation.count, "photo"),
+        100.0 * low,
+        100.0 * high,
+        escape(&evaluation.baseline.class),
+        100.0 * evaluation.baseline.top1,
+        100.0 * evaluation.top5,
+        100.0 * evaluation.macro_f1,
+        evaluation.log_loss,
+        100.0 * evaluation.calibration_error,
+    );
+    out.push_str("<h2>Classes</h2><table><thead><tr><th>class<th>photos<th>precision<th>recall<th>F1<th></thead>");
+    for class in &evaluation.classes {
+        let _ = write!(
+            out,
+            "<tr><td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}<td class=w><span class=b style=\"width:{:.1}rem\"></span>",
+            escape(&class.label),
+            class.support,
+            100.0 * class.precision,
+            100.0 * class.recall,
+            100.0 * class.f1,
+            12.0 * class.f1,
+        );
+    }
+    out.push_str("</table>");
+}
+
+fn matrix(out: &mut String, evaluation: &Evaluation, confusions: &[Confused]) {
+    out.push_str("<h2>Confusion</h2>");
+    if evaluation.classes.len() > MATRIX_CLASSES {
+        out.push_str("<p>There are too many classes for a table. The most frequent confusions:</p><ul>");
+        for Confused { photos, label, taken_for, .. } in confusions.iter().take(50) {
+            let _ = write!(out, "<li>{photos} × {} taken for {}", escape(label), escape(taken_for));
+        }
+        out.push_str("</ul>");
+        return;
+    }
+    out.push_str("<p class=q>Rows: true class. Columns: taken for. Shade: share of the row.</p>");
+    out.push_str("<table class=m><tr><th><th>");
+    for class in 0..evaluation.classes.len() {
+        let _ = write!(out, "<th>{class}");
+    }
+    for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
+        let _ = write!(out, "<tr><td>{}<th>{index}", escape(&class.label));
+        for (other, &cell) in row.iter().enumerate() {
+            let colour = if other == index { "58,123,213" } else { "213,83,58" };
+            let shade = cell as f64 / class.support.max(1) as f64;
+            let _ = write!(out, "<td style=\"background:rgba({colour},{shade:.2})\">");
+            if cell > 0 {
+                let _ = write!(out, "{cell}");
+            }
+        }
+    }
+    out.push_str("</table>");
+}
+
+fn training(out: &mut String, data: &Data) {
+    let Some(curve) = curve(data.history) else { return };
+    let validation = match data.history.epochs.iter().any(|epoch| epoch.validation_loss.is_some()) {
+        true => format!(", <b style=\"color:{VALIDATION}\">validation</b>"),
+        false => String::new(),
+    };
+    let _ = write!(
+        out,
+        "<h2>Training</h2>{curve}<p class=q>Loss: <b style=\"color:{TRAINING}\">training</b>{validation}; \
+         dashed: the best epoch, {}, whose head was kept.</p>",
+        data.history.best + 1,
+    );
+}
+
+fn mistakes(out: &mut String, data: &Data) {
+    if data.mistakes == 0 {
+        return;
+    }
+    let all = count(data.mistakes, "mistake");
+    let _ = write!(out, "<h2>Surest mistakes</h2><p class=q>{all} in all.</p><div class=t>");
+    for mistake in &data.surest {
+        let picture = mistake.thumbnail.as_ref().map(|url| format!("<img alt=\"\" src=\"{url}\">"));
+        let _ = write!(
+            out,
+            "<figure>{}<figcaption>“{}” taken for “{}” ({:.0} %)<br><span class=q>{}</span></figcaption></figure>",
+            picture.unwrap_or_default(),
+            escape(mistake.label),
+            escape(mistake.taken_for),
+            100.0 * mistake.probability,
+            escape(mistake.name),
+        );
+    }
+    out.push_str("</div>");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::{Epoch, History};
+    use crate::photos::Limits;
+    use crate::report::data::{Counts, Metrics, Seconds};
+    use crate::report::tests::{config, evaluated};
+
+    fn history() -> History {
+        let epoch = |loss| Epoch {
+            train_loss: loss,
+            validation_loss: Some(loss + 0.1),
+            validation_top1: Some(0.5),
+            learning_rate: 0.1,
+        };
+        History { epochs: vec![epoch(1.0), epoch(0.5)], best: 1 }
+    }
+
+    fn metrics(test: Option<Evaluation>) -> Metrics {
+        let (photos, seconds) = (Counts::default(), Seconds::default());
+        Metrics { photos, test, validation: None, history: history(), seconds }
+    }
+
+    #[test]
+    fn the_page_holds_everything_and_escapes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (evaluation, mut predictions) = evaluated(12, 3);
+        predictions[0].path = dir.path().join("0.jpg");
+        image::RgbImage::new(300, 200).save(&predictions[0].path).unwrap();
+        let (config, metrics) = (config(3), metrics(Some(evaluation)));
+        let mut data = Data::new(&config, &metrics, &predictions, &Limits::default());
+        data.title = "Test & more";
+        let page = html(&data);
+        assert!(page.contains("Test &amp; more") && page.contains("class &lt;2&gt;") && !page.contains("class <"));
+        assert_eq!(page.matches("<polyline").count(), 2);
+        assert_eq!(page.matches("data:image/jpeg;base64,/9j/").count(), 1);
+        assert!(page.contains("1 mistake in all") && page.contains("the best epoch, 2, whose head was kept"), "{page}");
+        assert!(page.contains("<td>seed<td") && !page.contains("<script"));
+        data.evaluation = None;
+        let (evaluation, _) = evaluated(101, 101);
+        assert!(html(&Data { evaluation: Some(&evaluation), ..data }).contains("too many classes"));
+    }
+
+    #[test]
+    fn a_page_without_evaluation_says_so_with_facts_and_curve() {
+        let (_, predictions) = evaluated(12, 3);
+        let (config, metrics) = (config(3), metrics(None));
+        let page = html(&Data::new(&config, &metrics, &predictions, &Limits::default()));
+        assert!(page.contains("<h1>No photos were set aside for an evaluation</h1>"), "{page}");
+        assert!(page.contains("nothing says how good this head is"), "{page}");
+        assert!(page.contains("<polyline") && page.contains("<td>seed<td") && page.ends_with("</html>\n"), "{page}");
+        assert!(!page.contains("mistake") && !page.contains("Confusion"), "{page}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What a head says about one photo: all of it, from which a report picks.
+
+use std::path::PathBuf;
+
+use crate::data::{Class, Part, Target};
+use crate::digest::Digest;
+use crate::head::{softmax, top};
+
+/// What a head says about one photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The photo's name in the data set.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its content.
+    pub digest: Digest,
+    /// Its part.
+    pub part: Option<Part>,
+    /// What is true of it, where that is known.
+    pub target: Target,
+    /// What the head says of every class. Probabilities follow from it in f64, at half the memory that they would take.
+    pub logits: Vec<f32>,
+}
+
+impl Prediction {
+    /// Computes the probability of every class.
+    pub fn probabilities(&self) -> Vec<f64> {
+        softmax(&self.logits)
+    }
+
+    /// Picks so many classes with their probabilities, the most probable first; equally probable ones are ranked by number.
+    pub fn top(&self, count: usize) -> Vec<(Class, f64)> {
+        let probabilities = self.probabilities();
+        top(&self.logits, count).into_iter().map(|class| (class, probabilities[class.index()])).collect()
+    }
+
+    /// Computes the probability given to the true class, where there is exactly one.
+    pub fn target_probability(&self) -> Option<f64> {
+        self.target.class().and_then(|class| self.probabilities().get(class.index()).copied())
+    }
+
+    /// True where there is exactly one true class, and another is more probable.
+    pub fn is_wrong(&self) -> bool {
+        self.target.class().is_some_and(|truth| top(&self.logits, 1).first().is_some_and(|&class| class != truth))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_classes_can_be_picked() {
+        let logits: Vec<f32> = (0..12).map(|class| if class == 3 { 9.0 } else { -(class as f32) }).collect();
+        let target = Class::new(1).into();
+        let photo = Prediction { name: "a".into(), path: "a".into(), digest: [0; 32], part: None, target, logits };
+        let top = photo.top(10);
+        assert_eq!(top.len(), 10);
+        assert_eq!([top[0].0, top[1].0, top[9].0], [3, 0, 9].map(Class::new));
+        assert!(top.is_sorted_by(|a, b| a.1 > b.1));
+        let all = photo.probabilities();
+        assert!((all.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert_eq!((photo.target_probability(), photo.is_wrong()), (Some(all[1]), true));
+        let unknown = Prediction { target: Target::None, ..photo };
+        assert_eq!((unknown.target_probability(), unknown.is_wrong()), (None, false));
+    }
+}

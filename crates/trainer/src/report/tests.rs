@@ -1,0 +1,48 @@
+//! What the tests of several reports are made from.
+
+use crate::data::{Class, Part, Target};
+use crate::head::metrics::{Evaluation, evaluate};
+use crate::report::prediction::Prediction;
+use crate::run::{Config, Weights};
+
+/// Labels that a page must escape.
+pub(super) fn classes(count: usize) -> Vec<String> {
+    (0..count).map(|class| format!("class <{class}>")).collect()
+}
+
+/// Photo i is of class i mod classes; the first is taken for class 1.
+pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Prediction>) {
+    let guess = |photo: usize| if photo == 0 { 1 } else { photo % width };
+    let predictions: Vec<Prediction> = (0..count)
+        .map(|photo| Prediction {
+            name: format!("{photo}.jpg"),
+            path: format!("{photo}.jpg").into(),
+            digest: [7; 32],
+            part: Some(Part::Test),
+            target: Target::Class(Class::new(photo % width)),
+            logits: (0..width).map(|class| if class == guess(photo) { 4.0 } else { 0.0 }).collect(),
+        })
+        .collect();
+    let photos = predictions.iter().map(|photo| (&photo.logits[..], &photo.target));
+    (evaluate(photos, &classes(width), Class::new(0)).unwrap(), predictions)
+}
+
+/// How a run with so many classes was made.
+pub(super) fn config(count: usize) -> Config {
+    Config {
+        version: "0".into(),
+        data: "photos".into(),
+        classes: classes(count),
+        rejected: Vec::new(),
+        weights: Weights { path: "w".into(), sha256: "0".into(), architecture: "resnet18".into() },
+        recipe: Default::default(),
+        reading: Default::default(),
+        split: Default::default(),
+        train: Default::default(),
+        features: "f".into(),
+        batch: 1,
+        precision: "f32".into(),
+        adapter: Default::default(),
+        tuned: None,
+    }
+}

@@ -1,0 +1,113 @@
+//! How a run was made: everything needed to do it again, as `config.json` holds it.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use resnet::Recipe;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Rejected;
+use crate::data::split::SplitOptions;
+use crate::error::{Error, Result};
+use crate::head::TrainOptions;
+use crate::machine::device::Summary;
+use crate::machine::tune::Tuned;
+use crate::photos::Reading;
+use crate::run::folder::CONFIG;
+
+/// Everything needed to do it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The version of this program.
+    pub version: String,
+    /// The folder of photos, absolute.
+    pub data: PathBuf,
+    /// The labels, in the order of the outputs.
+    pub classes: Vec<String>,
+    /// What couldn't be read.
+    pub rejected: Vec<Rejected>,
+    /// The backbone.
+    pub weights: Weights,
+    /// Resize, crop and normalisation.
+    pub recipe: Recipe,
+    /// Orientation and transparency.
+    pub reading: Reading,
+    /// Which photo plays which part.
+    pub split: SplitOptions,
+    /// How the head was trained.
+    pub train: TrainOptions,
+    /// Where the photos' features are, absolute.
+    pub features: PathBuf,
+    /// Photos a batch in the backbone.
+    pub batch: usize,
+    /// How the backbone's weights and activations were stored: `f32` or `f16`.
+    #[serde(default = "f32")]
+    pub precision: String,
+    /// The adapter: its figures may differ from another's in the last digits.
+    pub adapter: Summary,
+    /// The table of measured kernels that was in use, if there was one.
+    #[serde(default)]
+    pub tuned: Option<Tuned>,
+}
+
+/// The precision of runs that don't say.
+fn f32() -> String {
+    "f32".to_owned()
+}
+
+/// Which backbone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// Where it lay, absolute.
+    pub path: PathBuf,
+    /// Of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// Its architecture, as found in the file.
+    pub architecture: String,
+}
+
+impl Config {
+    /// Reads the configuration of the run in `folder`; none where there is no such file.
+    ///
+    /// # Errors
+    /// The file can't be read, or is damaged.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(CONFIG);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        let damaged = |error| Error::InvalidRun { path: folder.to_owned(), reason: format!("{CONFIG}: {error}") };
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_were_written() {
+        // serde_json's quick way with decimals misses the last digit of these.
+        for value in [1e-28, 0.1 + 0.2, 5e-324, 1.797_693_134_862_315_7e308] {
+            let split = SplitOptions { validation: value, ..Default::default() };
+            let json = serde_json::to_string(&split).unwrap();
+            assert_eq!(serde_json::from_str::<SplitOptions>(&json).unwrap(), split, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_configuration_is_an_error_and_a_missing_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Config::read(dir.path()).unwrap(), None);
+        let write = |text: &str| std::fs::write(dir.path().join(CONFIG), text).unwrap();
+        for text in ["", "{\"version\": \"0.1.0\"", "{\"version\": \"0.1.0\"}"] {
+            write(text);
+            let error = Config::read(dir.path()).unwrap_err();
+            let named =
+                error.to_string().starts_with(&format!("{}: not a usable run: config.json: ", dir.path().display()));
+            assert!(named && error.fault() == crate::Fault::Input, "{error}");
+        }
+    }
+}

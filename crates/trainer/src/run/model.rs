@@ -1,0 +1,201 @@
+//! A run's network: the bytes of `model.safetensors`, and the way back from them to a classifier.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use resnet::{Recipe, WeightFile};
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::photos::Reading;
+use crate::run::folder::MODEL;
+use crate::run::parts::Seen;
+use crate::run::preparation::{reading_of, recipe_of};
+
+/// Makes the bytes of [`MODEL`]: the backbone's tensors as they were in their file, the head as `fc.weight` and `fc.bias`, labels and
+/// preprocessing as metadata. The same network gives the same bytes.
+///
+/// # Errors
+/// The head's width isn't the backbone's.
+pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Reading) -> Result<Vec<u8>> {
+    let (classes, features) = (head.classes.len(), weights.architecture().features());
+    if head.weight.len() != classes * features || head.bias.len() != classes {
+        let (expected, got) = (classes * features, head.weight.len());
+        return Err(Error::Shape { operation: "save the model", operand: "fc.weight", expected, got });
+    }
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
+    let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
+    let mut tensors: Vec<(&str, TensorView)> = weights.tensors().filter(|(name, _)| !name.starts_with("fc.")).collect();
+    tensors.push(("fc.weight", view(vec![classes, features], &weight)));
+    tensors.push(("fc.bias", view(vec![classes], &bias)));
+    let json = |value: serde_json::Result<String>| value.expect("plain data");
+    let metadata = BTreeMap::from([
+        ("format", "pt".to_owned()),
+        ("labels", json(serde_json::to_string(&head.classes))),
+        ("recipe", json(serde_json::to_string(recipe))),
+        ("reading", json(serde_json::to_string(reading))),
+    ]);
+    Ok(serialize(tensors, &metadata))
+}
+
+/// Writes safetensors whose metadata keep their order: the library's own writer puts them in another one each time.
+fn serialize(tensors: Vec<(&str, TensorView)>, metadata: &BTreeMap<&str, String>) -> Vec<u8> {
+    let mut bytes = safetensors::serialize(tensors, None).expect("plain tensors under distinct names");
+    // A length of 8 bytes, then the header, which is a JSON object and padded with blanks to whole groups of 8.
+    let end = 8 + u64::from_le_bytes(std::array::from_fn(|i| bytes[i])) as usize;
+    let metadata = serde_json::to_string(metadata).expect("plain data");
+    let mut header = format!("{{\"__metadata__\":{metadata},").into_bytes();
+    header.extend(bytes[9..end].trim_ascii_end());
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    bytes.splice(..end, length.into_iter().chain(header));
+    bytes
+}
+
+/// A finished run, to predict with.
+pub struct Run {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The network.
+    pub weights: WeightFile,
+    /// The head, out of it.
+    pub head: Head,
+    /// The preprocessing, out of its metadata.
+    pub recipe: Recipe,
+    /// How photos are read, likewise.
+    pub reading: Reading,
+}
+
+impl Run {
+    /// Opens the run in `folder` by its [`MODEL`] alone.
+    ///
+    /// # Errors
+    /// There is none, or it isn't one that a run wrote.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let invalid = |reason: String| Error::InvalidRun { path: folder.to_owned(), reason };
+        let path = folder.join(MODEL);
+        if !path.is_file() {
+            return Err(invalid(format!("no {MODEL} in it: a training makes one")));
+        }
+        let weights = WeightFile::open(&path)?;
+        let read = |key: &str| {
+            let text = weights.metadata().get(key);
+            text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))
+        };
+        let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
+        let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
+        let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
+        let reading = reading_of(&weights, &path)?;
+        let linear = weights.head()?;
+        if linear.classes != classes.len() {
+            let reason = format!("{} labels for {} outputs in {MODEL}", classes.len(), linear.classes);
+            return Err(invalid(reason));
+        }
+        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading })
+    }
+
+    /// The network of a weight file with the file's own head, as if it were a run.
+    ///
+    /// The labels are those of the file's metadata or of the `config.json` beside it (`label_names`, as timm writes them,
+    /// or `id2label`, as transformers does), else the classes' numbers.
+    ///
+    /// # Errors
+    /// The file can't be read, isn't of this family, or has no head.
+    pub fn of_weights(path: &Path) -> Result<Self> {
+        let weights = WeightFile::open(path)?;
+        let (recipe, _) = recipe_of(&weights, path)?;
+        let reading = reading_of(&weights, path)?;
+        let linear = weights.head()?;
+        let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
+        let classes = (own.or_else(|| labels_beside(path)))
+            .filter(|labels: &Vec<String>| labels.len() == linear.classes)
+            .unwrap_or_else(|| (0..linear.classes).map(|class| class.to_string()).collect());
+        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { folder, weights, head, recipe, reading })
+    }
+
+    /// Says what the head has seen already.
+    ///
+    /// # Errors
+    /// As [`Seen::read`].
+    pub fn seen(&self) -> Result<Seen> {
+        Seen::read(&self.folder, &self.head.classes)
+    }
+}
+
+/// Finds the labels in the `config.json` beside a weight file.
+fn labels_beside(path: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(path.with_file_name("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    if let Some(names) = config["pretrained_cfg"]["label_names"].as_array().or(config["label_names"].as_array()) {
+        return names.iter().map(text).collect();
+    }
+    let names = config["id2label"].as_object()?;
+    (0..names.len()).map(|class| text(names.get(&class.to_string())?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::{Architecture, Interpolation, Resize};
+
+    use super::*;
+    use crate::untrained::random_weights;
+
+    fn head() -> Head {
+        Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] }
+    }
+
+    #[test]
+    fn a_folder_without_model_is_no_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Run::open(dir.path()).err().unwrap();
+        assert!(error.to_string().contains("no model.safetensors in it"), "{error}");
+    }
+
+    #[test]
+    fn equal_runs_are_equal_to_the_byte() {
+        let bytes = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
+        let weights = WeightFile::from_bytes(bytes).unwrap();
+        let model = || model(&weights, &head(), &Recipe::default(), &Reading::default()).unwrap();
+        let first = model();
+        assert!((0..8).all(|_| model() == first));
+        // Others read it too: the header is whole, and the data begin at a multiple of 8.
+        let (length, metadata) = safetensors::SafeTensors::read_metadata(&first).unwrap();
+        assert!(length % 8 == 0 && metadata.metadata().as_ref().unwrap()["format"] == "pt");
+        let file = safetensors::SafeTensors::deserialize(&first).unwrap();
+        assert_eq!(file.tensor("fc.weight").unwrap().shape(), [2, 8]);
+        for (name, tensor) in weights.tensors() {
+            assert_eq!(file.tensor(name).unwrap().data(), tensor.data(), "{name}");
+        }
+    }
+
+    #[test]
+    fn weights_own_their_preprocessing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        std::fs::write(&path, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
+        let weights = WeightFile::open(&path).unwrap();
+        assert_eq!(recipe_of(&weights, &path).unwrap(), (Recipe::default(), None));
+        // timm's, beside the weights.
+        let timm = r#"{"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 1.0, "interpolation": "bicubic"}}"#;
+        std::fs::write(dir.path().join("config.json"), timm).unwrap();
+        let (recipe, from) = recipe_of(&weights, &path).unwrap();
+        assert_eq!(from, Some(dir.path().join("config.json")));
+        assert_eq!((recipe.input_size, recipe.resize), ([64, 64], Resize::ShorterSide(64)));
+        assert_eq!(recipe.interpolation, Interpolation::Bicubic);
+        // A run's own, in the metadata of its model, before any file beside it.
+        let head = head();
+        let own = Recipe { input_size: [32, 32], ..Recipe::default() };
+        std::fs::write(dir.path().join(MODEL), model(&weights, &head, &own, &Reading::default()).unwrap()).unwrap();
+        let run = Run::open(dir.path()).unwrap();
+        assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
+        assert_eq!((run.recipe, run.head), (own, head.clone()));
+        let narrow = Head { weight: vec![0.5; 8], ..head };
+        assert!(model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
+    }
+}

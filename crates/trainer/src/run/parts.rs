@@ -1,0 +1,220 @@
+//! Which photo played which part in a training, by content: so that what a head has seen doesn't flatter it.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Class, Part};
+use crate::digest::{Digest, hex};
+use crate::error::{Error, Result};
+use crate::head::metrics::majority;
+use crate::run::folder::{PARTS, PREDICTIONS};
+
+/// The version of the file that is written here.
+const VERSION: u32 = 1;
+
+/// What `parts.json` holds: the SHA-256 of the photos of each part, and how many photos each class has to learn from.
+///
+/// ```json
+/// {"version":1,"train":["ab12…"],"validation":[],"test":["cd34…"],"counts":[1,0]}
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parts {
+    version: u32,
+    train: Vec<String>,
+    validation: Vec<String>,
+    test: Vec<String>,
+    /// Photos of the training part, by class, in the order of the labels.
+    counts: Vec<usize>,
+}
+
+impl Parts {
+    /// No photos yet, of so many classes.
+    pub fn new(classes: usize) -> Self {
+        let (train, validation, test) = Default::default();
+        Self { version: VERSION, train, validation, test, counts: vec![0; classes] }
+    }
+
+    /// Adds a photo; `class` is its only one.
+    ///
+    /// # Panics
+    /// Where there are fewer classes.
+    pub fn add(&mut self, part: Part, digest: &Digest, class: Option<Class>) {
+        let (digests, learnt) = match part {
+            Part::Train => (&mut self.train, class),
+            Part::Validation => (&mut self.validation, None),
+            Part::Test => (&mut self.test, None),
+        };
+        digests.push(hex(digest));
+        if let Some(class) = learnt {
+            self.counts[class.index()] += 1;
+        }
+    }
+
+    /// Writes the bytes of the file.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain data")
+    }
+
+    /// Reads the bytes of the file, and checks that there are so many classes.
+    fn from_json(bytes: &[u8], classes: usize) -> Result<Self, String> {
+        /// What any version holds.
+        #[derive(Deserialize)]
+        struct Any {
+            version: u32,
+        }
+        let Any { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if version != VERSION {
+            return Err(format!("version {version}, of which this program knows nothing; it reads version {VERSION}"));
+        }
+        let parts: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let is_digest =
+            |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let mut digests = parts.train.iter().chain(&parts.validation).chain(&parts.test);
+        if let Some(text) = digests.find(|text| !is_digest(text)) {
+            return Err(format!("{text:?} is no SHA-256"));
+        }
+        match parts.counts.len() {
+            count if count == classes => Ok(parts),
+            count => Err(format!("counts of {count} classes, expected {classes}")),
+        }
+    }
+}
+
+/// What a head has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// SHA-256 of the photos of train and validation, in hexadecimal digits.
+    pub digests: HashSet<String>,
+    /// The class most frequent in training.
+    pub majority: Class,
+}
+
+impl Seen {
+    /// Reads what the head of the run in `folder` has seen, given its labels: from [`PARTS`], or from [`PREDICTIONS`] where an earlier
+    /// version of the program wrote the run.
+    ///
+    /// # Errors
+    /// Both files are missing, or the one that counts can't be read or is damaged.
+    pub fn read(folder: &Path, classes: &[String]) -> Result<Self> {
+        let path = folder.join(PARTS);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let damaged = |reason| invalid(folder, format!("{PARTS}: {reason}"));
+                let parts = Parts::from_json(&bytes, classes.len()).map_err(damaged)?;
+                let majority = majority(&parts.counts);
+                Ok(Self { digests: parts.train.into_iter().chain(parts.validation).collect(), majority })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::from_predictions(folder, classes),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Reads [`PREDICTIONS`], which earlier versions of the program wrote alone.
+    fn from_predictions(folder: &Path, classes: &[String]) -> Result<Self> {
+        let path = folder.join(PREDICTIONS);
+        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => invalid(folder, format!("no {PARTS} in it, which says what the head has seen")),
+            _ => Error::io("read", &path)(error),
+        })?;
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let damaged = |error: csv::Error| invalid(folder, format!("{PREDICTIONS}: {error}"));
+        let headers = reader.headers().map_err(damaged)?.clone();
+        let column = |name: &str| {
+            let found = headers.iter().position(|header| header == name);
+            found.ok_or_else(|| invalid(folder, format!("{PREDICTIONS} has no column {name:?}")))
+        };
+        let (part, label, digest) = (column("part")?, column("label")?, column("sha256")?);
+        let (train, test) = (Part::Train.to_string(), Part::Test.to_string());
+        let mut digests = HashSet::new();
+        let mut counts = vec![0; classes.len()];
+        for row in reader.records() {
+            let row = row.map_err(damaged)?;
+            if row.get(part) != Some(&test) {
+                digests.extend(row.get(digest).map(str::to_owned));
+            }
+            let class = classes.iter().position(|class| row.get(label) == Some(class));
+            if let (true, Some(class)) = (row.get(part) == Some(&train), class) {
+                counts[class] += 1;
+            }
+        }
+        Ok(Self { digests, majority: majority(&counts) })
+    }
+}
+
+fn invalid(folder: &Path, reason: String) -> Error {
+    Error::InvalidRun { path: folder.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CSV: &str = "path,part,label,sha256\n1,train,b,01\n2,train,b,02\n3,validation,a,03\n4,test,a,04\n";
+
+    fn labels() -> Vec<String> {
+        ["a", "b"].map(str::to_owned).to_vec()
+    }
+
+    fn parts() -> Parts {
+        let mut parts = Parts::new(2);
+        let [a, b] = [0, 1].map(Class::new);
+        for (i, (part, class)) in
+            [(Part::Train, b), (Part::Train, b), (Part::Validation, a), (Part::Test, a)].into_iter().enumerate()
+        {
+            parts.add(part, &[i as u8 + 1; 32], Some(class));
+        }
+        parts
+    }
+
+    #[test]
+    fn what_was_written_is_read_whatever_became_of_the_predictions() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        write(PARTS, &parts().to_json());
+        let seen = Seen::read(dir.path(), &labels()).unwrap();
+        assert_eq!(seen.digests, [1, 2, 3].map(|byte| hex(&[byte; 32])).into());
+        assert_eq!(seen.majority, Class::new(1));
+        // As a spreadsheet leaves it: a byte-order mark, semicolons, other line ends.
+        write(PREDICTIONS, format!("\u{feff}{}", CSV.replace(',', ";").replace('\n', "\r\n")).as_bytes());
+        assert_eq!(Seen::read(dir.path(), &labels()).unwrap(), seen);
+        // Without the file of its own, that is an error and no silence.
+        std::fs::remove_file(dir.path().join(PARTS)).unwrap();
+        let error = Seen::read(dir.path(), &labels()).unwrap_err().to_string();
+        assert!(error.ends_with("predictions.csv has no column \"part\""), "{error}");
+    }
+
+    #[test]
+    fn runs_of_before_are_read_by_their_predictions() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Seen::read(dir.path(), &labels()).unwrap_err().to_string();
+        assert!(error.contains("no parts.json in it"), "{error}");
+        std::fs::write(dir.path().join(PREDICTIONS), CSV).unwrap();
+        let seen = Seen::read(dir.path(), &labels()).unwrap();
+        assert_eq!((seen.digests, seen.majority), (["01", "02", "03"].map(str::to_owned).into(), Class::new(1)));
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(PREDICTIONS), CSV).unwrap();
+        let whole = String::from_utf8(parts().to_json()).unwrap();
+        for (damaged, reason) in [
+            (whole[..whole.len() / 2].to_owned(), "EOF"),
+            (String::new(), "EOF"),
+            (whole.replace("\"version\":1", "\"version\":2"), "version 2"),
+            (whole.replace("0101", "01xy"), "is no SHA-256"),
+            (whole.replace("[0,2]", "[0,2,1]"), "counts of 3 classes, expected 2"),
+            (whole.replace("\"test\"", "\"tests\""), "unknown field"),
+        ] {
+            std::fs::write(dir.path().join(PARTS), &damaged).unwrap();
+            let error = Seen::read(dir.path(), &labels()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("not a usable run: parts.json: ") && text.contains(reason), "{damaged}: {text}");
+            assert_eq!(error.fault(), crate::Fault::Input);
+        }
+    }
+}

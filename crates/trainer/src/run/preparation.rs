@@ -1,0 +1,31 @@
+//! What a weight file says of how photos are prepared for its network.
+
+use std::path::{Path, PathBuf};
+
+use resnet::{Recipe, WeightFile};
+
+use crate::error::{Error, Result};
+use crate::photos::Reading;
+
+/// Finds the recipe that belongs to a weight file, and the file that holds it: a run's own, from its metadata; timm's or
+/// transformers', from the configuration beside it; else torchvision's, which no file holds.
+///
+/// # Errors
+/// It is given, and can't be followed.
+pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<PathBuf>)> {
+    match weights.metadata().get("recipe") {
+        Some(text) => Ok((Recipe::from_json(text)?, Some(path.to_owned()))),
+        None => Ok(Recipe::beside(path)?),
+    }
+}
+
+/// Finds how photos are read for these weights: a run's own way, from its metadata, else the default.
+///
+/// # Errors
+/// It is given, and can't be followed.
+pub fn reading_of(weights: &WeightFile, path: &Path) -> Result<Reading> {
+    let Some(text) = weights.metadata().get("reading") else { return Ok(Reading::default()) };
+    let damaged =
+        |error| Error::InvalidRun { path: path.to_owned(), reason: format!("its metadata, reading: {error}") };
+    serde_json::from_str(text).map_err(damaged)
+}
