@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use testkit::formula::crc32;
-use trainer::photos::{Background, Exif, Image, JPEG_DECODER, Limits, Reading, decode};
+use trainer::photos::{Background, Exif, JPEG_DECODER, Limits, Picture, Reading, decode};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -53,7 +53,7 @@ fn difference(case: &Case) -> Result<u8, &'static str> {
 }
 
 /// The largest difference of a byte from what Pillow gives; where only a checksum is known, nothing but none is found out.
-fn compare(case: &Case, image: &Image) -> u8 {
+fn compare(case: &Case, image: &Picture) -> u8 {
     assert_eq!([image.width, image.height], case.size, "{}", case.file);
     let Some(expected) = &case.expected else {
         assert_eq!(crc32(image.rgb.iter().copied()), case.crc32, "{}: {}", case.file, case.about);

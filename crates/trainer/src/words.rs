@@ -16,6 +16,20 @@ pub fn first(names: &[String], count: usize) -> String {
     format!("{}{more}", names[..names.len().min(count)].join(", "))
 }
 
+/// An error with its causes: `can't read a.csv: Permission denied`. A cause that is told already isn't told again.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let told = cause.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +44,18 @@ mod tests {
     fn a_long_list_is_cut() {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!([first(&names, 3), first(&names, 2)], ["a, b, c", "a, b, …"]);
+    }
+
+    #[test]
+    fn errors_come_with_their_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Said(&'static str, #[source] Option<Box<Said>>);
+        let inner = Said("the disk is full", None);
+        assert_eq!(chain(&inner), "the disk is full");
+        let middle = Said("can't write a", Some(Box::new(inner)));
+        assert_eq!(chain(&Said("no model", Some(Box::new(middle)))), "no model: can't write a: the disk is full");
+        let twice = Said("no disk: it is full", Some(Box::new(Said("it is full", None))));
+        assert_eq!(chain(&twice), "no disk: it is full");
     }
 }

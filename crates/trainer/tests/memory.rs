@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trainer::data::Photo;
 use trainer::features::{Extractor, Features, extract};
-use trainer::photos::Image;
+use trainer::photos::Picture;
 use trainer::progress::Progress;
 
 const PHOTOS: usize = 10_000;
@@ -47,7 +47,7 @@ impl<'a> Extractor for Slow<'a> {
     type Input = Input<'a>;
     type Pending = Vec<Input<'a>>;
 
-    fn prepare(&self, image: &Image, spare: Option<Input<'a>>) -> Result<Input<'a>, String> {
+    fn prepare(&self, image: &Picture, spare: Option<Input<'a>>) -> Result<Input<'a>, String> {
         let mut input = spare.unwrap_or_else(|| Input::new(self.0));
         input.data.iter_mut().zip(image.rgb.iter().cycle()).for_each(|(to, from)| *to = f32::from(*from));
         Ok(input)
@@ -101,7 +101,7 @@ fn photo(folder: &Path, number: usize) -> Photo {
     let name = format!("{number:05}.bmp");
     let path = folder.join(&name);
     pixels.save(&path).unwrap();
-    Photo { path, name, label: 0, part: None }
+    Photo { path, name, target: Default::default(), part: None }
 }
 
 #[test]

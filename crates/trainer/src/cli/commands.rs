@@ -151,10 +151,10 @@ fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
     for path in &args.photos {
         if path.is_dir() {
             let listing = data::list(path)?;
-            photos.extend(listing.photos.into_iter().map(|photo| tasks::photo(&photo.path)));
+            photos.extend(listing.photos.into_iter().map(|photo| Photo::at(&photo.path)));
             rejected.extend(listing.rejected);
         } else {
-            photos.push(tasks::photo(path));
+            photos.push(Photo::at(path));
         }
     }
     Ok((photos, rejected))

@@ -18,7 +18,7 @@ use crate::data::{Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::ordered::ordered;
-use crate::photos::{Decoder, Image, Limits, Reading, decode_by, decode_into};
+use crate::photos::{Decoder, Limits, Picture, Reading, decode_by, decode_into};
 use crate::progress::{Progress, Stage};
 pub use rows::Rows;
 
@@ -34,7 +34,7 @@ pub trait Extractor: Sync {
     ///
     /// # Errors
     /// The reason why this photo can't be used.
-    fn prepare(&self, image: &Image, spare: Option<Self::Input>) -> Result<Self::Input, String>;
+    fn prepare(&self, image: &Picture, spare: Option<Self::Input>) -> Result<Self::Input, String>;
 
     /// Hands over at most [`Extractor::batch`] photos. The batch before may still be on its way.
     ///
@@ -420,12 +420,12 @@ mod tests {
     }
 
     impl Extractor for Measure {
-        type Input = Image;
-        type Pending = Vec<Image>;
-        fn prepare(&self, image: &Image, _: Option<Image>) -> Result<Image, String> {
+        type Input = Picture;
+        type Pending = Vec<Picture>;
+        fn prepare(&self, image: &Picture, _: Option<Picture>) -> Result<Picture, String> {
             if image.width == 1 { Err("too narrow".into()) } else { Ok(image.clone()) }
         }
-        fn submit(&self, inputs: Vec<Image>) -> Result<Vec<Image>> {
+        fn submit(&self, inputs: Vec<Picture>) -> Result<Vec<Picture>> {
             assert!(inputs.len() <= self.batch());
             self.forwarded.fetch_add(inputs.len(), Ordering::Relaxed);
             self.batches.fetch_add(1, Ordering::Relaxed);
@@ -434,8 +434,8 @@ mod tests {
                 false => Ok(inputs),
             }
         }
-        fn wait(&self, inputs: Vec<Image>) -> Result<(Vec<f32>, Vec<Image>)> {
-            let row = |image: &Image| [image.width as f32, image.height as f32, f32::from(image.rgb[0])];
+        fn wait(&self, inputs: Vec<Picture>) -> Result<(Vec<f32>, Vec<Picture>)> {
+            let row = |image: &Picture| [image.width as f32, image.height as f32, f32::from(image.rgb[0])];
             Ok((inputs.iter().flat_map(row).collect(), inputs))
         }
         fn feature_len(&self) -> usize {
@@ -453,7 +453,7 @@ mod tests {
                 let name = format!("{index:03}.png");
                 let path = dir.path().join(&name);
                 image::RgbImage::from_pixel(2 + index as u32, 3, image::Rgb([index as u8; 3])).save(&path).unwrap();
-                Photo { path, name, label: 0, part: None }
+                Photo { path, name, target: Default::default(), part: None }
             })
             .collect();
         (dir, photos)
@@ -612,7 +612,7 @@ mod tests {
         impl Extractor for Fails {
             type Input = ();
             type Pending = Vec<()>;
-            fn prepare(&self, _: &Image, _: Option<()>) -> Result<(), String> {
+            fn prepare(&self, _: &Picture, _: Option<()>) -> Result<(), String> {
                 Ok(())
             }
             fn submit(&self, inputs: Vec<()>) -> Result<Vec<()>> {

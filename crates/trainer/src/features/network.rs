@@ -2,15 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use resnet::{
-    Backbone, BackboneOptions, Engine, Image as Picture, ImageTensor, Recipe, Tap, WeightFile, preprocess_into,
-};
+use resnet::{Backbone, BackboneOptions, Engine, Image, ImageTensor, Recipe, Tap, WeightFile, preprocess_into};
 
 use crate::error::{Error, Result};
 use crate::features::Extractor;
 use crate::machine::device::Gpu;
 use crate::machine::tune;
-use crate::photos::Image;
+use crate::photos::Picture;
 use crate::progress::Progress;
 
 /// A ResNet on an adapter.
@@ -139,9 +137,9 @@ impl Extractor for GpuExtractor<'_> {
     type Input = ImageTensor;
     type Pending = Pending;
 
-    fn prepare(&self, image: &Image, spare: Option<ImageTensor>) -> Result<ImageTensor, String> {
+    fn prepare(&self, image: &Picture, spare: Option<ImageTensor>) -> Result<ImageTensor, String> {
         let mut tensor = spare.unwrap_or_default();
-        Picture::new(image.width, image.height, &image.rgb)
+        Image::new(image.width, image.height, &image.rgb)
             .and_then(|picture| preprocess_into(picture, &self.recipe, &mut tensor))
             .map_err(|error| error.to_string())?;
         Ok(tensor)

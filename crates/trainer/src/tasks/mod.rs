@@ -7,8 +7,8 @@ use std::time::Instant;
 use kernels::Precision;
 use resnet::{Recipe, WeightFile};
 
-use crate::data::split::{Entry, SplitOptions, duplicates, split};
-use crate::data::{self, Dataset, Part, Photo, Rejected};
+use crate::data::split::{Entry, SplitOptions, split};
+use crate::data::{self, Class, Dataset, Part, Photo, Rejected, Target, duplicates};
 use crate::digest::{self, hex};
 use crate::error::{Error, Result};
 use crate::features::network::GpuExtractor;
@@ -134,7 +134,8 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     let featured = Instant::now();
 
     let parts = deal(&dataset, &extraction, &request.split, progress)?;
-    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
+    let labels: Vec<usize> =
+        extraction.kept.iter().filter_map(|&(photo, _)| label(&dataset.photos[photo].target)).collect();
     let of = |part: Part| -> Result<(Vec<f32>, Vec<usize>)> {
         let members: Vec<usize> = (0..parts.len()).filter(|&index| parts[index] == part).collect();
         let rows = features.gather(members.iter().map(|&index| &extraction.kept[index].1))?;
@@ -166,8 +167,8 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
     let logits = logits(&head, &features, &extraction)?;
     let rows = logits.chunks_exact(dataset.classes.len());
     let predictions = extraction.kept.iter().zip(&parts).zip(rows).map(|((&(photo, digest), &part), row)| {
-        let Photo { name, path, label, .. } = dataset.photos[photo].clone();
-        Prediction::new(name, path, digest, Some(part), Some(label), row)
+        let Photo { name, path, target, .. } = dataset.photos[photo].clone();
+        Prediction::new(name, path, digest, Some(part), label(&target), row)
     });
     let predictions = predictions.collect();
 
@@ -286,10 +287,14 @@ fn deal(
 ) -> Result<Vec<Part>> {
     let photo = |index: usize| &dataset.photos[extraction.kept[index].0];
     let entries: Vec<Entry> = (extraction.kept.iter())
-        .map(|&(index, digest)| Entry { label: dataset.photos[index].label, digest, part: dataset.photos[index].part })
+        .map(|&(index, digest)| Entry {
+            target: &dataset.photos[index].target,
+            digest,
+            part: dataset.photos[index].part,
+        })
         .collect();
     let parts = split(&entries, options)?;
-    let copies = duplicates(&entries);
+    let copies = duplicates(entries.iter().map(|entry| entry.digest));
     let name = |indices: &Vec<usize>| photo(indices[0]).name.clone();
     let tell = |which: Vec<&Vec<usize>>, what: &str| {
         if !which.is_empty() {
@@ -297,18 +302,21 @@ fn deal(
             progress.warn(&format!("{}: {}", what.replace('#', &words::count(names.len(), "photo")), first(&names, 5)));
         }
     };
-    let differs = |value: &dyn Fn(usize) -> usize| {
-        copies.iter().filter(|copy| copy.iter().any(|&index| value(index) != value(copy[0]))).collect::<Vec<_>>()
+    let differ = |differs: &dyn Fn(usize, usize) -> bool| {
+        copies.iter().filter(|copy| copy.iter().any(|&index| differs(index, copy[0]))).collect::<Vec<_>>()
     };
     tell(copies.iter().collect(), "# occur more than once, and copies stay in one part");
-    tell(differs(&|index| entries[index].label), "# lie in several classes: no classifier can get all of them right");
     tell(
-        differs(&|index| parts[index] as usize),
+        differ(&|a, b| entries[a].target != entries[b].target),
+        "# lie in several classes: no classifier can get all of them right",
+    );
+    tell(
+        differ(&|a, b| parts[a] != parts[b]),
         "# lie in several of the folders train, val and test: the test is too kind",
     );
-    for (class, &found) in dataset.classes.iter().zip(&dataset.counts()) {
+    for (place, (class, &found)) in dataset.classes.iter().zip(&dataset.counts()).enumerate() {
         let train = (0..entries.len())
-            .any(|index| parts[index] == Part::Train && dataset.classes[entries[index].label] == *class);
+            .any(|index| parts[index] == Part::Train && entries[index].target.classes().contains(&Class::new(place)));
         if !train {
             return Err(Error::NothingReadable { what: format!("class {class:?}"), found });
         }
@@ -366,13 +374,14 @@ pub fn judge(
         };
         return Err(Error::NothingReadable { what, found: dataset.photos.len() });
     }
-    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
+    let labels: Vec<usize> =
+        extraction.kept.iter().filter_map(|&(photo, _)| label(&dataset.photos[photo].target)).collect();
     let logits = logits(&run.head, &features, &extraction)?;
     let evaluation = evaluate(&logits, &labels, &run.head.classes, seen.majority)?;
     let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
     let predictions = rows.map(|(&(photo, digest), row)| {
-        let Photo { name, path, label, part } = dataset.photos[photo].clone();
-        Prediction::new(name, path, digest, part, Some(label), row)
+        let Photo { name, path, target, part } = dataset.photos[photo].clone();
+        Prediction::new(name, path, digest, part, label(&target), row)
     });
     Ok(Judged { evaluation, predictions: predictions.collect(), rejected: extraction.rejected, seen: left_out })
 }
@@ -515,9 +524,9 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// A photo given by its path alone.
-pub fn photo(path: &Path) -> Photo {
-    Photo { path: path.to_owned(), name: path.display().to_string(), label: 0, part: None }
+/// The place of a photo's class, where it has one.
+fn label(target: &Target) -> Option<usize> {
+    target.class().map(Class::index)
 }
 
 #[cfg(test)]
@@ -639,7 +648,8 @@ mod tests {
         let run = Run::open(&out).unwrap();
         judge(&run, &data, true, 4, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), trained, "evaluate");
-        let photos: Vec<Photo> = (data::list(&data).unwrap().photos.iter()).map(|found| photo(&found.path)).collect();
+        let photos: Vec<Photo> =
+            (data::list(&data).unwrap().photos.iter()).map(|found| Photo::at(&found.path)).collect();
         predict(&run, &photos, 3, &limits, &gpu, &()).unwrap();
         assert_eq!(given(), trained, "predict");
         embed(&data, &out.join(run::MODEL), &Overrides::default(), 7, &limits, &gpu, &()).unwrap();
