@@ -1,4 +1,4 @@
-//! What a training is given: labelled photos, whatever they were read from.
+//! Labelled photos, as a training or a judgement takes them, whatever they were read from.
 
 use std::path::PathBuf;
 

@@ -62,6 +62,7 @@ struct Scan {
     warnings: Vec<String>,
 }
 
+/// Finds out where the class folders stand.
 fn scan(root: &Path) -> Result<Scan> {
     check_folder(root)?;
     let top = level(root, root)?;
@@ -90,7 +91,7 @@ fn scan(root: &Path) -> Result<Scan> {
         return Err(loose(root, &top.photos));
     }
     for name in top.folders.keys().filter(|name| parts.iter().all(|(_, folder, _)| folder != *name)) {
-        warnings.push(format!("folder {name:?} beside {:?} is not a part of the data and was ignored", "train"));
+        warnings.push(format!("folder {name:?} beside \"train\" is no part of the data and was ignored"));
     }
     others.extend(train.others.iter().cloned());
     let alone = parts.len() == 1;
@@ -110,6 +111,7 @@ fn scan(root: &Path) -> Result<Scan> {
 }
 
 impl Scan {
+    /// Lists the photos of each class, unless the folder isn't fit to be trained on.
     fn build(self, root: &Path) -> Result<Dataset> {
         let Self { groups, mut others, mut warnings } = self;
         let mut photos = Vec::new();

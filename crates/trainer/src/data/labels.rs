@@ -1,4 +1,4 @@
-//! Labels that a reader, a file system and `labels.txt` can tell apart.
+//! Checks labels: a reader, another file system and `labels.txt` must be able to tell them apart.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ fn difference(a: &str, b: &str) -> &'static str {
     }
 }
 
-/// The question whether a known label was meant where unknown ones look the same.
+/// Asks whether a known label was meant, where an unknown one looks the same; else says nothing.
 pub(super) fn hint(unknown: &[String], known: &[String]) -> String {
     unknown
         .iter()

@@ -1,4 +1,4 @@
-//! Photos that might be judged by what they taught: the same content found more than once.
+//! Finds copies: a photo that lies in train and in test would be judged by what it taught.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What lies in a folder: photos, other files, and what can't be listed.
+//! Lists what lies in a folder: photos, other files, and what can't be read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub fn list(root: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// The error of a folder without photos, which holds so many files of other kinds.
+/// The error of a folder that holds no photos, but `others` files of other kinds.
 pub(super) fn no_photos(path: &Path, others: usize) -> Error {
     Error::NoPhotos { path: path.to_owned(), others, endings: &EXTENSIONS }
 }
@@ -66,7 +66,7 @@ pub(super) fn name_below(root: &Path, path: &Path) -> String {
     below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-/// Every photo below `folder`, named by its path below `root`.
+/// Lists every photo below `folder`, named by its path below `root`.
 pub(super) fn walk(root: &Path, folder: &Path) -> Listing {
     let mut listing = Listing::default();
     let home = root.canonicalize().unwrap_or_else(|_| root.to_owned());

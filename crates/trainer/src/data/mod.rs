@@ -12,7 +12,9 @@ mod target;
 
 pub use dataset::Dataset;
 pub use leaks::duplicates;
-pub use listing::{Listing, check_folder, list};
+pub use listing::{Listing, list};
 pub use part::Part;
-pub use photo::{EXTENSIONS, Photo, Rejected, is_photo};
+pub use photo::{Photo, Rejected};
 pub use target::{Class, Target};
+
+pub(crate) use listing::check_folder;

@@ -1,4 +1,4 @@
-//! What an entry of a data set is: a photo with what is known of it, or one that can't be used.
+//! An entry of a data set: a photo with what is known of it, or one that can't be used.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::data::part::Part;
 use crate::data::target::Target;
 
 /// How a photo's file name ends, in any case.
-pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+pub(super) const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// A file that looks like a photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Rejected {
 }
 
 /// True for a file name that ends as a photo's does.
-pub fn is_photo(name: &str) -> bool {
+pub(super) fn is_photo(name: &str) -> bool {
     Path::new(name)
         .extension()
         .and_then(|end| end.to_str())

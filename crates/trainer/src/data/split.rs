@@ -1,4 +1,4 @@
-//! Who learns and who judges: a stratified split that stays put when photos are added.
+//! Splits photos into those that teach and those that judge, class by class, so that photos stay where they are when others are added.
 //!
 //! A photo's place is decided by its content alone: `SHA-256(seed, SHA-256(bytes))`, read as a number u in [0, 1).
 //! Within its class, u below `test` is the test part, below `test + validation` the validation part, the rest trains.

@@ -88,12 +88,6 @@ pub struct Gpu {
     /// What its driver compiled, where that can be kept and a folder was given.
     pub compiled: Option<Compiled>,
     complaint: Arc<Mutex<Option<Complaint>>>,
-    /// The largest batch that there is said to be memory for.
-    #[cfg(test)]
-    pub(crate) room: std::sync::atomic::AtomicUsize,
-    /// SHA-256 of every input that a backbone was given here.
-    #[cfg(test)]
-    pub(crate) inputs: Mutex<Vec<crate::digest::Digest>>,
 }
 
 /// All adapters of these graphics interfaces, the fastest kind first.
@@ -189,10 +183,6 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
         precision: selection.precision,
         compiled,
         complaint,
-        #[cfg(test)]
-        room: usize::MAX.into(),
-        #[cfg(test)]
-        inputs: Mutex::default(),
     })
 }
 
@@ -259,15 +249,6 @@ impl Gpu {
                 *complaint = None;
                 Err(Error::OutOfMemory(message))
             }
-        }
-    }
-
-    /// Complains, as the device would, about a batch that [`Gpu::room`] has no room for.
-    #[cfg(test)]
-    pub(crate) fn pretend(&self, batch: usize) {
-        if batch > self.room.load(std::sync::atomic::Ordering::SeqCst) {
-            let what = format!("no room for {batch} photos");
-            self.complaint.lock().unwrap().get_or_insert(Complaint::OutOfMemory(what));
         }
     }
 }

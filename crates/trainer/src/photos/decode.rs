@@ -82,6 +82,7 @@ pub(crate) fn decode_into(
     into_rgb(image, reading.background)
 }
 
+/// What a decoder says is wrong.
 fn words(error: impl fmt::Display) -> String {
     error.to_string()
 }

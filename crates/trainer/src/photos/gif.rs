@@ -1,11 +1,11 @@
-//! GIFs, placed on their screen as Pillow does it.
+//! Decodes GIFs, placed on their screen as Pillow places them.
 
 use image::RgbaImage;
 
 use crate::photos::limits::Limits;
 
-/// The first frame of a GIF. What it leaves of the screen has the transparent index if there is one, else index 0; the screen grows
-/// to hold the frame: so does Pillow, and every program otherwise.
+/// Decodes the first frame of a GIF. What it leaves of the screen has the transparent index if there is one, else index 0; the screen
+/// grows to hold the frame. Pillow does so; other programs do it in other ways.
 pub(super) fn first_frame(bytes: &[u8], limits: &Limits) -> Result<RgbaImage, String> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::Indexed);

@@ -26,6 +26,14 @@ pub(crate) type Decoder = fn(&[u8], &Reading, &Limits, Vec<u8>) -> Result<Pictur
 /// # Errors
 /// The reason, in words: an unknown or damaged format, a file cut short, more pixels or more time than `limits` allow. A decoder
 /// that panics costs this photo only.
+///
+/// # Example
+/// ```
+/// use trainer::photos::{Limits, Reading, decode};
+/// let text = b"no photo at all";
+/// let reason = decode(text.to_vec(), &Reading::default(), &Limits::default()).unwrap_err();
+/// assert!(reason.starts_with("not a photo"));
+/// ```
 pub fn decode(bytes: Vec<u8>, reading: &Reading, limits: &Limits) -> Result<Picture, String> {
     decode_by(decode_into, bytes, reading, limits, Vec::new())
 }

@@ -21,7 +21,7 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
     false
 }
 
-/// A JPEG by libjpeg-turbo, as Pillow has it decode: exact inverse DCT, smooth enlarging of the colour planes, the full size.
+/// Decodes a JPEG by libjpeg-turbo, as Pillow has it do: exact inverse DCT, smooth enlarging of the colour planes, the full size.
 #[cfg(feature = "turbojpeg")]
 pub(super) fn by_libjpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     use mozjpeg::{ColorSpace, Decompress};
@@ -51,7 +51,7 @@ pub(super) fn by_libjpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
     image.ok_or_else(|| "the JPEG holds fewer pixels than it says".into())
 }
 
-/// CMYK as Adobe stores it, inverted, to RGB as Pillow converts it.
+/// Converts CMYK as Adobe stores it, inverted, to RGB as Pillow does.
 #[cfg(feature = "turbojpeg")]
 fn inks(pixels: &[u8]) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(pixels.len() / 4 * 3);

@@ -1,4 +1,4 @@
-//! Bounds on what one photo may take, so that no file exhausts the machine.
+//! Bounds what one photo may take, so that no file exhausts the machine.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a decoded photo is: 8-bit RGB, whatever it was stored as.
+//! A decoded photo: 8-bit RGB, whatever it was stored as.
 
 use image::DynamicImage;
 
@@ -15,7 +15,7 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-/// Any picture as 8-bit RGB.
+/// Converts any picture to 8-bit RGB, as Pillow's `convert("RGB")` does.
 pub(super) fn into_rgb(image: DynamicImage, background: Background) -> Result<Picture, String> {
     use DynamicImage::{
         ImageLuma8, ImageLuma16, ImageLumaA8, ImageLumaA16, ImageRgb8, ImageRgb16, ImageRgba8, ImageRgba16,

@@ -4,25 +4,23 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use kernels::Precision;
 use resnet::{Recipe, WeightFile};
 
 use crate::data::split::{Entry, SplitOptions, split};
 use crate::data::{self, Class, Dataset, Part, Photo, Rejected, Target, duplicates};
 use crate::digest::{self, hex};
 use crate::error::{Error, Result};
-use crate::features::network::GpuExtractor;
-use crate::features::{Extraction, Features, extract};
+use crate::features::{Engines, Extraction, Extractor, Features, Key, Rows, extract};
 use crate::files::Staged;
 use crate::head::metrics::{Evaluation, evaluate};
 use crate::head::{self, Head, Samples, TrainOptions};
 use crate::machine::device::{Gpu, Summary};
-use crate::photos::{JPEG_DECODER, Limits, Reading};
+use crate::photos::{Limits, Preparation, Reading};
 use crate::progress::Progress;
 use crate::report::{self, Metrics, Photos, Prediction, Seconds};
 use crate::run::{self, Config, Run, Weights, majority};
 use crate::words;
-use crate::words::first;
+use crate::words::{chain, first};
 
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
@@ -90,17 +88,6 @@ pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<Pa
     }
 }
 
-/// What features depend on besides the photo: the program's version, the weights and how they are stored, how photos are read
-/// and prepared, and what a table of measured kernels changes.
-fn key(weights_sha256: &str, precision: Precision, recipe: &Recipe, reading: &Reading, tuned: Option<&str>) -> String {
-    let tuned = tuned.map_or_else(String::new, |digest| format!(", tuned {digest}"));
-    let recipe = serde_json::to_string(recipe).expect("plain data");
-    let reading = serde_json::to_string(reading).expect("plain data");
-    let version = env!("CARGO_PKG_VERSION");
-    let weights = format!("{weights_sha256} in {}", precision.name());
-    format!("trainer {version}, {JPEG_DECODER}, weights {weights}, recipe {recipe}, reading {reading}{tuned}")
-}
-
 /// Trains a head on a folder of photos and writes the run.
 ///
 /// # Errors
@@ -119,14 +106,15 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         progress.warn(warning);
     }
 
-    let extractor = GpuExtractor::new(gpu, &weights, &recipe, request.batch, progress)?;
+    let preparation = Preparation { recipe: recipe.clone(), reading, limits: request.limits };
+    let mut extractor = Extractor::new(Engines::on(gpu, &weights, recipe.input_size), request.batch);
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let key = key(&weights_sha256, gpu.precision, &recipe, &reading, extractor.tuned());
+    let key = Key::new(&weights_sha256, gpu.precision, &preparation);
     let mut features = known(&cache, &key, weights.architecture().features(), progress);
     let before = features.count();
-    let extraction = extract(&dataset.photos, &extractor, &mut features, &reading, &request.limits, progress);
+    let extraction = extract(&dataset.photos, &mut extractor, &mut features, &preparation, progress);
     if features.count() > before {
-        features.save(&cache)?;
+        features.save(&cache, &key)?;
     }
     let mut extraction = extraction?;
     extraction.rejected.splice(0..0, dataset.rejected.iter().cloned());
@@ -138,8 +126,8 @@ pub fn train(request: &Request, gpu: &Gpu, progress: &dyn Progress) -> Result<Tr
         extraction.kept.iter().filter_map(|&(photo, _)| label(&dataset.photos[photo].target)).collect();
     let of = |part: Part| -> Result<(Vec<f32>, Vec<usize>)> {
         let members: Vec<usize> = (0..parts.len()).filter(|&index| parts[index] == part).collect();
-        let rows = features.gather(members.iter().map(|&index| &extraction.kept[index].1))?;
-        Ok((rows, members.iter().map(|&index| labels[index]).collect()))
+        let rows = features.rows(members.iter().map(|&index| &extraction.kept[index].1))?;
+        Ok((flat(&rows), members.iter().map(|&index| labels[index]).collect()))
     };
     let (train, validation, test) = (of(Part::Train)?, of(Part::Validation)?, of(Part::Test)?);
     let validation_samples =
@@ -267,13 +255,13 @@ pub fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
 }
 
 /// The features of an earlier run, or none; a damaged file costs time, no more.
-fn known(path: &Path, key: &str, len: usize, progress: &dyn Progress) -> Features {
-    match Features::load(path, key, len) {
+fn known(path: &Path, key: &Key, width: usize, progress: &dyn Progress) -> Features {
+    match Features::load(path, key, width) {
         Ok(Some(features)) => features,
-        Ok(None) => Features::new(key, len),
+        Ok(None) => Features::new(width),
         Err(error) => {
-            progress.warn(&format!("{error}; features are computed anew"));
-            Features::new(key, len)
+            progress.warn(&format!("{}; features are computed anew", chain(&error)));
+            Features::new(width)
         }
     }
 }
@@ -418,19 +406,21 @@ fn pass(
     gpu: &Gpu,
     progress: &dyn Progress,
 ) -> Result<(Features, Extraction)> {
-    let extractor = GpuExtractor::new(gpu, &run.weights, &run.recipe, batch.min(photos.len()), progress)?;
-    let len = run.weights.architecture().features();
+    let preparation = Preparation { recipe: run.recipe.clone(), reading: run.reading, limits: *limits };
+    let engines = Engines::on(gpu, &run.weights, run.recipe.input_size);
+    let mut extractor = Extractor::new(engines, batch.min(photos.len()));
+    let width = run.weights.architecture().features();
     // The run's features are keyed by the file the backbone came from, whose digest its config has.
     let path = run.folder.join(run::CONFIG);
     let config = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Config>(&bytes).ok());
     let mut features = match config {
         Some(config) => {
-            let key = key(&config.weights.sha256, gpu.precision, &run.recipe, &run.reading, extractor.tuned());
-            known(&config.features, &key, len, progress)
+            let key = Key::new(&config.weights.sha256, gpu.precision, &preparation);
+            known(&config.features, &key, width, progress)
         }
-        None => Features::new("", len),
+        None => Features::new(width),
     };
-    let extraction = extract(photos, &extractor, &mut features, &run.reading, limits, progress)?;
+    let extraction = extract(photos, &mut extractor, &mut features, &preparation, progress)?;
     Ok((features, extraction))
 }
 
@@ -438,9 +428,14 @@ fn pass(
 fn logits(head: &Head, features: &Features, extraction: &Extraction) -> Result<Vec<f32>> {
     let mut logits = Vec::with_capacity(extraction.kept.len() * head.classes.len());
     for some in extraction.kept.chunks(1024) {
-        logits.extend(head.logits(&features.gather(some.iter().map(|(_, digest)| digest))?)?);
+        logits.extend(head.logits(&flat(&features.rows(some.iter().map(|(_, digest)| digest))?))?);
     }
     Ok(logits)
+}
+
+/// Rows one after the other.
+fn flat(rows: &Rows) -> Vec<f32> {
+    rows.iter().flatten().copied().collect()
 }
 
 /// Features of all photos of a folder.
@@ -470,9 +465,10 @@ pub fn embed(
     let listing = data::list(data)?;
     let file = WeightFile::open(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
-    let extractor = GpuExtractor::new(gpu, &file, &recipe, batch, progress)?;
-    let mut features = Features::new("", file.architecture().features());
-    let mut extraction = extract(&listing.photos, &extractor, &mut features, &reading, limits, progress)?;
+    let mut extractor = Extractor::new(Engines::on(gpu, &file, recipe.input_size), batch);
+    let preparation = Preparation { recipe, reading, limits: *limits };
+    let mut features = Features::new(file.architecture().features());
+    let mut extraction = extract(&listing.photos, &mut extractor, &mut features, &preparation, progress)?;
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, progress);
     if extraction.kept.is_empty() {
@@ -480,7 +476,7 @@ pub fn embed(
     }
     Ok(Embedded {
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),
-        features: features.gather(extraction.kept.iter().map(|(_, digest)| digest))?,
+        features: flat(&features.rows(extraction.digests())?),
         rejected: extraction.rejected,
     })
 }
@@ -591,24 +587,18 @@ mod tests {
     }
 
     #[test]
-    fn every_command_gives_the_backbone_the_same_numbers() {
-        use crate::photos::{Background, Exif, decode};
-        use resnet::{Image, preprocess};
-        use sha2::{Digest as _, Sha256};
+    fn every_command_takes_photos_in_the_same_way() {
+        use crate::photos::{Background, Exif};
 
         let dir = tempfile::tempdir().unwrap();
         let (data, out, weights) = (dir.path().join("data"), dir.path().join("run"), dir.path().join("w.safetensors"));
         delicate_photos(&data);
         std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
         let gpu = pollster::block_on(crate::machine::device::open(&Default::default())).unwrap();
-        let given = || {
-            let mut inputs = std::mem::take(&mut *gpu.inputs.lock().unwrap());
-            inputs.sort();
-            inputs
-        };
         let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
         let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };
         let limits = Limits::default();
+        let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-5);
 
         let request = Request {
             data: data.clone(),
@@ -624,39 +614,36 @@ mod tests {
         };
         let trained = train(&request, &gpu, &()).unwrap();
         assert_eq!((trained.config.reading, trained.config.rejected), (reading, Vec::new()));
-        let trained = given();
-        let hashes_of = |reading: &Reading| {
-            let mut hashes: Vec<[u8; 32]> = (data::list(&data).unwrap().photos.iter())
-                .map(|photo| {
-                    let image = decode(std::fs::read(&photo.path).unwrap(), reading, &limits).unwrap();
-                    let image = Image::new(image.width, image.height, &image.rgb).unwrap();
-                    let tensor = preprocess(image, &recipe).unwrap();
-                    Sha256::digest(bytemuck::cast_slice(&tensor.data)).into()
-                })
-                .collect();
-            hashes.sort();
-            hashes
-        };
-        assert_eq!(trained.len(), 12);
-        assert_eq!(trained, hashes_of(&reading));
-        let others = hashes_of(&Reading::default());
-        let same = others.iter().filter(|hash| trained.contains(hash)).count();
-        assert_eq!(same, 6, "three of a class can be read in two ways, and the test must see it");
+        let key = Key::new(
+            &trained.config.weights.sha256,
+            gpu.precision,
+            &Preparation { recipe: recipe.clone(), reading, limits },
+        );
+        let kept = Features::load(&out.join(run::FEATURES), &key, 8).unwrap().unwrap();
+        let digests: Vec<_> = trained.predictions.iter().map(|photo| photo.digest).collect();
+        let rows = flat(&kept.rows(&digests).unwrap());
 
         // Features that were kept would spare the others the photos.
         std::fs::remove_file(out.join(run::FEATURES)).unwrap();
         let run = Run::open(&out).unwrap();
-        judge(&run, &data, true, 4, &limits, &gpu, &()).unwrap();
-        assert_eq!(given(), trained, "evaluate");
+        let same = |predictions: &[Prediction]| {
+            assert_eq!(predictions.len(), 12);
+            for (got, want) in predictions.iter().zip(&trained.predictions) {
+                assert_eq!(got.digest, want.digest);
+                let all = |photo: &Prediction| photo.top.iter().map(|&(_, share)| share as f32).collect::<Vec<_>>();
+                assert!(close(&all(got), &all(want)), "{}", got.name);
+            }
+        };
+        same(&judge(&run, &data, true, 4, &limits, &gpu, &()).unwrap().predictions);
         let photos: Vec<Photo> =
             (data::list(&data).unwrap().photos.iter()).map(|found| Photo::at(&found.path)).collect();
-        predict(&run, &photos, 3, &limits, &gpu, &()).unwrap();
-        assert_eq!(given(), trained, "predict");
-        embed(&data, &out.join(run::MODEL), &Overrides::default(), 7, &limits, &gpu, &()).unwrap();
-        assert_eq!(given(), trained, "embed, as the run");
+        same(&predict(&run, &photos, 3, &limits, &gpu, &()).unwrap().0);
+        let embedded = embed(&data, &out.join(run::MODEL), &Overrides::default(), 7, &limits, &gpu, &()).unwrap();
+        assert!(embedded.features.len() == rows.len() && close(&embedded.features, &rows));
         let overrides = Overrides { recipe: Some(recipe), reading: Some(Reading::default()) };
-        embed(&data, &weights, &overrides, 7, &limits, &gpu, &()).unwrap();
-        assert_eq!(given(), others, "embed, in another way");
+        let others = embed(&data, &weights, &overrides, 7, &limits, &gpu, &()).unwrap().features;
+        let same = rows.chunks(8).zip(others.chunks(8)).filter(|(ours, theirs)| close(ours, theirs)).count();
+        assert_eq!(same, 6, "three of a class can be read in two ways, and the test must see it");
     }
 
     #[test]

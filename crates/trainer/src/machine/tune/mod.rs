@@ -12,9 +12,7 @@ use kernels::{
 };
 use resnet::{Architecture, BackboneOptions, LayerPlan, PlannedLayer};
 use serde::{Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
 
-use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::machine::device::Gpu;
 use crate::machine::timer::Timer;
@@ -396,24 +394,6 @@ pub fn defaults(gpu: &Gpu, architecture: &Architecture, options: &BackboneOption
     Ok(architecture.layers(&Context::with_tune(gpu.context.device(), tune), options)?)
 }
 
-/// What a table changes about a network, as a digest; none where every layer has its default, as without a table.
-///
-/// Features computed by other variants differ in the last digits, so this is part of what they are kept under.
-///
-/// # Errors
-/// The network can't be planned here.
-pub fn fingerprint(gpu: &Gpu, architecture: &Architecture, options: &BackboneOptions) -> Result<Option<String>> {
-    if gpu.tuned.is_none() {
-        return Ok(None);
-    }
-    let layers = architecture.layers(&gpu.context, options)?;
-    let changed: Vec<String> = (layers.iter().zip(defaults(gpu, architecture, options)?))
-        .filter(|(layer, default)| layer.variant() != default.variant())
-        .map(|(layer, _)| format!("{}: {}\n", layer.name, layer.kernel()))
-        .collect();
-    Ok((!changed.is_empty()).then(|| hex(&Sha256::digest(changed.concat()))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -444,7 +424,7 @@ mod tests {
         }
     }
 
-    /// A small network's shapes in every family, from measuring to using the winners and to keying features by them.
+    /// A small network's shapes in every family, from measuring to using the winners.
     #[test]
     fn what_is_measured_is_used() {
         let architecture = Architecture::basic([1; 4], [8, 64, 8, 8], Some(10));
@@ -482,15 +462,8 @@ mod tests {
             for layer in architecture.layers(&tuned.context, &options).unwrap() {
                 assert_eq!(layer.variant(), layer.variants().last().copied(), "{layer:?}");
             }
-            let digest = |gpu: &Gpu| fingerprint(gpu, &architecture, &options).unwrap();
-            assert!(digest(&tuned).is_some());
             let untuned = pollster::block_on(open(&Selection { tables: None, ..selection.clone() })).unwrap();
-            assert_eq!((digest(&untuned), &untuned.tuned), (None, &None));
-            // A table that holds the defaults changes nothing.
-            let defaults = tuning.shapes.iter().map(|shape| (shape.class.clone(), shape.default)).collect();
-            save(dir.path(), &key, &defaults).unwrap();
-            let tuned = pollster::block_on(open(&selection)).unwrap();
-            assert_eq!(digest(&tuned), None);
+            assert_eq!(untuned.tuned, None);
             // A damaged one is ignored, with a reason.
             std::fs::write(key.path(dir.path()), "{").unwrap();
             let damaged = pollster::block_on(open(&selection)).unwrap();
