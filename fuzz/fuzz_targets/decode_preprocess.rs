@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use resnet::{ImageView, Interpolation, Recipe, Resize, preprocess};
-use trainer::photos::{Background, Exif, Limits, Reading, decode_unguarded};
+use resnet::{ImageTensor, Interpolation, Recipe, Resize};
+use trainer::photos::{Background, Exif, Limits, Preparation, Reading, decode_unguarded};
 
 fuzz_target!(|data: &[u8]| {
     // The options come from the length, so that seeds are plain photos.
@@ -16,16 +16,16 @@ fuzz_target!(|data: &[u8]| {
         background: if bit(1) { Background::Over([9, 99, 200]) } else { Background::Drop },
     };
     let limits = Limits { bytes: 1 << 20, pixels: 1 << 20, time: Duration::MAX };
-    let Ok(image) = decode_unguarded(data, &reading, &limits) else { return };
-    assert_eq!(image.rgb.len(), 3 * image.width * image.height);
+    let Ok(picture) = decode_unguarded(data, &reading, &limits) else { return };
+    assert_eq!(picture.rgb.len(), 3 * picture.width * picture.height);
     let recipe = Recipe {
         input_size: [16; 2],
         resize: if bit(2) { Resize::Exact([17, 9]) } else { Resize::ShorterSide(20) },
         interpolation: if bit(3) { Interpolation::Bicubic } else { Interpolation::Bilinear },
         ..Recipe::default()
     };
-    let picture = ImageView::new(image.width, image.height, &image.rgb).expect("a decoded photo is a picture");
-    let tensor = preprocess(picture, &recipe).expect("the recipe can be followed");
+    let preparation = Preparation { recipe, reading, limits };
+    let tensor = preparation.tensor(&picture, ImageTensor::default()).expect("the recipe can be followed");
     assert_eq!(tensor.data.len(), 3 * 16 * 16);
     assert!(tensor.data.iter().all(|value| value.is_finite()));
 });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use testkit::formula::crc32;
-use trainer::photos::{Background, Exif, Image, JPEG_DECODER, Limits, Reading, decode};
+use trainer::photos::{Background, Exif, JPEG_DECODER, Limits, Picture, Reading, decode};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -53,15 +53,15 @@ fn difference(case: &Case) -> Result<u8, &'static str> {
 }
 
 /// The largest difference of a byte from what Pillow gives; where only a checksum is known, nothing but none is found out.
-fn compare(case: &Case, image: &Image) -> u8 {
-    assert_eq!([image.width, image.height], case.size, "{}", case.file);
+fn compare(case: &Case, picture: &Picture) -> u8 {
+    assert_eq!([picture.width, picture.height], case.size, "{}", case.file);
     let Some(expected) = &case.expected else {
-        assert_eq!(crc32(image.rgb.iter().copied()), case.crc32, "{}: {}", case.file, case.about);
+        assert_eq!(crc32(picture.rgb.iter().copied()), case.crc32, "{}: {}", case.file, case.about);
         return 0;
     };
     let expected = image::open(folder().join(expected)).unwrap().into_rgb8().into_raw();
     assert_eq!(crc32(expected.iter().copied()), case.crc32, "{}: the fixture", case.file);
-    image.rgb.iter().zip(&expected).map(|(ours, theirs)| ours.abs_diff(*theirs)).max().unwrap()
+    picture.rgb.iter().zip(&expected).map(|(ours, theirs)| ours.abs_diff(*theirs)).max().unwrap()
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn every_kind_is_read_as_pillow_reads_it() {
         let outcome = decode(bytes, &reading, &Limits::default());
         let label = format!("{}: {}", case.file, case.about);
         let verdict = match (outcome, difference(case)) {
-            (Ok(image), Ok(allowed)) => {
-                let found = compare(case, &image);
+            (Ok(picture), Ok(allowed)) => {
+                let found = compare(case, &picture);
                 assert!(found <= allowed, "{label}: differs by {found}, {allowed} allowed");
-                let mut wrong = image;
+                let mut wrong = picture;
                 wrong.rgb[0] ^= 0x80;
                 assert!(
                     case.expected.is_none() || allowed == 255 || compare(case, &wrong) > allowed,

@@ -32,13 +32,15 @@ pub enum Error {
     /// No file in the folder looks like a photo.
     #[error(
         "{}: no photos in it ({others} other files): looked for files ending in {}",
-        path.display(), crate::data::EXTENSIONS.join(", ")
+        path.display(), endings.join(", ")
     )]
     NoPhotos {
         /// The folder.
         path: PathBuf,
         /// How many files of other kinds it holds.
         others: usize,
+        /// How the names of photos end.
+        endings: &'static [&'static str],
     },
     /// Photos lie beside the class folders, where they have no label.
     #[error(

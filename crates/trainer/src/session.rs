@@ -5,15 +5,24 @@ use std::path::Path;
 use resnet::{Recipe, WeightFile};
 
 use crate::data::Photo;
-use crate::error::{Error, Result};
-use crate::features::network::GpuExtractor;
-use crate::features::{Extraction, Features, extract};
+use crate::error::Result;
+use crate::features::{Engines, Extraction, Extractor, Features, Key, extract};
 use crate::machine::device::Gpu;
-use crate::photos::{JPEG_DECODER, Limits, Reading};
+use crate::photos::{Limits, Preparation, Reading};
 use crate::progress::Progress;
-use crate::run;
+use crate::run::{reading_of, recipe_of};
+use crate::words::chain;
 
 /// What a task works with.
+///
+/// # Example
+/// ```no_run
+/// use trainer::{Session, machine::device, photos::Limits};
+///
+/// let gpu = pollster::block_on(device::open(&device::Selection::default()))?;
+/// let session = Session { gpu, batch: 8, limits: Limits::default(), progress: &() };
+/// # Ok::<(), trainer::Error>(())
+/// ```
 pub struct Session<'a> {
     /// The adapter.
     pub gpu: Gpu,
@@ -25,7 +34,7 @@ pub struct Session<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// What is asked for instead of the weights' own way with photos.
+/// What takes the place of the weights' own way with photos.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Resize, crop and normalisation.
@@ -35,69 +44,82 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// What to do: as asked for, else as the weights say.
+    /// How photos are prepared for the weights that were read from `path`: as asked for, else as the weights say.
     pub(crate) fn or_of(&self, weights: &WeightFile, path: &Path) -> Result<(Recipe, Reading)> {
-        let recipe = self.recipe.clone().map_or_else(|| Ok(run::recipe_of(weights, path)?.0), Ok::<_, Error>)?;
-        let reading = self.reading.map_or_else(|| run::reading_of(weights, path), Ok)?;
-        Ok((recipe, reading))
+        let recipe = match &self.recipe {
+            Some(recipe) => recipe.clone(),
+            None => recipe_of(weights, path)?.0,
+        };
+        Ok((recipe, self.reading.map_or_else(|| reading_of(weights, path), Ok)?))
     }
 }
 
 /// A backbone as a task needs it: its weights, and how photos are prepared for it.
 pub(crate) struct Pretrained<'a> {
     pub(crate) weights: &'a WeightFile,
-    /// Of the file that the weights came from, in hexadecimal digits.
+    /// SHA-256 of the file that the weights came from, in hexadecimal digits.
     pub(crate) sha256: &'a str,
     pub(crate) recipe: &'a Recipe,
     pub(crate) reading: Reading,
 }
 
+/// Where features are kept beyond the work at hand.
+#[derive(Clone, Copy)]
+pub(crate) enum Keep<'a> {
+    /// Nowhere.
+    No,
+    /// They are taken from this file, where it has them.
+    Read(&'a Path),
+    /// And new ones are added to it.
+    Add(&'a Path),
+}
+
 impl Session<'_> {
-    /// Passes photos through a backbone, but for those whose features are known: those that the file `kept` holds. What
-    /// `save` names is written even when the work is interrupted.
+    /// Passes photos through a backbone, but for those whose features are known. New features are kept as `keep` says, also
+    /// when the work ends with an error.
     pub(crate) fn features(
         &self,
         backbone: &Pretrained<'_>,
         photos: &[Photo],
-        kept: Option<&Path>,
-        save: bool,
+        keep: Keep<'_>,
     ) -> Result<(Features, Extraction)> {
-        let extractor = GpuExtractor::new(
-            &self.gpu,
-            backbone.weights,
-            backbone.recipe,
-            self.batch.min(photos.len()),
-            self.progress,
-        )?;
-        let len = backbone.weights.architecture().features();
-        let key = self.key(backbone, extractor.tuned());
-        let mut features = kept.map_or_else(|| Features::new(&*key, len), |path| known(path, &key, len, self.progress));
+        let Pretrained { weights, sha256, recipe, reading } = *backbone;
+        let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
+        let key = Key::new(sha256, self.gpu.precision, &preparation);
+        let width = weights.architecture().features();
+        let mut features = match keep {
+            Keep::No => Features::new(width),
+            Keep::Read(path) | Keep::Add(path) => self.known(path, &key, width),
+        };
         let before = features.count();
-        let extraction = extract(photos, &extractor, &mut features, &backbone.reading, &self.limits, self.progress);
-        if let (true, Some(path)) = (save && features.count() > before, kept) {
-            features.save(path)?;
+        let engines = Engines::on(&self.gpu, weights, recipe.input_size);
+        let mut extractor = Extractor::new(engines, self.batch.min(photos.len()));
+        let extraction = extract(photos, &mut extractor, &mut features, &preparation, self.progress);
+        let saved = match keep {
+            Keep::Add(path) if features.count() > before => features.save(path, &key),
+            _ => Ok(()),
+        };
+        match (extraction, saved) {
+            (Ok(extraction), saved) => saved.map(|()| (features, extraction)),
+            (Err(error), saved) => {
+                // The first error is the cause; that features are lost besides is a pity.
+                if let Err(lost) = saved {
+                    self.progress.warn(&format!("features are not kept: {}", chain(&lost)));
+                }
+                Err(error)
+            }
         }
-        Ok((features, extraction?))
     }
 
-    fn key(&self, backbone: &Pretrained<'_>, tuned: Option<&str>) -> String {
-        let tuned = tuned.map_or_else(String::new, |digest| format!(", tuned {digest}"));
-        let recipe = serde_json::to_string(backbone.recipe).expect("plain data");
-        let reading = serde_json::to_string(&backbone.reading).expect("plain data");
-        let version = env!("CARGO_PKG_VERSION");
-        let weights = format!("{} in {}", backbone.sha256, self.gpu.precision.name());
-        format!("trainer {version}, {JPEG_DECODER}, weights {weights}, recipe {recipe}, reading {reading}{tuned}")
-    }
-}
-
-/// The features of an earlier run, or none; a damaged file costs time, no more.
-fn known(path: &Path, key: &str, len: usize, progress: &dyn Progress) -> Features {
-    match Features::load(path, key, len) {
-        Ok(Some(features)) => features,
-        Ok(None) => Features::new(key, len),
-        Err(error) => {
-            progress.warn(&format!("{error}; features are computed anew"));
-            Features::new(key, len)
+    /// The features of an earlier run, or none; a damaged file costs time, no more.
+    fn known(&self, path: &Path, key: &Key, width: usize) -> Features {
+        match Features::load(path, key, width) {
+            Ok(Some(features)) => features,
+            Ok(None) => Features::new(width),
+            Err(error) => {
+                self.progress.warn(&format!("{}; features are computed anew", chain(&error)));
+                Features::new(width)
+            }
         }
     }
 }

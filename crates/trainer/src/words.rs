@@ -16,14 +16,16 @@ pub fn first(names: &[String], count: usize) -> String {
     format!("{}{more}", names[..names.len().min(count)].join(", "))
 }
 
-/// An error with all its causes: `can't read photo.jpg: permission denied`.
+/// An error with its causes: `can't read a.csv: Permission denied`. A cause that is told already isn't told again.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let told = cause.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        source = cause.source();
     }
     text
 }
@@ -45,9 +47,15 @@ mod tests {
     }
 
     #[test]
-    fn causes_follow_their_error() {
-        let inner = std::io::Error::other("no more paper");
-        let error = crate::Error::Io { action: "print", path: "letter".into(), source: inner };
-        assert_eq!(chain(&error), "can't print letter: no more paper");
+    fn errors_come_with_their_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Said(&'static str, #[source] Option<Box<Said>>);
+        let inner = Said("the disk is full", None);
+        assert_eq!(chain(&inner), "the disk is full");
+        let middle = Said("can't write a", Some(Box::new(inner)));
+        assert_eq!(chain(&Said("no model", Some(Box::new(middle)))), "no model: can't write a: the disk is full");
+        let twice = Said("no disk: it is full", Some(Box::new(Said("it is full", None))));
+        assert_eq!(chain(&twice), "no disk: it is full");
     }
 }

@@ -1,74 +1,103 @@
-//! Ten thousand photos take no more memory than a few hundred. A process of its own: its peak is measured.
+//! Ten thousand photos take no more memory than a few hundred. A process of its own: its peak is measured, and its allocations counted.
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use resnet::{Engine, Error, ImageTensor, Pending, Recipe, Resize, Tap};
 use trainer::data::Photo;
-use trainer::features::{Extractor, Features, extract};
-use trainer::photos::Image;
+use trainer::features::{Engines, Extractor, Features, extract};
+use trainer::photos::Preparation;
 use trainer::progress::Progress;
 
 const PHOTOS: usize = 10_000;
 const BATCH: usize = 8;
-/// f32 values of an input: 48 KiB. All photos' at once would be 470 MiB.
-const INPUT: usize = 64 * 64 * 3;
+/// Rows and columns of a tensor.
+const SIDE: usize = 60;
+/// f32 values of a tensor: 42 KiB, as nothing else here. All photos' at once would be 410 MiB.
+const TENSOR: usize = SIDE * SIDE * 3;
 
-/// How many inputs there are, were at most, and were ever made.
-#[derive(Default)]
+/// How many tensors there are, were at most, and were ever made.
 struct Counts {
     live: AtomicUsize,
     most: AtomicUsize,
     made: AtomicUsize,
 }
 
-struct Input<'a> {
-    data: Vec<f32>,
-    counts: &'a Counts,
-}
+/// The system's allocator, which counts what has the size of a tensor.
+struct Counting(Counts);
 
-impl<'a> Input<'a> {
-    fn new(counts: &'a Counts) -> Self {
-        counts.made.fetch_add(1, Ordering::SeqCst);
-        counts.most.fetch_max(counts.live.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        Self { data: vec![0.0; INPUT], counts }
+impl Counting {
+    fn made(&self, bytes: usize) {
+        if bytes == TENSOR * size_of::<f32>() {
+            self.0.made.fetch_add(1, Ordering::SeqCst);
+            self.0.most.fetch_max(self.0.live.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        }
+    }
+
+    fn freed(&self, bytes: usize) {
+        if bytes == TENSOR * size_of::<f32>() {
+            self.0.live.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
-impl Drop for Input<'_> {
-    fn drop(&mut self) {
-        self.counts.live.fetch_sub(1, Ordering::SeqCst);
+// SAFETY: all work is the system allocator's; counting takes no memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.made(layout.size());
+        // SAFETY: what the caller promises is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.made(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        self.freed(layout.size());
+        // SAFETY: as above.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        self.freed(layout.size());
+        self.made(bytes);
+        // SAFETY: as above.
+        unsafe { System.realloc(place, layout, bytes) }
     }
 }
 
-/// The mean and the first value of a picture. Slower than reading, so that the queue runs full.
-struct Slow<'a>(&'a Counts);
+#[global_allocator]
+static ALLOCATOR: Counting =
+    Counting(Counts { live: AtomicUsize::new(0), most: AtomicUsize::new(0), made: AtomicUsize::new(0) });
 
-impl<'a> Extractor for Slow<'a> {
-    type Input = Input<'a>;
-    type Pending = Vec<Input<'a>>;
+/// Gives the mean and the first value of an image. Slower than reading, so that the queue runs full.
+struct Slow(usize);
 
-    fn prepare(&self, image: &Image, spare: Option<Input<'a>>) -> Result<Input<'a>, String> {
-        let mut input = spare.unwrap_or_else(|| Input::new(self.0));
-        input.data.iter_mut().zip(image.rgb.iter().cycle()).for_each(|(to, from)| *to = f32::from(*from));
-        Ok(input)
-    }
-
-    fn submit(&self, inputs: Vec<Input<'a>>) -> trainer::Result<Vec<Input<'a>>> {
-        Ok(inputs)
-    }
-
-    fn wait(&self, inputs: Vec<Input<'a>>) -> trainer::Result<(Vec<f32>, Vec<Input<'a>>)> {
-        std::thread::sleep(std::time::Duration::from_micros(100));
-        let row = |input: &Input| [input.data.iter().sum::<f32>() / INPUT as f32, input.data[0]];
-        Ok((inputs.iter().flat_map(row).collect(), inputs))
-    }
-
-    fn feature_len(&self) -> usize {
-        2
-    }
-
+impl Engine for Slow {
     fn batch(&self) -> usize {
-        BATCH
+        self.0
+    }
+
+    fn input_size(&self) -> [usize; 2] {
+        [SIDE; 2]
+    }
+
+    fn len_of(&self, tap: Tap) -> Option<usize> {
+        (tap == Tap::Features).then_some(2)
+    }
+
+    fn submit(&self, images: &[ImageTensor]) -> Result<Pending, Error> {
+        self.check(images)?;
+        let row = |image: &ImageTensor| [image.data.iter().sum::<f32>() / TENSOR as f32, image.data[0]];
+        let rows: Vec<f32> = images.iter().flat_map(row).collect();
+        Ok(Pending::new(move |_| {
+            std::thread::sleep(std::time::Duration::from_micros(100));
+            Ok(rows.clone())
+        }))
     }
 }
 
@@ -98,31 +127,37 @@ fn photo(folder: &Path, number: usize) -> Photo {
     let pixels = image::RgbImage::from_fn(64, 64, |x, y| {
         image::Rgb([number as u8, (number >> 8) as u8, if (x, y) == (0, 0) { 1 } else { 0 }])
     });
-    let name = format!("{number:05}.bmp");
-    let path = folder.join(&name);
+    let path = folder.join(format!("{number:05}.bmp"));
     pixels.save(&path).unwrap();
-    Photo { path, name, label: 0, part: None }
+    Photo::at(&path)
 }
 
 #[test]
 fn memory_is_flat_over_ten_thousand_photos() {
     let folder = tempfile::tempdir().unwrap();
     let photos: Vec<Photo> = (0..PHOTOS).map(|number| photo(folder.path(), number)).collect();
-    let counts = Counts::default();
     let peaks = Peaks { done: AtomicUsize::new(0), early: AtomicUsize::new(0) };
-    let mut features = Features::new("key", 2);
-    let done =
-        extract(&photos, &Slow(&counts), &mut features, &Default::default(), &Default::default(), &peaks).unwrap();
+    let recipe = Recipe {
+        input_size: [SIDE; 2],
+        resize: Resize::Exact([64; 2]),
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        ..Recipe::default()
+    };
+    let preparation = Preparation { recipe, ..Preparation::default() };
+    let mut features = Features::new(2);
+    let mut extractor = Extractor::new(Engines::new(|batch| Ok(Box::new(Slow(batch)))), BATCH);
+    let done = extract(&photos, &mut extractor, &mut features, &preparation, &peaks).unwrap();
     assert_eq!((done.kept.len(), done.computed, features.count()), (PHOTOS, PHOTOS, PHOTOS));
-    let rows = features.gather(done.kept.iter().map(|(_, digest)| digest)).unwrap();
-    for (number, row) in rows.chunks_exact(2).enumerate() {
-        assert_eq!(row[1], f32::from(number as u8), "{number}");
+    for (number, row) in features.rows(done.digests()).unwrap().iter().enumerate() {
+        assert_eq!(row[1], f32::from(number as u8) / 255.0, "{number}");
     }
 
     let bound = 3 * BATCH + 2 * rayon::current_num_threads();
+    let Counting(counts) = &ALLOCATOR;
     let (most, made) = (counts.most.load(Ordering::SeqCst), counts.made.load(Ordering::SeqCst));
-    assert!((BATCH..=bound).contains(&most), "{most} inputs at once, {bound} allowed");
-    assert_eq!(made, most, "inputs are used again");
+    assert!((BATCH..=bound).contains(&most), "{most} tensors at once, {bound} allowed");
+    assert_eq!(made, most, "tensors are used again");
     assert_eq!(counts.live.load(Ordering::SeqCst), 0);
 
     if cfg!(target_os = "linux") {

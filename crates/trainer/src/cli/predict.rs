@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
-use crate::data::{self, Photo, Rejected};
+use crate::data::{self, Class, Photo, Rejected};
 use crate::error::{Error, Result};
 use crate::report::Prediction;
 use crate::run::Run;
@@ -57,8 +57,8 @@ fn text(predictions: &[Prediction], classes: &[String], top: usize) -> String {
     let mut out = String::new();
     for photo in predictions {
         let _ = writeln!(out, "{}", photo.name);
-        for &(class, probability) in photo.top.iter().take(top) {
-            let _ = writeln!(out, "  {:width$}  {:>5.1} %", classes[class], 100.0 * probability);
+        for (class, probability) in photo.top(top) {
+            let _ = writeln!(out, "  {:width$}  {:>5.1} %", classes[class.index()], 100.0 * probability);
         }
     }
     out
@@ -80,8 +80,8 @@ fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
 }
 
 fn prediction_json(photo: &Prediction, classes: &[String], top: usize) -> Value {
-    let choices = photo.top.iter().take(top);
-    let choices: Vec<Value> =
-        choices.map(|&(class, probability)| json!({ "label": classes[class], "probability": probability })).collect();
+    let choice =
+        |(class, probability): (Class, f64)| json!({ "label": classes[class.index()], "probability": probability });
+    let choices: Vec<Value> = photo.top(top).into_iter().map(choice).collect();
     json!({ "path": photo.name, "predictions": choices })
 }

@@ -123,7 +123,7 @@ impl Train {
 pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
     let options = args.options(global.seed);
     // What needs no download comes before it.
-    options.validate()?;
+    options.check()?;
     data::check_folder(&args.dir)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
@@ -211,6 +211,6 @@ mod tests {
         let more = ["--epochs", "2", "--optimizer", "sgd", "--patience", "0"];
         let options = Line::try_parse_from(line.into_iter().chain(more)).unwrap().train.options(0);
         assert_eq!((options.warmup_epochs, options.patience, options.learning_rate), (1, None, 0.003));
-        options.validate().unwrap();
+        options.check().unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Who learns and who judges: a stratified split that stays put when photos are added.
+//! Splits photos into those that teach and those that judge, class by class, so that photos stay where they are when others are added.
 //!
 //! A photo's place is decided by its content alone: `SHA-256(seed, SHA-256(bytes))`, read as a number u in [0, 1).
 //! Within its class, u below `test` is the test part, below `test + validation` the validation part, the rest trains.
@@ -13,12 +13,13 @@
 //! Photos that are alike but not identical (a burst, a crop, another compression) are not recognised: where they exist, give
 //! `train`, `val` and `test` folders.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::data::Part;
+use crate::data::part::Part;
+use crate::data::target::Target;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
@@ -41,9 +42,9 @@ impl Default for SplitOptions {
 
 /// What is known of a photo when it is dealt a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its class.
-    pub label: usize,
+pub struct Entry<'a> {
+    /// What is true of it: photos of the same target are split by themselves.
+    pub target: &'a Target,
     /// Its content.
     pub digest: Digest,
     /// Its part, where the folders say it.
@@ -75,15 +76,15 @@ pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
     let share = |part, share| if given(part) { 0.0 } else { share };
     let (validation, test) = (share(Part::Validation, options.validation), share(Part::Test, options.test));
 
-    // By class, the distinct contents in the order of u.
-    let mut classes: BTreeMap<usize, BTreeMap<(u64, Digest), ()>> = BTreeMap::new();
+    // By target, the distinct contents in the order of u.
+    let mut targets: BTreeMap<&Target, BTreeSet<(u64, Digest)>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !matches!(entry.part, Some(Part::Validation | Part::Test))) {
-        classes.entry(entry.label).or_default().insert((place(options.seed, &entry.digest), entry.digest), ());
+        targets.entry(entry.target).or_default().insert((place(options.seed, &entry.digest), entry.digest));
     }
     let mut parts: HashMap<Digest, Part> = HashMap::new();
-    for contents in classes.values() {
+    for contents in targets.values() {
         let count = contents.len();
-        let below = |share: f64| contents.keys().filter(|(u, _)| (*u as f64) < share * 2f64.powi(64)).count();
+        let below = |share: f64| contents.iter().filter(|(u, _)| (*u as f64) < share * 2f64.powi(64)).count();
         let tests = fair(below(test), test, count).min(count.saturating_sub(1));
         let validations = match count {
             // Two photos: one to learn from, one to judge.
@@ -93,7 +94,7 @@ pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
         // Something must be left for the others: never let test and validation take all.
         let tests = tests.min(count.saturating_sub(1 + usize::from(validations > 0)));
         let validations = validations.min(count.saturating_sub(1 + tests));
-        for (rank, (_, digest)) in contents.keys().enumerate() {
+        for (rank, (_, digest)) in contents.iter().enumerate() {
             let part = match rank {
                 rank if rank < tests => Part::Test,
                 rank if rank < tests + validations => Part::Validation,
@@ -125,26 +126,21 @@ fn place(seed: u64, digest: &Digest) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| hash[i]))
 }
 
-/// Contents that occur more than once, as lists of indices into `entries`.
-pub fn duplicates(entries: &[Entry]) -> Vec<Vec<usize>> {
-    let mut seen: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
-    for (index, entry) in entries.iter().enumerate() {
-        seen.entry(entry.digest).or_default().push(index);
-    }
-    let mut repeated: Vec<_> = seen.into_values().filter(|indices| indices.len() > 1).collect();
-    repeated.sort();
-    repeated
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::leaks::duplicates;
+    use crate::data::target::Class;
+    use std::array::from_fn;
+    use std::sync::LazyLock;
 
-    fn entry(label: usize, content: usize) -> Entry {
-        Entry { label, digest: Sha256::digest(content.to_le_bytes()).into(), part: None }
+    static TARGETS: LazyLock<[Target; 50]> = LazyLock::new(|| from_fn(|place| Class::new(place).into()));
+
+    fn entry(label: usize, content: usize) -> Entry<'static> {
+        Entry { target: &TARGETS[label], digest: Sha256::digest(content.to_le_bytes()).into(), part: None }
     }
 
-    fn class(label: usize, count: usize) -> Vec<Entry> {
+    fn class(label: usize, count: usize) -> Vec<Entry<'static>> {
         (0..count).map(|i| entry(label, label * 1_000_000 + i)).collect()
     }
 
@@ -226,9 +222,8 @@ mod tests {
             let parts = split(&entries, &SplitOptions { seed, ..Default::default() }).unwrap();
             assert_eq!(parts[..30], parts[30..60]);
             assert_eq!(parts[..5], parts[90..]);
-            assert_eq!(duplicates(&entries).len(), 30);
+            assert_eq!(duplicates(entries.iter().map(|entry| entry.digest)).len(), 30);
         }
-        assert!(duplicates(&class(0, 9)).is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Class {
 }
 
 /// What is true of a photo.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// Nothing is known: it is to be predicted.
@@ -36,15 +36,20 @@ pub enum Target {
 }
 
 impl Target {
+    /// All its classes, in ascending order.
+    pub fn classes(&self) -> &[Class] {
+        match self {
+            Self::Class(class) => std::slice::from_ref(class),
+            Self::Set(classes) => classes,
+            Self::None => &[],
+        }
+    }
+
     /// The only class, where it has exactly one.
     pub fn class(&self) -> Option<Class> {
-        match self {
-            Self::Class(class) => Some(*class),
-            Self::Set(classes) => match classes[..] {
-                [class] => Some(class),
-                _ => None,
-            },
-            Self::None => None,
+        match self.classes() {
+            &[class] => Some(class),
+            _ => None,
         }
     }
 }
@@ -64,6 +69,7 @@ mod tests {
         let [a, b] = [0, 3].map(Class::new);
         assert_eq!(Target::from(b).class(), Some(b));
         assert_eq!(Target::Set(vec![b]).class(), Some(b));
+        assert_eq!((Target::Set(vec![a, b]).classes(), Target::from(b).classes()), (&[a, b][..], &[b][..]));
         for target in [Target::None, Target::Set(Vec::new()), Target::Set(vec![a, b])] {
             assert_eq!(target.class(), None, "{target:?}");
         }

@@ -1,4 +1,4 @@
-//! Work on many threads, its results in order, and never more of them at hand than are wanted.
+//! Works through items on many threads and hands their results over in order, never holding more of them than are wanted.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Features where they lie: a view of rows, never a copy of them.
+//! Views features where they lie, without copying them.
 
 use crate::error::{Error, Result};
 

@@ -1,8 +1,6 @@
 //! The adapter: which there are, which is taken, and what it says when it fails.
 
 use std::path::PathBuf;
-#[cfg(test)]
-use std::sync::Mutex;
 
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
 use kernels::{Context, Family, Host, Precision, Tune};
@@ -15,6 +13,7 @@ use crate::machine::tune::{self, Tuned};
 /// The features by which an adapter's own clock is read.
 pub(crate) const TIMING: wgpu::Features =
     wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
+
 /// Which adapter is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -84,12 +83,6 @@ pub struct Gpu {
     /// What its driver compiled, where that can be kept and a folder was given.
     pub compiled: Option<Compiled>,
     host: Host,
-    /// The largest batch that there is said to be memory for.
-    #[cfg(test)]
-    pub(crate) room: std::sync::atomic::AtomicUsize,
-    /// SHA-256 of every input that a backbone was given here.
-    #[cfg(test)]
-    pub(crate) inputs: Mutex<Vec<crate::digest::Digest>>,
 }
 
 /// All adapters of these graphics interfaces, the fastest kind first.
@@ -146,21 +139,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
         None => None,
     };
     let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
-    Ok(Gpu {
-        adapter,
-        device,
-        queue,
-        context,
-        tuned,
-        table_problem,
-        precision: selection.precision,
-        compiled,
-        host,
-        #[cfg(test)]
-        room: usize::MAX.into(),
-        #[cfg(test)]
-        inputs: Mutex::default(),
-    })
+    Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision: selection.precision, compiled, host })
 }
 
 /// What was compiled is kept.
@@ -201,15 +180,6 @@ impl Gpu {
     /// The first complaint.
     pub fn check(&self) -> Result<()> {
         self.host.check().map_err(failed)
-    }
-
-    /// Complains, as the device would, about a batch that [`Gpu::room`] has no room for.
-    #[cfg(test)]
-    pub(crate) fn pretend(&self, batch: usize) {
-        if batch > self.room.load(std::sync::atomic::Ordering::SeqCst) {
-            let what = format!("no room for {batch} photos");
-            self.host.complain(kernels::Error::OutOfMemory { cause: what.into() });
-        }
     }
 }
 

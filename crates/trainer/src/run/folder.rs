@@ -28,14 +28,14 @@ pub const FEATURES: &str = "features.safetensors";
 /// # Errors
 /// It holds a finished run and `force` isn't set, or something that is no run at all.
 pub fn prepare(folder: &Path, force: bool) -> Result<()> {
-    let exists = |problem| Err(Error::RunExists { path: folder.to_owned(), problem });
+    let exists = |problem, finished| Err(Error::RunExists { path: folder.to_owned(), problem, finished });
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return std::fs::create_dir_all(folder).map_err(Error::io("create", folder));
         }
         Err(error) => return Err(Error::io("create", folder)(error)),
         Ok(data) if !data.is_dir() => {
-            return exists("is a file: give a folder to write the run into");
+            return exists("is a file: give a folder to write the run into", false);
         }
         Ok(_) => {}
     }
@@ -53,15 +53,16 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     let finished = names.contains(CONFIG) && names.contains(MODEL);
     let unfinished = names.iter().all(|name| name == FEATURES);
     match (finished, unfinished, force) {
-        (true, _, false) => exists("holds a finished run: give another folder, or replace it"),
+        (true, _, false) => exists("holds a finished run", true),
         (true, _, true) | (false, true, _) => Ok(()),
-        (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder"),
+        (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder", false),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Fault, Remedy};
 
     #[test]
     fn folders_are_taken_over_only_if_they_are_ours() {
@@ -78,11 +79,7 @@ mod tests {
         assert!(prepare(&folder, true).unwrap_err().to_string().contains("holds no run"));
         put(CONFIG);
         let error = prepare(&folder, false).unwrap_err();
-        assert!(
-            error.to_string().ends_with("holds a finished run: give another folder, or replace it")
-                && error.fault() == crate::Fault::Usage,
-            "{error}"
-        );
+        assert!(error.remedy() == Some(Remedy::ReplaceRun) && error.fault() == Fault::Usage, "{error}");
         prepare(&folder, true).unwrap();
         assert!(prepare(&folder.join(MODEL), true).unwrap_err().to_string().contains("is a file"));
     }

@@ -8,8 +8,8 @@ use crate::data::{self, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::{Features, Rows};
-use crate::session::{Overrides, Pretrained, Session};
-use crate::tasks::rejected::tell_rejected;
+use crate::session::{Keep, Overrides, Pretrained, Session};
+use crate::tasks::tell::tell_rejected;
 
 /// Features of all photos of a folder.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
     let file = WeightFile::open(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let backbone = Pretrained { weights: &file, sha256: "", recipe: &recipe, reading };
-    let (features, mut extraction) = session.features(&backbone, &listing.photos, None, false)?;
+    let (features, mut extraction) = session.features(&backbone, &listing.photos, Keep::No)?;
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {

@@ -1,23 +1,24 @@
-//! A run judged on a folder of labelled photos.
+//! A run evaluated on a folder of labelled photos.
 
 use std::path::Path;
 
-use crate::data::{Dataset, Part, Photo, Rejected};
+use crate::data::{Dataset, Part, Rejected};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::head::metrics::{self, Evaluation};
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::Session;
-use crate::tasks::predict::{logits, pass};
-use crate::tasks::rejected::tell_rejected;
+use crate::tasks::known::predictions;
+use crate::tasks::predict::features;
+use crate::tasks::tell::tell_rejected;
 
-/// A judgement of a run on a folder.
+/// A run's evaluation on a folder.
 #[derive(Clone, Debug)]
-pub struct Judged {
-    /// The judgement.
+pub struct Evaluated {
+    /// The figures.
     pub evaluation: Evaluation,
-    /// The same, photo by photo.
+    /// What the run says of each photo.
     pub predictions: Vec<Prediction>,
     /// What couldn't be read.
     pub rejected: Vec<Rejected>,
@@ -25,24 +26,22 @@ pub struct Judged {
     pub seen: usize,
 }
 
-/// Judges a run on a folder of labelled photos: its `test` folder where it has one, else all of it, without the
+/// Evaluates a run on a folder of labelled photos: on its `test` folder where it has one, else on all of it, without the
 /// photos that the run was made with unless `all` is set.
 ///
 /// # Errors
-/// The folder isn't labelled with the run's classes; none of its photos is left to judge by.
-pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Result<Judged> {
+/// The folder isn't labelled with the run's classes; none of its photos is left.
+pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Result<Evaluated> {
     let mut dataset = Dataset::open_for(data, &run.head.classes)?;
-    for warning in &dataset.warnings {
-        session.progress.warn(warning);
-    }
+    dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
     if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
     }
-    let (features, mut extraction) = pass(session, run, &dataset.photos)?;
+    let (features, mut extraction) = features(session, run, &dataset.photos)?;
     extraction.rejected.splice(0..0, dataset.rejected);
     tell_rejected(&extraction.rejected, session.progress);
-    let seen = run.seen()?;
-    let found = extraction.kept.len();
+
+    let (seen, found) = (run.seen()?, extraction.kept.len());
     if !all {
         extraction.kept.retain(|(_, digest)| !seen.digests.contains(&hex(digest)));
     }
@@ -54,13 +53,9 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
             _ => Error::AllSeen { what, seen: left_out },
         });
     }
-    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
-    let logits = logits(&run.head, &features, &extraction)?;
-    let evaluation = metrics::evaluate(&logits, &labels, &run.head.classes, seen.majority)?;
-    let rows = extraction.kept.iter().zip(logits.chunks_exact(run.head.classes.len()));
-    let predictions = rows.map(|(&(photo, digest), row)| {
-        let Photo { name, path, label, part } = dataset.photos[photo].clone();
-        Prediction::new(name, path, digest, part, Some(label), row)
-    });
-    Ok(Judged { evaluation, predictions: predictions.collect(), rejected: extraction.rejected, seen: left_out })
+    let known = (&features, &extraction);
+    let predictions = predictions(&run.head, &dataset.photos, known, |_, photo| (photo.part, photo.target.clone()))?;
+    let judged = predictions.iter().map(|photo| (&photo.logits[..], &photo.target));
+    let evaluation = metrics::evaluate(judged, &run.head.classes, seen.majority)?;
+    Ok(Evaluated { evaluation, predictions, rejected: extraction.rejected, seen: left_out })
 }

@@ -1,15 +1,18 @@
-//! The tasks: from a folder to a run, and from a run to judgements and predictions. Each reads as what it does.
+//! The tasks: from a folder to a run, and from a run to evaluations and predictions. Each reads as what it does.
 
+mod assign;
 mod embed;
 mod evaluate;
 mod inspect;
+mod known;
 mod predict;
-mod rejected;
+mod save;
+mod tell;
 mod train;
 
 pub use embed::{Embedded, embed};
-pub use evaluate::{Judged, evaluate};
+pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
 pub use predict::{Predicted, predict};
-pub use rejected::tell_rejected;
+pub(crate) use tell::tell_rejected;
 pub use train::{Request, Trained, train};

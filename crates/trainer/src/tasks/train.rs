@@ -1,26 +1,25 @@
-//! From a folder of photos to a judged run.
+//! From a folder of photos to an evaluated run.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use resnet::WeightFile;
 
-use crate::data::split::{Entry, SplitOptions, duplicates, split};
-use crate::data::{Dataset, Part, Photo};
+use crate::data::split::SplitOptions;
+use crate::data::{Dataset, Part, Target};
 use crate::digest;
-use crate::error::{Error, Result};
-use crate::features::Extraction;
-use crate::files::Staged;
-use crate::head::metrics::{Evaluation, evaluate};
-use crate::head::{self, Samples, TrainOptions};
+use crate::error::Result;
+use crate::features::Rows;
+use crate::head::metrics::{Evaluation, evaluate, majority};
+use crate::head::{self, Fit, Problem, Samples, TrainOptions};
 use crate::machine::device::Summary;
-use crate::progress::Progress;
-use crate::report::{self, Metrics, Photos, Prediction, Seconds};
-use crate::run::{self, Config, Weights, majority};
-use crate::session::{Overrides, Pretrained, Session};
-use crate::tasks::predict::logits;
-use crate::tasks::rejected::tell_rejected;
-use crate::words::{count, first};
+use crate::report::{Counts, Metrics, Prediction, Seconds};
+use crate::run::{self, Config, Weights};
+use crate::session::{Keep, Overrides, Pretrained, Session};
+use crate::tasks::assign::assign;
+use crate::tasks::known::predictions;
+use crate::tasks::save::save;
+use crate::tasks::tell::tell_rejected;
 
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
@@ -57,193 +56,209 @@ pub struct Trained {
 /// Trains a head on a folder of photos and writes the run.
 ///
 /// # Errors
-/// Any of [`Error`]. The features computed until then are kept for the next time, also when interrupted.
+/// Any of [`Error`](crate::Error). The features computed until then are kept for the next time, also when interrupted.
 pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
-    let Session { gpu, progress, .. } = session;
     let start = Instant::now();
-    request.train.validate()?;
+    request.train.check()?;
     let dataset = Dataset::open(&request.data)?;
-    // Both read the whole file.
-    let (weights, weights_sha256) =
-        rayon::join(|| WeightFile::open(&request.weights), || digest::sha256(&request.weights));
-    let (weights, weights_sha256) = (weights?, weights_sha256?);
+    let (weights, sha256) = open_weights(&request.weights)?;
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
     run::prepare(&request.out, request.force)?;
-    for warning in &dataset.warnings {
-        progress.warn(warning);
-    }
+    dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
 
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let backbone = Pretrained { weights: &weights, sha256: &weights_sha256, recipe: &recipe, reading };
-    let (features, mut extraction) = session.features(&backbone, &dataset.photos, Some(&cache), true)?;
+    let backbone = Pretrained { weights: &weights, sha256: &sha256, recipe: &recipe, reading };
+    let (features, mut extraction) = session.features(&backbone, &dataset.photos, Keep::Add(&cache))?;
     extraction.rejected.splice(0..0, dataset.rejected.iter().cloned());
-    tell_rejected(&extraction.rejected, *progress);
+    tell_rejected(&extraction.rejected, session.progress);
     let featured = Instant::now();
 
-    let parts = deal(&dataset, &extraction, &request.split, *progress)?;
-    let labels: Vec<usize> = extraction.kept.iter().map(|&(photo, _)| dataset.photos[photo].label).collect();
-    let of = |part: Part| -> Result<(Vec<f32>, Vec<usize>)> {
+    let parts = assign(&dataset, &extraction, &request.split, session.progress)?;
+    let target = |index: usize| dataset.photos[extraction.kept[index].0].target.clone();
+    let samples = |part: Part| -> Result<(Rows<'_>, Vec<Target>)> {
         let members: Vec<usize> = (0..parts.len()).filter(|&index| parts[index] == part).collect();
-        let rows = features.gather(members.iter().map(|&index| &extraction.kept[index].1))?;
-        Ok((rows, members.iter().map(|&index| labels[index]).collect()))
+        let rows = features.rows(members.iter().map(|&index| &extraction.kept[index].1))?;
+        Ok((rows, members.into_iter().map(target).collect()))
     };
-    let (train, validation, test) = (of(Part::Train)?, of(Part::Validation)?, of(Part::Test)?);
-    let validation_samples =
-        (!validation.1.is_empty()).then_some(Samples { features: &validation.0, labels: &validation.1 });
-    let (head, history) = head::train(
-        gpu,
-        Samples { features: &train.0, labels: &train.1 },
-        validation_samples,
-        &dataset.classes,
-        &request.train,
-        *progress,
-    )?;
-    let trained = Instant::now();
-
-    let mut counts = vec![0; dataset.classes.len()];
-    train.1.iter().for_each(|&label| counts[label] += 1);
-    let majority = majority(&counts);
-    let judge = |(features, labels): &(Vec<f32>, Vec<usize>)| -> Result<Option<Evaluation>> {
-        match labels.is_empty() {
-            true => Ok(None),
-            false => evaluate(&head.logits(features)?, labels, &dataset.classes, majority).map(Some),
-        }
+    let (train, validation) = (samples(Part::Train)?, samples(Part::Validation)?);
+    let problem = Problem {
+        classes: &dataset.classes,
+        train: Samples { rows: &train.0, targets: &train.1 },
+        validation: (!validation.0.is_empty()).then_some(Samples { rows: &validation.0, targets: &validation.1 }),
     };
-    let (test_evaluation, validation_evaluation) = (judge(&test)?, judge(&validation)?);
-    let logits = logits(&head, &features, &extraction)?;
-    let rows = logits.chunks_exact(dataset.classes.len());
-    let predictions = extraction.kept.iter().zip(&parts).zip(rows).map(|((&(photo, digest), &part), row)| {
-        let Photo { name, path, label, .. } = dataset.photos[photo].clone();
-        Prediction::new(name, path, digest, Some(part), Some(label), row)
-    });
-    let predictions = predictions.collect();
+    let Fit { head, history } = head::solve(&session.gpu, &problem, &request.train, session.progress)?;
+    let solved = Instant::now();
 
+    let known = (&features, &extraction);
+    let role = |index: usize, _: &_| (Some(parts[index]), target(index));
+    let predictions = predictions(&head, &dataset.photos, known, role)?;
+    let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, &train.1);
+    let (test, validation) = (evaluated(Part::Test)?, evaluated(Part::Validation)?);
+
+    let count = |part: Part| parts.iter().filter(|&&other| other == part).count();
+    let (rejected, computed) = (extraction.rejected.len(), extraction.computed);
+    let [train, validate, judge] = Part::ALL.map(count);
+    let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
+    let (in_features, in_head) = (seconds(start, featured), seconds(featured, solved));
+    let metrics = Metrics {
+        photos: Counts { train, validation: validate, test: judge, rejected, computed },
+        test,
+        validation,
+        history,
+        seconds: Seconds { features: in_features, head: in_head, total: start.elapsed().as_secs_f64() },
+    };
+    let architecture = weights.architecture().to_string();
     let config = Config {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         data: absolute(&request.data),
         classes: dataset.classes.clone(),
         rejected: extraction.rejected,
-        weights: Weights {
-            path: absolute(&request.weights),
-            sha256: weights_sha256,
-            architecture: weights.architecture().to_string(),
-        },
+        weights: Weights { path: absolute(&request.weights), sha256, architecture },
         recipe: recipe.clone(),
         reading,
         split: request.split,
         train: request.train,
         features: absolute(&cache),
         batch: session.batch,
-        precision: gpu.precision.name().to_owned(),
-        adapter: Summary::of(&gpu.adapter),
-        tuned: gpu.tuned.clone(),
-    };
-    let metrics = Metrics {
-        photos: Photos {
-            train: train.1.len(),
-            validation: validation.1.len(),
-            test: test.1.len(),
-            rejected: config.rejected.len(),
-            computed: extraction.computed,
-        },
-        test: test_evaluation,
-        validation: validation_evaluation,
-        history,
-        seconds: Seconds {
-            features: (featured - start).as_secs_f64(),
-            head: (trained - featured).as_secs_f64(),
-            total: start.elapsed().as_secs_f64(),
-        },
+        precision: session.gpu.precision.name().to_owned(),
+        adapter: Summary::of(&session.gpu.adapter),
+        tuned: session.gpu.tuned.clone(),
     };
     let trained = Trained { config, metrics, predictions };
     let model = run::model(&weights, &head, &recipe, &reading)?;
-    save(&request.out, &trained, &model)?;
+    save(&request.out, &trained, &model, &session.limits)?;
     Ok(trained)
 }
 
-fn save(folder: &Path, trained: &Trained, model: &[u8]) -> Result<()> {
-    let Trained { config, metrics, predictions } = trained;
-    let json = |value: serde_json::Result<Vec<u8>>| value.expect("plain data");
-    let mut staged = Staged::new(folder);
-    staged.add(run::MODEL, model)?;
-    staged.add(run::LABELS, (config.classes.join("\n") + "\n").as_bytes())?;
-    staged.add(run::METRICS, &json(serde_json::to_vec_pretty(metrics)))?;
-    staged.add(run::PREDICTIONS, &report::predictions_csv(predictions, &config.classes)?)?;
-    staged.add(run::REPORT, page(trained).as_bytes())?;
-    staged.add(run::CONFIG, &json(serde_json::to_vec_pretty(config)))?;
-    staged.commit()
+/// Opens a weight file and takes its SHA-256, in hexadecimal digits: both read all of it.
+fn open_weights(path: &Path) -> Result<(WeightFile, String)> {
+    let (weights, sha256) = rayon::join(|| WeightFile::open(path), || digest::sha256(path));
+    Ok((weights?, sha256?))
 }
 
-/// The report as a page, on the test part, or on what there is.
-fn page(trained: &Trained) -> String {
-    let Trained { config, metrics, predictions } = trained;
-    let (part, title, evaluation) = match (&metrics.test, &metrics.validation) {
-        (Some(test), _) => (Part::Test, "Photos never trained on", test),
-        (None, Some(validation)) => (Part::Validation, "Validation photos (they chose the epoch)", validation),
-        (None, None) => return String::from("<!doctype html><title>No photos were set aside to judge by</title>\n"),
-    };
-    let judged: Vec<_> = predictions.iter().filter(|photo| photo.part == Some(part)).cloned().collect();
-    let photos = &metrics.photos;
-    let facts = [
-        ("photos", config.data.display().to_string()),
-        (
-            "parts",
-            format!(
-                "{} train, {} validation, {} test, {} rejected",
-                photos.train, photos.validation, photos.test, photos.rejected
-            ),
-        ),
-        ("backbone", format!("{}, {}", config.weights.architecture, config.weights.path.display())),
-        ("SHA-256 of the weights", config.weights.sha256.clone()),
-        ("seed", config.split.seed.to_string()),
-        ("head", serde_json::to_string(&config.train).expect("plain data")),
-        ("adapter", format!("{} ({}, {})", config.adapter.name, config.adapter.kind, config.adapter.driver)),
-        ("time", format!("{:.1} s", metrics.seconds.total)),
-        ("trainer", config.version.clone()),
-    ];
-    report::html(title, evaluation, &metrics.history, &judged, &facts)
-}
-
-/// The part of each photo kept, with warnings about copies, and an error where a class has nothing to learn from.
-fn deal(
-    dataset: &Dataset,
-    extraction: &Extraction,
-    options: &SplitOptions,
-    progress: &dyn Progress,
-) -> Result<Vec<Part>> {
-    let photo = |index: usize| &dataset.photos[extraction.kept[index].0];
-    let entries: Vec<Entry> = (extraction.kept.iter())
-        .map(|&(index, digest)| Entry { label: dataset.photos[index].label, digest, part: dataset.photos[index].part })
-        .collect();
-    let parts = split(&entries, options)?;
-    let copies = duplicates(&entries);
-    let name = |indices: &Vec<usize>| photo(indices[0]).name.clone();
-    let tell = |which: Vec<&Vec<usize>>, what: &str| {
-        if !which.is_empty() {
-            let names: Vec<String> = which.iter().map(|indices| name(indices)).collect();
-            progress.warn(&format!("{}: {}", what.replace('#', &count(names.len(), "photo")), first(&names, 5)));
-        }
-    };
-    let differs = |value: &dyn Fn(usize) -> usize| {
-        copies.iter().filter(|copy| copy.iter().any(|&index| value(index) != value(copy[0]))).collect::<Vec<_>>()
-    };
-    tell(copies.iter().collect(), "# occur more than once, and copies stay in one part");
-    tell(differs(&|index| entries[index].label), "# lie in several classes: no classifier can get all of them right");
-    tell(
-        differs(&|index| parts[index] as usize),
-        "# lie in several of the folders train, val and test: the test is too kind",
-    );
-    for (class, &found) in dataset.classes.iter().zip(&dataset.counts()) {
-        let train = (0..entries.len())
-            .any(|index| parts[index] == Part::Train && dataset.classes[entries[index].label] == *class);
-        if !train {
-            return Err(Error::NothingReadable { what: format!("class {class:?}"), found });
-        }
+/// Evaluates the predictions of a part, given the targets that were learnt from; none where nothing plays that part.
+fn evaluate_part(
+    predictions: &[Prediction],
+    part: Part,
+    classes: &[String],
+    learnt: &[Target],
+) -> Result<Option<Evaluation>> {
+    let mut photos = predictions.iter().filter(|photo| photo.part == Some(part)).peekable();
+    if photos.peek().is_none() {
+        return Ok(None);
     }
-    Ok(parts)
+    let mut counts = vec![0; classes.len()];
+    learnt.iter().filter_map(Target::class).for_each(|class| counts[class.index()] += 1);
+    let photos = photos.map(|photo| (&photo.logits[..], &photo.target));
+    evaluate(photos, classes, majority(&counts)).map(Some)
 }
 
 /// A path that means the same from any folder.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::{Architecture, Recipe, Resize};
+
+    use super::*;
+    use crate::data::{self, Photo};
+    use crate::features::{Features, Key};
+    use crate::machine::device;
+    use crate::photos::{Background, Exif, Limits, Preparation, Reading};
+    use crate::run::Run;
+    use crate::tasks::{embed, evaluate, predict};
+    use crate::untrained::random_weights;
+
+    /// Photos that are easily read in two ways: turned by the camera, transparent, deep, compressed with loss.
+    fn delicate_photos(folder: &Path) {
+        use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, Rgba};
+        for (class, shade) in [("a", 20u8), ("b", 160)] {
+            std::fs::create_dir_all(folder.join(class)).unwrap();
+            let write = |name: &str, image: DynamicImage, format: ImageFormat| {
+                let mut bytes = std::io::Cursor::new(Vec::new());
+                image.write_to(&mut bytes, format).unwrap();
+                let mut bytes = bytes.into_inner();
+                if name.starts_with("turned") {
+                    // An EXIF segment that holds one tag: orientation 6.
+                    let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01".to_vec();
+                    exif.extend(b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00");
+                    bytes.splice(2..2, exif);
+                }
+                std::fs::write(folder.join(class).join(name), bytes).unwrap();
+            };
+            let rgb = ImageBuffer::from_fn(50, 40, |x, y| Rgb([shade, 2 * x as u8, 3 * y as u8]));
+            write("plain.jpg", rgb.clone().into(), ImageFormat::Jpeg);
+            write("turned.jpg", rgb.clone().into(), ImageFormat::Jpeg);
+            write("plain.gif", rgb.into(), ImageFormat::Gif);
+            let clear = ImageBuffer::from_fn(45, 60, |x, y| Rgba([x as u8, shade, y as u8, 4 * x as u8]));
+            write("clear.png", clear.clone().into(), ImageFormat::Png);
+            write("clear.webp", clear.into(), ImageFormat::WebP);
+            let deep = ImageBuffer::from_fn(70, 35, |x, y| Luma([u16::from(shade) + (x * y) as u16 / 20]));
+            write("deep.png", deep.into(), ImageFormat::Png);
+        }
+    }
+
+    #[test]
+    fn every_command_takes_photos_in_the_same_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, out, weights) = (dir.path().join("data"), dir.path().join("run"), dir.path().join("w.safetensors"));
+        delicate_photos(&data);
+        std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
+        let gpu = pollster::block_on(device::open(&Default::default())).unwrap();
+        let mut session = Session { gpu, batch: 5, limits: Limits::default(), progress: &() };
+        let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
+        let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };
+        let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-5);
+
+        let request = Request {
+            data: data.clone(),
+            weights: weights.clone(),
+            out: out.clone(),
+            force: false,
+            cache: None,
+            overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },
+            split: SplitOptions::default(),
+            train: TrainOptions { epochs: 1, warmup_epochs: 0, ..Default::default() },
+        };
+        let trained = train(&session, &request).unwrap();
+        assert_eq!((trained.config.reading, trained.config.rejected), (reading, Vec::new()));
+        let key = Key::new(
+            &trained.config.weights.sha256,
+            session.gpu.precision,
+            &Preparation { recipe: recipe.clone(), reading, limits: session.limits },
+        );
+        let kept = Features::load(&out.join(run::FEATURES), &key, 8).unwrap().unwrap();
+        let digests: Vec<_> = trained.predictions.iter().map(|photo| photo.digest).collect();
+        let flat = |rows: Rows<'_>| rows.iter().flatten().copied().collect::<Vec<f32>>();
+        let rows = flat(kept.rows(&digests).unwrap());
+
+        // Features that were kept would spare the others the photos.
+        std::fs::remove_file(out.join(run::FEATURES)).unwrap();
+        let run = Run::open(&out).unwrap();
+        let same = |predictions: &[Prediction]| {
+            assert_eq!(predictions.len(), 12);
+            for (got, want) in predictions.iter().zip(&trained.predictions) {
+                assert_eq!(got.digest, want.digest);
+                let all = |photo: &Prediction| {
+                    photo.probabilities().into_iter().map(|share| share as f32).collect::<Vec<_>>()
+                };
+                assert!(close(&all(got), &all(want)), "{}", got.name);
+            }
+        };
+        session.batch = 4;
+        same(&evaluate(&session, &run, &data, true).unwrap().predictions);
+        let photos: Vec<Photo> =
+            (data::list(&data).unwrap().photos.iter()).map(|found| Photo::at(&found.path)).collect();
+        same(&predict(&session, &run, &photos).unwrap().predictions);
+        let embedded = embed(&session, &data, &out.join(run::MODEL), &Overrides::default()).unwrap();
+        let embedded = flat(embedded.rows().unwrap());
+        assert!(embedded.len() == rows.len() && close(&embedded, &rows));
+        let overrides = Overrides { recipe: Some(recipe), reading: Some(Reading::default()) };
+        let others = embed(&session, &data, &weights, &overrides).unwrap();
+        let others = flat(others.rows().unwrap());
+        let same = rows.chunks(8).zip(others.chunks(8)).filter(|(ours, theirs)| close(ours, theirs)).count();
+        assert_eq!(same, 6, "three of a class can be read in two ways, and the test must see it");
+    }
 }

@@ -70,7 +70,7 @@ fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> R
     let validate = |samples| Validation::new(memory, samples, &standard, &learner.weight, &class_weights);
     let validation = validation.as_ref().map(validate).transpose()?;
 
-    memory.progress.begin(Stage::Head, options.epochs);
+    memory.progress.begin(Stage::HEAD, options.epochs);
     let history = epochs(&learner, validation.as_ref(), options, memory.progress);
     memory.progress.end();
     let history = history?;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use kernels::{Commands, TuneTable, Variant};
-use resnet::PlannedLayer;
+use kernels::{Commands, Context, TuneTable, Variant};
+use resnet::{Architecture, BackboneOptions, PlannedLayer};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
@@ -215,13 +215,22 @@ fn differs(expected: &[f32], got: &[f32], tolerance: f32) -> Option<String> {
     Some(format!("it gives {} at element {wrong}, the default {}", got[wrong], expected[wrong]))
 }
 
+/// The layers of a network as they are planned without a table: what [`measure`] starts from.
+///
+/// # Errors
+/// The network can't be planned here.
+pub fn defaults(gpu: &Gpu, architecture: &Architecture, options: &BackboneOptions) -> Result<Vec<PlannedLayer>> {
+    let mut tune = gpu.context.tune().clone();
+    tune.table.clear();
+    Ok(architecture.layers(&Context::with_tune(gpu.context.device(), tune), options)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::machine::device::{Selection, open};
-    use crate::machine::tune::{Key, fingerprint, save};
+    use crate::machine::tune::{Key, save};
     use kernels::{Family, Precision, Tile};
-    use resnet::{Architecture, BackboneOptions};
 
     fn candidate(rows: u32, ms: Option<f64>) -> Candidate {
         Candidate { variant: Variant::Direct(Tile { rows, columns: 64 }), ms, refused: None }
@@ -247,7 +256,7 @@ mod tests {
         }
     }
 
-    /// A small network's shapes in every family, from measuring to using the winners and to keying features by them.
+    /// A small network's shapes in every family, from measuring to using the winners.
     #[test]
     fn what_is_measured_is_used() {
         let architecture = Architecture::basic([1; 4], [8, 64, 8, 8], Some(10));
@@ -285,15 +294,8 @@ mod tests {
             for layer in architecture.layers(&tuned.context, &options).unwrap() {
                 assert_eq!(layer.variant(), layer.variants().last().copied(), "{layer:?}");
             }
-            let digest = |gpu: &Gpu| fingerprint(gpu, &architecture, &options).unwrap();
-            assert!(digest(&tuned).is_some());
             let untuned = pollster::block_on(open(&Selection { tables: None, ..selection.clone() })).unwrap();
-            assert_eq!((digest(&untuned), &untuned.tuned), (None, &None));
-            // A table that holds the defaults changes nothing.
-            let defaults = tuning.shapes.iter().map(|shape| (shape.class.clone(), shape.default)).collect();
-            save(dir.path(), &key, &defaults).unwrap();
-            let tuned = pollster::block_on(open(&selection)).unwrap();
-            assert_eq!(digest(&tuned), None);
+            assert_eq!(untuned.tuned, None);
             // A damaged one is ignored, with a reason.
             std::fs::write(key.path(dir.path()), "{").unwrap();
             let damaged = pollster::block_on(open(&selection)).unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of photos that can't be used: they are named, with the reasons.
+//! What users are told about photos that can't be used.
 
 use crate::data::Rejected;
 use crate::progress::Progress;
@@ -6,7 +6,7 @@ use crate::report;
 use crate::words::count;
 
 /// Names what was left out, with the reasons.
-pub fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
+pub(crate) fn tell_rejected(rejected: &[Rejected], progress: &dyn Progress) {
     if !rejected.is_empty() {
         let photos = count(rejected.len(), "photo");
         progress.warn(&format!("{photos} left out:\n{}", report::rejections(rejected).trim_end()));

@@ -1,0 +1,59 @@
+//! Checks labels: a reader, another file system and `labels.txt` must be able to tell them apart.
+
+use std::collections::BTreeMap;
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::error::{Error, Result};
+
+/// Checks that labels can be written, one a line, and told apart.
+///
+/// # Errors
+/// A blank label, one with a control character, or two that look the same.
+pub(super) fn check_labels(labels: &[String]) -> Result<()> {
+    let mut seen: BTreeMap<String, &String> = BTreeMap::new();
+    for label in labels {
+        if label.chars().any(char::is_control) {
+            let problem = "holds a control character, which labels.txt can't";
+            return Err(Error::InvalidLabel { label: label.clone(), problem });
+        }
+        if label.trim().is_empty() {
+            return Err(Error::InvalidLabel { label: label.clone(), problem: "is blank" });
+        }
+        if let Some(first) = seen.insert(plain(label), label) {
+            return Err(Error::ClashingLabels {
+                first: first.clone(),
+                second: label.clone(),
+                difference: difference(first, label),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A label as a reader sees it: one Unicode form, single blanks, lower case.
+fn plain(label: &str) -> String {
+    let composed: String = label.nfkc().collect::<String>().to_lowercase();
+    composed.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn difference(a: &str, b: &str) -> &'static str {
+    if a.to_lowercase() == b.to_lowercase() {
+        "case"
+    } else if a.split_whitespace().eq(b.split_whitespace()) {
+        "blanks"
+    } else if a.nfkc().eq(b.nfkc()) {
+        "Unicode form (they look the same)"
+    } else {
+        "case, blanks or Unicode form"
+    }
+}
+
+/// Asks whether a known label was meant, where an unknown one looks the same; else says nothing.
+pub(super) fn hint(unknown: &[String], known: &[String]) -> String {
+    unknown
+        .iter()
+        .find_map(|label| known.iter().find(|class| plain(class) == plain(label)))
+        .map(|class| format!(": is {class:?} meant?"))
+        .unwrap_or_default()
+}

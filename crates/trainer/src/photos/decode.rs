@@ -1,0 +1,199 @@
+//! Decodes a photo's bytes to pixels, or says why it can't. A table in `docs/preprocessing.md` tells what becomes of each kind of photo,
+//! beside what Pillow makes of it.
+
+use std::fmt;
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+use crate::photos::limits::Limits;
+use crate::photos::picture::{Picture, into_rgb};
+use crate::photos::reading::{Exif, Reading};
+use crate::photos::{gif, jpeg};
+
+/// What a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
+const OVERHEAD: u64 = 64 << 20;
+
+/// Decodes as [`decode`](crate::photos::decode) does, but on the calling thread, as long as it takes, panics and all: what a fuzzer
+/// wants to see.
+///
+/// # Errors
+/// As [`decode`](crate::photos::decode), but for the time.
+pub fn decode_unguarded(bytes: &[u8], reading: &Reading, limits: &Limits) -> Result<Picture, String> {
+    decode_into(bytes, reading, limits, Vec::new())
+}
+
+/// Decodes as [`decode_unguarded`] does, into `memory` where the decoder allows it: for 8-bit RGB, which most photos are.
+pub(crate) fn decode_into(
+    bytes: &[u8],
+    reading: &Reading,
+    limits: &Limits,
+    mut memory: Vec<u8>,
+) -> Result<Picture, String> {
+    if bytes.is_empty() {
+        return Err("an empty file".into());
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(words)?;
+    let format = reader.format().ok_or("not a photo, or in a format that can't be read here")?;
+    if format == ImageFormat::Gif {
+        return into_rgb(gif::first_frame(bytes, limits)?.into(), reading.background);
+    }
+    if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
+        return Err("cut short: the JPEG has no end marker".into());
+    }
+    let mut bounds = image::Limits::default();
+    bounds.max_alloc = Some(OVERHEAD);
+    reader.limits(bounds.clone());
+    let mut decoder = reader.into_decoder().map_err(words)?;
+    let (width, height) = decoder.dimensions();
+    limits.check_pixels(width, height)?;
+    bounds.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(OVERHEAD));
+    decoder.set_limits(bounds).map_err(words)?;
+    let orientation = match reading.exif {
+        Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
+        // Damaged metadata is no reason to refuse the photo.
+        _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+    };
+    let deep_grey = decoder.original_color_type() == ExtendedColorType::L16;
+    let mut image = match format {
+        #[cfg(feature = "turbojpeg")]
+        ImageFormat::Jpeg => jpeg::by_libjpeg(bytes)?,
+        _ if decoder.color_type() == ColorType::Rgb8 => {
+            let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
+            if memory.len() < size {
+                // Reserved like this, too little memory is an error instead of the program's end.
+                memory = Vec::new();
+                memory.try_reserve_exact(size).map_err(words)?;
+                // Zeroed by the system, it isn't touched before there are pixels: a header may promise more than there are.
+                memory = vec![0; size];
+            }
+            memory.truncate(size);
+            decoder.read_image(&mut memory).map_err(words)?;
+            RgbImage::from_raw(width, height, memory).ok_or("not as many pixels as it says")?.into()
+        }
+        _ => DynamicImage::from_decoder(decoder).map_err(words)?,
+    };
+    if deep_grey {
+        // With a level that is marked as transparent it comes with alpha, which Pillow doesn't see.
+        image = image.into_luma16().into();
+    }
+    image.apply_orientation(orientation);
+    into_rgb(image, reading.background)
+}
+
+/// What a decoder says is wrong.
+fn words(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
+
+    fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn jpeg() -> Vec<u8> {
+        encode(ImageBuffer::from_fn(40, 24, |x, y| Rgb([x as u8 * 6, y as u8 * 10, 99])), ImageFormat::Jpeg)
+    }
+
+    /// With the defaults.
+    fn read(bytes: &[u8]) -> Result<Picture, String> {
+        decode_unguarded(bytes, &Reading::default(), &Limits::default())
+    }
+
+    fn reason(bytes: &[u8]) -> String {
+        read(bytes).unwrap_err()
+    }
+
+    #[test]
+    fn colours_become_rgb() {
+        let grey = encode(ImageBuffer::from_pixel(2, 1, Luma([7u8])), ImageFormat::Png);
+        assert_eq!(read(&grey).unwrap(), Picture { width: 2, height: 1, rgb: vec![7; 6] });
+        let alpha = encode(ImageBuffer::from_pixel(1, 1, Rgba([1u8, 2, 3, 0])), ImageFormat::Png);
+        assert_eq!(read(&alpha).unwrap().rgb, [1, 2, 3]);
+        let grey_alpha = encode(ImageBuffer::from_pixel(1, 1, LumaA([9u8, 1])), ImageFormat::Png);
+        assert_eq!(read(&grey_alpha).unwrap().rgb, [9, 9, 9]);
+        let deep = encode(ImageBuffer::from_pixel(1, 1, Rgb([0x00ffu16, 0x8080, 0xffff])), ImageFormat::Png);
+        assert_eq!(read(&deep).unwrap().rgb, [0, 0x80, 0xff]);
+    }
+
+    #[test]
+    fn every_format_that_is_listed_can_be_read() {
+        let picture = ImageBuffer::from_fn(5, 4, |x, y| Rgb([x as u8 * 50, y as u8 * 60, 0]));
+        use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+        for format in [Bmp, Gif, Jpeg, Png, Tiff, WebP] {
+            let image = read(&encode(picture.clone(), format)).unwrap();
+            assert_eq!((image.width, image.height), (5, 4), "{format:?}");
+            if !matches!(format, Jpeg | Gif) {
+                assert_eq!(&image.rgb, picture.as_raw(), "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_camera_says_what_is_up() {
+        // An EXIF segment that holds one tag: orientation 6, to be turned by 90 degrees clockwise.
+        let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01".to_vec();
+        exif.extend(b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00");
+        let mut bytes = jpeg();
+        bytes.splice(2..2, exif);
+        let image = read(&bytes).unwrap();
+        assert_eq!((image.width, image.height), (24, 40));
+        // The top right corner was the top left one: no red, no green.
+        assert!(image.rgb[23 * 3] < 20 && image.rgb[23 * 3 + 1] < 20, "{:?}", &image.rgb[23 * 3..24 * 3]);
+    }
+
+    #[test]
+    fn memory_is_used_again_and_leaves_nothing_behind() {
+        let picture = ImageBuffer::from_fn(5, 4, |x, y| Rgb([x as u8 * 50, y as u8 * 60, 7]));
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif] {
+            let bytes = encode(picture.clone(), format);
+            let fresh = decode_unguarded(&bytes, &Reading::default(), &Limits::default()).unwrap();
+            for memory in [vec![9; 1000], vec![9; 3]] {
+                let again = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+                assert_eq!(again, fresh, "{format:?}");
+            }
+        }
+        let memory = vec![9; 1000];
+        let place = memory.as_ptr();
+        let bytes = encode(picture, ImageFormat::Png);
+        let image = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+        assert_eq!(image.rgb.as_ptr(), place);
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused_with_a_reason() {
+        assert_eq!(reason(b""), "an empty file");
+        assert!(reason(b"hello, this is text").contains("not a photo"));
+        let whole = jpeg();
+        for keep in [20, whole.len() / 2, whole.len() - 2] {
+            assert!(reason(&whole[..keep]).contains("cut short"), "{keep}");
+        }
+        let png = encode(ImageBuffer::from_pixel(64, 64, Rgb([1u8, 2, 3])), ImageFormat::Png);
+        assert!(!reason(&png[..png.len() / 2]).is_empty());
+        assert!(read(&whole).is_ok());
+    }
+
+    #[test]
+    fn large_pictures_are_refused_before_they_are_decoded() {
+        let limits = Limits { pixels: 100, ..Limits::default() };
+        let error = decode_unguarded(&jpeg(), &Reading::default(), &limits).unwrap_err();
+        assert_eq!(error, "40 x 24 pixels are more than the limit of 100");
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let whole = jpeg();
+        for at in (2..whole.len()).step_by(3) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x5a;
+            let _ = decode_unguarded(&bytes, &Reading::default(), &Limits::default());
+        }
+    }
+}

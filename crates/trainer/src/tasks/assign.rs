@@ -1,0 +1,54 @@
+//! Which photo of a data set plays which part.
+
+use crate::data::split::{Entry, SplitOptions, split};
+use crate::data::{Class, Dataset, Part, duplicates};
+use crate::error::{Error, Result};
+use crate::features::Extraction;
+use crate::progress::Progress;
+use crate::words::{count, first};
+
+/// Assigns each photo whose features are known its part, warns of copies, and refuses a class that has nothing to learn from.
+pub(crate) fn assign(
+    dataset: &Dataset,
+    extraction: &Extraction,
+    options: &SplitOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<Part>> {
+    let photo = |index: usize| &dataset.photos[extraction.kept[index].0];
+    let entries: Vec<Entry> = (extraction.kept.iter())
+        .map(|&(index, digest)| Entry {
+            target: &dataset.photos[index].target,
+            digest,
+            part: dataset.photos[index].part,
+        })
+        .collect();
+    let parts = split(&entries, options)?;
+    let copies = duplicates(entries.iter().map(|entry| entry.digest));
+    let name = |indices: &Vec<usize>| photo(indices[0]).name.clone();
+    let tell = |which: Vec<&Vec<usize>>, what: &str| {
+        if !which.is_empty() {
+            let names: Vec<String> = which.iter().map(|indices| name(indices)).collect();
+            progress.warn(&format!("{}: {}", what.replace('#', &count(names.len(), "photo")), first(&names, 5)));
+        }
+    };
+    let differ = |differs: &dyn Fn(usize, usize) -> bool| {
+        copies.iter().filter(|copy| copy.iter().any(|&index| differs(index, copy[0]))).collect::<Vec<_>>()
+    };
+    tell(copies.iter().collect(), "# occur more than once, and copies stay in one part");
+    tell(
+        differ(&|a, b| entries[a].target != entries[b].target),
+        "# lie in several classes: no classifier can get all of them right",
+    );
+    tell(
+        differ(&|a, b| parts[a] != parts[b]),
+        "# lie in several of the folders train, val and test: the test is too kind",
+    );
+    for (place, (class, &found)) in dataset.classes.iter().zip(&dataset.counts()).enumerate() {
+        let train = (0..entries.len())
+            .any(|index| parts[index] == Part::Train && entries[index].target.classes().contains(&Class::new(place)));
+        if !train {
+            return Err(Error::NothingReadable { what: format!("class {class:?}"), found });
+        }
+    }
+    Ok(parts)
+}
