@@ -23,7 +23,13 @@ use std::time::Duration;
 use testkit::Gpu;
 
 /// Times one submit of `commands`, waited for.
-fn time(criterion: &mut Criterion, gpu: &Gpu, group: &str, name: &str, throughput: Throughput, commands: &Commands) {
+fn time(
+    criterion: &mut Criterion,
+    gpu: &Gpu,
+    (group, name): (&str, &str),
+    throughput: Throughput,
+    commands: &Commands,
+) {
     let mut group = criterion.benchmark_group(group);
     group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
     group.throughput(throughput);

@@ -463,9 +463,9 @@ impl<'a> Learner<'a> {
             let (grad_logits, grad) = (grad_logits.slice(..), parameter.grad.slice(..));
             Ok(Slot {
                 backward: vec![
-                    layer.bind_forward(&workspace, &photos.table, first, weight.slice(..), logits.slice(..))?,
+                    layer.bind_forward(&workspace, photos.table.batch(first), weight.slice(..), logits.slice(..))?,
                     of_loss.bind(&losses)?,
-                    layer.bind_backward(&workspace, &photos.table, first, grad_logits, grad)?,
+                    layer.bind_backward(&workspace, photos.table.batch(first), grad_logits, grad)?,
                 ],
                 update: parameter.update(context, options)?,
             })
@@ -580,7 +580,7 @@ impl<'a> Judge<'a> {
         let slot = |slot: usize| -> Result<Commands> {
             let (weight, output) = (learner.weight.slice(..), part(&logits, slot, stride, batch * classes));
             let first = number("photos", slot * batch)?;
-            Ok(layer.bind_forward(&workspace, &photos.table, first, weight, output)?)
+            Ok(layer.bind_forward(&workspace, photos.table.batch(first), weight, output)?)
         };
         let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
         Ok(Self { photos, slots, logits, batch, stride })
