@@ -1,3 +1,5 @@
+//! `adamw` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, Family,
@@ -29,11 +31,11 @@ pub fn bench(criterion: &mut Criterion) {
         update.set_step(&gpu.queue, 1e-3, 1);
         gpu.run([update.commands()]);
         let [mut expected, mut mean, mut square] = [&start, &zeros, &zeros].map(|values| Expected::exact(values));
-        reference::adamw(&desc, 1e-3, 1, &mut expected, &gradient, &mut mean, &mut square);
+        reference::adamw(&desc, (1e-3, 1), &mut expected, &gradient, [&mut mean, &mut square]);
         assert_close("param", &gpu.read(&param), &expected);
         assert_close("exp_avg", &gpu.read(&exp_avg), &mean);
         assert_close("exp_avg_sq", &gpu.read(&exp_avg_sq), &square);
         let elements = Throughput::Elements(u64::from(len));
-        super::time(criterion, gpu, "adamw", &len.to_string(), elements, update.commands());
+        super::time(criterion, gpu, ("adamw", &len.to_string()), elements, update.commands());
     }
 }

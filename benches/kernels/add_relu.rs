@@ -1,3 +1,5 @@
+//! `add_relu` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{AddRelu, AddReluBuffers, AddReluDesc, Family, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -17,6 +19,6 @@ pub fn bench(criterion: &mut Criterion) {
         gpu.run([&commands]);
         assert_close("add_relu", &gpu.read(&output), &reference::add_relu(&desc, &a, &b));
         let bytes = Throughput::Bytes(u64::from(len) * 12);
-        super::time(criterion, gpu, "add_relu", &len.to_string(), bytes, &commands);
+        super::time(criterion, gpu, ("add_relu", &len.to_string()), bytes, &commands);
     }
 }

@@ -1,3 +1,5 @@
+//! `avg_pool2d` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{AvgPool2d, AvgPool2dDesc, Family, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -18,6 +20,6 @@ pub fn bench(criterion: &mut Criterion) {
         assert_close("avg_pool2d", &got, &reference::avg_pool2d(&desc, &input));
         let bytes = Throughput::Bytes((input.len() + got.len()) as u64 * 4);
         let name = format!("8x56x56x64 {0}x{0}", desc.kernel[0]);
-        super::time(criterion, gpu, "avg_pool2d", &name, bytes, &commands);
+        super::time(criterion, gpu, ("avg_pool2d", &name), bytes, &commands);
     }
 }

@@ -1,3 +1,5 @@
+//! `conv2d` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{
     Context, Conv2d, Conv2dBuffers, Conv2dDesc, Family, Tune,
@@ -71,5 +73,5 @@ fn run(criterion: &mut Criterion, gpu: &Gpu, name: &str, conv: &Conv2d) {
     expected.values.truncate(len);
     expected.bounds.truncate(len);
     assert_close(name, &gpu.read(&output)[..len], &expected);
-    super::time(criterion, gpu, "conv2d", name, Throughput::Elements(desc.flops()), &commands);
+    super::time(criterion, gpu, ("conv2d", name), Throughput::Elements(desc.flops()), &commands);
 }

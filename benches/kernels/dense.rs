@@ -1,3 +1,5 @@
+//! `dense` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Dense, DenseDesc, Family, RowTable, Workspace, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -25,8 +27,9 @@ pub fn bench(criterion: &mut Criterion) {
             let (output, grad_weight) = (gpu.output(grad_output.len()), gpu.output(weight.len()));
             let dense = Dense::new(&context, &desc).unwrap();
             let space = Workspace::new(&context, dense.workspace_size()).unwrap();
-            let forward = dense.bind_forward(&space, &table, 0, gpu_weight.slice(..), output.slice()).unwrap();
-            let backward = dense.bind_backward(&space, &table, 0, gpu_grad.slice(..), grad_weight.slice()).unwrap();
+            let forward = dense.bind_forward(&space, table.batch(0), gpu_weight.slice(..), output.slice()).unwrap();
+            let backward =
+                dense.bind_backward(&space, table.batch(0), gpu_grad.slice(..), grad_weight.slice()).unwrap();
             gpu.run([&forward, &backward]);
             assert_close("dense", &gpu.read(&output), &reference::dense(&desc, &rows, &picks, &weight));
             let expected = reference::dense_backward(&desc, &rows, &picks, &grad_output);
@@ -34,7 +37,7 @@ pub fn bench(criterion: &mut Criterion) {
             let flops = 2 * u64::from(batch) * u64::from(width) * u64::from(classes);
             for (pass, commands) in [("forward", &forward), ("backward", &backward)] {
                 let name = format!("{batch}x{width}, {classes} classes, {pass}, {}", family.name());
-                super::time(criterion, gpu, "dense", &name, Throughput::Elements(flops), commands);
+                super::time(criterion, gpu, ("dense", &name), Throughput::Elements(flops), commands);
             }
         }
     }

@@ -1,3 +1,5 @@
+//! `global_avg_pool2d` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -14,6 +16,6 @@ pub fn bench(criterion: &mut Criterion) {
         gpu.run([&commands]);
         assert_close("global_avg_pool2d", &gpu.read(&output), &reference::global_avg_pool2d(&desc, &input));
         let bytes = Throughput::Bytes(input.len() as u64 * 4);
-        super::time(criterion, gpu, "global_avg_pool2d", &format!("8x7x7x{channels}"), bytes, &commands);
+        super::time(criterion, gpu, ("global_avg_pool2d", &format!("8x7x7x{channels}")), bytes, &commands);
     }
 }

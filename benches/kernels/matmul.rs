@@ -1,3 +1,5 @@
+//! `matmul` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -21,7 +23,7 @@ pub fn bench(criterion: &mut Criterion) {
             let expected = reference::matmul(&rows, &a[..(16 * size) as usize], &b, None);
             assert_close("matmul", &gpu.read(&output)[..(16 * size) as usize], &expected);
             let name = format!("{size} {}", family.name());
-            super::time(criterion, gpu, "matmul", &name, Throughput::Elements(desc.flops()), &commands);
+            super::time(criterion, gpu, ("matmul", &name), Throughput::Elements(desc.flops()), &commands);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! `max_pool2d` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{MaxPool2d, MaxPool2dDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -16,6 +18,6 @@ pub fn bench(criterion: &mut Criterion) {
         gpu.run([&commands]);
         assert_close("max_pool2d", &gpu.read(&output), &expected);
         let bytes = Throughput::Bytes((desc.input_len() + desc.output_len()) * 4);
-        super::time(criterion, gpu, "max_pool2d", &format!("8x112x112x64 {}", family.name()), bytes, &commands);
+        super::time(criterion, gpu, ("max_pool2d", &format!("8x112x112x64 {}", family.name())), bytes, &commands);
     }
 }

@@ -9,8 +9,7 @@ use testkit::Gpu;
 pub fn time(
     criterion: &mut Criterion,
     gpu: &Gpu,
-    group: &str,
-    name: &str,
+    (group, name): (&str, &str),
     throughput: Throughput,
     commands: &Commands,
 ) {

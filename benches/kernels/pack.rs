@@ -1,3 +1,5 @@
+//! `pack` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Family, Pack, PackDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -14,5 +16,5 @@ pub fn bench(criterion: &mut Criterion) {
     gpu.run([&commands]);
     assert_close("pack", &gpu.read(&output), &reference::pack(&desc, &input));
     let bytes = Throughput::Bytes((desc.input_len() + desc.output_len()) * 4);
-    super::time(criterion, gpu, "pack", "8x3x224x224 NCHW to NHWC", bytes, &commands);
+    super::time(criterion, gpu, ("pack", "8x3x224x224 NCHW to NHWC"), bytes, &commands);
 }

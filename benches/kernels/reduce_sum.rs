@@ -1,3 +1,5 @@
+//! `reduce_sum` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Family, ReduceSum, ReduceSumDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -17,6 +19,6 @@ pub fn bench(criterion: &mut Criterion) {
         gpu.run([&commands]);
         assert_close("reduce_sum", &gpu.read(&output), &reference::reduce_sum(&desc, &input));
         let bytes = Throughput::Bytes(input.len() as u64 * 4);
-        super::time(criterion, gpu, "reduce_sum", &format!("{}x{}", desc.rows, desc.columns), bytes, &commands);
+        super::time(criterion, gpu, ("reduce_sum", &format!("{}x{}", desc.rows, desc.columns)), bytes, &commands);
     }
 }

@@ -1,3 +1,5 @@
+//! `scale_add_relu` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Family, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -25,6 +27,6 @@ pub fn bench(criterion: &mut Criterion) {
         let expected = reference::scale_add_relu(&desc, &input, &gate, &residual);
         assert_close("scale_add_relu", &gpu.read(&output), &expected);
         let bytes = Throughput::Bytes(len as u64 * 12);
-        super::time(criterion, gpu, "scale_add_relu", &format!("8x56x56x{channels}"), bytes, &commands);
+        super::time(criterion, gpu, ("scale_add_relu", &format!("8x56x56x{channels}")), bytes, &commands);
     }
 }

@@ -1,3 +1,5 @@
+//! `sgd` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{
     Family, Sgd, SgdBuffers, SgdDesc,
@@ -19,11 +21,11 @@ pub fn bench(criterion: &mut Criterion) {
         update.set_step(&gpu.queue, 0.1, 1);
         gpu.run([update.commands()]);
         let [mut expected, mut state] = [&start, &gradient].map(|values| Expected::exact(values));
-        reference::sgd(&desc, 0.1, 1, &mut expected, &gradient, &mut state);
+        reference::sgd(&desc, (0.1, 1), &mut expected, &gradient, &mut state);
         assert_close("param", &gpu.read(&param), &expected);
         assert_close("momentum", &gpu.read(&momentum), &state);
         update.set_step(&gpu.queue, 1e-6, 2);
         let elements = Throughput::Elements(u64::from(len));
-        super::time(criterion, gpu, "sgd", &len.to_string(), elements, update.commands());
+        super::time(criterion, gpu, ("sgd", &len.to_string()), elements, update.commands());
     }
 }

@@ -1,3 +1,5 @@
+//! `softmax_cross_entropy` on shapes that networks use.
+
 use criterion::{Criterion, Throughput};
 use kernels::{Family, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, reference};
 use testkit::{Samples, assert_close, gpu};
@@ -27,6 +29,6 @@ pub fn bench(criterion: &mut Criterion) {
         assert_close("loss", &gpu.read(&loss), &expected.0);
         assert_close("gradient", &gpu.read(&grad), &expected.1);
         let elements = Throughput::Elements(logits.len() as u64);
-        super::time(criterion, gpu, "softmax_cross_entropy", &format!("{batch}x{classes}"), elements, &commands);
+        super::time(criterion, gpu, ("softmax_cross_entropy", &format!("{batch}x{classes}")), elements, &commands);
     }
 }

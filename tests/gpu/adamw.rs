@@ -1,3 +1,5 @@
+//! `adamw` on the adapter against its twin.
+
 use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, Error, Family,
     reference::{self, Expected},
@@ -29,7 +31,7 @@ fn check(gpu: &Gpu, desc: &AdamWDesc, scale: f32, seed: u64) -> usize {
         gpu.write(&grad, &gradient);
         update.set_step(&gpu.queue, learning_rate, step);
         gpu.run([update.commands()]);
-        reference::adamw(desc, learning_rate, step, &mut expected, &gradient, &mut mean, &mut square);
+        reference::adamw(desc, (learning_rate, step), &mut expected, &gradient, [&mut mean, &mut square]);
         let what = format!("at step {step} of {desc:?}, gradients of {scale}");
         assert_close(&format!("param {what}"), &gpu.read(&param), &expected);
         assert_close(&format!("exp_avg {what}"), &gpu.read(&exp_avg), &mean);

@@ -1,3 +1,5 @@
+//! `add_relu` on the adapter against its twin.
+
 use kernels::{AddRelu, AddReluBuffers, AddReluDesc, Error, Family, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};

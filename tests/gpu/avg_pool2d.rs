@@ -1,3 +1,5 @@
+//! `avg_pool2d` on the adapter against its twin.
+
 use kernels::{AvgPool2d, AvgPool2dDesc, Error, Family, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};

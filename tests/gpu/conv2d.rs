@@ -1,3 +1,5 @@
+//! `conv2d` on the adapter against its twin.
+
 use kernels::{
     Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Precision, Tile, Tune, TuneTable, Variant,
     reference::{self, Conv2dInputs},

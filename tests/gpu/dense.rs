@@ -1,3 +1,5 @@
+//! `dense` on the adapter against its twin.
+
 use kernels::{Dense, DenseDesc, Error, Family, RowTable, Workspace, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
@@ -23,8 +25,9 @@ fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
     let (output, grad_weight) = (gpu.output(grad_output.len()), gpu.output(weight.len()));
     let dense = Dense::new(&context, desc).unwrap();
     let workspace = Workspace::new(&context, dense.workspace_size()).unwrap();
-    let forward = dense.bind_forward(&workspace, &table, first, gpu_weight.slice(..), output.slice()).unwrap();
-    let backward = dense.bind_backward(&workspace, &table, first, gpu_grad.slice(..), grad_weight.slice()).unwrap();
+    let forward = dense.bind_forward(&workspace, table.batch(first), gpu_weight.slice(..), output.slice()).unwrap();
+    let backward =
+        dense.bind_backward(&workspace, table.batch(first), gpu_grad.slice(..), grad_weight.slice()).unwrap();
     gpu.run([&forward, &backward]);
 
     let picks = &picks[first as usize..];
@@ -110,7 +113,7 @@ fn bad_input_is_an_error() {
     let workspace = Workspace::new(&context, dense.workspace_size()).unwrap();
     let (weight, output) = (gpu.upload(&[0f32; 16]), gpu.output(16));
     let bind = |table: &RowTable, first| {
-        dense.bind_forward(&workspace, table, first, weight.slice(..), output.slice()).map_err(message)
+        dense.bind_forward(&workspace, table.batch(first), weight.slice(..), output.slice()).map_err(message)
     };
     assert!(bind(&table, 0).is_ok());
     assert_eq!(bind(&table, 4).unwrap_err(), "dense: 8 picks from 4 on, the table has 8");

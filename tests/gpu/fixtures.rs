@@ -269,7 +269,7 @@ fn sgd() {
         let mut param = Expected::exact(&start);
         let mut momentum = Expected::exact(&vec![0.0; start.len()]);
         steps(&case, |step, learning_rate, grad, taken| {
-            reference::sgd(&desc, learning_rate, step, &mut param, grad, &mut momentum);
+            reference::sgd(&desc, (learning_rate, step), &mut param, grad, &mut momentum);
             taken.check("param", &param);
             if desc.momentum != 0.0 {
                 taken.check("momentum_buffer", &momentum);
@@ -293,7 +293,7 @@ fn adamw() {
         let mut param = Expected::exact(&start);
         let [mut exp_avg, mut exp_avg_sq] = [(); 2].map(|()| Expected::exact(&vec![0.0; start.len()]));
         steps(&case, |step, learning_rate, grad, taken| {
-            reference::adamw(&desc, learning_rate, step, &mut param, grad, &mut exp_avg, &mut exp_avg_sq);
+            reference::adamw(&desc, (learning_rate, step), &mut param, grad, [&mut exp_avg, &mut exp_avg_sq]);
             taken.check("param", &param);
             taken.check("exp_avg", &exp_avg);
             taken.check("exp_avg_sq", &exp_avg_sq);

@@ -1,3 +1,5 @@
+//! `global_avg_pool2d` on the adapter against its twin.
+
 use kernels::{Error, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
@@ -11,7 +13,7 @@ fn check(gpu: &Gpu, desc: &GlobalAvgPool2dDesc, input: &[f32]) -> usize {
     commands.dispatches()
 }
 
-fn check_samples(gpu: &Gpu, batch: u32, height: u32, width: u32, channels: u32, seed: u64) -> usize {
+fn check_samples(gpu: &Gpu, [batch, height, width, channels]: [u32; 4], seed: u64) -> usize {
     let desc = GlobalAvgPool2dDesc::new(batch, height, width, channels);
     check(gpu, &desc, &Samples::new(seed).vec((batch * height * width * channels) as usize))
 }
@@ -20,7 +22,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn ragged_shapes(batch in 1u32..5, height in 1u32..12, width in 1u32..12, channels in 1u32..70, seed: u64) {
-        check_samples(gpu(), batch, height, width, channels, seed);
+        check_samples(gpu(), [batch, height, width, channels], seed);
     }
 }
 
@@ -36,8 +38,8 @@ fn work_beyond_a_binding_is_split() {
     let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 4 << 10, ..Limits::default() });
     for channels in [20, 21] {
         // Bands of images, then an image in bands of pixels.
-        assert!(check_samples(&narrow, 7, 4, 4, channels, 2) > 1);
-        assert!(check_samples(&narrow, 2, 9, 11, channels, 3) > 2);
+        assert!(check_samples(&narrow, [7, 4, 4, channels], 2) > 1);
+        assert!(check_samples(&narrow, [2, 9, 11, channels], 3) > 2);
     }
     let wide = GlobalAvgPool2dDesc::new(2, 1, 1, 961);
     let (input, output) = (narrow.output(2 * 961), narrow.output(2 * 961));
@@ -48,7 +50,7 @@ fn work_beyond_a_binding_is_split() {
 #[test]
 fn more_workgroups_than_an_axis_holds_are_folded() {
     let narrow = gpu_with(Limits { max_compute_workgroups_per_dimension: 4, ..Limits::default() });
-    assert_eq!(check_samples(&narrow, 9, 2, 2, 67, 4), 1);
+    assert_eq!(check_samples(&narrow, [9, 2, 2, 67], 4), 1);
 }
 
 #[test]

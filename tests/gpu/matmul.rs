@@ -1,3 +1,5 @@
+//! `matmul` on the adapter against its twin.
+
 use kernels::{
     Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Tune, TuneTable, Variant, reference, wgpu::Limits,
 };

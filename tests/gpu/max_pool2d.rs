@@ -1,3 +1,5 @@
+//! `max_pool2d` on the adapter against its twin.
+
 use kernels::{Family, MaxPool2d, MaxPool2dDesc, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};

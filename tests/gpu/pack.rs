@@ -1,3 +1,5 @@
+//! `pack` on the adapter against its twin.
+
 use kernels::{Family, Pack, PackDesc, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};

@@ -1,3 +1,5 @@
+//! `reduce_sum` on the adapter against its twin.
+
 use kernels::{Error, Family, ReduceSum, ReduceSumDesc, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};

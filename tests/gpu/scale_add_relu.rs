@@ -1,3 +1,5 @@
+//! `scale_add_relu` on the adapter against its twin.
+
 use kernels::{Error, Family, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, reference, wgpu::Limits};
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};

@@ -1,3 +1,5 @@
+//! `sgd` on the adapter against its twin.
+
 use kernels::{
     Error, Family, Sgd, SgdBuffers, SgdDesc,
     reference::{self, Expected},
@@ -25,7 +27,7 @@ fn check(gpu: &Gpu, desc: &SgdDesc, scale: f32, seed: u64) -> usize {
         gpu.write(&grad, &gradient);
         update.set_step(&gpu.queue, learning_rate, step);
         gpu.run([update.commands()]);
-        reference::sgd(desc, learning_rate, step, &mut expected, &gradient, &mut expected_momentum);
+        reference::sgd(desc, (learning_rate, step), &mut expected, &gradient, &mut expected_momentum);
         assert_close(&format!("param at step {step} of {desc:?}"), &gpu.read(&param), &expected);
         if desc.momentum != 0.0 {
             assert_close(&format!("momentum at step {step} of {desc:?}"), &gpu.read(&momentum), &expected_momentum);

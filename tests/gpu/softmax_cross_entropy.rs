@@ -1,3 +1,5 @@
+//! `softmax_cross_entropy` on the adapter against its twin.
+
 use kernels::{
     Error, Family, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, reference,
     wgpu::Limits,

@@ -1,3 +1,5 @@
+//! A bound operation, how it is recorded, and what it costs.
+
 use crate::{Error, mirror, step::Step};
 use std::ops::Range;
 use wgpu::{BindGroup, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline};

@@ -1,3 +1,5 @@
+//! The device, its limits and its compiled pipelines: what every plan is made from.
+
 use crate::{Error, Family, Tune, step::Step, tune, window::Room};
 use bytemuck::Pod;
 use std::{
@@ -235,12 +237,11 @@ impl Context {
     pub(crate) fn check(
         &self,
         op: &'static str,
-        operand: &'static str,
-        slice: BufferSlice<'_>,
-        elements: u64,
+        (operand, slice): (&'static str, BufferSlice<'_>),
+        words: u64,
         usage: BufferUsages,
     ) -> Result<(), Error> {
-        let expected = elements * 4;
+        let expected = words * 4;
         if slice.size() != expected {
             return Err(Error::Size { op, operand, expected, got: slice.size() });
         }

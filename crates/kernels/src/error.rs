@@ -1,3 +1,5 @@
+//! What a caller can get wrong, and what a device can.
+
 use std::fmt;
 
 /// What a caller can get wrong, and what a device can. Every message of the first kind names the operation, the operand, what was expected

@@ -1,3 +1,5 @@
+//! How the numbers of a tensor are stored: f32, or f16 in pairs.
+
 /// How the numbers of an operation's tensors are stored. Arithmetic is f32 in either.
 ///
 /// An **f16 tensor** is NHWC as an f32 one, each pixel padded with zeros to a multiple of 4 channels: two numbers in a

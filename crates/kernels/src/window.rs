@@ -199,9 +199,10 @@ mod tests {
     #[test]
     fn bands_cover_the_output_once_and_fit_a_binding() {
         let mut kinds = [0; 3];
-        for (images, height, words) in [(5, 9, 7), (1, 40, 30), (3, 17, 64), (20, 2, 3), (2, 30, 100)] {
+        for (images, height, words) in [(5, 9u64, 7), (1, 40, 30), (3, 17, 64), (20, 6, 20), (2, 30, 100)] {
             for (reach, stride, padding) in [(1, 1, 0), (3, 1, 1), (3, 2, 1), (5, 3, 0), (2, 4, 1)] {
-                let lines = (height + 2 * padding - reach) / stride + 1;
+                let Some(spare) = (height + 2 * padding).checked_sub(reach) else { continue };
+                let lines = spare / stride + 1;
                 let output = Lines { words: words + 1, count: lines, sliding: None };
                 let input = Lines { words, count: height, sliding: Some(Sliding { reach, stride, padding }) };
                 let room = room(4096);

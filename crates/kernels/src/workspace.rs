@@ -1,3 +1,5 @@
+//! Scratch memory that operations share.
+
 use crate::{Context, Error, mirror};
 use wgpu::{Buffer, BufferSlice, Texture, TextureView};
 

@@ -1,3 +1,5 @@
+//! Comparison with a twin, and its negative control.
+
 use kernels::reference::Expected;
 
 /// Panics, naming the worst element, unless every value lies within its bound; then runs the negative control.

@@ -1,3 +1,5 @@
+//! Adam with decoupled weight decay: the step of an optimiser.
+
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume},
@@ -154,7 +156,7 @@ impl AdamW {
             ("exp_avg_sq", buffers.exp_avg_sq),
         ];
         for (operand, slice) in operands {
-            self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?;
         }
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)))?;

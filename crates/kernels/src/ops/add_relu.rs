@@ -1,3 +1,5 @@
+//! The sum of two tensors, with or without ReLU.
+
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume},
@@ -71,7 +73,7 @@ impl AddRelu {
         let AddReluBuffers { a, b, output } = *buffers;
         let len = u64::from(self.desc.len);
         for (operand, slice) in [("a", a), ("b", b), ("output", output)] {
-            self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?;
         }
         let (entry, first, width) = if len.is_multiple_of(4) { ("main", 0, 4) } else { ("ragged", 3, 1) };
         let relu = f64::from(u8::from(self.desc.relu));

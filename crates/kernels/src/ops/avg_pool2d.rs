@@ -1,3 +1,5 @@
+//! The mean over sliding windows.
+
 use crate::{
     Commands, Context, Error, Precision,
     context::{Bind, volume},
@@ -175,8 +177,8 @@ impl AvgPool2d {
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
         let operands @ [read, written] = self.lines();
         let batch = u64::from(self.desc.batch);
-        self.context.check(OP, "input", input, batch * read.count * read.words, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, batch * written.count * written.words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), batch * read.count * read.words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("output", output), batch * written.count * written.words, BufferUsages::STORAGE)?;
         let mut commands = Commands::new(OP);
         for band in
             self.context.room().bands(OP, "elements of the rows of a window", [batch, written.count], &operands)?

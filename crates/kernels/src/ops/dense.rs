@@ -1,8 +1,11 @@
+//! A dense layer on rows picked out of a table, and the gradient of its weights.
+
 use crate::{
     Commands, Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Workspace, WorkspaceSize,
     context::{Bind, volume},
     mirror,
     params::params,
+    step::Step,
     tile::tiles,
 };
 use wgpu::{Buffer, BufferSlice, BufferUsages, Queue, Texture, TextureView};
@@ -30,6 +33,13 @@ pub struct RowTable {
     width: u32,
     picks: u32,
     storage: Storage,
+}
+
+/// Rows of a table that [`Dense`] works on: those of its picks from `first` on.
+#[derive(Debug, Clone, Copy)]
+pub struct RowBatch<'a> {
+    table: &'a RowTable,
+    first: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +91,11 @@ impl RowTable {
             }
         };
         Ok(RowTable { rows, width, picks, storage })
+    }
+
+    /// The rows of its picks from `first` on, a multiple of 4.
+    pub fn batch(&self, first: u32) -> RowBatch<'_> {
+        RowBatch { table: self, first }
     }
 
     /// Writes whole rows, from row `first` on, by the queue's own staging: submit now and then when there are many, since staged
@@ -159,6 +174,14 @@ struct Part {
     tiles: u32,
 }
 
+/// A product of the texture family: its entry point, A's part of the workspace, columns and depth in vec4.
+struct Product {
+    entry: &'static str,
+    a: usize,
+    n4: u32,
+    k4: u32,
+}
+
 /// A planned dense layer on rows picked out of a [`RowTable`], and the gradient of its weights.
 ///
 /// ```text
@@ -190,7 +213,7 @@ struct Part {
 /// table.pick(queue, &[7; 64])?;
 /// let dense = Dense::new(context, &DenseDesc { batch: 64, width: 512, classes: 10 })?;
 /// let workspace = Workspace::new(context, dense.workspace_size())?;
-/// dense.bind_forward(&workspace, &table, 0, weight.slice(..), output.slice(..))?.encode(encoder);
+/// dense.bind_forward(&workspace, table.batch(0), weight.slice(..), output.slice(..))?.encode(encoder);
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
@@ -257,7 +280,7 @@ impl Dense {
         size
     }
 
-    /// The layer on the rows of the picks from `first` on.
+    /// The layer on a batch of rows.
     ///
     /// # Errors
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit; [`Error::Shape`] for a table of
@@ -265,26 +288,26 @@ impl Dense {
     pub fn bind_forward(
         &self,
         workspace: &Workspace,
-        table: &RowTable,
-        first: u32,
+        rows: RowBatch<'_>,
         weight: BufferSlice<'_>,
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let DenseDesc { batch, width, classes } = self.desc;
         let (weights, outputs) = (u64::from(classes) * u64::from(width), u64::from(classes) * u64::from(batch));
-        self.check(table, first, [("weight", weight, weights), ("output", output, outputs)])?;
+        self.check(rows, [("weight", weight, weights), ("output", output, outputs)])?;
         let mut commands = Commands::new(OP);
-        match &table.storage {
+        match &rows.table.storage {
             Storage::Textures { .. } => {
-                self.texture_steps(&mut commands, workspace, "forward", 0, (table, first), (weight, output))?;
+                let product = self.forward();
+                commands.steps = self.texture_steps(workspace, rows, &product, (weight, output))?;
             }
-            Storage::Buffers { rows, picks } => {
+            Storage::Buffers { rows: table, picks } => {
                 let batch_rows = workspace.buffer(OP, 0, self.workspace_size().bytes[0])?;
-                let params = self.params(first, batch * (width / 4), u64::from(batch * (width / 4)).div_ceil(64));
+                let params = self.params(rows.first, batch * (width / 4), u64::from(batch * (width / 4)).div_ceil(64));
                 let uniform = self.context.uniform(&params)?;
                 let entries = [
                     (0, Bind::Uniform(&uniform)),
-                    (1, Bind::Slice(rows.slice(..))),
+                    (1, Bind::Slice(table.slice(..))),
                     (2, Bind::Slice(picks.slice(..))),
                     (3, Bind::Slice(batch_rows)),
                 ];
@@ -306,19 +329,18 @@ impl Dense {
     pub fn bind_backward(
         &self,
         workspace: &Workspace,
-        table: &RowTable,
-        first: u32,
+        rows: RowBatch<'_>,
         grad_output: BufferSlice<'_>,
         grad_weight: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let DenseDesc { batch, width, classes } = self.desc;
         let (weights, outputs) = (u64::from(classes) * u64::from(width), u64::from(classes) * u64::from(batch));
-        self.check(table, first, [("grad_output", grad_output, outputs), ("grad_weight", grad_weight, weights)])?;
+        self.check(rows, [("grad_output", grad_output, outputs), ("grad_weight", grad_weight, weights)])?;
         let mut commands = Commands::new(OP);
-        match &table.storage {
+        match &rows.table.storage {
             Storage::Textures { .. } => {
-                let buffers = (grad_output, grad_weight);
-                self.texture_steps(&mut commands, workspace, "backward", 1, (table, first), buffers)?;
+                let product = self.backward();
+                commands.steps = self.texture_steps(workspace, rows, &product, (grad_output, grad_weight))?;
             }
             Storage::Buffers { .. } => {
                 let b = workspace.buffer(OP, 0, self.workspace_size().bytes[0])?;
@@ -332,8 +354,7 @@ impl Dense {
 
     fn check(
         &self,
-        table: &RowTable,
-        first: u32,
+        RowBatch { table, first }: RowBatch<'_>,
         operands: [(&'static str, BufferSlice<'_>, u64); 2],
     ) -> Result<(), Error> {
         let usages = match self.family {
@@ -341,7 +362,7 @@ impl Dense {
             Family::Tiled => [BufferUsages::STORAGE; 2],
         };
         for ((operand, slice, len), usage) in operands.into_iter().zip(usages) {
-            self.context.check(OP, operand, slice, len, usage)?;
+            self.context.check(OP, (operand, slice), len, usage)?;
         }
         whole("the first pick", first)?;
         if u64::from(first) + u64::from(self.desc.batch) > u64::from(table.picks) {
@@ -358,29 +379,29 @@ impl Dense {
         }
     }
 
+    fn forward(&self) -> Product {
+        Product { entry: "forward", a: 0, n4: self.desc.batch / 4, k4: self.desc.width / 4 }
+    }
+
+    fn backward(&self) -> Product {
+        Product { entry: "backward", a: 1, n4: self.desc.width / 4, k4: self.desc.batch / 4 }
+    }
+
     /// A copy of A into its texture, and the product.
     fn texture_steps(
         &self,
-        commands: &mut Commands,
         workspace: &Workspace,
-        entry: &'static str,
-        slot: usize,
-        (table, first): (&RowTable, u32),
+        RowBatch { table, first }: RowBatch<'_>,
+        &Product { entry, a: slot, n4, k4 }: &Product,
         (a, output): (BufferSlice<'_>, BufferSlice<'_>),
-    ) -> Result<(), Error> {
-        let Storage::Textures { rows: (_, rows), picks: (_, picks) } = &table.storage else { return Ok(()) };
+    ) -> Result<Vec<Step>, Error> {
+        let Storage::Textures { rows: (_, rows), picks: (_, picks) } = &table.storage else { return Ok(Vec::new()) };
         let (texture, view) = workspace.texture(OP, slot, self.workspace_size().texels[slot])?;
-        let (batch4, width4) = (self.desc.batch / 4, self.desc.width / 4);
-        let n4 = if entry == "forward" { batch4 } else { width4 };
-        commands.steps.push(mirror::copy(a, texture));
+        let mut steps = vec![mirror::copy(a, texture)];
         for Part { first: from, blocks, tiles } in self.parts() {
             let groups = u64::from(tiles) * u64::from(n4.div_ceil(self.lanes));
-            let params = self.context.uniform(&Params {
-                k4: if entry == "forward" { width4 } else { batch4 },
-                tiles,
-                class_first: from,
-                ..self.params(first / 4, n4, groups)
-            })?;
+            let params =
+                self.context.uniform(&Params { k4, tiles, class_first: from, ..self.params(first / 4, n4, groups) })?;
             let entries = [
                 (0, Bind::Uniform(&params)),
                 (1, Bind::Texture(view)),
@@ -390,9 +411,9 @@ impl Dense {
             ];
             let constants = [("lanes", f64::from(self.lanes)), ("blocks", f64::from(blocks))];
             let pipeline = self.context.pipeline(&shaders::DENSE_TEXTURE, entry, &constants);
-            commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
+            steps.push(self.context.dispatch(OP, &pipeline, &entries, groups)?);
         }
-        Ok(())
+        Ok(steps)
     }
 
     fn params(&self, first: u32, n4: u32, groups: u64) -> Params {

@@ -1,3 +1,5 @@
+//! The mean over all pixels of an image.
+
 use crate::{
     Commands, Context, Error, Precision,
     context::{Bind, volume},
@@ -95,8 +97,8 @@ impl GlobalAvgPool2d {
         let pixels = height * width;
         // The 32-bit words of a pixel.
         let channels = u64::from(self.desc.precision.words(self.desc.channels));
-        self.context.check(OP, "input", input, batch * pixels * channels, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, batch * means, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), batch * pixels * channels, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("output", output), batch * means, BufferUsages::STORAGE)?;
         let mut commands = Commands::new(OP);
         for band in self.context.room().bands(OP, "channels of a pixel", [batch, pixels], &[self.lines()])? {
             commands.steps.push(self.step(input, output, &band)?);

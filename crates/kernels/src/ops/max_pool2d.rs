@@ -1,3 +1,5 @@
+//! The maximum over sliding windows.
+
 use crate::{
     Commands, Context, Error, Family, Precision, Workspace, WorkspaceSize,
     context::{Bind, volume},
@@ -176,8 +178,8 @@ impl MaxPool2d {
     ) -> Result<Commands, Error> {
         let texture = self.family == Family::Texture;
         let copied = if texture { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
-        self.context.check(OP, "input", input, self.desc.input_len(), BufferUsages::STORAGE | copied)?;
-        self.context.check(OP, "output", output, self.desc.output_len(), BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), self.desc.input_len(), BufferUsages::STORAGE | copied)?;
+        self.context.check(OP, ("output", output), self.desc.output_len(), BufferUsages::STORAGE)?;
         let mut commands = Commands::new(OP);
         if texture {
             let (mirrored, view) = workspace.texture(OP, 0, self.workspace_size().texels[0])?;

@@ -18,7 +18,7 @@ pub use adamw::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW};
 pub use add_relu::{AddRelu, AddReluBuffers, AddReluDesc};
 pub use avg_pool2d::{AvgPool2d, AvgPool2dDesc};
 pub use conv2d::{Conv2d, Conv2dBuffers, Conv2dDesc, Conv2dWeights};
-pub use dense::{Dense, DenseDesc, RowTable};
+pub use dense::{Dense, DenseDesc, RowBatch, RowTable};
 pub use global_avg_pool2d::{GlobalAvgPool2d, GlobalAvgPool2dDesc};
 pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
 pub use max_pool2d::{MaxPool2d, MaxPool2dDesc};
@@ -40,7 +40,7 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
         dense::Params::LAYOUTS,
         global_avg_pool2d::Params::LAYOUTS,
         matmul::Params::LAYOUTS,
-        matmul::TextureParams::LAYOUTS,
+        matmul::texture::Params::LAYOUTS,
         max_pool2d::Params::LAYOUTS,
         pack::Params::LAYOUTS,
         reduce_sum::Params::LAYOUTS,

@@ -1,3 +1,5 @@
+//! Strided matrices to padded rows and panels: transposing, padding, layouts, f32 to f16.
+
 use crate::{
     Commands, Context, Error, Precision,
     context::{Bind, volume},
@@ -173,9 +175,9 @@ impl Pack {
             return self.bind_rows(input, output);
         }
         Error::limit(OP, "bytes of the input", input.size(), "max_storage_buffer_binding_size", allowed)?;
-        self.context.check(OP, "input", input, elements, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), elements, BufferUsages::STORAGE)?;
         let words = self.desc.output_len() / self.numbers();
-        self.context.check(OP, "output", output, words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("output", output), words, BufferUsages::STORAGE)?;
         let entry = if self.desc.precision == Precision::F16 { "halves" } else { "main" };
         self.steps(entry, (1, Bind::Slice(input)), output)
     }

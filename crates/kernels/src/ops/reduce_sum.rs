@@ -1,3 +1,5 @@
+//! The sum over the rows of a matrix.
+
 use crate::{
     Commands, Context, Error, Workspace, WorkspaceSize,
     context::{Bind, volume},
@@ -134,8 +136,8 @@ impl ReduceSum {
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let rows = self.levels[0].last().map_or(0, |partial| partial.input.end);
-        self.context.check(OP, "input", input, rows * self.columns, BufferUsages::STORAGE)?;
-        self.context.check(OP, "output", output, self.columns, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), rows * self.columns, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("output", output), self.columns, BufferUsages::STORAGE)?;
         let mut commands = Commands::new(OP);
         let mut from = input;
         for (i, level) in self.levels.iter().enumerate() {

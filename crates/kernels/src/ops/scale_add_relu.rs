@@ -1,3 +1,5 @@
+//! Gated channels plus a residual, rectified: the end of a block with channel attention.
+
 use crate::{
     Commands, Context, Error, Precision,
     context::{Bind, volume},
@@ -115,9 +117,9 @@ impl ScaleAddRelu {
         let channels = u64::from(self.desc.precision.words(self.desc.channels));
         let ScaleAddReluBuffers { input, gate, residual, output } = *buffers;
         for (operand, slice) in [("input", input), ("residual", residual), ("output", output)] {
-            self.context.check(OP, operand, slice, batch * pixels * channels, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), batch * pixels * channels, BufferUsages::STORAGE)?;
         }
-        self.context.check(OP, "gate", gate, batch * gates, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("gate", gate), batch * gates, BufferUsages::STORAGE)?;
         let mut commands = Commands::new(OP);
         let tensors = [self.lines()];
         for band in self.context.room().bands(OP, "channels of a pixel", [batch, pixels], &tensors)? {

@@ -1,3 +1,5 @@
+//! Gradient descent with momentum: the step of an optimiser.
+
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume},
@@ -141,10 +143,10 @@ impl Sgd {
     pub fn bind(&self, buffers: &SgdBuffers<'_>) -> Result<BoundSgd, Error> {
         let SgdBuffers { param, grad, momentum } = *buffers;
         let len = u64::from(self.desc.len);
-        self.context.check(OP, "param", param, len, BufferUsages::STORAGE)?;
-        self.context.check(OP, "grad", grad, len, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("param", param), len, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("grad", grad), len, BufferUsages::STORAGE)?;
         match (self.desc.momentum != 0.0, momentum) {
-            (true, Some(momentum)) => self.context.check(OP, "momentum", momentum, len, BufferUsages::STORAGE)?,
+            (true, Some(momentum)) => self.context.check(OP, ("momentum", momentum), len, BufferUsages::STORAGE)?,
             (false, None) => {}
             (true, None) => return Err(Error::shape(OP, "the descriptor has momentum, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have momentum, the descriptor has none")),

@@ -1,3 +1,5 @@
+//! The loss of a classifier, and its gradient.
+
 use crate::{
     Commands, Context, Error,
     context::{Bind, volume},
@@ -176,7 +178,7 @@ impl SoftmaxCrossEntropy {
             ("loss", buffers.loss, batch),
         ];
         for (operand, slice, len) in required {
-            self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?;
         }
         let optional = [
             ("class_weights", desc.class_weights, buffers.class_weights, classes),
@@ -185,7 +187,7 @@ impl SoftmaxCrossEntropy {
         ];
         for (operand, described, slice, len) in optional {
             match (described, slice) {
-                (true, Some(slice)) => self.context.check(OP, operand, slice, len, BufferUsages::STORAGE)?,
+                (true, Some(slice)) => self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?,
                 (false, None) => {}
                 (true, None) => {
                     return Err(Error::shape(OP, format_args!("the descriptor has {operand}, the buffers have none")));

@@ -1,3 +1,5 @@
+//! adamw, by its definition.
+
 use super::{ATOL, Expected, UNIT};
 use crate::AdamWDesc;
 
@@ -12,12 +14,10 @@ use crate::AdamWDesc;
 /// and 8 u for the quotient, which WGSL lets err by a few units in the last place; squares may underflow at 2^-126.
 pub fn adamw(
     desc: &AdamWDesc,
-    learning_rate: f64,
-    step: u32,
+    (learning_rate, step): (f64, u32),
     param: &mut Expected,
     grad: &[f32],
-    exp_avg: &mut Expected,
-    exp_avg_sq: &mut Expected,
+    [exp_avg, exp_avg_sq]: [&mut Expected; 2],
 ) {
     let t = f64::from(step);
     let (unbias1, unbias2) = (1.0 - desc.beta1.powf(t), 1.0 - desc.beta2.powf(t));

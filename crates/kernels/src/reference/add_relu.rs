@@ -1,3 +1,5 @@
+//! add_relu, by its definition.
+
 use super::{ATOL, Expected, UNIT};
 use crate::AddReluDesc;
 

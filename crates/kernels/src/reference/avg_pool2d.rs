@@ -1,3 +1,5 @@
+//! avg_pool2d, by its definition.
+
 use super::{ATOL, Expected, gamma};
 use crate::AvgPool2dDesc;
 

@@ -1,3 +1,5 @@
+//! conv2d, by its definition.
+
 use super::{ATOL, Expected, gamma};
 use crate::Conv2dDesc;
 
@@ -44,7 +46,7 @@ pub fn conv2d(desc: &Conv2dDesc, inputs: &Conv2dInputs<'_>, winograd: bool) -> E
                                 let channel = o / group_out * group_in + c;
                                 let row = position(i, desc.stride[0], h, desc.dilation[0], desc.padding[0]);
                                 let column = position(j, desc.stride[1], w, desc.dilation[1], desc.padding[1]);
-                                let x = input_at(desc, inputs.input, n, row, column, channel);
+                                let x = input_at(desc, inputs.input, n, [row, column], channel);
                                 let product =
                                     x * f64::from(inputs.weight[((o * group_in + c) * kernel_h + h) * kernel_w + w]);
                                 sum += product;
@@ -69,7 +71,7 @@ fn position(out: usize, stride: u32, tap: usize, dilation: u32, padding: u32) ->
     (out * stride as usize + tap * dilation as usize) as isize - padding as isize
 }
 
-fn input_at(desc: &Conv2dDesc, input: &[f32], n: usize, row: isize, column: isize, channel: usize) -> f64 {
+fn input_at(desc: &Conv2dDesc, input: &[f32], n: usize, [row, column]: [isize; 2], channel: usize) -> f64 {
     let (height, width) = (desc.height as usize, desc.width as usize);
     if row < 0 || column < 0 || row as usize >= height || column as usize >= width {
         return 0.0;
@@ -129,7 +131,9 @@ impl Transformed {
                 let left = corner(tile % tiles[1], desc.padding[1]);
                 let n = tile / tiles[1] / tiles[0];
                 let patch: Vec<f64> = (0..36)
-                    .map(|k| input_at(desc, inputs.input, n, top + (k / 6) as isize, left + (k % 6) as isize, c).abs())
+                    .map(|k| {
+                        input_at(desc, inputs.input, n, [top + (k / 6) as isize, left + (k % 6) as isize], c).abs()
+                    })
                     .collect();
                 point(|p, q| (0..36).map(|k| B[p][k / 6] * patch[k] * B[q][k % 6]).sum())
             })

@@ -1,3 +1,5 @@
+//! dense, by its definition.
+
 use super::Expected;
 use crate::{DenseDesc, MatmulDesc};
 

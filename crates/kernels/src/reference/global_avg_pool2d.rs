@@ -1,3 +1,5 @@
+//! global_avg_pool2d, by its definition.
+
 use super::{ATOL, Expected, gamma};
 use crate::GlobalAvgPool2dDesc;
 

@@ -1,3 +1,5 @@
+//! matmul, by its definition.
+
 use super::{ATOL, Expected, gamma};
 use crate::MatmulDesc;
 

@@ -1,3 +1,5 @@
+//! max_pool2d, by its definition.
+
 use super::{ATOL, Expected};
 use crate::MaxPool2dDesc;
 

@@ -1,3 +1,5 @@
+//! pack, by its definition.
+
 use super::{ATOL, Expected};
 use crate::PackDesc;
 

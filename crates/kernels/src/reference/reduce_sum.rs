@@ -1,3 +1,5 @@
+//! reduce_sum, by its definition.
+
 use super::{ATOL, Expected, gamma};
 use crate::ReduceSumDesc;
 

@@ -1,3 +1,5 @@
+//! scale_add_relu, by its definition.
+
 use super::{ATOL, Expected, UNIT};
 use crate::ScaleAddReluDesc;
 

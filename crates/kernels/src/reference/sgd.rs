@@ -1,3 +1,5 @@
+//! sgd, by its definition.
+
 use super::{ATOL, Expected, UNIT};
 use crate::SgdDesc;
 
@@ -11,7 +13,13 @@ use crate::SgdDesc;
 ///
 /// Bound: what the state brings along, carried through the formula, and 3 u of every term of each line (its constant, its
 /// product and the sum are rounded).
-pub fn sgd(desc: &SgdDesc, learning_rate: f64, step: u32, param: &mut Expected, grad: &[f32], momentum: &mut Expected) {
+pub fn sgd(
+    desc: &SgdDesc,
+    (learning_rate, step): (f64, u32),
+    param: &mut Expected,
+    grad: &[f32],
+    momentum: &mut Expected,
+) {
     for (i, &grad) in grad.iter().enumerate() {
         let grad = f64::from(grad);
         let (x, x_error) = (param.values[i], param.bounds[i]);

@@ -1,3 +1,5 @@
+//! softmax_cross_entropy, by its definition.
+
 use super::{ATOL, Expected, UNIT, gamma};
 use crate::{Reduction, SoftmaxCrossEntropyDesc};
 

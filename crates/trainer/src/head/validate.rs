@@ -57,7 +57,7 @@ impl<'a> Validation<'a> {
         let slot = |slot: usize| -> Result<Commands> {
             let output = slice(&logits, slot, stride, batch * classes);
             let first = count("rows", slot * batch)?;
-            Ok(layer.bind_forward(&workspace, &table.on_device, first, weight.slice(..), output)?)
+            Ok(layer.bind_forward(&workspace, table.on_device.batch(first), weight.slice(..), output)?)
         };
         let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
         Ok(Self { gpu, table, classes: &samples.classes, class_weights, slots, logits, batch, stride })

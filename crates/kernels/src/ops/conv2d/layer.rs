@@ -54,10 +54,10 @@ impl Layer {
             Family::Tiled => BufferUsages::STORAGE,
         };
         let output_words = self.output_words();
-        self.context.check(OP, "input", buffers.input, self.input_words(), read)?;
-        self.context.check(OP, "output", buffers.output, output_words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", buffers.input), self.input_words(), read)?;
+        self.context.check(OP, ("output", buffers.output), output_words, BufferUsages::STORAGE)?;
         match (self.desc.residual, buffers.residual) {
-            (true, Some(residual)) => self.context.check(OP, "residual", residual, output_words, read),
+            (true, Some(residual)) => self.context.check(OP, ("residual", residual), output_words, read),
             (false, None) => Ok(()),
             (true, None) => Err(Error::shape(OP, "the descriptor has a residual, the buffers have none")),
             (false, Some(_)) => Err(Error::shape(OP, "the buffers have a residual, the descriptor has none")),

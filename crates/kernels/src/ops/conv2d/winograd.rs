@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Variant, Workspace, WorkspaceSize, context::Bind, mirror,
-    ops::matmul::TextureOperands, params::params, step::Step, tile::tiles, window::ranges,
+    ops::matmul::texture::TextureOperands, params::params, step::Step, tile::tiles, window::ranges,
 };
 use std::ops::Range;
 

@@ -123,9 +123,9 @@ impl<'a> Learner<'a> {
             let (grad_logits, grad) = (grad_logits.slice(..), parameter.grad.slice(..));
             Ok(Slot {
                 backward: vec![
-                    layer.bind_forward(&workspace, &table.on_device, first, weight.slice(..), logits.slice(..))?,
+                    layer.bind_forward(&workspace, table.on_device.batch(first), weight.slice(..), logits.slice(..))?,
                     of_loss.bind(&losses)?,
-                    layer.bind_backward(&workspace, &table.on_device, first, grad_logits, grad)?,
+                    layer.bind_backward(&workspace, table.on_device.batch(first), grad_logits, grad)?,
                 ],
                 update: parameter.update(context, options)?,
             })
