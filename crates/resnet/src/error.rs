@@ -128,6 +128,6 @@ impl Error {
     /// ```
     pub fn is_too_large(&self) -> bool {
         // Of weights too it may be a limit that is exceeded, but they are the same for every batch.
-        matches!(self, Error::Kernels(kernels::Error::Limit { .. }))
+        matches!(self, Error::Kernels(kernels::Error::Limit { .. } | kernels::Error::OutOfMemory { .. }))
     }
 }

@@ -101,10 +101,13 @@ fn send(engine: &dyn Engine, images: &[ImageTensor]) -> Result<Vec<Pending>, res
     images.chunks(engine.batch()).map(|chunk| engine.submit(chunk)).collect()
 }
 
-/// Whether a smaller batch may do without this error. What is wrong with a weight or an option is wrong in every batch.
+/// Whether a smaller batch may succeed where this error came. What is wrong with a weight or an option is wrong in every batch.
 fn may_fit_in_halves(error: &Error) -> bool {
-    use kernels::Error::Limit;
-    matches!(error, Error::OutOfMemory(_) | Error::Backbone(resnet::Error::Kernels(Limit { .. })))
+    match error {
+        Error::OutOfMemory(_) => true,
+        Error::Backbone(error) => error.is_too_large(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

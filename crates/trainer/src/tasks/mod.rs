@@ -6,13 +6,14 @@ mod evaluate;
 mod inspect;
 mod known;
 mod predict;
-mod save;
 mod tell;
 mod train;
+mod trained;
 
 pub use embed::{Embedded, embed};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
 pub use predict::{Predicted, predict};
 pub(crate) use tell::tell_rejected;
-pub use train::{Request, Trained, train};
+pub use train::{Request, train};
+pub use trained::Trained;

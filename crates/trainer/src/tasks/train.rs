@@ -18,8 +18,8 @@ use crate::run::{self, Config, Weights};
 use crate::session::{Keep, Overrides, Pretrained, Session};
 use crate::tasks::assign::assign;
 use crate::tasks::known::predictions;
-use crate::tasks::save::save;
 use crate::tasks::tell::tell_rejected;
+use crate::tasks::trained::Trained;
 
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
@@ -40,17 +40,6 @@ pub struct Request {
     pub split: SplitOptions,
     /// How the head is trained.
     pub train: TrainOptions,
-}
-
-/// What a training did.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// Everything needed to do it again.
-    pub config: Config,
-    /// The judgement.
-    pub metrics: Metrics,
-    /// The judgement, photo by photo.
-    pub predictions: Vec<Prediction>,
 }
 
 /// Trains a head on a folder of photos and writes the run.
@@ -126,7 +115,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     };
     let trained = Trained { config, metrics, predictions };
     let model = run::model(&weights, &head, &recipe, &reading)?;
-    save(&request.out, &trained, &model, &session.limits)?;
+    trained.save(&request.out, &model, &session.limits)?;
     Ok(trained)
 }
 
