@@ -5,6 +5,9 @@ use crate::error::{Error, Result};
 use crate::features::Rows;
 
 /// Rows of features with their targets.
+///
+/// # Shapes
+/// `[samples, features]` and `[samples]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// The features, read where they lie.
@@ -13,7 +16,7 @@ pub struct Samples<'a> {
     pub targets: &'a [Target],
 }
 
-/// What a head is to learn, and by what it is validated.
+/// What a head is to learn, and by what it is validated. Both parts have rows of one width.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<'a> {
     /// The labels of the classes, in the order of the head's outputs.
