@@ -49,12 +49,13 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
     for &batch in batches {
         let backbone = Backbone::new(&context, &gpu.queue, &weights, &BackboneOptions::new(batch)).unwrap();
         let images = vec![image.clone(); batch];
+        let memory = backbone.memory();
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         eprintln!(
             "{name} batch {batch}: arena {:.1} MB at its largest, workspace {:.1} MB, packed weights {:.1} MB",
-            megabytes(backbone.arena_bytes()),
-            megabytes(backbone.workspace_bytes()),
-            megabytes(backbone.weight_bytes()),
+            megabytes(memory.activations),
+            megabytes(memory.scratch),
+            megabytes(memory.weights),
         );
         group.throughput(Throughput::Elements(batch as u64));
         group.bench_function(format!("{name} 224 px batch {batch}"), |bencher| {

@@ -17,7 +17,7 @@ fn measure(name: &str, batch: usize, family: Family) -> BTreeMap<String, u64> {
     let weights = WeightFile::from_bytes(formula::weights(&tensors)).expect("a complete file");
     let context = gpu().context(family);
     let backbone = Backbone::new(&context, &gpu().queue, &weights, &BackboneOptions::new(batch)).unwrap();
-    let cost = backbone.cost();
+    let (cost, memory) = (backbone.cost(), backbone.memory());
     [
         ("dispatches", cost.dispatches),
         ("passes", cost.passes),
@@ -25,9 +25,9 @@ fn measure(name: &str, batch: usize, family: Family) -> BTreeMap<String, u64> {
         ("copied_bytes", cost.copied_bytes),
         ("flops", cost.flops),
         ("pipelines", context.pipelines() as u64),
-        ("arena_bytes", backbone.arena_bytes()),
-        ("workspace_bytes", backbone.workspace_bytes()),
-        ("weight_bytes", backbone.weight_bytes()),
+        ("arena_bytes", memory.activations),
+        ("workspace_bytes", memory.scratch),
+        ("weight_bytes", memory.weights),
     ]
     .map(|(figure, value)| (figure.to_owned(), value))
     .into()

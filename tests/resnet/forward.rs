@@ -200,7 +200,7 @@ fn f16_halves_what_the_device_holds() {
     let bytes = |precision| {
         let options = BackboneOptions { input_size: [64, 64], precision, ..BackboneOptions::new(1) };
         let backbone = Backbone::new(&context, &gpu().queue, &case.weights(), &options).unwrap();
-        backbone.arena_bytes() - 64 * 64 * 3 * 4
+        backbone.memory().activations - 64 * 64 * 3 * 4
     };
     // The photo stays f32, and as f16 has a fourth channel.
     assert!(bytes(Precision::F16) <= bytes(Precision::F32) / 2 + 64 * 64 * 4 * 2);
@@ -321,7 +321,7 @@ fn buffers_are_reused_and_a_tap_keeps_its_own() {
     let input_size = [case.input[2], case.input[3]];
     let bytes = |taps: &[Tap]| {
         let options = BackboneOptions { input_size, taps: taps.to_vec(), ..BackboneOptions::new(case.input[0]) };
-        Backbone::new(&context, &gpu().queue, &weights, &options).unwrap().arena_bytes()
+        Backbone::new(&context, &gpu().queue, &weights, &options).unwrap().memory().activations
     };
     let (batch, pixels) = (case.input[0] as u64, (input_size[0] * input_size[1]) as u64);
     // Input, the stem's output, and two activations of stage 1 (a block's input and its middle) of which one may take the

@@ -284,6 +284,15 @@ fn files_are_opened_by_path_and_their_faults_named() {
 }
 
 #[test]
+fn what_the_formats_parser_says_is_kept() {
+    // A header of two bytes that isn't JSON: the file's length tells nothing.
+    let error = WeightFile::from_bytes(&b"\x02\0\0\0\0\0\0\0{]"[..]).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "weights in memory: the file is damaged; download it again");
+    assert!(std::error::Error::source(&error).is_some_and(|cause| !cause.to_string().is_empty()));
+}
+
+#[test]
 fn a_damaged_file_never_panics() {
     let whole = file(&tensors(&small(), "F16"));
     let header = u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize + 8;

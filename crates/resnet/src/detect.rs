@@ -35,7 +35,7 @@ impl Architecture {
     /// Each width is the one that most of the tensors concerned agree on, so a few missing or misshapen ones don't hide
     /// what the network is, and can then be named. `Err` says why the tensors are no network of this family.
     fn detect(tensors: &BTreeMap<String, Vec<usize>>) -> Result<Self, String> {
-        let mut stages: [Vec<(usize, &str, &[usize])>; 4] = Default::default();
+        let mut stages: [Vec<Part>; 4] = Default::default();
         for (name, shape) in tensors {
             if let Some((stage, block, part)) = split_block_name(name) {
                 stages[stage].push((block, part, shape));
@@ -45,21 +45,7 @@ impl Architecture {
             return Err(format!("it has no tensor of stage `layer{}`", s + 1));
         }
         let deep = tensors.keys().any(|name| name.starts_with("conv1.0.") || name.starts_with("conv1.3."));
-        let first_conv = if deep { "conv1.0.weight" } else { "conv1.weight" };
-        match tensors.get(first_conv).map(Vec::as_slice) {
-            None | Some([_, 3, 7, 7]) => {}
-            Some([_, 3, _, _]) if deep => {}
-            Some([_, 3, kernel, _]) => {
-                return Err(format!(
-                    "its stem is a {kernel}x{kernel} convolution, as in ResNets for CIFAR or small images; a 7x7 one is expected, or \
-                    three of 3x3"
-                ));
-            }
-            Some([_, channels, _, _]) => {
-                return Err(format!("its stem takes {channels} input channels; photos have 3"));
-            }
-            Some(shape) => return Err(format!("its `{first_conv}` has shape {shape:?}")),
-        }
+        check_first_conv(tensors, deep)?;
         let bottlenecks = stages
             .each_ref()
             .map(|parts| parts.iter().any(|(_, part, _)| part.starts_with("conv3.") || part.starts_with("bn3.")));
@@ -83,43 +69,64 @@ impl Architecture {
         let mut channels = stem_width;
         let mut found = Vec::new();
         for (s, parts) in stages.iter().enumerate() {
-            let stage = s + 1;
-            let width_of = |i: usize| {
-                let (conv, norm) = (format!("conv{i}."), format!("bn{i}."));
-                majority(
-                    parts
-                        .iter()
-                        .filter(|(_, part, _)| part.starts_with(&conv) || part.starts_with(&norm))
-                        .map(|(_, _, shape)| first(shape)),
-                )
-                .ok_or(format!("no tensor of `layer{stage}` tells the width of its convolution {i}"))
-            };
-            let width = width_of(block.convolutions())?;
-            let inner = width_of(block.convolutions() - 1)?;
-            let group_width = majority(parts.iter().map(|(_, part, shape)| match (*part, *shape) {
-                ("conv2.weight", [_, group_width, _, _]) if bottleneck => *group_width,
-                _ => 0,
-            }));
-            let groups = group_width.filter(|width| inner % width == 0).map_or(1, |width| inner / width);
-            let projection = s > 0
-                || channels != width
-                || parts.iter().any(|(b, part, _)| *b == 0 && part.starts_with("downsample."));
-            let blocks = parts.iter().map(|(b, _, _)| b + 1).max().unwrap_or(1);
-            let sizes = |module: &str, size: fn(&[usize]) -> usize| {
-                majority(parts.iter().filter(|(_, part, _)| part.starts_with(module)).map(|(_, _, shape)| size(shape)))
-            };
-            let reduced = sizes("se.fc1.", first).map(|reduced| Attention::SqueezeExcite { reduced });
-            // An even kernel has no middle: no such network exists.
-            let last_if_odd = |shape: &[usize]| shape.last().copied().filter(|kernel| kernel % 2 == 1).unwrap_or(0);
-            let kernel = sizes("se.conv.weight", last_if_odd).map(|kernel| Attention::Efficient { kernel });
-            found.push(Stage { blocks, width, inner, groups, projection, attention: reduced.or(kernel) });
-            channels = width;
+            let stage = stage(parts, block, channels)
+                .map_err(|i| format!("no tensor of `layer{}` tells the width of its convolution {i}", s + 1))?;
+            channels = stage.width;
+            found.push(Stage { projection: s > 0 || stage.projection, ..stage });
         }
         let stages = found.try_into().map_err(|_| "it doesn't have four stages")?;
         let head = tensors.iter().filter(|(name, _)| *name == "fc.weight" || *name == "fc.bias");
         let classes = majority(head.map(|(_, shape)| first(shape)));
         Ok(Self { block, stem_width, deep_stem, pooled_shortcuts, stages, classes })
     }
+}
+
+/// Refuses a stem that shapes show to be another.
+fn check_first_conv(tensors: &BTreeMap<String, Vec<usize>>, deep: bool) -> Result<(), String> {
+    let name = if deep { "conv1.0.weight" } else { "conv1.weight" };
+    match tensors.get(name).map(Vec::as_slice) {
+        None | Some([_, 3, 7, 7]) => Ok(()),
+        Some([_, 3, _, _]) if deep => Ok(()),
+        Some([_, 3, kernel, _]) => Err(format!(
+            "its stem is a {kernel}x{kernel} convolution, as in ResNets for CIFAR or small images; a 7x7 one is expected, or \
+            three of 3x3"
+        )),
+        Some([_, channels, _, _]) => Err(format!("its stem takes {channels} input channels; photos have 3")),
+        Some(shape) => Err(format!("its `{name}` has shape {shape:?}")),
+    }
+}
+
+/// A tensor of a stage: the number of its block, its name in it, its shape.
+type Part<'a> = (usize, &'a str, &'a [usize]);
+
+/// A stage by its tensors, for an input of so many `channels`. `Err` is the number of a convolution whose width none tells.
+fn stage(parts: &[Part], block: Block, channels: usize) -> Result<Stage, usize> {
+    let width_of = |i: usize| {
+        let (conv, norm) = (format!("conv{i}."), format!("bn{i}."));
+        let of_it = parts.iter().filter(|(_, part, _)| part.starts_with(&conv) || part.starts_with(&norm));
+        majority(of_it.map(|(_, _, shape)| first(shape))).ok_or(i)
+    };
+    let width = width_of(block.convolutions())?;
+    let inner = width_of(block.convolutions() - 1)?;
+    let group_width = majority(parts.iter().map(|(_, part, shape)| match (*part, *shape) {
+        ("conv2.weight", [_, group_width, _, _]) if block == Block::Bottleneck => *group_width,
+        _ => 0,
+    }));
+    let sizes = |module: &str, size: fn(&[usize]) -> usize| {
+        majority(parts.iter().filter(|(_, part, _)| part.starts_with(module)).map(|(_, _, shape)| size(shape)))
+    };
+    let reduced = sizes("se.fc1.", first).map(|reduced| Attention::SqueezeExcite { reduced });
+    // An even kernel has no middle: no such network exists.
+    let last_if_odd = |shape: &[usize]| shape.last().copied().filter(|kernel| kernel % 2 == 1).unwrap_or(0);
+    let kernel = sizes("se.conv.weight", last_if_odd).map(|kernel| Attention::Efficient { kernel });
+    Ok(Stage {
+        blocks: parts.iter().map(|(b, _, _)| b + 1).max().unwrap_or(1),
+        width,
+        inner,
+        groups: group_width.filter(|width| inner % width == 0).map_or(1, |width| inner / width),
+        projection: channels != width || parts.iter().any(|(b, part, _)| *b == 0 && part.starts_with("downsample.")),
+        attention: reduced.or(kernel),
+    })
 }
 
 /// Finds out how tensors are spelt, and keys them by their canonical names, without those that play no part in inference.

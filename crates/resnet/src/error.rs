@@ -26,6 +26,14 @@ pub enum Error {
         /// What to do.
         advice: String,
     },
+    /// The file starts as safetensors does, and can't be read as such.
+    #[error("{file}: the file is damaged; download it again")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What the format's parser says.
+        source: safetensors::SafeTensorError,
+    },
     /// The file holds weights, but of no network that this crate runs.
     #[error("{file}: {what}; {advice}")]
     Unsupported {
@@ -85,6 +93,8 @@ pub enum Error {
         field: String,
         /// What is wrong with it.
         problem: String,
+        /// What the JSON's parser says, where it is its finding.
+        source: Option<serde_json::Error>,
     },
     /// A backbone was asked for something that it can't do.
     #[error("backbone: {0}")]

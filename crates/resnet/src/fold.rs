@@ -4,11 +4,11 @@ use crate::error::Error;
 use crate::network::ConvSpec;
 
 /// What BatchNorm adds to the variance, in torchvision, timm and transformers alike.
-pub const BATCH_NORM_EPS: f64 = 1e-5;
+pub(crate) const BATCH_NORM_EPS: f64 = 1e-5;
 
 /// The learnt parameters and running statistics of one BatchNorm, each of length `out_channels`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BatchNorm {
+pub(crate) struct BatchNorm {
     /// Scale, gamma (`weight`).
     pub weight: Vec<f32>,
     /// Shift, beta (`bias`).
@@ -46,11 +46,6 @@ impl FoldedConv {
     ///
     /// # Reference
     /// Ioffe and Szegedy, *Batch Normalization*, 2015, section 3.1.
-    pub fn new(spec: &ConvSpec, weight: &[f32], norm: &BatchNorm) -> Result<Self, Error> {
-        Self::fold(spec, weight.to_vec(), norm)
-    }
-
-    /// As [`new`](Self::new), in place.
     pub(crate) fn fold(spec: &ConvSpec, weight: Vec<f32>, norm: &BatchNorm) -> Result<Self, Error> {
         let expect = |name: String, expected: usize, got: usize| {
             if expected == got { Ok(()) } else { Err(Error::Shape { name, expected: vec![expected], got: vec![got] }) }
@@ -127,7 +122,7 @@ mod tests {
             running_mean: vec![-0.5, 2.0],
             running_var: vec![0.0, 4.0],
         };
-        let folded = FoldedConv::new(&spec(), &weight, &norm).unwrap();
+        let folded = FoldedConv::fold(&spec(), weight.to_vec(), &norm).unwrap();
         let input = [0.3_f64, -0.7, 1.1, 0.9];
         for channel in 0..2 {
             let dot = |weight: &[f32]| {
@@ -149,9 +144,9 @@ mod tests {
             running_mean: vec![0.0; 2],
             running_var: vec![0.0; 2],
         };
-        let overflow = FoldedConv::new(&spec(), &[1.0; 4], &norm).unwrap_err();
+        let overflow = FoldedConv::fold(&spec(), vec![1.0; 4], &norm).unwrap_err();
         assert!(overflow.to_string().contains("bn folded into conv"), "{overflow}");
-        let short = FoldedConv::new(&spec(), &[1.0; 3], &norm).unwrap_err();
+        let short = FoldedConv::fold(&spec(), vec![1.0; 3], &norm).unwrap_err();
         assert!(short.to_string().contains("conv.weight"), "{short}");
     }
 }

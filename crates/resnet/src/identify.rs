@@ -84,28 +84,28 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
-/// Says what is wrong with a file that starts as safetensors does but can't be read as such.
-pub(crate) fn broken_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> Diagnosis {
+/// Says what is wrong with a file that starts as safetensors does but can't be read as such, where its length tells.
+pub(crate) fn broken_safetensors(bytes: &[u8]) -> Option<Diagnosis> {
     let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     let got = bytes.len() as u64;
     let text = usize::try_from(header).ok().and_then(|length| bytes.get(8..)?.get(..length));
     let Some(text) = text else {
-        return Diagnosis::new(
+        return Some(Diagnosis::new(
             format!("the file is truncated: it has {got} bytes, its header alone takes {}", header.saturating_add(8)),
             DOWNLOAD_AGAIN,
-        );
+        ));
     };
     let tensors: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
     let ends = tensors.as_object().into_iter().flatten().filter_map(|(_, info)| info["data_offsets"][1].as_u64());
     match ends.max().map(|end| end.saturating_add(header).saturating_add(8)) {
         Some(end) if got < end => {
-            Diagnosis::new(format!("the file is truncated: it has {got} bytes of {end}"), DOWNLOAD_AGAIN)
+            Some(Diagnosis::new(format!("the file is truncated: it has {got} bytes of {end}"), DOWNLOAD_AGAIN))
         }
-        Some(end) if got > end => Diagnosis::new(
+        Some(end) if got > end => Some(Diagnosis::new(
             format!("the file has {} bytes after its last tensor, which safetensors forbids", got - end),
             DOWNLOAD_AGAIN,
-        ),
-        _ => Diagnosis::new(format!("the file is damaged: {error}"), DOWNLOAD_AGAIN),
+        )),
+        _ => None,
     }
 }
 

@@ -40,7 +40,7 @@ mod weights;
 pub use architecture::{Architecture, Attention, Block, Stage};
 pub use engine::{Engine, Pending, Tap};
 pub use error::Error;
-pub use fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
+pub use fold::{FoldedConv, Linear};
 pub use gpu::{Backbone, BackboneOptions, LayerPlan, Memory, PlannedLayer, Slicing};
 pub use kernels;
 pub use network::{BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec};

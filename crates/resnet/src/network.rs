@@ -167,7 +167,7 @@ impl Network {
         )
     }
 
-    /// Floating-point operations for one image of `size` (height, width): see [`Architecture::flops`].
+    /// Floating-point operations for one image of `size` (height, width): see [`Architecture::flops`](crate::Architecture::flops).
     pub fn flops(&self, size: [usize; 2]) -> u64 {
         let mut total = 0;
         let mut run = |convs: &[ConvSpec], mut size| {

@@ -98,16 +98,25 @@ pub(crate) fn shorter_side(input: usize, field: &str, crop_pct: f64) -> Result<R
     Ok(Resize::ShorterSide((input as f64 / crop_pct).floor() as usize))
 }
 
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Error> {
+    let (field, problem) = ("JSON".to_owned(), "it can't be read".to_owned());
+    serde_json::from_str(json).map_err(|source| Error::Recipe { field, problem, source: Some(source) })
+}
+
 pub(crate) fn object(json: &str) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(json).map_err(|error| recipe_error("JSON", error.to_string()))
+    parse(json)
 }
 
 pub(crate) fn recipe_error(field: &str, problem: impl Into<String>) -> Error {
-    Error::Recipe { field: field.into(), problem: problem.into() }
+    Error::Recipe { field: field.into(), problem: problem.into(), source: None }
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(field: &str, value: &Value) -> Result<T, Error> {
-    T::deserialize(value).map_err(|error| recipe_error(field, format!("{value} isn't supported: {error}")))
+    T::deserialize(value).map_err(|source| Error::Recipe {
+        field: field.into(),
+        problem: format!("{value} isn't supported"),
+        source: Some(source),
+    })
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl WeightFile {
     /// this process (SIGBUS on Unix). Replacing it by renaming another file over it is harmless.
     ///
     /// # Errors
-    /// [`Error::Io`] if it can't be read, [`Error::Format`] if it isn't whole safetensors, [`Error::Unsupported`] if it holds
+    /// [`Error::Io`] if it can't be read, [`Error::Format`] or [`Error::Damaged`] if it isn't whole safetensors, [`Error::Unsupported`] if it holds
     /// another network or number format, [`Error::Tensors`] with everything missing, unexpected or misshapen, and
     /// [`Error::Values`] for NaN, infinities and variances that aren't positive.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
@@ -122,8 +122,9 @@ impl WeightFile {
         if let Some(diagnosis) = identify::foreign_format(&bytes) {
             return Err(format(diagnosis));
         }
-        let (header, parsed) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| format(identify::broken_safetensors(&bytes, &error)))?;
+        let (header, parsed) = SafeTensors::read_metadata(&bytes).map_err(|source| {
+            identify::broken_safetensors(&bytes).map_or_else(|| Error::Damaged { file: file.clone(), source }, format)
+        })?;
         let data = header + size_of::<u64>();
 
         let (naming, tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {

@@ -29,7 +29,7 @@ use crate::weights::WeightFile;
 /// [`Tap`] says.
 ///
 /// # Numerics
-/// f32 throughout; within a relative 1e-4 of PyTorch's at every stage. With [`Precision::F16`] activations and weights are
+/// f32 throughout; within a relative 1e-4 of PyTorch's at every stage. With [`Precision::F16`](kernels::Precision::F16) activations and weights are
 /// stored in f16; sums, biases, Winograd's transformed values, gates, features and head stay f32. Every stage is then within a
 /// relative root mean square of 0.3 % of PyTorch's (measured: 0.02 to 0.11 %), features have a cosine of 0.9999 or more with f32's
 /// (measured: 0.9999998). What f16 can't hold makes the features NaN or infinite.
@@ -139,14 +139,9 @@ impl Backbone {
         Ok(Plan::new(context, architecture, options)?.memory())
     }
 
-    /// Bytes of the arena in which activations live, at its largest.
-    pub fn arena_bytes(&self) -> u64 {
-        self.memory.activations
-    }
-
-    /// Bytes of scratch memory that the kernels share.
-    pub fn workspace_bytes(&self) -> u64 {
-        self.memory.scratch
+    /// What it takes on the device.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// What a pass costs.
@@ -154,18 +149,8 @@ impl Backbone {
         Cost::of(&self.commands)
     }
 
-    /// Bytes of packed weights.
-    pub fn weight_bytes(&self) -> u64 {
-        self.memory.weights
-    }
-
-    /// The input, `[batch, height, width, 3]`, for callers that fill it on the device (STORAGE, COPY_DST).
-    pub fn input(&self) -> &Buffer {
-        &self.input
-    }
-
     /// A tap's buffer, if it was asked for (STORAGE, COPY_SRC). Features and logits are f32; the others are f16 tensors in a
-    /// backbone of [`Precision::F16`].
+    /// backbone of [`Precision::F16`](kernels::Precision::F16).
     pub fn output(&self, tap: Tap) -> Option<&Buffer> {
         self.tapped(tap).map(|tapped| &tapped.buffer)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Recipe, object, recipe_error};
+use super::{Recipe, object, parse};
 use crate::error::Error;
 
 /// Fields of which one alone marks a `preprocessor_config.json`.
@@ -29,8 +29,8 @@ impl Recipe {
                 Err(source) => return Err(Error::Io { path, source }),
             };
             let ours = |error| match error {
-                Error::Recipe { field, problem } => {
-                    Error::Recipe { field, problem: format!("{problem} (in {})", path.display()) }
+                Error::Recipe { field, problem, source } => {
+                    Error::Recipe { field, problem: format!("{problem} (in {})", path.display()), source }
                 }
                 other => other,
             };
@@ -55,7 +55,7 @@ impl Recipe {
         if has(&config, &TIMM_MARKS) {
             return Self::from_timm(json);
         }
-        let recipe: Self = serde_json::from_str(json).map_err(|error| recipe_error("JSON", error.to_string()))?;
+        let recipe: Self = parse(json)?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -103,6 +103,8 @@ mod tests {
         assert_eq!(Recipe::from_json(&serde_json::to_string(&ours).unwrap()).unwrap(), ours);
         assert_eq!(Recipe::from_json(r#"{"crop_pct": 1.0}"#).unwrap().resize, Resize::ShorterSide(224));
         let typo = serde_json::to_string(&ours).unwrap().replace("resize", "resise");
-        assert!(Recipe::from_json(&typo).unwrap_err().to_string().contains("resise"));
+        let error = Recipe::from_json(&typo).unwrap_err();
+        let cause = std::error::Error::source(&error).expect("the parser's own words").to_string();
+        assert!(cause.contains("resise"), "{error}: {cause}");
     }
 }
