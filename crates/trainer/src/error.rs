@@ -125,7 +125,7 @@ pub enum Error {
         /// The file that says it.
         path: PathBuf,
         /// What is wrong with it.
-        source: resnet::Error,
+        source: Box<resnet::Error>,
     },
     /// An option outside its range.
     #[error("{option}: {value} is out of range: expected {expected}")]

@@ -29,7 +29,10 @@ impl ReadingArgs {
         let recipe = match &self.recipe {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-                Some(Recipe::from_json(&text).map_err(|source| Error::Recipe { path: path.clone(), source })?)
+                Some(
+                    Recipe::from_json(&text)
+                        .map_err(|error| Error::Recipe { path: path.clone(), source: Box::new(error) })?,
+                )
             }
             None => None,
         };

@@ -63,6 +63,11 @@ struct Metadata {
     size: Option<u64>,
 }
 
+/// True for downloads that take long enough for their progress to be told.
+fn is_worth_telling(size: Option<u64>) -> bool {
+    size.is_some_and(|size| size >= WORTH_TELLING)
+}
+
 impl<'a> Client<'a> {
     pub(super) fn new(name: &'a str, repo: &'a Repo, options: &'a Options, progress: &'a dyn Progress) -> Result<Self> {
         let wrong = || Error::InvalidOption {
@@ -166,9 +171,8 @@ impl<'a> Client<'a> {
         for _ in 0..2 {
             let file = File::options().create(true).truncate(false).read(true).write(true).open(&incomplete);
             let mut file = file.map_err(io("create"))?;
-            let telling = metadata.size.is_some_and(|size| size >= WORTH_TELLING);
-            let received = self.receive(url, metadata.size, &mut file, &incomplete, telling);
-            if telling {
+            let received = self.receive(url, metadata.size, &mut file, &incomplete);
+            if is_worth_telling(metadata.size) {
                 self.progress.end();
             }
             received?;
@@ -185,7 +189,7 @@ impl<'a> Client<'a> {
     }
 
     /// Appends to `file` what it lacks, over as many connections as that takes.
-    fn receive(&self, url: &str, size: Option<u64>, file: &mut File, path: &Path, telling: bool) -> Result<()> {
+    fn receive(&self, url: &str, size: Option<u64>, file: &mut File, path: &Path) -> Result<()> {
         let io = || Error::io("write", path);
         let mut have = file.seek(std::io::SeekFrom::End(0)).map_err(io())?;
         let mut begun = false;
@@ -204,7 +208,7 @@ impl<'a> Client<'a> {
                 file.set_len(0).and_then(|()| file.rewind()).map_err(io())?;
                 have = 0;
             }
-            if telling && (restart || !begun) {
+            if is_worth_telling(size) && (restart || !begun) {
                 self.progress.begin(Stage::DOWNLOAD, size.unwrap_or(0) as usize);
                 self.progress.advance(have as usize);
                 begun = true;
