@@ -4,9 +4,9 @@
 //! `trainer train pictures` can read. With `--raw` it makes three files instead, for pretraining:
 //! `images.u8` (picture, row, column, channel), `labels.u8` (a byte a picture) and `classes.txt` (a name a line).
 
-use anyhow::Context;
 use clap::Parser;
 use rayon::prelude::*;
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -31,15 +31,15 @@ struct Args {
     raw: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let task = if args.task == "source" { Task::Source } else { Task::Target };
-    fs::create_dir_all(&args.dir).with_context(|| format!("can't make {}", args.dir.display()))?;
+    fs::create_dir_all(&args.dir).map_err(|error| format!("can't make {}: {error}", args.dir.display()))?;
     let write = if args.raw { write_raw } else { write_png };
-    write(&args, &task.classes()).with_context(|| format!("can't write to {}", args.dir.display()))
+    write(&args, &task.classes()).map_err(|error| format!("can't write to {}: {error}", args.dir.display()).into())
 }
 
-fn write_png(args: &Args, classes: &[Class]) -> anyhow::Result<()> {
+fn write_png(args: &Args, classes: &[Class]) -> Result<(), Box<dyn Error>> {
     for class in classes {
         let dir = args.dir.join(class.to_string());
         fs::create_dir_all(&dir)?;
@@ -53,11 +53,11 @@ fn write_png(args: &Args, classes: &[Class]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_raw(args: &Args, classes: &[Class]) -> anyhow::Result<()> {
+fn write_raw(args: &Args, classes: &[Class]) -> Result<(), Box<dyn Error>> {
     let create = |name: &str| File::create(Path::new(&args.dir).join(name)).map(BufWriter::new);
     let (mut images, mut labels, mut names) = (create("images.u8")?, create("labels.u8")?, create("classes.txt")?);
     for (label, class) in classes.iter().enumerate() {
-        let label = u8::try_from(label).context("a label must fit a byte")?;
+        let label = u8::try_from(label).map_err(|_| "a label must fit a byte")?;
         let pictures: Vec<_> = (0..args.count).into_par_iter().map(|index| class.draw(index, args.seed)).collect();
         for picture in pictures {
             images.write_all(&picture.rgb)?;
