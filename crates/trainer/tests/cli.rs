@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use image::{Rgb, RgbImage};
 use resnet::Architecture;
 use tempfile::TempDir;
-use trainer::untrained::random_weights;
+use trainer::random_weights;
 
 /// A folder with tiny weights and a data set of three classes, told apart by colour.
 struct World {
