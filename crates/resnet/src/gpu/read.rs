@@ -15,13 +15,13 @@ pub(super) fn wait(device: &Device, submission: SubmissionIndex) -> Result<(), E
 
 /// A tensor that is read back.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stored {
+pub(super) struct TensorShape {
     pub pixels: usize,
     pub channels: usize,
     pub precision: Precision,
 }
 
-impl Stored {
+impl TensorShape {
     pub fn bytes(self) -> u64 {
         self.pixels as u64 * u64::from(self.precision.words(self.channels as u32)) * 4
     }
@@ -32,9 +32,9 @@ pub(super) fn read(
     device: &Device,
     submission: SubmissionIndex,
     staging: &Buffer,
-    stored: Stored,
+    shape: TensorShape,
 ) -> Result<Vec<f32>, Error> {
-    let slice = staging.slice(0..stored.bytes());
+    let slice = staging.slice(0..shape.bytes());
     let (sender, receiver) = channel();
     slice.map_async(MapMode::Read, move |result| {
         // The receiver lives until the end of this function.
@@ -43,9 +43,9 @@ pub(super) fn read(
     wait(device, submission)?;
     receiver.recv().map_err(Error::device)?.map_err(Error::device)?;
     let view = slice.get_mapped_range().map_err(Error::device)?;
-    let values = match stored.precision {
+    let values = match shape.precision {
         Precision::F32 => bytemuck::pod_collect_to_vec(&view),
-        Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), stored.channels),
+        Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), shape.channels),
     };
     drop(view);
     staging.unmap();
