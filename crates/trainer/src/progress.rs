@@ -41,3 +41,23 @@ pub trait Progress: Sync {
 }
 
 impl Progress for () {}
+
+/// Warnings that are kept, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Warnings(std::sync::Mutex<Vec<String>>);
+
+#[cfg(test)]
+impl Progress for Warnings {
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[cfg(test)]
+impl Warnings {
+    /// What was warned of since the last time.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}

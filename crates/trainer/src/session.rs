@@ -129,25 +129,10 @@ fn known(path: &Path, key: &Key, width: usize, progress: &dyn Progress) -> Featu
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Mutex;
 
     use super::*;
     use crate::error::Error;
-
-    #[derive(Default)]
-    struct Warnings(Mutex<Vec<String>>);
-
-    impl Progress for Warnings {
-        fn warn(&self, message: &str) {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-
-    impl Warnings {
-        fn take(&self) -> Vec<String> {
-            std::mem::take(&mut self.0.lock().unwrap())
-        }
-    }
+    use crate::progress::Warnings;
 
     #[test]
     fn a_failing_save_hides_no_other_error() {

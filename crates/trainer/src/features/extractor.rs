@@ -121,24 +121,9 @@ mod tests {
     use super::*;
     use crate::features::fake::{Fake, colours};
     use crate::machine::device::{Gpu, Selection, adapters, open, open_with};
+    use crate::progress::Warnings;
     use crate::random::SplitMix64;
     use crate::untrained::random_weights;
-
-    /// Keeps warnings.
-    #[derive(Default)]
-    struct Warnings(Mutex<Vec<String>>);
-
-    impl Progress for Warnings {
-        fn warn(&self, message: &str) {
-            self.0.lock().unwrap().push(message.to_owned());
-        }
-    }
-
-    impl Warnings {
-        fn take(&self) -> Vec<String> {
-            std::mem::take(&mut *self.0.lock().unwrap())
-        }
-    }
 
     /// A device with room for batches up to some size, on which every call complains that asks for more.
     struct Device {

@@ -1,0 +1,8 @@
+//! Each layer of a network by itself, beside what the machine can do at best: `trainer doctor --bench`.
+
+mod layer;
+mod measure;
+mod yardstick;
+
+pub(crate) use layer::{Layer, SLOW};
+pub(crate) use measure::{Bench, measure, taps};
