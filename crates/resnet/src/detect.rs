@@ -8,11 +8,11 @@ use crate::identify::{self, Diagnosis, SUPPORTED};
 use crate::names::Naming;
 use crate::problems::{List, TensorProblems};
 
-/// Blocks a stage beyond which a tensor's block index is taken for a mistake in its name.
+/// The most blocks of a stage: a greater block index is taken for a mistake in the tensor's name.
 const MAX_BLOCKS: usize = 256;
 
 impl Architecture {
-    /// The network that tensors of these names and shapes make, found as [`WeightFile`](crate::WeightFile) finds it, without any values: a file's
+    /// Finds the network that tensors of these names and shapes make, as [`WeightFile`](crate::WeightFile) does, without any values: a file's
     /// header is enough.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ fn check_first_conv(tensors: &BTreeMap<String, Vec<usize>>, deep: bool) -> Resul
 /// A tensor of a stage: the number of its block, its name in it, its shape.
 type Part<'a> = (usize, &'a str, &'a [usize]);
 
-/// A stage by its tensors, for an input of so many `channels`. `Err` is the number of a convolution whose width none tells.
+/// Reads a stage off its tensors, for an input of so many `channels`. `Err` is the number of a convolution whose width none tells.
 fn stage(parts: &[Part], block: Block, channels: usize) -> Result<Stage, usize> {
     let width_of = |i: usize| {
         let (conv, norm) = (format!("conv{i}."), format!("bn{i}."));
@@ -143,7 +143,7 @@ pub(crate) fn canonical<T>(tensors: impl Iterator<Item = (String, T)>) -> (Namin
     (naming, keyed)
 }
 
-/// The network that tensors of canonical names make, or what is wrong with them.
+/// Recognises the network that tensors of canonical names make, or says what is wrong with them.
 pub(crate) fn recognise(
     file: &str,
     naming: &Naming,
@@ -177,7 +177,7 @@ pub(crate) fn recognise(
     Err(Error::Tensors { file: file.to_owned(), architecture, problems: Box::new(problems) })
 }
 
-/// `layer2.0.conv1.weight` into (1, 0, `conv1.weight`).
+/// Splits `layer2.0.conv1.weight` into (1, 0, `conv1.weight`).
 fn split_block_name(name: &str) -> Option<(usize, usize, &str)> {
     let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
     let (block, part) = rest.split_once('.')?;
@@ -190,7 +190,7 @@ fn first(shape: &[usize]) -> usize {
     shape.first().copied().unwrap_or(0)
 }
 
-/// The commonest of the values that aren't zero; of equals, the larger.
+/// Finds the commonest of the values that aren't zero; of equals, the larger.
 fn majority(values: impl Iterator<Item = usize>) -> Option<usize> {
     let mut counts = HashMap::new();
     for value in values.filter(|value| *value > 0) {

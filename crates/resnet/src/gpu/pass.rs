@@ -66,17 +66,17 @@ pub struct Backbone {
     slices: Slices,
 }
 
-/// What can be read of a pass.
+/// A tap's buffer, and how to read a batch's values of it.
 #[derive(Debug)]
 struct Tapped {
     tap: Tap,
     buffer: Buffer,
-    /// What one image gives.
+    /// The values of one image.
     stored: Stored,
 }
 
 impl Tapped {
-    /// What so many images give.
+    /// Describes the values of so many images.
     fn of(&self, images: usize) -> Stored {
         Stored { pixels: self.stored.pixels * images, ..self.stored }
     }
@@ -127,7 +127,7 @@ impl Backbone {
         })
     }
 
-    /// What a network would take on the context's device. Nothing is allocated.
+    /// Computes the memory that a network would take on the context's device. Nothing is allocated.
     ///
     /// # Errors
     /// As [`Backbone::new`], but for what needs the weights.
@@ -139,17 +139,17 @@ impl Backbone {
         Ok(Plan::new(context, architecture, options)?.memory())
     }
 
-    /// What it takes on the device.
+    /// Tells how much memory it takes on the device.
     pub fn memory(&self) -> Memory {
         self.memory
     }
 
-    /// What a pass costs.
+    /// Counts what a pass costs.
     pub fn cost(&self) -> Cost {
         Cost::of(&self.commands)
     }
 
-    /// A tap's buffer, if it was asked for (STORAGE, COPY_SRC). Features and logits are f32; the others are f16 tensors in a
+    /// Gives a tap's buffer, if it was asked for (STORAGE, COPY_SRC). Features and logits are f32; the others are f16 tensors in a
     /// backbone of [`Precision::F16`](kernels::Precision::F16).
     pub fn output(&self, tap: Tap) -> Option<&Buffer> {
         self.tapped(tap).map(|tapped| &tapped.buffer)
@@ -159,12 +159,12 @@ impl Backbone {
         self.taps.iter().find(|tapped| tapped.tap == tap)
     }
 
-    /// Submits that the next pass takes, see [`Slicing`].
+    /// Counts the submits that the next pass takes, see [`Slicing`].
     pub fn submits(&self) -> usize {
         self.slices.now().len()
     }
 
-    /// How long the longest submit of the last measured pass took, see [`Slicing::Time`]. More than 200 ms means that one layer
+    /// Tells how long the longest submit of the last measured pass took, see [`Slicing::Time`]. More than 200 ms means that one layer
     /// takes so long: a smaller batch helps.
     pub fn longest_submit(&self) -> Option<Duration> {
         self.slices.longest()
@@ -175,12 +175,12 @@ impl Backbone {
         encode_all(encoder, &self.commands);
     }
 
-    /// The layers, in the order in which they run.
+    /// Lists the layers, in the order in which they run.
     pub fn layers(&self) -> &[PlannedLayer] {
         &self.layers
     }
 
-    /// The commands of each of [`Backbone::layers`], to be recorded by themselves and measured.
+    /// Lists the commands of each of [`Backbone::layers`], to be recorded by themselves and measured.
     pub fn layer_commands(&self) -> &[Commands] {
         &self.commands
     }
@@ -252,9 +252,9 @@ impl Engine for Backbone {
 struct Flying {
     device: Device,
     submission: SubmissionIndex,
-    /// Each with what is read of it.
+    /// The taps, each with what is read of it.
     taps: Vec<(Tap, Stored)>,
-    /// There until it is dropped.
+    /// Its memory on the host's side; taken only by `drop`.
     staging: Option<Staging>,
     ring: Ring,
 }
