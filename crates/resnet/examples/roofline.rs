@@ -15,7 +15,7 @@ struct Gpu {
     /// Multiply-adds of a core in a clock.
     lanes: f64,
     gigahertz: f64,
-    /// Of memory, GB/s.
+    /// The bandwidth of its memory, GB/s.
     bandwidth: f64,
     /// Bytes of workgroup memory that a core reads in a clock.
     shared: f64,
@@ -65,7 +65,18 @@ fn dispatches(layer: &PlannedLayer) -> Vec<Dispatch> {
     let products = plan.computed_flops() as f64 / 2.0;
     let tiles = |pixels: f64, rows: u32| (pixels / f64::from(rows)).ceil() * (outputs / 64.0).ceil();
     match plan.variant() {
-        Variant::Direct(tile) => vec![Dispatch { products, bytes, groups: tiles(batch * height * width, tile.rows) }],
+        Variant::Direct(tile) => {
+            let sum = Dispatch { products, bytes, groups: tiles(batch * height * width, tile.rows) };
+            // The kernel reads whole vec4: pixels of other lengths, such as f32 photos, are padded by a dispatch before.
+            if desc.precision == Precision::F16 || desc.in_channels.is_multiple_of(4) {
+                return vec![sum];
+            }
+            let pixels = batch * f64::from(desc.height * desc.width) * 4.0;
+            let [plain, padded] =
+                [desc.in_channels, desc.in_channels.next_multiple_of(4)].map(|channels| pixels * f64::from(channels));
+            let pack = Dispatch { products: 0.0, bytes: plain + padded, groups: MANY };
+            vec![pack, Dispatch { bytes: bytes - plain + padded, ..sum }]
+        }
         Variant::Winograd { tile, .. } => {
             let count = batch * (height / 4.0).ceil() * (width / 4.0).ceil();
             let [v, m, u] = [count * inputs, count * outputs, inputs * outputs].map(|values| values * 36.0 * 4.0);
