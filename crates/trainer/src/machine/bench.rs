@@ -34,13 +34,13 @@ const SHORT: u64 = 256;
 pub struct Bench {
     /// Its architecture.
     pub architecture: String,
-    /// Images at once.
+    /// Images of a batch.
     pub batch: usize,
     /// Rows and columns of an image.
     pub input_size: [usize; 2],
-    /// `timestamps` of the adapter, or `submit and wait`.
+    /// How time was measured: by `timestamps` of the adapter, or by `submit and wait`.
     pub timer: &'static str,
-    /// What the layers are measured by.
+    /// What the layers are compared with.
     pub yardstick: Yardstick,
     /// 10⁹ bytes a second, read and written, of a copy on the adapter.
     pub memory_gb_s: f64,
@@ -59,7 +59,7 @@ pub struct Bench {
 /// The fastest matrix product at hand, measured in turns with the layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Yardstick {
-    /// What it is.
+    /// The name of the product.
     pub name: String,
     /// 10⁹ multiplications and additions a second.
     pub gflops: f64,
@@ -72,7 +72,7 @@ pub struct Layer {
     pub name: String,
     /// The operation.
     pub op: &'static str,
-    /// Its sizes.
+    /// The sizes of its input and output.
     pub shape: String,
     /// The kernel and its variant.
     pub kernel: String,
@@ -208,12 +208,12 @@ pub fn measure(
     })
 }
 
-/// All that a file's network can give: its own head too, if it has one.
+/// Lists the outputs to measure: features, and logits where the file has a head.
 pub fn taps(classes: Option<usize>) -> Vec<Tap> {
     if classes.is_some() { vec![Tap::Features, Tap::Logits] } else { vec![Tap::Features] }
 }
 
-/// Why a layer is slow: all reasons that apply.
+/// Says why a layer is slow: all reasons that apply.
 fn reasons(layer: &PlannedLayer, ms: f64, memory_share: f64, workgroups: u64, software: bool) -> String {
     let mut reasons = Vec::new();
     let family = match &layer.plan {
@@ -273,7 +273,7 @@ impl Sgemm {
         Self { size, a: values(5), b: values(7) }
     }
 
-    /// The product, in bands of rows, one for each core.
+    /// Computes the product, in bands of rows, one for each core.
     fn product(&self) -> Vec<f32> {
         let n = self.size;
         let rows = n.div_ceil(rayon::current_num_threads());
@@ -289,7 +289,7 @@ impl Sgemm {
         c
     }
 
-    /// The best of three.
+    /// Measures the speed, the best of three runs.
     fn gflops(&self) -> f64 {
         let seconds = (0..3).map(|_| {
             let start = Instant::now();
@@ -332,7 +332,7 @@ impl Products {
     }
 }
 
-/// 10⁹ bytes a second that a copy reads and writes, the best of several.
+/// Measures how many 10⁹ bytes a second a copy reads and writes, the best of several.
 fn memory(gpu: &Gpu, timer: &Timer<'_>) -> Result<f64> {
     let size = COPIED.min(gpu.device.limits().max_buffer_size);
     let [from, to] = [BufferUsages::COPY_SRC, BufferUsages::COPY_DST].map(|usage| {

@@ -25,22 +25,22 @@ pub struct Timer<'a> {
 }
 
 impl<'a> Timer<'a> {
-    /// On this adapter.
+    /// Makes a timer of work on this adapter, by its clock where it has one.
     pub fn new(gpu: &'a Gpu) -> Self {
         Self { gpu, timestamps: Cell::new(gpu.device.features().contains(TIMING)) }
     }
 
-    /// As [`Timer::new`], without the adapter's clock.
+    /// Makes a timer that doesn't use the adapter's clock.
     pub fn from_outside(gpu: &'a Gpu) -> Self {
         Self { gpu, timestamps: Cell::new(false) }
     }
 
-    /// The adapter.
+    /// Gives the adapter.
     pub(crate) fn gpu(&self) -> &'a Gpu {
         self.gpu
     }
 
-    /// How it measures, for reports.
+    /// Names how it measures, for reports.
     pub fn method(&self) -> &'static str {
         if self.timestamps.get() { "timestamps" } else { "submit and wait" }
     }
@@ -69,7 +69,7 @@ impl<'a> Timer<'a> {
         Ok(seconds)
     }
 
-    /// Between timestamps around each piece; none if they contradict the time that passed outside.
+    /// Measures by timestamps around each piece; gives none if they contradict the time that passed outside.
     fn by_its_clock(&self, pieces: &[&Commands]) -> Result<Option<Vec<f64>>> {
         let device = &self.gpu.device;
         let count = pieces.len() as u32 + 1;
@@ -147,7 +147,7 @@ impl<'a> Timer<'a> {
     }
 }
 
-/// Ranges of neighbours that take no more than `most` together; who takes more is alone.
+/// Groups neighbouring pieces into ranges that take no more than `most` together; a piece that takes more stands alone.
 fn slices(seconds: &[f64], most: f64) -> Vec<Range<usize>> {
     let mut slices: Vec<Range<usize>> = Vec::new();
     let mut sum = 0.0;
@@ -164,7 +164,7 @@ fn slices(seconds: &[f64], most: f64) -> Vec<Range<usize>> {
     slices
 }
 
-/// Seconds between timestamps of so many nanoseconds a tick; none where one runs backwards, or all of them together take no
+/// Computes the seconds between timestamps of so many nanoseconds a tick; none where one runs backwards, or all of them together take no
 /// time or more than passed outside.
 fn intervals(stamps: &[u64], period: f64, outside: Duration) -> Option<Vec<f64>> {
     let seconds: Option<Vec<f64>> = (stamps.windows(2))
@@ -175,7 +175,7 @@ fn intervals(stamps: &[u64], period: f64, outside: Duration) -> Option<Vec<f64>>
     (total > 0.0 && total <= 1.1 * outside.as_secs_f64()).then_some(seconds?)
 }
 
-/// The middle value; of an even number the lower.
+/// Finds the median: of an even number of values, the lower of the two in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)

@@ -60,7 +60,7 @@ fn f32() -> String {
 pub struct Weights {
     /// Where it lay, absolute.
     pub path: PathBuf,
-    /// Of the file, in hexadecimal digits.
+    /// SHA-256 of the weight file, in hexadecimal digits.
     pub sha256: String,
     /// Its architecture, as found in the file.
     pub architecture: String,

@@ -70,7 +70,7 @@ impl Operands {
         }
     }
 
-    /// What the output holds now.
+    /// Reads what the output holds.
     pub(crate) fn result(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         let words = gpu.read(&self.output)?;
         Ok(match self.f16 {
@@ -83,7 +83,7 @@ impl Operands {
         if self.f16.is_some() { F16_TOLERANCE } else { TOLERANCE }
     }
 
-    /// The layer in each of these ways; all share their scratch memory.
+    /// Binds the layer in each of these variants; all share their scratch memory.
     pub(crate) fn bind(
         &self,
         gpu: &Gpu,

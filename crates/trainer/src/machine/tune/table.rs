@@ -16,9 +16,9 @@ use crate::files;
 pub struct Key {
     /// The adapter's name.
     pub adapter: String,
-    /// Its maker's number.
+    /// The PCI number of its maker.
     pub vendor: u32,
-    /// Its number among the maker's.
+    /// The maker's number of the adapter.
     pub device: u32,
     /// The graphics interface.
     pub backend: String,
@@ -31,7 +31,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Of this adapter and this program.
+    /// Builds the key of an adapter.
     pub fn of(info: &wgpu::AdapterInfo) -> Self {
         Self {
             adapter: info.name.clone(),
@@ -44,7 +44,7 @@ impl Key {
         }
     }
 
-    /// The file that holds its table.
+    /// Gives the path of the file that holds its table.
     pub fn path(&self, folder: &Path) -> PathBuf {
         let digest = Sha256::digest(serde_json::to_vec(self).expect("plain data"));
         folder.join(format!("{}.json", hex(&digest[..8])))
@@ -56,9 +56,9 @@ impl Key {
 pub struct Tuned {
     /// Where it is.
     pub path: PathBuf,
-    /// Shapes that it holds.
+    /// How many shapes it holds.
     pub shapes: usize,
-    /// Of what it holds, in hexadecimal digits.
+    /// SHA-256 of the table's content, in hexadecimal digits.
     pub sha256: String,
 }
 
@@ -76,7 +76,7 @@ struct Stored {
     variants: BTreeMap<String, String>,
 }
 
-/// The table measured for a key, if there is one. Variants that this version doesn't know are left out.
+/// Loads the table measured for a key, if there is one. Variants that this version doesn't know are left out.
 ///
 /// # Errors
 /// Why a file that is there can't be used: in words for a warning, since all works without it.
