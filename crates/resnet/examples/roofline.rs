@@ -77,17 +77,30 @@ fn dispatches(layer: &PlannedLayer) -> Vec<Dispatch> {
             let pack = Dispatch { products: 0.0, bytes: plain + padded, groups: MANY };
             vec![pack, Dispatch { bytes: bytes - plain + padded, ..sum }]
         }
-        Variant::Winograd { tile, .. } => {
+        Variant::Winograd { tile, band } => {
             let count = batch * (height / 4.0).ceil() * (width / 4.0).ceil();
             let [v, m, u] = [count * inputs, count * outputs, inputs * outputs].map(|values| values * 36.0 * 4.0);
             let words = |channels: u32| f64::from(plan.desc().precision.words(channels)) * 4.0;
             let x = batch * f64::from(desc.height * desc.width) * words(desc.in_channels);
             let y = batch * height * width * words(desc.out_channels) * if desc.residual { 2.0 } else { 1.0 };
-            vec![
-                Dispatch { products: 0.0, bytes: x + v, groups: MANY },
-                Dispatch { products, bytes: v + u + m, groups: 36.0 * tiles(count, tile.rows) },
-                Dispatch { products: 0.0, bytes: m + y, groups: MANY },
-            ]
+            // Tiles are taken in bands of so many MiB of transformed values, whole groups of 32 where there are so many.
+            let fit = f64::from(band) * f64::from(1 << 18) / 36.0 / inputs.max(outputs);
+            let whole = if fit < 32.0 { 16.0 } else { (fit / 32.0).floor() * 32.0 };
+            let bands = (count / whole).ceil() as usize;
+            let of_band = |index: usize| {
+                let here = whole.min(count - whole * index as f64);
+                let share = here / count;
+                [
+                    Dispatch { products: 0.0, bytes: (x + v) * share, groups: MANY },
+                    Dispatch {
+                        products: products * share,
+                        bytes: (v + m) * share + u,
+                        groups: 36.0 * tiles(here, tile.rows),
+                    },
+                    Dispatch { products: 0.0, bytes: (m + y) * share, groups: MANY },
+                ]
+            };
+            (0..bands).flat_map(of_band).collect()
         }
         _ => vec![Dispatch { products, bytes, groups: MANY }],
     }
