@@ -1,4 +1,4 @@
-//! What a task works with: an open adapter, how many photos at once, what is allowed of a photo, and who watches.
+//! The session that every task works with: an open adapter, the batch, limits on photos, and who watches; and the way to features.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::run::{reading_of, recipe_of};
 use crate::words::chain;
 
-/// What a task works with.
+/// The adapter, batch, limits and progress that a task works with.
 ///
 /// # Example
 /// ```no_run
@@ -30,11 +30,11 @@ pub struct Session<'a> {
     pub batch: usize,
     /// Bounds on photos.
     pub limits: Limits,
-    /// Who watches.
+    /// The watcher of the work.
     pub progress: &'a dyn Progress,
 }
 
-/// What takes the place of the weights' own way with photos.
+/// The recipe and reading that take the place of the weights' own.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Resize, crop and normalisation.
@@ -44,7 +44,7 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// How photos are prepared for the weights that were read from `path`: as asked for, else as the weights say.
+    /// Decides how photos are prepared for the weights that were read from `path`: as asked for, else as the weights say.
     pub(crate) fn or_of(&self, weights: &WeightFile, path: &Path) -> Result<(Recipe, Reading)> {
         let recipe = match &self.recipe {
             Some(recipe) => recipe.clone(),
@@ -63,14 +63,14 @@ pub(crate) struct Pretrained<'a> {
     pub(crate) reading: Reading,
 }
 
-/// Where features are kept beyond the work at hand.
+/// Whether features are read from a file and kept in it.
 #[derive(Clone, Copy)]
 pub(crate) enum Keep<'a> {
-    /// Nowhere.
+    /// They are not kept.
     No,
-    /// They are taken from this file, where it has them.
+    /// They are taken from this file where it has them, and not added to it.
     Read(&'a Path),
-    /// And new ones are added to it.
+    /// They are taken from this file where it has them, and new ones are added to it.
     Add(&'a Path),
 }
 
@@ -111,7 +111,7 @@ impl Session<'_> {
         }
     }
 
-    /// The features of an earlier run, or none; a damaged file costs time, no more.
+    /// Loads the features of an earlier run, or none; a damaged file costs time, no more.
     fn known(&self, path: &Path, key: &Key, width: usize) -> Features {
         match Features::load(path, key, width) {
             Ok(Some(features)) => features,

@@ -1,4 +1,4 @@
-//! `trainer train`: a head trained on a folder of photos, and judged.
+//! `trainer train`: trains a head on a folder of photos, and evaluates it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::tasks::{self, Request, Trained};
 use crate::words::count;
 use crate::{hub, report, run};
 
-/// Train a head on a folder of photos, and judge it
+/// Train a head on a folder of photos, and evaluate it
 ///
 /// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
 /// A part without a folder of its own is drawn from the others, by the photos' content: the same photo always plays the
@@ -48,7 +48,7 @@ pub(crate) struct Train {
     /// Share of each class that chooses the best epoch
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().validation)]
     pub(crate) val: f64,
-    /// Share of each class that judges the result
+    /// Share of each class that tests the result
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().test)]
     pub(crate) test: f64,
     /// How gradients change the weights
@@ -60,7 +60,7 @@ pub(crate) struct Train {
     /// Pull of the weights towards zero
     #[arg(long, value_name = "RATE", default_value_t = TrainOptions::default().weight_decay)]
     pub(crate) weight_decay: f64,
-    /// Of sgd, with Nesterov's look ahead
+    /// Momentum of sgd, with Nesterov's look ahead
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     pub(crate) momentum: f64,
     /// Passes over the training photos, at most
@@ -75,7 +75,7 @@ pub(crate) struct Train {
     /// Share of the target spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = TrainOptions::default().label_smoothing)]
     pub(crate) label_smoothing: f64,
-    /// What a photo counts: the same each, or the same each class
+    /// What counts alike in the loss: each photo, or each class
     #[arg(long, value_enum, default_value = "none")]
     pub(crate) class_weights: ClassWeightsName,
     /// Stop after so many epochs without a lower validation loss; 0 for never
@@ -146,7 +146,7 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     Ok(trained.config.rejected.len())
 }
 
-/// What a training prints for people.
+/// Writes what a training prints for people.
 fn text(trained: &Trained, run: &Path) -> String {
     let Trained { config, metrics, .. } = trained;
     let photos = &metrics.photos;
@@ -174,7 +174,7 @@ fn text(trained: &Trained, run: &Path) -> String {
             out.push_str("No photos were set aside to test. These chose the epoch and flatter it a little:\n\n");
             out.push_str(&report::text("Validation photos", validation));
         }
-        (None, None) => out.push_str("No photos were set aside to judge by.\n"),
+        (None, None) => out.push_str("No photos were set aside to test on.\n"),
     }
     let seconds = &metrics.seconds;
     let _ = writeln!(

@@ -4,7 +4,7 @@
 //! Within its class, u below `test` is the test part, below `test + validation` the validation part, the rest trains.
 //! No rank, no count and no file name enters, so
 //!
-//! * the same bytes under several names land in the same part: a copy of a training photo never judges;
+//! * the same bytes under several names land in the same part: a copy of a training photo is never tested on;
 //! * renaming, moving or adding photos moves no other photo, as long as the class's parts have a fair size;
 //! * a class's share is drawn, not dealt. A part is held between half and one and a half times its share (and at least one photo, given
 //!   three): outside that, the boundary goes to the nearest photo in the order of u. This correction is the one thing that depends
@@ -87,7 +87,7 @@ pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
         let below = |share: f64| contents.iter().filter(|(u, _)| (*u as f64) < share * 2f64.powi(64)).count();
         let tests = fair(below(test), test, count).min(count.saturating_sub(1));
         let validations = match count {
-            // Two photos: one to learn from, one to judge.
+            // Two photos: one to learn from, one to test on.
             0..=2 if tests > 0 => 0,
             _ => fair(below(test + validation).saturating_sub(tests), validation, count),
         };

@@ -1,3 +1,3 @@
-//! What other programs read: features as arrays.
+//! Files for other programs: features as arrays.
 
 pub mod arrays;

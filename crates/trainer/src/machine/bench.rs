@@ -1,4 +1,4 @@
-//! Each layer of a network by itself, beside what the machine can do at best.
+//! Measures each layer of a network by itself, beside what the machine can do at best, to find what is slow.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
-//! What the driver compiled, kept between runs where it lets us: Vulkan's pipeline cache.
+//! The driver's cache of compiled kernels (Vulkan's pipeline cache), kept in a file so that the next start needn't compile.
 //!
-//! A file for each device, named by wgpu: SHA-256, then what the driver gave. wgpu and the driver judge whether it is of this device
-//! and version; we judge whether it is whole. Whatever is wrong with it, kernels are compiled anew.
+//! A file for each device, named by wgpu: SHA-256, then what the driver gave. wgpu and the driver check that it is of this device
+//! and version; the checksum tells whether it is whole. Whatever is wrong with it, kernels are compiled anew.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What the machine has, what will be slow on it, and what to do about it.
+//! Examines the machine: what it has, what will be slow on it, and what to do about it.
 
 use std::path::PathBuf;
 use std::time::Instant;

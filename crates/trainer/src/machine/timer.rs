@@ -1,4 +1,4 @@
-//! How long work takes on an adapter, by its own clock where that can be believed.
+//! Times work on an adapter, by the adapter's own clock where that can be believed.
 
 use std::cell::Cell;
 use std::ops::Range;

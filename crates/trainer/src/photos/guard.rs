@@ -38,7 +38,7 @@ pub fn decode(bytes: Vec<u8>, reading: &Reading, limits: &Limits) -> Result<Pict
     decode_by(decode_into, bytes, reading, limits, Vec::new())
 }
 
-/// [`decode`] by another decoder, into memory that is used again.
+/// Decodes as [`decode`] does, by another decoder and into memory that is used again.
 pub(crate) fn decode_by(
     decoder: Decoder,
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Photos whose features are known, and what a head says of each.
+//! Predicts for photos whose features are known: what evaluate, predict and train share.
 
 use crate::data::{Part, Photo, Target};
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::report::Prediction;
 /// Rows whose logits are computed at a time, so that not all of them stand in memory twice.
 const ROWS: usize = 1024;
 
-/// What a head says of each photo whose features are known, in their order. `role` gives the part that the photo plays and what is
+/// Predicts with a head for each photo whose features are known, in their order. `role` gives the part that the photo plays and what is
 /// true of it, by its place among those photos.
 pub(crate) fn predictions(
     head: &Head,

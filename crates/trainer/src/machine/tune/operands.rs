@@ -1,4 +1,4 @@
-//! A layer by itself, with random operands, in each way there is to compute it.
+//! Random operands for a layer by itself, so that each of its variants can be run and compared.
 
 use kernels::wgpu::{self, Buffer, BufferUsages, util::DeviceExt as _};
 use kernels::{
