@@ -82,7 +82,7 @@ struct Stored {
 /// Why a file that is there can't be used: in words for a warning, since all works without it.
 pub fn load(folder: &Path, key: &Key) -> Result<Option<(TuneTable, Tuned)>, String> {
     let path = key.path(folder);
-    let ignored = |why: String| format!("{}: {why}; ignored (`trainer tune` measures anew)", path.display());
+    let ignored = |why: String| format!("{}: {why}; ignored until kernels are measured anew", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -174,7 +174,7 @@ mod tests {
         for damaged in [&b""[..], b"{}", &whole[..whole.len() / 2], b"\xff\xfe"] {
             std::fs::write(&path, damaged).unwrap();
             let problem = load(folder, &key()).unwrap_err();
-            assert!(problem.contains("not a table of kernels") && problem.contains("trainer tune"), "{problem}");
+            assert!(problem.contains("not a table of kernels") && problem.contains("measured anew"), "{problem}");
         }
         // It is replaced by the next measurement. An unknown variant costs its own shape, no more.
         save(folder, &key(), &table).unwrap();
