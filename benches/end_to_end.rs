@@ -1,4 +1,4 @@
-//! From a folder of photos to a judged run, beside the pure forward pass of as many batches: how well decoding, start-up, head and
+//! From a folder of photos to an evaluated run, beside the pure forward pass of as many batches: how well decoding, start-up, head and
 //! report hide behind the backbone. Ratios of interleaved runs, medians of `ROUNDS`; wall clock, and on Linux CPU time too.
 //!
 //! The photos are JPEGs made here, with the spectrum of photos. The features that training keeps are checked against those of the
@@ -60,7 +60,7 @@ fn main() {
     let (trained, expected) = (train(), forward(&backbone, &inputs));
     assert_eq!(trained.predictions.len(), photos);
     check(&trained, &out, &expected);
-    let test = trained.metrics.test.expect("photos to judge by");
+    let test = trained.metrics.test.expect("photos to test on");
     assert!(test.top1 > test.baseline.top1 + 0.2, "the classes are easily told apart: {}", test.top1);
     if !measured {
         return;
@@ -90,7 +90,7 @@ fn main() {
 /// Seconds that some work took.
 struct Timed {
     wall: f64,
-    /// Of all threads, NaN where the system doesn't say.
+    /// Processor time of all threads, NaN where the system doesn't say.
     cpu: f64,
 }
 
@@ -108,7 +108,7 @@ impl std::fmt::Display for Timed {
     }
 }
 
-/// User and system time of this process, to a hundredth of a second.
+/// Reads the user and system time of this process, to a hundredth of a second.
 fn cpu_seconds() -> f64 {
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return f64::NAN };
     // Behind the name, which may hold anything: fields 14 and 15 of proc(5), of which the third is the first here.
@@ -117,7 +117,7 @@ fn cpu_seconds() -> f64 {
     (ticks(14) + ticks(15)) / 100.0
 }
 
-/// The features of all inputs, one batch on its way while the next is uploaded.
+/// Computes the features of all inputs, one batch on its way while the next is uploaded.
 fn forward(backbone: &Backbone, inputs: &[ImageTensor]) -> Vec<f32> {
     let mut features = Vec::new();
     let mut flying: Option<resnet::Pending> = None;
@@ -131,7 +131,7 @@ fn forward(backbone: &Backbone, inputs: &[ImageTensor]) -> Vec<f32> {
     features
 }
 
-/// All photos of a folder as training prepares them, in the same order.
+/// Prepares all photos of a folder as training does, in the same order.
 fn prepared(data: &Path) -> Vec<ImageTensor> {
     let mut photos = list(data).expect("photos").photos;
     photos.sort_by(|a, b| a.name.cmp(&b.name));
@@ -144,7 +144,7 @@ fn prepared(data: &Path) -> Vec<ImageTensor> {
     photos.par_iter().map(|photo| prepare(&photo.path)).collect()
 }
 
-/// What training has kept is what the pure pass says, to the bit: the same batches went through the same kernels.
+/// Checks that training has kept what the pure pass gives, to the bit: the same batches went through the same kernels.
 fn check(trained: &trainer::tasks::Trained, out: &Path, expected: &[f32]) {
     let bytes = fs::read(out.join(run::FEATURES)).expect("features");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a file");

@@ -4,7 +4,7 @@
 //! program on the machine stretches neither. They take turns, so that the processor's pace touches both, and the best of
 //! seven turns of each counts, so that a disturbed turn doesn't. A floor is about half of what is typical: what falls below it isn't noise but
 //! a kernel that lost its vectors. sgemm runs on one thread, since its pool's idle threads spin; where it has vectors of 512 bits,
-//! half of what it does is the yardstick, since a software driver's subgroup of eight has 256.
+//! half of its speed is the yardstick, since a software driver's subgroup of eight lanes has 256.
 //!
 //! With other kernels than those for software adapters the ratio says nothing, and nothing is measured. Without `--bench` (`cargo test --benches`) everything runs once and
 //! no floor is held, since that profile isn't optimised alike.
@@ -21,7 +21,7 @@ const MATMUL: f64 = 0.25;
 const RESNET18: f64 = 0.35;
 const RESNET50: f64 = 0.3;
 
-/// Something to measure.
+/// A piece of work to measure.
 struct Work<'a> {
     name: &'static str,
     flops: f64,
@@ -31,7 +31,7 @@ struct Work<'a> {
     best: f64,
 }
 
-/// Seconds of processor time that all threads of this process have had.
+/// Reads the seconds of processor time that all threads of this process have had.
 #[cfg(unix)]
 fn processor_seconds() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -41,7 +41,7 @@ fn processor_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// Whether sgemm has vectors of 512 bits here.
+/// Tells whether sgemm has vectors of 512 bits here.
 fn wide_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512f");
@@ -49,7 +49,7 @@ fn wide_vectors() -> bool {
     false
 }
 
-/// Nobody has tried it there: no floor is held.
+/// Untested elsewhere than on Unix: no floor is held there.
 #[cfg(not(unix))]
 fn processor_seconds() -> f64 {
     println!("this system's processor time isn't read");

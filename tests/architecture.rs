@@ -1,4 +1,4 @@
-//! The plan of the house, held: see ARCHITECTURE.md.
+//! Checks that the code keeps to the plan of the house: see ARCHITECTURE.md.
 
 #[path = "architecture/circles.rs"]
 mod circles;
@@ -153,7 +153,7 @@ fn only_the_test_crates_stay_unpublished() {
     assert_eq!(unpublished, ["rehead", "testkit"]);
 }
 
-/// The stems of the files in a folder with an extension, less some.
+/// Lists the stems of the files in a folder with an extension, less some.
 fn stems(folder: &str, extension: &str, less: &[&str]) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     fs::read_dir(&folder)

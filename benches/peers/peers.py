@@ -119,7 +119,7 @@ def head(args):
 
 
 def train(args):
-    """From a folder of photos to a judged head, each photo once through the network. Prints the seconds without Python's imports;
+    """From a folder of photos to an evaluated head, each photo once through the network. Prints the seconds without Python's imports;
     writes the features and, as JSON beside them, whose they are."""
     import numpy as np
     import torch

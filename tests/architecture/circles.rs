@@ -1,9 +1,9 @@
-//! What is wrong with the uses between files: circles, and uses that go up among rooms.
+//! Finds what is wrong with the uses between files: circles, and uses that go up among rooms.
 
 use crate::uses::Uses;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The sets of files that use each other, if only through others.
+/// Finds the sets of files that use each other, if only through others.
 pub fn circles(uses: &Uses) -> BTreeSet<BTreeSet<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> = uses
         .keys()
@@ -24,7 +24,7 @@ pub fn circles(uses: &Uses) -> BTreeSet<BTreeSet<String>> {
         .collect()
 }
 
-/// The uses that go up among the rooms of a source folder, which are its files and folders, named from the ground up; and
+/// Finds the uses that go up among the rooms of a source folder, which are its files and folders, named from the ground up; and
 /// the files without a room, and the rooms without a file.
 pub fn upwards(uses: &Uses, source: &str, rooms: &[&str]) -> Vec<String> {
     let room = |file: &str| Some(file.strip_prefix(source)?.split(['/', '.']).next()?.to_owned());
@@ -43,7 +43,7 @@ pub fn upwards(uses: &Uses, source: &str, rooms: &[&str]) -> Vec<String> {
     found
 }
 
-/// A line for each use between some files.
+/// Writes a line for each use between some files.
 pub fn describe(uses: &Uses, files: &BTreeSet<String>) -> String {
     let mut lines = String::new();
     for from in files {

@@ -3,7 +3,7 @@
 use crate::circles::{circles, upwards};
 use crate::uses::{Uses, uses};
 
-/// The uses in a package whose library is `lib.rs`, and whose binary is `main.rs` if there is one.
+/// Finds the uses in a package whose library is `lib.rs`, and whose binary is `main.rs` if there is one.
 fn uses_of(files: &[(&str, &str)]) -> Uses {
     let read = |path: &str| files.iter().find(|(file, _)| *file == path).map(|(_, text)| (*text).to_owned());
     let roots = [(Some("library"), "lib.rs"), (None, "main.rs"), (Some("library"), "src/lib.rs")];
@@ -16,7 +16,7 @@ fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
     found.into_iter().map(|circle| Vec::from_iter(circle).join(" ")).collect()
 }
 
-/// `mod a; mod b;` and their texts.
+/// Finds the circles of a package of `mod a; mod b;` with these texts.
 fn two(a: &str, b: &str) -> Vec<String> {
     circles_of(&[("lib.rs", "mod a; mod b;"), ("a.rs", a), ("b.rs", b)])
 }

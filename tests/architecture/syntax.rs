@@ -19,7 +19,7 @@ pub struct Package {
 #[derive(Default)]
 pub struct Module {
     pub file: String,
-    /// Where the files of its own modules are.
+    /// The folder of the files of its own modules.
     pub folder: String,
     pub parent: Option<usize>,
     pub names: BTreeMap<String, Vec<Binding>>,
@@ -73,7 +73,7 @@ impl Package {
     }
 }
 
-/// The folder of a file.
+/// Gives the folder of a file.
 fn folder(file: &str) -> &str {
     file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
@@ -195,7 +195,7 @@ impl Reader<'_> {
     }
 }
 
-/// A path in a folder, with its steps up taken.
+/// Joins a path to a folder, with its steps up taken.
 fn join(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -207,7 +207,7 @@ fn join(folder: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// What `#[path = "…"]` says.
+/// Reads the path that `#[path = "…"]` gives.
 fn path_of(attributes: &[Attribute]) -> Option<String> {
     attributes.iter().find(|attribute| attribute.path().is_ident("path")).and_then(|attribute| match &attribute.meta {
         Meta::NameValue(syn::MetaNameValue {
@@ -218,7 +218,7 @@ fn path_of(attributes: &[Attribute]) -> Option<String> {
     })
 }
 
-/// Whether something is compiled for tests alone.
+/// Tells whether something is compiled for tests alone.
 fn is_test(attributes: &[Attribute]) -> bool {
     fn asks_for_test(meta: &Meta) -> bool {
         match meta {
@@ -232,7 +232,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident("cfg") && asks_for_test(&attribute.meta))
 }
 
-/// An item's attributes, and its name with its visibility where it has them.
+/// Gives an item's attributes, and its name with its visibility where it has them.
 fn parts(item: &Item) -> (&[Attribute], Option<(&Ident, &Visibility)>) {
     match item {
         Item::Const(item) => (&item.attrs, Some((&item.ident, &item.vis))),
@@ -352,7 +352,7 @@ fn segments(path: &syn::Path) -> Vec<String> {
     path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }
 
-/// Every name in tokens.
+/// Lists every name in tokens.
 fn identifiers(tokens: TokenStream) -> Vec<String> {
     tokens
         .into_iter()

@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names by which a file uses others: `uses[from][to]`. Every file is a key.
 pub type Uses = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// The uses between the files of a package: those that its crates' roots declare as modules. A crate whose name is given can
+/// Finds the uses between the files of a package: those that its crates' roots declare as modules. A crate whose name is given can
 /// be used by the others under it, as a library is by the binary beside it.
 pub fn uses(roots: &[(Option<&str>, &str)], read: &dyn Fn(&str) -> Option<String>) -> Uses {
     Paths(&Package::read(roots, read)).uses()
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Found<'a> {
     Module(usize),
     /// An item of a module, by its name.
@@ -72,7 +72,7 @@ impl Paths<'_> {
         self.0.modules[module].parent.map_or(module, |parent| self.root(parent))
     }
 
-    /// What a path in a module leads to; `busy` are the imports that are being followed on the way here.
+    /// Finds what a path in a module leads to; `busy` are the imports that are being followed on the way here.
     fn resolve<'a>(&'a self, from: usize, path: &'a [String], busy: &mut Vec<Step<'a>>) -> Vec<Found<'a>> {
         let mut here = match path[0].as_str() {
             "crate" => vec![Found::Module(self.root(from))],
@@ -107,7 +107,7 @@ impl Paths<'_> {
         here
     }
 
-    /// What a name in a module stands for, seen from another.
+    /// Finds what a name in a module stands for, seen from another.
     fn find<'a>(&'a self, from: usize, module: usize, name: &'a str, busy: &mut Vec<Step<'a>>) -> Vec<Found<'a>> {
         let this = &self.0.modules[module];
         let seen = |binding: &&Binding| !binding.private || self.is_within(from, module);

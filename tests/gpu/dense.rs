@@ -4,7 +4,7 @@ use kernels::{Dense, DenseDesc, Error, Family, RowTable, Workspace, reference, w
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
 
-/// Forward and backward on rows picked from a table, from a pick in its middle on.
+/// Runs forward and backward on rows picked from a table, from a pick in its middle on.
 fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
     let context = gpu.context(family);
     let mut samples = Samples::new(seed);

@@ -44,7 +44,7 @@ impl Case {
         self.0[name].as_f64().unwrap_or_else(|| panic!("{name}: {}", self.0))
     }
 
-    /// An input, which f32 holds exactly.
+    /// Reads an input, which f32 holds exactly.
     fn input(&self, name: &str) -> Vec<f32> {
         let exact = |number: f64| {
             assert_eq!(f64::from(number as f32), number, "{name} isn't exact in f32");
@@ -244,7 +244,7 @@ fn softmax_cross_entropy() {
     }
 }
 
-/// Four steps of an optimiser, each compared.
+/// Takes four steps of an optimiser and compares each.
 fn steps(case: &Case, mut step: impl FnMut(u32, f64, &[f32], &Case)) {
     let steps = case.0["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 4);

@@ -10,7 +10,7 @@ use kernels::{
 use proptest::prelude::*;
 use testkit::{Gpu, Output, Samples, assert_close, gpu, gpu_with};
 
-/// What f16 makes of a number. None is so small that a driver may take it for zero.
+/// Rounds a number to f16. None is so small that a driver may take it for zero.
 fn rounded(value: f32) -> f32 {
     let value = half::f16::from_f32(value).to_f32();
     if value.abs() < 1.0 / 16384.0 { 0.0 } else { value }
@@ -24,12 +24,12 @@ pub(crate) fn upload(gpu: &Gpu, values: &[f32], channels: u32) -> Buffer {
     gpu.upload(&halves(values, channels as usize))
 }
 
-/// An f16 tensor of so many numbers.
+/// Makes an f16 tensor of so many numbers.
 pub(crate) fn output(gpu: &Gpu, len: u64, channels: u32) -> Output {
     gpu.output((len / u64::from(channels)) as usize * Precision::F16.words(channels) as usize)
 }
 
-/// Its numbers; the channels that pad a pixel must be zero.
+/// Reads its numbers; the channels that pad a pixel must be zero.
 pub(crate) fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
     let words: Vec<u32> = gpu.read(output).iter().map(|word| word.to_bits()).collect();
     let padded = channels.next_multiple_of(4) as usize;
@@ -95,7 +95,7 @@ proptest! {
     }
 }
 
-/// Max-pooling, averages, the mean over all pixels, and the way from f32. Gives all their dispatches.
+/// Checks max-pooling, averages, the mean over all pixels, and packing from f32. Gives all their dispatches.
 fn pools(gpu: &Gpu, sizes: [u32; 4], window: [u32; 3], seed: u64) -> usize {
     let [batch, height, width, channels] = sizes;
     let context = gpu.context(Family::Tiled);

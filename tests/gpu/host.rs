@@ -1,4 +1,4 @@
-//! What a device says when it refuses or fails reaches whoever opened it: invalid work never reads as zeros.
+//! Tests that a device's complaints reach whoever opened it: invalid work never reads as zeros.
 
 use kernels::{
     AddRelu, AddReluBuffers, AddReluDesc, Error, Family, ReduceSum, ReduceSumDesc, encode_all,

@@ -12,7 +12,7 @@ use testkit::{Output, Samples, gpu};
 
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F16];
 
-/// Numbers of either sign that f16 holds, and one NaN among them.
+/// Draws numbers of either sign that f16 holds, and one NaN among them.
 fn with_nan(len: u64, place: usize) -> Vec<f32> {
     let mut values: Vec<f32> =
         Samples::new(7).vec(len as usize).iter().map(|value| (value * 64.0).round() / 64.0).collect();
@@ -41,7 +41,7 @@ fn read(precision: Precision, output: &Output, channels: u32) -> Vec<f32> {
     }
 }
 
-/// Where the twin has NaN and nowhere else. The output itself was NaN before the run, so that what wasn't written shows.
+/// Asserts NaN where the twin has NaN and nowhere else. The output itself was NaN before the run, so that what wasn't written shows.
 fn assert_same_nans(what: &str, got: &[f32], expected: &Expected) {
     assert_all_nans(what, got, expected);
     for (i, (got, want)) in got.iter().zip(&expected.values).enumerate() {
@@ -49,7 +49,7 @@ fn assert_same_nans(what: &str, got: &[f32], expected: &Expected) {
     }
 }
 
-/// Where the twin has NaN, and not everywhere.
+/// Asserts NaN where the twin has NaN, and not everywhere.
 fn assert_all_nans(what: &str, got: &[f32], expected: &Expected) {
     assert_eq!(got.len(), expected.values.len(), "{what}");
     assert!(expected.values.iter().any(|value| value.is_nan()), "{what}: the NaN reaches no output");

@@ -8,7 +8,7 @@ use kernels::{
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
 
-/// Several steps with a learning rate that changes, state and bounds carried along by the twin.
+/// Takes several steps with a learning rate that changes, state and bounds carried along by the twin.
 fn check(gpu: &Gpu, desc: &SgdDesc, scale: f32, seed: u64) -> usize {
     let mut samples = Samples::new(seed);
     let len = desc.len as usize;

@@ -19,7 +19,7 @@ struct Case {
 }
 
 impl Case {
-    /// Random logits and positive weights; about one label in eight is ignored.
+    /// Draws random logits and positive weights; about one label in eight is ignored.
     fn new(desc: SoftmaxCrossEntropyDesc, scale: f32, seed: u64) -> Self {
         let mut samples = Samples::new(seed);
         let (batch, classes) = (desc.batch as usize, desc.classes as usize);
@@ -46,7 +46,7 @@ impl Case {
         )
     }
 
-    /// Loss, gradient and dispatches.
+    /// Computes the loss and the gradient, and counts the dispatches.
     fn run(&self, gpu: &Gpu) -> (Vec<f32>, Vec<f32>, usize) {
         let upload = |data: &Option<Vec<f32>>| data.as_ref().map(|data| gpu.upload(data));
         let (logits, labels) = (gpu.upload(&self.logits), gpu.upload(&self.labels));

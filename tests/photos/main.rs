@@ -36,7 +36,7 @@ fn fixture() -> Fixture {
     serde_json::from_slice(&fs::read(folder().join("photos.json")).unwrap()).unwrap()
 }
 
-/// Where we part from Pillow: the most that a byte may differ, or what the refusal must say.
+/// Says where this crate differs from Pillow: the most that a byte may differ, or what the refusal must say.
 fn difference(case: &Case) -> Result<u8, &'static str> {
     let jpeg = |levels| Ok(if JPEG_DECODER == "libjpeg-turbo" { 0 } else { levels });
     match case.file.as_str() {
@@ -52,7 +52,7 @@ fn difference(case: &Case) -> Result<u8, &'static str> {
     }
 }
 
-/// The largest difference of a byte from what Pillow gives; where only a checksum is known, nothing but none is found out.
+/// Finds the largest difference of a byte from Pillow's; where only a checksum is known, equality alone can be told.
 fn compare(case: &Case, picture: &Picture) -> u8 {
     assert_eq!([picture.width, picture.height], case.size, "{}", case.file);
     let Some(expected) = &case.expected else {

@@ -1,4 +1,4 @@
-//! What a pass of the common networks costs, in numbers that no machine's speed changes: they stand in a file, and a plan that needs
+//! Guards what a pass of the common networks costs, in numbers that no machine's speed changes: they stand in a file, and a plan that needs
 //! more of anything fails here before anybody has to measure it.
 
 use kernels::Family;
@@ -33,7 +33,7 @@ fn measure(name: &str, batch: usize, family: Family) -> BTreeMap<String, u64> {
     .into()
 }
 
-/// A line for each figure that isn't what the file says.
+/// Writes a line for each figure that isn't what the file says.
 fn differences(expected: &Costs, got: &Costs) -> Vec<String> {
     let mut lines = Vec::new();
     for (case, figures) in got {

@@ -1,4 +1,4 @@
-//! What uses an engine needs no GPU: the same consumer runs on an engine of this file and on the WGSL one.
+//! Tests that code which uses an engine needs no GPU: the same consumer runs on an engine of this file and on the WGSL one.
 
 use crate::fixture::Fixture;
 use resnet::{Backbone, BackboneOptions, Engine, Error, ImageTensor, Pending, Tap};
@@ -38,7 +38,7 @@ impl Engine for Means {
     }
 }
 
-/// Features of any number of images, with two batches on their way.
+/// Computes the features of any number of images, with two batches on their way.
 fn features(engine: &dyn Engine, images: &[ImageTensor]) -> Result<Vec<f32>, Error> {
     let (mut features, mut flying) = (Vec::new(), None::<Pending>);
     for batch in images.chunks(engine.batch()) {

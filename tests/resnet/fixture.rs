@@ -34,16 +34,16 @@ pub struct Pinned {
 #[derive(Deserialize)]
 pub struct Case {
     architecture: String,
-    /// NCHW.
+    /// The input's shape, NCHW.
     pub input: [usize; 4],
     pub taps: Vec<Tap>,
 }
 
 #[derive(Deserialize)]
 pub struct Tap {
-    /// `stem`, `maxpool`, `layer1` to `layer4`, `features` or `logits`.
+    /// The name: `stem`, `maxpool`, `layer1` to `layer4`, `features` or `logits`.
     pub name: String,
-    /// NCHW, or NC after pooling.
+    /// Its shape, NCHW, or NC after pooling.
     pub shape: Vec<usize>,
     pub mean_abs: f64,
     pub samples: Vec<f64>,
@@ -65,14 +65,14 @@ impl Case {
             .unwrap_or_else(|| Architecture::basic([1, 1, 1, 1], [32, 64, 128, 256], Some(10)))
     }
 
-    /// The weights that the formula draws for this network.
+    /// Draws the weights of this network by the formula.
     pub fn weights(&self) -> WeightFile {
         let file = WeightFile::from_bytes(formula::weights(&self.architecture().tensors())).expect("a whole network");
         assert_eq!(file.architecture().to_string(), self.architecture);
         file
     }
 
-    /// The input, NHWC.
+    /// Draws the input, NHWC.
     pub fn input_nhwc(&self) -> Vec<f32> {
         let [n, c, h, w] = self.input;
         let nchw = formula::input("input", n * c * h * w);
@@ -83,7 +83,7 @@ impl Case {
         nhwc
     }
 
-    /// A tap's samples, each with its index into the NHWC (or NC) output.
+    /// Lists a tap's samples, each with its index into the NHWC (or NC) output.
     pub fn samples<'a>(&self, tap: &'a Tap) -> impl Iterator<Item = (usize, f64)> + 'a {
         let series = format!("{}/{}", self.architecture, tap.name);
         let len = tap.shape.iter().product();
@@ -92,7 +92,7 @@ impl Case {
     }
 }
 
-/// Where the element at `index` of an NCHW tensor stands in NHWC; NC stays as it is.
+/// Computes where the element at `index` of an NCHW tensor stands in NHWC; NC stays as it is.
 fn nhwc_index(index: usize, shape: &[usize]) -> usize {
     let &[_, c, h, w] = shape else { return index };
     let (n, channel, pixel) = (index / (c * h * w), index / (h * w) % c, index % (h * w));

@@ -1,4 +1,4 @@
-//! Both sides draw the same numbers.
+//! Tests that Rust and Python draw the same numbers by the formula.
 
 use testkit::formula;
 

@@ -21,7 +21,7 @@ const TAPS: [(&str, Tap); 8] = [
     ("logits", Tap::Logits),
 ];
 
-/// A relative 1e-4 of the value and of the tap's mean magnitude.
+/// Tells whether a value is right to a relative 1e-4 of itself and of the tap's mean magnitude.
 fn close(got: f32, expected: f64, tap: &Expected) -> bool {
     (f64::from(got) - expected).abs() <= 1e-4 * (expected.abs() + tap.mean_abs)
 }
@@ -67,7 +67,7 @@ fn check(case: &Case, context: &Context) {
     }
 }
 
-/// Every case on the first family that the adapter prefers; the tiled one too on the smallest nets, for it is slow where it
+/// Runs every case on the first family that the adapter prefers; the tiled one too on the smallest nets, for it is slow where it
 /// isn't preferred.
 #[test]
 fn every_architecture_gives_what_pytorch_gives() {
@@ -137,7 +137,7 @@ fn layers_are_named_add_up_and_run_one_by_one() {
 /// What f16 may cost at any stage of any network: a relative root mean square.
 const F16_ERROR: f64 = 3e-3;
 
-/// The root mean square of the differences, in units of that of the values.
+/// Computes the root mean square of the differences, in units of that of the values.
 fn relative_error(pairs: impl Iterator<Item = (f32, f64)>) -> f64 {
     let (errors, squares) = pairs.fold((0.0, 0.0), |(errors, squares), (got, want)| {
         (errors + (f64::from(got) - want).powi(2), squares + want * want)
@@ -372,7 +372,7 @@ fn what_it_cannot_do_is_an_error() {
     assert!(matches!(backbone.submit(&images(case)), Err(Error::Options(_))));
 }
 
-/// The small network's weights, but for one BatchNorm's scale, which is a million times as large.
+/// Makes the small network's weights, but for one BatchNorm's scale, which is a million times as large.
 fn with_a_large_scale(norm: &str) -> WeightFile {
     use resnet::safetensors::{SafeTensors, serialize, tensor::TensorView};
     let bytes = formula::weights(&Architecture::basic([1, 1, 1, 1], [32, 64, 128, 256], Some(10)).tensors());
@@ -391,7 +391,7 @@ fn with_a_large_scale(norm: &str) -> WeightFile {
     WeightFile::from_bytes(serialize(tensors, None).unwrap()).unwrap()
 }
 
-/// No batch is so small that it would hold.
+/// No batch would be small enough to fit.
 #[test]
 fn a_weight_beyond_f16_is_told_by_its_name_and_is_no_lack_of_memory() {
     let context = gpu().context(Family::Tiled);

@@ -78,7 +78,7 @@ impl Tensor {
         out
     }
 
-    /// 2x2 with stride 2; at an odd edge the mean of the pixels there are.
+    /// Averages 2x2 pixels with stride 2; at an odd edge the mean of the pixels there are.
     fn avg_pool(&self) -> Self {
         let [n, h, w, channels] = self.shape;
         let size = [h.div_ceil(2), w.div_ceil(2)];
@@ -94,7 +94,7 @@ impl Tensor {
         out
     }
 
-    /// The mean of every channel over an image's pixels.
+    /// Takes the mean of every channel over an image's pixels.
     fn means(&self) -> Vec<f64> {
         let [n, h, w, c] = self.shape;
         let mut means = vec![0.0; n * c];
@@ -104,7 +104,7 @@ impl Tensor {
         means
     }
 
-    /// Every channel times the sigmoid of its gate.
+    /// Multiplies every channel by the sigmoid of its gate.
     fn scaled(mut self, gates: &[f64]) -> Self {
         let [_, h, w, c] = self.shape;
         for (i, value) in self.data.iter_mut().enumerate() {
@@ -119,7 +119,7 @@ impl Tensor {
     }
 }
 
-/// A layer of a gate, on the channels of each image.
+/// Applies a layer of a gate to the channels of each image.
 fn gate(file: &WeightFile, spec: &GateSpec, input: &[f64]) -> Vec<f64> {
     let (weight, bias) = file.gate(spec).unwrap();
     match *spec {
@@ -156,7 +156,7 @@ fn check(case: &Case, tap: &Tap, shape: &[usize], got: &[f64]) {
     assert!(!close(got[index] + 1e-3, expected), "{name}: a wrong value passes");
 }
 
-/// What the network of `file` gives at every tap for NHWC images: the shape, NCHW or NC, and the values, NHWC or NC.
+/// Computes what the network of `file` gives at every tap for NHWC images: the shape, NCHW or NC, and the values, NHWC or NC.
 pub fn walk(file: &WeightFile, [n, c, h, w]: [usize; 4], input: &[f32]) -> Vec<(Vec<usize>, Vec<f64>)> {
     let network = file.architecture().network();
     let mut x = Tensor { shape: [n, h, w, c], data: input.iter().copied().map(f64::from).collect() };

@@ -35,7 +35,7 @@ fn fixture() -> Fixture {
     parse(include_str!("../fixtures/resnet/pillow_resize.json"))
 }
 
-/// Tiles of noise and tiles of gradient, taking turns: the picture of `pillow_resize.py`.
+/// Draws tiles of noise and tiles of gradient, taking turns: the picture of `pillow_resize.py`.
 fn picture([width, height]: [usize; 2]) -> Vec<u8> {
     let value = |i: usize| {
         let (y, x, c) = (i / 3 / width, i / 3 % width, i % 3);

@@ -1,4 +1,4 @@
-//! Every residual network that timm registers is either run, as the network that it is, or refused by name.
+//! Tests that every residual network that timm registers is either recognised or refused by name.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ struct Model {
     sequences: BTreeMap<String, Vec<(usize, usize)>>,
 }
 
-/// The tensors that a row stands for.
+/// Expands a row to the tensors that it stands for.
 fn expand(prefix: &str, row: &str, tensors: &mut Vec<(String, Vec<usize>)>) {
     let (name, shape) = row.split_once(' ').unwrap();
     let shape: Vec<usize> =

@@ -47,7 +47,7 @@ fn open(tensors: &[Tensor]) -> Result<WeightFile, Error> {
     WeightFile::from_bytes(file(tensors))
 }
 
-/// What opening the small network says after `edit`.
+/// Gives the error of opening the small network after `edit`.
 fn complaint(edit: impl FnOnce(&mut Vec<Tensor>)) -> String {
     let mut tensors = tensors(&small(), "F32");
     edit(&mut tensors);

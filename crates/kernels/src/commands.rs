@@ -1,4 +1,4 @@
-//! A bound operation, how it is recorded, and what it costs.
+//! A bound operation: what a caller records into its encoder, and how much work that is.
 
 use crate::{Error, mirror, step::Step};
 use std::ops::Range;
@@ -38,14 +38,14 @@ impl Commands {
         Ok(())
     }
 
-    /// Whether a copy must stand between passes, so that an open pass can't take the operation.
+    /// Tells whether a copy must stand between passes, so that an open pass can't take the operation.
     ///
     /// The [texture family](crate::Family::Texture) copies; the [tiled family](crate::Family::Tiled) never does.
     pub fn has_copies(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::CopyToTexture { .. }))
     }
 
-    /// How many workgroups its largest dispatch has: few of them leave parts of a GPU idle.
+    /// Counts the workgroups of its largest dispatch: few of them leave parts of a GPU idle.
     pub fn workgroups(&self) -> u64 {
         let workgroups = |step: &Step| match step {
             Step::Dispatch { grid, .. } => grid.iter().map(|&size| u64::from(size)).product(),
@@ -54,18 +54,18 @@ impl Commands {
         self.steps.iter().map(workgroups).max().unwrap_or(0)
     }
 
-    /// How many dispatches the operation takes: more than one where work was split under the device's limits.
+    /// Counts the dispatches of the operation: more than one where it takes several steps or was split under the device's limits.
     pub fn dispatches(&self) -> usize {
         self.cost().dispatches as usize
     }
 
-    /// What recording and running it costs, in numbers that no machine changes.
+    /// Counts what recording and running it costs, in numbers that no machine changes.
     pub fn cost(&self) -> Cost {
         Cost::of([self])
     }
 }
 
-/// What operations cost, recorded one after the other: numbers that tell a worse plan from a better one without a clock.
+/// The cost of operations recorded one after the other: numbers that tell a worse plan from a better one without a clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cost {
@@ -83,7 +83,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of operations that [`encode_all`] records.
+    /// Sums the cost of operations as [`encode_all`] records them.
     pub fn of<'a>(operations: impl IntoIterator<Item = &'a Commands>) -> Self {
         let mut cost = Cost::default();
         let mut open = false;

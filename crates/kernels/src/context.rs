@@ -41,7 +41,7 @@ struct Inner {
     tune: Tune,
     limits: Limits,
     room: Room,
-    /// Of a subgroup, where the texture family runs.
+    /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
     cache: Option<PipelineCache>,
     /// Each is compiled by the first thread that wants it, while others compile others.
@@ -55,12 +55,12 @@ struct PipelineKey {
     constants: Vec<(&'static str, u64)>,
 }
 
-/// The features of an adapter that the kernels can use; ask for them when making the device.
+/// Lists the features of an adapter that the kernels can use; ask for them when making the device.
 pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE)
 }
 
-/// What a bind group entry holds.
+/// The resource of a bind group entry.
 #[derive(Debug, Clone)]
 pub(crate) enum Bind<'a> {
     Uniform(&'a Buffer),
@@ -69,17 +69,17 @@ pub(crate) enum Bind<'a> {
 }
 
 impl Context {
-    /// A context with the kernels that suit the device's adapter.
+    /// Makes a context with the kernels that suit the device's adapter.
     pub fn new(device: &Device) -> Self {
         Context::with_tune(device, Tune::for_device(device))
     }
 
-    /// A context with kernels of the caller's choice.
+    /// Makes a context with kernels of the caller's choice.
     pub fn with_tune(device: &Device, tune: Tune) -> Self {
         Context::with_cache(device, tune, None)
     }
 
-    /// As [`Context::with_tune`], with the driver's cache of compiled pipelines: what it holds isn't compiled again, and
+    /// Makes a context as [`Context::with_tune`] does, with the driver's cache of compiled pipelines: what it holds isn't compiled again, and
     /// what is compiled is added to it. The caller keeps it, say in a file between runs.
     pub fn with_cache(device: &Device, tune: Tune, cache: Option<PipelineCache>) -> Self {
         let inner = Inner {
@@ -94,22 +94,22 @@ impl Context {
         Context { inner: Arc::new(inner) }
     }
 
-    /// The device that the plans belong to.
+    /// Gives the device that the plans belong to.
     pub fn device(&self) -> &Device {
         &self.inner.device
     }
 
-    /// How plans are made.
+    /// Gives the choice of kernels with which plans are made.
     pub fn tune(&self) -> &Tune {
         &self.inner.tune
     }
 
-    /// How many pipelines plans have made so far.
+    /// Counts the pipelines that plans have made so far.
     pub fn pipelines(&self) -> usize {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The family to plan with, if the device can run it.
+    /// Gives the family to plan with, if the device can run it.
     pub(crate) fn family(&self, op: &'static str) -> Result<Family, Error> {
         let family = self.inner.tune.family;
         if family == Family::Texture && self.inner.lanes.is_none() {
@@ -118,7 +118,7 @@ impl Context {
         Ok(family)
     }
 
-    /// Lanes of a subgroup in the texture family, for plans that [`Context::family`] let have it.
+    /// Gives the lanes of a subgroup, for plans of the texture family.
     pub(crate) fn lanes(&self) -> u32 {
         self.inner.lanes.unwrap_or(1)
     }
@@ -127,12 +127,12 @@ impl Context {
         &self.inner.limits
     }
 
-    /// What the limits leave room for in a dispatch.
+    /// Tells what the limits leave room for in a dispatch.
     pub(crate) fn room(&self) -> Room {
         self.inner.room
     }
 
-    /// The pipeline of a shader's entry point, compiled at its first use.
+    /// Finds the pipeline of a shader's entry point, compiled at its first use.
     pub(crate) fn pipeline(
         &self,
         shader: &'static shaders::Shader,
@@ -167,12 +167,12 @@ impl Context {
         place.get_or_init(compile).clone()
     }
 
-    /// A buffer with the kernel's parameters, written once.
+    /// Makes a buffer with the kernel's parameters, written once.
     pub(crate) fn uniform<T: Pod>(&self, params: &T) -> Result<Buffer, Error> {
         self.filled(BufferUsages::UNIFORM, bytemuck::bytes_of(params))
     }
 
-    /// A buffer of exactly these bytes (a multiple of four).
+    /// Makes a buffer of exactly these bytes (a multiple of four).
     pub(crate) fn filled(&self, usage: BufferUsages, bytes: &[u8]) -> Result<Buffer, Error> {
         let buffer = self.inner.device.create_buffer(&BufferDescriptor {
             label: Some("kernels data"),
@@ -187,7 +187,7 @@ impl Context {
         Ok(buffer)
     }
 
-    /// What stands in for an operand that there isn't.
+    /// Gives the small buffer that is bound where an operand is absent.
     pub(crate) fn nothing(&self) -> Result<Buffer, Error> {
         self.filled(BufferUsages::STORAGE, &[0; 16])
     }
@@ -201,7 +201,7 @@ impl Context {
         })
     }
 
-    /// A dispatch of `workgroups`, folded under the device's limit an axis: shaders leave when their number is past the end.
+    /// Makes a dispatch of `workgroups`, folded under the device's limit an axis: shaders leave when their number is past the end.
     pub(crate) fn dispatch(
         &self,
         op: &'static str,
@@ -257,7 +257,7 @@ impl Context {
     }
 }
 
-/// The product of sizes, or an error where it leaves what a kernel can index (u32).
+/// Multiplies sizes; an error where the product is more than a kernel can index (u32).
 pub(crate) fn volume(op: &'static str, operand: &'static str, sizes: &[u32]) -> Result<u64, Error> {
     let volume = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(u64::from(size)));
     match volume {

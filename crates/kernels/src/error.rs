@@ -1,4 +1,4 @@
-//! What a caller can get wrong, and what a device can.
+//! The crate's error: what a caller can get wrong, and what a device can.
 
 use std::fmt;
 
@@ -76,7 +76,7 @@ pub enum Error {
     /// The device failed or refused: an invalid command, a buffer that can't be mapped.
     #[error("{what} failed")]
     Device {
-        /// What was asked of it.
+        /// What the device was asked to do.
         what: &'static str,
         /// What it says.
         #[source]
@@ -112,7 +112,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Of an error and all that it names as its source.
+    /// Copies the message of an error and of all that it names as its source.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         Cause { message: error.to_string(), source: error.source().map(|source| Box::new(Cause::of(source))) }
     }
@@ -125,7 +125,7 @@ impl From<String> for Cause {
 }
 
 impl Error {
-    /// [`Error::Device`] for an error of wgpu's.
+    /// Makes an [`Error::Device`] of an error of wgpu's.
     pub(crate) fn device(what: &'static str, error: &dyn std::error::Error) -> Self {
         Error::Device { what, cause: Cause::of(error) }
     }
@@ -134,7 +134,7 @@ impl Error {
         Error::Shape { op, message: message.to_string() }
     }
 
-    /// [`Error::Limit`] unless what is needed is allowed.
+    /// Gives [`Error::Limit`] unless what is needed is allowed.
     pub(crate) fn limit(
         op: &'static str,
         what: &'static str,

@@ -1,6 +1,6 @@
-//! A device that is opened, waited for and read here, and whose complaints come back as errors.
+//! A device on the host's side: opens it, waits for it, reads buffers back, and gives its complaints as errors.
 //!
-//! A program that has a device of its own needs none of it: the kernels take that as it is.
+//! A program that has a device of its own doesn't need this: the kernels take any wgpu device as it is.
 
 use crate::{Error, context::wanted_features, error::Cause};
 use bytemuck::Pod;
@@ -68,8 +68,8 @@ impl Host {
         Ok(Host { device, queue, complaint })
     }
 
-    /// What the device complained about since it was opened, if anything. That it is out of memory it says once: what follows
-    /// from that is forgotten with it, and the caller may go on with less.
+    /// Gives the first complaint of the device since it was opened, if there is one. Out of memory is reported once: complaints
+    /// that follow from it are dropped with it, and the caller may go on with less.
     ///
     /// # Errors
     /// The first complaint: [`Error::Device`] for what it refused, [`Error::OutOfMemory`], [`Error::Lost`].
@@ -134,7 +134,7 @@ impl Host {
     }
 }
 
-/// The first complaint is kept: others follow from it.
+/// Keeps the first complaint: others follow from it.
 fn keep(complaint: &Mutex<Option<Error>>, error: Error) {
     complaint.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
 }

@@ -1,4 +1,4 @@
-//! Buffers mirrored into textures, for software adapters.
+//! Mirrors buffers into textures, which software adapters read far faster.
 //!
 //! A software Vulkan driver reads a storage buffer one scalar at a time, with a bounds check a lane; it reads a texel
 //! of `rgba32float` for all lanes at once. So the texture family copies operands into *linear textures*: texel `i` is
@@ -16,18 +16,18 @@ use wgpu::{
 pub(crate) const ROW: u64 = 4096;
 const TEXEL_BYTES: u64 = 16;
 
-/// Rows for `texels` and the zero texel behind them; never a power of two, for which lavapipe compiles a kernel again.
+/// Computes the rows for `texels` and the zero texel behind them; never a power of two, for which lavapipe compiles a kernel again.
 fn rows(texels: u64) -> u64 {
     let rows = (texels + 1).div_ceil(ROW).max(3);
     rows + u64::from(rows.is_power_of_two())
 }
 
-/// Bytes of a linear texture made for `texels`.
+/// Computes the bytes of a linear texture made for `texels`.
 pub(crate) fn bytes(texels: u64) -> u64 {
     rows(texels) * ROW * TEXEL_BYTES
 }
 
-/// The copy of a slice (whole texels) into a linear texture.
+/// Makes the step that copies a slice (whole texels) into a linear texture.
 pub(crate) fn copy(slice: BufferSlice<'_>, texture: &Texture) -> Step {
     Step::CopyToTexture {
         buffer: slice.buffer().clone(),
@@ -37,12 +37,12 @@ pub(crate) fn copy(slice: BufferSlice<'_>, texture: &Texture) -> Step {
     }
 }
 
-/// Index of the texel that is always zero in a texture made for `texels`.
+/// Computes the index of the texel that is always zero in a texture made for `texels`.
 pub(crate) fn zero_texel(texture: &Texture) -> u32 {
     (u64::from(texture.height()) * ROW - 1) as u32
 }
 
-/// The most texels a linear texture can hold on this device.
+/// Computes the most texels that a linear texture can hold on this device.
 pub(crate) fn capacity(device: &Device) -> u64 {
     u64::from(device.limits().max_texture_dimension_2d - 1) * ROW - 1
 }
@@ -74,7 +74,7 @@ struct Region {
     rows: u64,
 }
 
-/// The texels from `first` on: what is left of its row, full rows, then what remains of the last one.
+/// Cuts the texels from `first` on into rectangles: what is left of its row, full rows, then what remains of the last one.
 fn regions(first: u64, texels: u64) -> impl Iterator<Item = Region> {
     let (x, y) = (first % ROW, first / ROW);
     let head = if x == 0 { 0 } else { texels.min(ROW - x) };

@@ -18,7 +18,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The name that the command line uses.
+    /// Gives its name in options, records and messages: `f32` or `f16`.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -26,7 +26,7 @@ impl Precision {
         }
     }
 
-    /// 32-bit words of a pixel.
+    /// Counts the 32-bit words of a pixel.
     ///
     /// ```
     /// use kernels::Precision;
@@ -40,7 +40,7 @@ impl Precision {
     }
 }
 
-/// Whole pixels as an f16 tensor, rounded to the nearest, and back: for hosts that upload or read one.
+/// Packs whole pixels into an f16 tensor, rounded to the nearest, for hosts that upload one; [`from_halves`] unpacks it.
 ///
 /// ```
 /// let words = kernels::halves(&[0.5, -2.0, 1e-3], 3);
@@ -58,7 +58,7 @@ pub fn halves(values: &[f32], channels: usize) -> Vec<u32> {
     values.chunks(channels.max(1)).flat_map(pixel).collect()
 }
 
-/// The other way of [`halves`]; exact.
+/// Unpacks an f16 tensor, exactly: the inverse of [`halves`].
 pub fn from_halves(words: &[u32], channels: usize) -> Vec<f32> {
     let number = |bits: u32| half::f16::from_bits(bits as u16).to_f32();
     let width = channels.next_multiple_of(4) / 2;

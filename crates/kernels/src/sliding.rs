@@ -1,6 +1,6 @@
 //! Windows that slide over an image: the taps of a convolution, the window of a pooling.
 
-/// Rows and columns of what a sliding window gives, `floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`; none where it is
+/// Computes the rows and columns that a sliding window gives, `floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`; none where it is
 /// larger than the padded image or a size is zero.
 pub(crate) fn output_size(
     size: [u32; 2],

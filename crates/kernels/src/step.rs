@@ -17,7 +17,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// A dispatch that does so many multiply-adds.
+    /// Notes how many multiply-adds the dispatch does.
     pub(crate) fn multiplying(mut self, count: u64) -> Self {
         if let Step::Dispatch { products, .. } = &mut self {
             *products = count;

@@ -1,11 +1,11 @@
-//! The tiles that a family's matrix product and direct convolution can be made of.
+//! The tiles that a family's matrix product and direct convolution can be computed in, for planning and tuning.
 
 use crate::{Context, Family, Tile};
 
-/// Those for an output of so many rows (of a matrix, or pixels), the default first.
+/// Lists the tiles for an output of so many rows (of a matrix, or pixels), the default first.
 ///
 /// Tiled: larger tiles read less and leave fewer workgroups. Texture: a texel of columns
-/// a lane; the low tile feeds as many loads to half the sums and so does a sixth less in a given time, but wastes fewer rows.
+/// a lane; the low tile loads as much for half the sums, which is a sixth slower, but wastes fewer rows.
 pub(crate) fn tiles(context: &Context, family: Family, rows: u64) -> Vec<Tile> {
     let columns = columns(context, family);
     let heights = match family {
@@ -16,7 +16,7 @@ pub(crate) fn tiles(context: &Context, family: Family, rows: u64) -> Vec<Tile> {
     heights.iter().map(|&rows| Tile { rows, columns }).collect()
 }
 
-/// Columns (or output channels) of every tile, and so of packed panels.
+/// Gives the columns (or output channels) of every tile, and so of packed panels.
 pub(crate) fn columns(context: &Context, family: Family) -> u32 {
     match family {
         Family::Tiled => 64,
@@ -24,13 +24,13 @@ pub(crate) fn columns(context: &Context, family: Family) -> u32 {
     }
 }
 
-/// The tiled family's `override` constants that make a tile: invocations, and rows of each, `invocations / 16` apart.
+/// Gives the tiled family's `override` constants that make a tile: invocations, and rows of each, `invocations / 16` apart.
 pub(crate) fn tiled_constants(tile: Tile) -> [(&'static str, f64); 2] {
     let rows = if tile.rows < 64 { 4 } else { 8 };
     [("invocations", f64::from(tile.rows / rows * 16)), ("rows", f64::from(rows))]
 }
 
-/// The texture family's likewise, where a turn of the loop over a row's `texels` may take two.
+/// Gives the texture family's `override` constants that make a tile, where a turn of the loop over a row's `texels` may take two.
 pub(crate) fn texture_constants(tile: Tile, texels: u32) -> [(&'static str, f64); 3] {
     [
         ("lanes", f64::from(tile.columns / 4)),

@@ -24,22 +24,22 @@ impl Room {
         Room { binding, axis: limits.max_compute_workgroups_per_dimension.into() }
     }
 
-    /// [`Error::Limit`] unless one binding shows so many words.
+    /// Checks that one binding shows so many words, else gives [`Error::Limit`].
     pub fn check(self, op: &'static str, what: &'static str, words: u64) -> Result<(), Error> {
         Error::limit(op, what, words, "max_storage_buffer_binding_size / 4", self.binding)
     }
 
-    /// [`Error::Limit`] unless one binding shows so many words wherever they begin.
+    /// Checks that one binding shows so many words wherever they begin, else gives [`Error::Limit`].
     pub fn check_anywhere(self, op: &'static str, what: &'static str, words: u64) -> Result<(), Error> {
         Error::limit(op, what, words, "max_storage_buffer_binding_size / 4", self.binding - ALIGNMENT)
     }
 
-    /// How many lines of so many words a binding shows wherever they begin: up to 64 words go to an aligned start.
+    /// Counts the lines of so many words that a binding shows wherever they begin: up to 64 words go to an aligned start.
     pub fn lines(self, words: u64) -> u64 {
         (self.binding - ALIGNMENT) / words
     }
 
-    /// How many lines of so many words a binding shows: a multiple of `unit` of them, where the next may begin too.
+    /// Counts the lines of so many words that a binding shows: a multiple of `unit` of them, where the next may begin too.
     pub fn aligned_lines(self, words: u64, unit: u64) -> u64 {
         self.binding / words / unit * unit
     }
@@ -52,7 +52,8 @@ impl Room {
     /// Splits an output of so many images of so many lines: whole where one binding shows each operand, else into as many whole images
     /// as it shows, else into lines of one image.
     ///
-    /// [`Error::Limit`], about `what`, where it doesn't show what a single line needs.
+    /// # Errors
+    /// [`Error::Limit`], about `what`, where a binding doesn't show what a single line needs.
     pub fn bands(
         self,
         op: &'static str,
@@ -94,7 +95,7 @@ pub(crate) struct Band {
 }
 
 impl Band {
-    /// Images, and lines of each.
+    /// Counts the images, and the lines of each.
     pub fn sizes(&self) -> [u64; 2] {
         [&self.images, &self.lines].map(|range| range.end - range.start)
     }
@@ -107,23 +108,23 @@ pub(crate) struct Lines {
     pub words: u64,
     /// Lines of an image.
     pub count: u64,
-    /// Which of them a line of the output reads, where it isn't that of the same number.
+    /// The window of lines that a line of the output reads, where it isn't the line of the same number.
     pub sliding: Option<Sliding>,
 }
 
 /// A window that slides over the lines of an image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sliding {
-    /// Lines from its first to its last.
+    /// Lines from the first that it covers to the last.
     pub reach: u64,
-    /// Lines from one to the next.
+    /// Lines from one window to the next.
     pub stride: u64,
-    /// Lines above the image at which the first begins.
+    /// Lines above the image at which the first window begins.
     pub padding: u64,
 }
 
 impl Lines {
-    /// Those that the lines of an output read or write.
+    /// Finds the lines that these lines of an output read or write.
     pub fn touched(&self, lines: &Range<u64>) -> Range<u64> {
         let Some(Sliding { reach, stride, padding }) = self.sliding else { return lines.clone() };
         let first = (lines.start * stride).saturating_sub(padding).min(self.count - 1);
@@ -131,7 +132,7 @@ impl Lines {
         first..end.clamp(first + 1, self.count)
     }
 
-    /// What to bind for a band of the output.
+    /// Finds the window to bind for a band of the output.
     pub fn window(&self, band: &Band) -> Window {
         let lines = self.touched(&band.lines);
         let first = band.images.start * self.count + lines.start;
@@ -139,7 +140,7 @@ impl Lines {
         Window::of(first * self.words..end * self.words)
     }
 
-    /// Lines of the output that so many lines suffice for.
+    /// Counts the lines of the output that so many lines suffice for.
     fn outputs(&self, lines: u64) -> u64 {
         match (self.sliding, lines.checked_sub(self.reach())) {
             (None, _) => lines,
@@ -148,7 +149,7 @@ impl Lines {
         }
     }
 
-    /// Lines that a line of the output touches, at most.
+    /// Counts the lines that a line of the output touches, at most.
     fn reach(&self) -> u64 {
         self.sliding.map_or(1, |sliding| sliding.reach.min(self.count))
     }
@@ -162,24 +163,24 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// From the last place before the range at which a binding may begin.
+    /// Makes the window of a range: it begins at the last place before the range where a binding may begin.
     pub fn of(words: Range<u64>) -> Self {
         let start = words.start / ALIGNMENT * ALIGNMENT;
         Window { words: start..words.end, base: words.start - start }
     }
 
-    /// The part of a slice that it shows.
+    /// Cuts out the part of a slice that it shows.
     pub fn show<'a>(&self, slice: BufferSlice<'a>) -> BufferSlice<'a> {
         show(slice, self.words.clone())
     }
 }
 
-/// The part of a slice that holds these words.
+/// Cuts out the part of a slice that holds these words.
 pub(crate) fn show<'a>(slice: BufferSlice<'a>, words: Range<u64>) -> BufferSlice<'a> {
     slice.slice(words.start * 4..words.end * 4)
 }
 
-/// `length` in pieces of `step`.
+/// Cuts `length` into ranges of `step`.
 pub(crate) fn ranges(length: u64, step: u64) -> impl Iterator<Item = Range<u64>> {
     (0..length.div_ceil(step)).map(move |i| i * step..((i + 1) * step).min(length))
 }

@@ -13,7 +13,7 @@ pub struct WorkspaceSize {
 }
 
 impl WorkspaceSize {
-    /// The size that serves both.
+    /// Computes the size that serves both.
     pub fn union(self, other: Self) -> Self {
         WorkspaceSize {
             texels: std::array::from_fn(|i| self.texels[i].max(other.texels[i])),
@@ -21,7 +21,7 @@ impl WorkspaceSize {
         }
     }
 
-    /// Bytes of device memory that a workspace of this size takes.
+    /// Computes the bytes of device memory that a workspace of this size takes.
     pub fn total_bytes(self) -> u64 {
         self.texels.iter().filter(|&&texels| texels > 0).map(|&texels| mirror::bytes(texels)).sum::<u64>()
             + self.bytes.iter().sum::<u64>()
@@ -37,7 +37,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Allocates what `size` says.
+    /// Allocates a workspace of this size.
     ///
     /// # Errors
     /// [`Error::Limit`] when a part exceeds what the device can hold in one texture or buffer.
@@ -63,7 +63,7 @@ impl Workspace {
         })
     }
 
-    /// What it was made for.
+    /// Gives the size for which it was made.
     pub fn size(&self) -> WorkspaceSize {
         self.size
     }

@@ -15,7 +15,7 @@ struct Gpu {
     /// Multiply-adds of a core in a clock.
     lanes: f64,
     gigahertz: f64,
-    /// Of memory, GB/s.
+    /// The bandwidth of its memory, GB/s.
     bandwidth: f64,
     /// Bytes of workgroup memory that a core reads in a clock.
     shared: f64,
@@ -65,18 +65,42 @@ fn dispatches(layer: &PlannedLayer) -> Vec<Dispatch> {
     let products = plan.computed_flops() as f64 / 2.0;
     let tiles = |pixels: f64, rows: u32| (pixels / f64::from(rows)).ceil() * (outputs / 64.0).ceil();
     match plan.variant() {
-        Variant::Direct(tile) => vec![Dispatch { products, bytes, groups: tiles(batch * height * width, tile.rows) }],
-        Variant::Winograd { tile, .. } => {
+        Variant::Direct(tile) => {
+            let sum = Dispatch { products, bytes, groups: tiles(batch * height * width, tile.rows) };
+            // The kernel reads whole vec4: pixels of other lengths, such as f32 photos, are padded by a dispatch before.
+            if desc.precision == Precision::F16 || desc.in_channels.is_multiple_of(4) {
+                return vec![sum];
+            }
+            let pixels = batch * f64::from(desc.height * desc.width) * 4.0;
+            let [plain, padded] =
+                [desc.in_channels, desc.in_channels.next_multiple_of(4)].map(|channels| pixels * f64::from(channels));
+            let pack = Dispatch { products: 0.0, bytes: plain + padded, groups: MANY };
+            vec![pack, Dispatch { bytes: bytes - plain + padded, ..sum }]
+        }
+        Variant::Winograd { tile, band } => {
             let count = batch * (height / 4.0).ceil() * (width / 4.0).ceil();
             let [v, m, u] = [count * inputs, count * outputs, inputs * outputs].map(|values| values * 36.0 * 4.0);
             let words = |channels: u32| f64::from(plan.desc().precision.words(channels)) * 4.0;
             let x = batch * f64::from(desc.height * desc.width) * words(desc.in_channels);
             let y = batch * height * width * words(desc.out_channels) * if desc.residual { 2.0 } else { 1.0 };
-            vec![
-                Dispatch { products: 0.0, bytes: x + v, groups: MANY },
-                Dispatch { products, bytes: v + u + m, groups: 36.0 * tiles(count, tile.rows) },
-                Dispatch { products: 0.0, bytes: m + y, groups: MANY },
-            ]
+            // Tiles are taken in bands of so many MiB of transformed values, whole groups of 32 where there are so many.
+            let fit = f64::from(band) * f64::from(1 << 18) / 36.0 / inputs.max(outputs);
+            let whole = if fit < 32.0 { 16.0 } else { (fit / 32.0).floor() * 32.0 };
+            let bands = (count / whole).ceil() as usize;
+            let of_band = |index: usize| {
+                let here = whole.min(count - whole * index as f64);
+                let share = here / count;
+                [
+                    Dispatch { products: 0.0, bytes: (x + v) * share, groups: MANY },
+                    Dispatch {
+                        products: products * share,
+                        bytes: (v + m) * share + u,
+                        groups: 36.0 * tiles(here, tile.rows),
+                    },
+                    Dispatch { products: 0.0, bytes: (m + y) * share, groups: MANY },
+                ]
+            };
+            (0..bands).flat_map(of_band).collect()
         }
         _ => vec![Dispatch { products, bytes, groups: MANY }],
     }

@@ -1,6 +1,6 @@
 //! What a residual network of the family of torchvision and timm is: the few numbers that tell one from another.
 //!
-//! Every one of them is visible in a checkpoint's tensor names and shapes, so nobody needs to be asked for it. [`Architecture::network`]
+//! Every one of them is visible in a checkpoint's tensor names and shapes, so that a user need not state it. [`Architecture::network`]
 //! spells it out into the typed list of layers that a forward pass walks.
 //!
 //! Besides the plain network these are: the deep stem of three 3x3 convolutions (ResNet-C), the average-pooled shortcut
@@ -27,7 +27,7 @@ pub enum Block {
 }
 
 impl Block {
-    /// Convolutions on the residual branch: 2 or 3.
+    /// Counts the convolutions on the residual branch: 2 or 3.
     pub fn convolutions(self) -> usize {
         match self {
             Block::Basic => 2,
@@ -106,7 +106,7 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// A network of basic blocks whose stem is as wide as its first stage.
+    /// Describes a network of basic blocks whose stem is as wide as its first stage.
     ///
     /// ```
     /// let small = resnet::Architecture::basic([1, 1, 1, 1], [32, 64, 128, 256], None);
@@ -125,12 +125,12 @@ impl Architecture {
         Self { block: Block::Basic, stem_width, deep_stem: None, pooled_shortcuts: false, stages, classes }
     }
 
-    /// Length of the pooled feature vector: the last stage's width.
+    /// Gives the length of the pooled feature vector: the last stage's width.
     pub fn features(&self) -> usize {
         self.stages[3].width
     }
 
-    /// The layers in the order a forward pass takes them.
+    /// Spells out the layers in the order a forward pass takes them.
     pub fn network(&self) -> Network {
         let conv = |name: &str, norm: &str, kernel, in_channels, out_channels, stride| ConvSpec {
             name: name.into(),
@@ -224,7 +224,7 @@ impl Architecture {
         BlockSpec { name, stage: s + 1, convs, gate, shortcut }
     }
 
-    /// Every tensor of the network in torchvision's and timm's names, with its shape: convolutions in the order of the layers, gates,
+    /// Lists every tensor of the network in torchvision's and timm's names, with its shape: convolutions in the order of the layers, gates,
     /// head.
     ///
     /// Holds `num_batches_tracked` nowhere: it plays no part in inference.
@@ -250,13 +250,13 @@ impl Architecture {
         tensors
     }
 
-    /// Trainable parameters, the head's included where there is one; BatchNorm's running statistics aren't counted.
+    /// Counts trainable parameters, the head's included where there is one; BatchNorm's running statistics aren't counted.
     pub fn parameters(&self) -> usize {
         let counted = |name: &str| !name.contains(".running_");
         self.tensors().iter().filter(|(name, _)| counted(name)).map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 
-    /// Floating-point operations for one image of `size` (height, width): two a multiply-add of the convolutions, the
+    /// Counts floating-point operations for one image of `size` (height, width): two a multiply-add of the convolutions, the
     /// gates' layers and the head. Pooling, additions, the gates' products and BatchNorm (folded away) are left out, as published counts do.
     pub fn flops(&self, size: [usize; 2]) -> u64 {
         self.network().flops(size)

@@ -1,9 +1,9 @@
-//! Which buffer each activation lives in: few buffers, each reused as soon as nothing reads its content any more.
+//! Assigns activations to few buffers, each reused as soon as nothing reads its content any more, so that a network fits a small device.
 
 /// An activation of a whole batch, `[images, height, width, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tensor {
-    /// Of all images.
+    /// Pixels of all images.
     pub pixels: usize,
     /// Numbers of a pixel.
     pub channels: usize,
@@ -11,7 +11,7 @@ pub(crate) struct Tensor {
     pub full: bool,
     /// Whether it keeps a buffer of its own: the photos, and what is tapped.
     pub kept: bool,
-    /// It is a part of another tensor, from this pixel on.
+    /// The tensor that it is a part of, and the pixel at which it begins there.
     pub part_of: Option<(usize, usize)>,
 }
 

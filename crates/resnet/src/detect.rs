@@ -99,7 +99,7 @@ fn check_first_conv(tensors: &BTreeMap<String, Vec<usize>>, deep: bool) -> Resul
 /// A tensor of a stage: the number of its block, its name in it, its shape.
 type StageTensor<'a> = (usize, &'a str, &'a [usize]);
 
-/// A stage by its tensors, for an input of so many `channels`. `Err` is the number of a convolution whose width none tells.
+/// Reads a stage off its tensors, for an input of so many `channels`. `Err` is the number of a convolution whose width none tells.
 fn stage(parts: &[StageTensor], block: Block, channels: usize) -> Result<Stage, usize> {
     let width_of = |i: usize| {
         let (conv, norm) = (format!("conv{i}."), format!("bn{i}."));

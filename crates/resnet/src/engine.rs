@@ -1,11 +1,11 @@
-//! What runs a frozen network, whatever it runs on: tensors of images in, features (and what else is tapped) out.
+//! The trait of engines, which run a frozen network on whatever device: tensors of images in, features (and other taps) out.
 
 use std::fmt;
 
 use crate::error::Error;
 use crate::tensor::ImageTensor;
 
-/// What a forward pass can give.
+/// An output that a forward pass can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Tap {
@@ -49,13 +49,13 @@ pub enum Tap {
 /// }
 /// ```
 pub trait Engine: Send + Sync {
-    /// Images that a pass takes at most.
+    /// Gives the most images that a pass takes.
     fn batch(&self) -> usize;
 
-    /// Rows and columns of an image.
+    /// Gives the rows and columns of an image.
     fn input_size(&self) -> [usize; 2];
 
-    /// Values that a tap gives for each image, if it was asked for.
+    /// Counts the values that a tap gives for each image, if it was asked for.
     fn len_of(&self, tap: Tap) -> Option<usize>;
 
     /// Starts a pass over up to a batch of images. The next may be started before this one is collected.
@@ -88,7 +88,7 @@ pub trait Engine: Send + Sync {
 pub struct Pending(Box<dyn FnMut(Tap) -> Result<Vec<f32>, Error> + Send>);
 
 impl Pending {
-    /// A batch that `read` waits for: it gives the values of a tap, image after image, as often as it is asked.
+    /// Makes a pending batch of a function that waits for it: `read` gives the values of a tap, image after image, as often as it is asked.
     pub fn new(read: impl FnMut(Tap) -> Result<Vec<f32>, Error> + Send + 'static) -> Self {
         Self(Box::new(read))
     }

@@ -1,4 +1,4 @@
-//! The crate's one error.
+//! The crate's error: what can go wrong between a weight file and its features.
 
 use std::path::PathBuf;
 
@@ -122,12 +122,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// The device failed, and this is what it said.
+    /// Makes the error of a device that failed, with what it said.
     pub(crate) fn device(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Error::Device(Box::new(source))
     }
 
-    /// Whether the network is too large for the device, and may fit it with a smaller batch.
+    /// Tells whether the network is too large for the device, and may fit it with a smaller batch.
     ///
     /// ```
     /// use resnet::Error;

@@ -1,4 +1,4 @@
-//! BatchNorm folded into the convolution before it.
+//! Folds BatchNorm into the convolution before it, so that a forward pass has one operation for both.
 
 use crate::error::Error;
 use crate::network::ConvSpec;

@@ -1,5 +1,5 @@
-//! A network as a list of layers over numbered tensors: what is computed, of what, in which order. How a device computes it, and
-//! where tensors live, stands elsewhere.
+//! A network as a list of layers over numbered tensors, from which every engine plans: what is computed, of what, in which order.
+//! How a device computes it, and where tensors live, stands elsewhere.
 //!
 //! ```text
 //! photos ─ stem ─ pool ─ stage 1 … 4 ─ average ─ head
@@ -50,7 +50,7 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Floating-point operations by the definition, two a multiply-add; 0 where there are no products.
+    /// Counts floating-point operations by the definition, two a multiply-add; 0 where there are no products.
     pub fn flops(&self) -> u64 {
         let [height, width, channels] = self.input;
         let one = match &self.op {
@@ -63,14 +63,14 @@ impl Layer {
     }
 }
 
-/// What a network is laid out for.
+/// The sizes and taps that a network is laid out for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout<'a> {
     /// Images of a pass.
     pub batch: usize,
     /// Rows and columns of an image.
     pub input_size: [usize; 2],
-    /// What is to be read. Layers behind the last tap are left out.
+    /// The taps to read. Layers behind the last tap are left out.
     pub taps: &'a [Tap],
     /// Images that the stem does at a time, at most: what it computes is the largest by far, and no more of it need be there than
     /// of what follows.
@@ -84,7 +84,7 @@ pub(crate) struct Layout<'a> {
 pub(crate) struct Graph {
     pub layers: Vec<Layer>,
     pub tensors: Vec<Tensor>,
-    /// What can be read, and where it stands.
+    /// The taps, each with its tensor.
     pub taps: Vec<(Tap, usize)>,
 }
 
@@ -143,7 +143,7 @@ impl Builder<'_> {
         if self.layout.convert { self.add("input", Op::Convert, &[photos], [height, width, 3]) } else { photos }
     }
 
-    /// The stem and its pooling, of a few images at a time. The last part may do some images again.
+    /// Adds the stem and its pooling, of a few images at a time. The last part may do some images again.
     fn stem(&mut self, network: &Network, photos: Value) -> Value {
         let Layout { batch, taps, stem_images, .. } = self.layout;
         let part = if taps.contains(&Tap::Stem) { batch } else { stem_images.clamp(1, batch) };
@@ -196,7 +196,7 @@ impl Builder<'_> {
         self.conv(&shortcut.conv, x, None)
     }
 
-    /// Channel attention on a branch, and the sum with the shortcut.
+    /// Adds channel attention on a branch, and the sum with the shortcut.
     fn gated_sum(&mut self, gate: &[GateSpec], branch: Value, shortcut: Value) -> Value {
         // timm's name of the attention, without the layer's own.
         let attention = gate.first().and_then(|gate| gate.name().rsplit_once('.')).map_or("", |(name, _)| name);
@@ -255,7 +255,7 @@ impl Builder<'_> {
         self.graph.tensors[tensor].pixels / (height * width).max(1)
     }
 
-    /// The part of a tensor that holds `count` of the batch's images, from the `first` on.
+    /// Makes the part of a tensor that holds `count` of the batch's images, from the `first` on.
     fn images(&mut self, whole: Value, first: usize, count: usize) -> Value {
         let image = whole.size[0] * whole.size[1];
         let part_of = Some((whole.tensor, first * image));

@@ -1,8 +1,8 @@
-//! What a file is, when it isn't a ResNet that can be run.
+//! Identifies files that hold no ResNet that can be run, so that an error can say what they are and what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the file is, and what to do about it.
+/// A finding: what the file is, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
     pub(crate) what: String,
@@ -197,12 +197,12 @@ pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Di
     ))
 }
 
-/// Whether a shortcut's convolution sees more than one pixel.
+/// Tells whether a shortcut's convolution sees more than one pixel.
 fn has_wide_shortcut(tensors: &BTreeMap<String, Vec<usize>>) -> bool {
     tensors.iter().any(|(name, shape)| name.ends_with(".downsample.0.weight") && matches!(shape[..], [.., 3, 3]))
 }
 
-/// Whether the blocks of a stage differ in width. Convolution and BatchNorm must agree on it: else a tensor is damaged.
+/// Tells whether the blocks of a stage differ in width. Convolution and BatchNorm must agree on it: else a tensor is damaged.
 fn is_pruned(tensors: &BTreeMap<String, Vec<usize>>) -> bool {
     let width = |name: &String| {
         let block = name.strip_suffix(".conv1.weight")?;

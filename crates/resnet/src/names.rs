@@ -1,20 +1,20 @@
-//! Tensor names: torchvision's are canonical here, and others are mapped to them and back.
+//! Maps tensor names to torchvision's, which are canonical here, and back, so that the rest of the crate knows one spelling.
 
 use std::collections::BTreeSet;
 
 /// How a file spells its tensors' names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Naming {
-    /// What stands before every name: `module.`, `model.`, `backbone.`…
+    /// The prefix of every name: `module.`, `model.`, `backbone.`…
     prefix: String,
     style: Style,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
-    /// torchvision's, which are also timm's.
+    /// torchvision's names, which are also timm's.
     Torchvision,
-    /// transformers'; `nested` where the backbone stands under `resnet.`, beside a `classifier`.
+    /// transformers' names; `nested` where the backbone stands under `resnet.`, beside a `classifier`.
     Transformers { nested: bool },
 }
 
@@ -46,7 +46,7 @@ impl Naming {
         Self { prefix, style }
     }
 
-    /// The canonical name of a file's tensor; a name that the style doesn't know stays as it is, less the prefix.
+    /// Translates a file's tensor name into the canonical one; a name that the style doesn't know stays as it is, less the prefix.
     pub(crate) fn canonical(&self, name: &str) -> String {
         let bare = name.strip_prefix(&self.prefix).unwrap_or(name);
         match self.style {
@@ -58,7 +58,7 @@ impl Naming {
         }
     }
 
-    /// The name in the file of a canonical tensor.
+    /// Translates a canonical tensor name into the file's.
     pub(crate) fn original(&self, canonical: &str) -> String {
         let bare = match self.style {
             Style::Torchvision => canonical.to_owned(),
@@ -128,7 +128,7 @@ fn to_transformers(name: &str) -> Option<String> {
     Some(format!("encoder.stages.{stage}.layers.{block}.{inner}"))
 }
 
-/// Of `present`, the name most like `name`.
+/// Finds the name of `present` that is most like `name`.
 pub(crate) fn nearest<'a>(name: &str, present: &BTreeSet<&'a str>) -> Option<&'a str> {
     present
         .iter()

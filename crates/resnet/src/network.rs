@@ -25,7 +25,7 @@ pub struct ConvSpec {
 }
 
 impl ConvSpec {
-    /// Shape of the weight, OIHW: `[out_channels, in_channels / groups, kernel, kernel]`.
+    /// Gives the shape of the weight, OIHW: `[out_channels, in_channels / groups, kernel, kernel]`.
     pub fn weight_shape(&self) -> [usize; 4] {
         [self.out_channels, self.in_channels / self.groups, self.kernel, self.kernel]
     }
@@ -35,7 +35,7 @@ impl ConvSpec {
         output_size(size, self.kernel, self.stride, self.padding)
     }
 
-    /// Floating-point operations, two a multiply-add, for one image of `size` (height, width).
+    /// Counts floating-point operations, two a multiply-add, for one image of `size` (height, width).
     pub fn flops(&self, size: [usize; 2]) -> u64 {
         let [h, w] = self.output_size(size);
         2 * (h * w) as u64 * self.weight_shape().iter().product::<usize>() as u64
@@ -86,14 +86,14 @@ pub enum GateSpec {
 }
 
 impl GateSpec {
-    /// timm's module name.
+    /// Gives timm's module name.
     pub fn name(&self) -> &str {
         match self {
             GateSpec::Dense { name, .. } | GateSpec::Sliding { name, .. } => name,
         }
     }
 
-    /// Shape of the weight: `[out_channels, in_channels, 1, 1]` or `[1, 1, kernel]`.
+    /// Gives the shape of the weight: `[out_channels, in_channels, 1, 1]` or `[1, 1, kernel]`.
     pub fn weight_shape(&self) -> Vec<usize> {
         match *self {
             GateSpec::Dense { in_channels, out_channels, .. } => vec![out_channels, in_channels, 1, 1],
@@ -101,7 +101,7 @@ impl GateSpec {
         }
     }
 
-    /// Floating-point operations, two a multiply-add, for one image.
+    /// Counts floating-point operations, two a multiply-add, for one image.
     pub fn flops(&self) -> u64 {
         2 * match *self {
             GateSpec::Dense { in_channels, out_channels, .. } => in_channels * out_channels,
@@ -120,7 +120,7 @@ pub struct ShortcutSpec {
 }
 
 impl ShortcutSpec {
-    /// Height and width of what the convolution takes, for a block's input of `size` (height, width).
+    /// Computes height and width of what the convolution takes, for a block's input of `size` (height, width).
     pub fn pooled_size(&self, size: [usize; 2]) -> [usize; 2] {
         if self.pool { size.map(|side| side.div_ceil(2)) } else { size }
     }
@@ -158,7 +158,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Every convolution: the stem, then each block's shortcut (where it has one) and branch.
+    /// Lists every convolution: the stem, then each block's shortcut (where it has one) and branch.
     pub fn convs(&self) -> impl Iterator<Item = &ConvSpec> {
         self.stem.iter().chain(
             self.blocks
@@ -167,7 +167,7 @@ impl Network {
         )
     }
 
-    /// Floating-point operations for one image of `size` (height, width): see [`Architecture::flops`](crate::Architecture::flops).
+    /// Counts floating-point operations for one image of `size` (height, width): see [`Architecture::flops`](crate::Architecture::flops).
     pub fn flops(&self, size: [usize; 2]) -> u64 {
         let mut total = 0;
         let mut run = |convs: &[ConvSpec], mut size| {

@@ -1,4 +1,4 @@
-//! What is wrong with a file's tensors, all of it, each by its name.
+//! Lists all that is wrong with a file's tensors, each by its name, for one error that says everything at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,13 +40,13 @@ impl TensorProblems {
         problems
     }
 
-    /// Whether there are none.
+    /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
     }
 }
 
-/// A line a kind: how many, and the first of them by name.
+/// Writes a line for each kind of problem: how many, and the first of them by name.
 impl fmt::Display for TensorProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing: Vec<_> = self

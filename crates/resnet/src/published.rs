@@ -91,7 +91,7 @@ const LETTERS: [(&str, Option<[usize; 2]>, usize, bool); 5] = [
 ];
 
 impl Architecture {
-    /// The network published as `name` by torchvision or timm (`resnet18`, `wide_resnet50_2`, `seresnext26t_32x4d`…), or `None`.
+    /// Finds the network published as `name` by torchvision or timm (`resnet18`, `wide_resnet50_2`, `seresnext26t_32x4d`…), or `None`.
     pub fn named(name: &str, classes: Option<usize>) -> Option<Self> {
         // <attention>resne[x]t<depth><letter>_<groups>x<channels a group at stage 1>d
         let (kind, rest) = PUBLISHED.contains(&name).then(|| name.split_once("resne"))??;
@@ -126,13 +126,13 @@ impl Architecture {
         Some(Self { block, stem_width, deep_stem, pooled_shortcuts, stages, classes })
     }
 
-    /// The names that [`named`](Self::named) knows.
+    /// Lists the names that [`named`](Self::named) knows.
     pub fn published() -> impl Iterator<Item = &'static str> {
         PUBLISHED.into_iter()
     }
 }
 
-/// The name: torchvision's or timm's for a published network, whatever the number of classes; else a description,
+/// Writes the name: torchvision's or timm's for a published network, whatever the number of classes; else a description,
 /// `resnet-<block>-<blocks a stage>-w<widths>`, with only the first width if they double from stage to stage, and whatever else
 /// there is: `-inner`, `-g` (groups), `-stem`, `-deep` (widths), `-avgpool`, `-se` (reduced channels), `-eca` (kernels).
 impl fmt::Display for Architecture {

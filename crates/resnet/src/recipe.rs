@@ -1,4 +1,4 @@
-//! How a checkpoint wants its photos prepared: the recipe itself. How files word it stands in the files below.
+//! The recipe: how a checkpoint wants its photos prepared, which `preprocess` follows. The files below read it from JSON.
 
 mod files;
 mod timm;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// How the pixels between pixels are found. Both kinds are antialiased: shrinking widens their support.
+/// The filter that finds values between pixels. Both kinds are antialiased: shrinking widens their support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -19,7 +19,7 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// What size a photo gets before its centre is cut out.
+/// The size a photo gets before its centre is cut out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
@@ -90,7 +90,7 @@ impl Recipe {
     }
 }
 
-/// The shorter side of which a crop of `input` is the share `crop_pct`, rounded down.
+/// Computes the shorter side of which a crop of `input` is the share `crop_pct`, rounded down.
 pub(crate) fn shorter_side(input: usize, field: &str, crop_pct: f64) -> Result<Resize, Error> {
     if !(crop_pct > 0.0 && crop_pct <= 1.0) {
         return Err(recipe_error(field, format!("{crop_pct} isn't above 0 and at most 1")));

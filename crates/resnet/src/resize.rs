@@ -1,4 +1,4 @@
-//! Pictures in another size, byte for byte as Pillow makes them.
+//! Resizes pictures, byte for byte as Pillow does, because that is how weights saw their training photos.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub struct ImageView<'a> {
 }
 
 impl<'a> ImageView<'a> {
-    /// A picture of `width` x `height` pixels, row by row, three bytes a pixel.
+    /// Borrows a picture of `width` x `height` pixels, row by row, three bytes a pixel.
     ///
     /// # Errors
     /// [`Error::Image`] if a side is zero or `pixels` isn't `3 · width · height` long.
@@ -60,7 +60,7 @@ struct AxisFilter {
 }
 
 impl AxisFilter {
-    /// The outputs `range` of an axis resized from `from` to `to`.
+    /// Makes the filter for the outputs `range` of an axis resized from `from` to `to`.
     fn new(from: usize, to: usize, range: Range<usize>, interpolation: Interpolation) -> Self {
         let (kernel, radius): (fn(f64) -> f64, f64) = match interpolation {
             Interpolation::Bilinear => (triangle, 1.0),
@@ -87,13 +87,13 @@ impl AxisFilter {
         taps
     }
 
-    /// The inputs that any output needs.
+    /// Finds the inputs that any output needs.
     fn inputs(&self) -> Range<usize> {
         let ends = self.starts.iter().zip(&self.coefficients).map(|(start, taps)| start + taps.len());
         self.starts.first().copied().unwrap_or(0)..ends.max().unwrap_or(0)
     }
 
-    /// The same for an axis whose first `left_out` inputs are gone.
+    /// Makes the same filter for an axis whose first `left_out` inputs are gone.
     fn without_first(mut self, left_out: usize) -> Self {
         self.starts.iter_mut().for_each(|start| *start -= left_out);
         self
@@ -139,7 +139,7 @@ impl AxisFilter {
 /// One half, for rounding.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Sums can't overflow (see [`PRECISION`]); wrapping arithmetic spares the checks of debug builds.
+/// Adds a product to a sum. It can't overflow (see [`PRECISION`]); wrapping arithmetic spares the checks of debug builds.
 fn multiply_add(sum: i32, coefficient: i32, byte: u8) -> i32 {
     sum.wrapping_add(coefficient.wrapping_mul(i32::from(byte)))
 }
@@ -166,7 +166,7 @@ fn cubic(x: f64) -> f64 {
     }
 }
 
-/// The window `rows` x `columns` of `image` resized to `size`; nothing outside it is computed.
+/// Resizes `image` to `size`, but computes the window `rows` x `columns` alone.
 pub(crate) fn resample(
     image: ImageView,
     size: [usize; 2],

@@ -1,4 +1,4 @@
-//! Photos into tensors: resize, centre crop as torchvision does it, normalise.
+//! Turns photos into the tensors that a network takes: resize, centre crop as torchvision does it, normalise.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub fn preprocess(image: ImageView, recipe: &Recipe) -> Result<ImageTensor, Erro
     Ok(tensor)
 }
 
-/// [`preprocess`] into a tensor whose memory is used again: what it held doesn't matter.
+/// Prepares a photo as [`preprocess`] does, into a tensor whose memory is used again: what it held doesn't matter.
 ///
 /// # Errors
 /// [`Error::Recipe`] if the recipe can't be followed.
@@ -69,7 +69,7 @@ pub fn preprocess_into(image: ImageView, recipe: &Recipe, tensor: &mut ImageTens
     Ok(())
 }
 
-/// The part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
+/// Finds the part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
 fn centre(size: usize, crop: usize) -> (Range<usize>, usize) {
     match size.checked_sub(crop) {
         Some(rest) => {

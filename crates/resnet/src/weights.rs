@@ -36,7 +36,7 @@ use crate::network::{ConvSpec, GateSpec};
 /// ```
 pub struct WeightFile {
     bytes: Bytes,
-    /// By canonical name.
+    /// The tensors by their canonical names.
     tensors: BTreeMap<String, Stored>,
     metadata: HashMap<String, String>,
     architecture: Architecture,
@@ -188,17 +188,17 @@ impl WeightFile {
         if problems.is_empty() { Ok(()) } else { Err(Error::Values { file, problems }) }
     }
 
-    /// The network that the file holds.
+    /// Gives the network that the file holds.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
-    /// The file's free-form `__metadata__`, empty where it has none.
+    /// Gives the file's free-form `__metadata__`, empty where it has none.
     pub fn metadata(&self) -> &HashMap<String, String> {
         &self.metadata
     }
 
-    /// Every tensor of the network as it is stored, under torchvision's name, sorted by name.
+    /// Lists every tensor of the network as it is stored, under torchvision's name, sorted by name.
     ///
     /// `num_batches_tracked` isn't among them.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
@@ -208,7 +208,7 @@ impl WeightFile {
         })
     }
 
-    /// Every convolution of the network with its BatchNorm folded in, in the order of [`Network::convs`](crate::Network::convs).
+    /// Reads every convolution of the network with its BatchNorm folded in, in the order of [`Network::convs`](crate::Network::convs).
     ///
     /// Each is read and folded when the iterator comes to it, so that the network is never twice in memory.
     ///
@@ -219,7 +219,7 @@ impl WeightFile {
         specs.into_iter().map(|spec| self.conv(&spec))
     }
 
-    /// One convolution of this file's network, with its BatchNorm folded in.
+    /// Reads one convolution of this file's network, with its BatchNorm folded in.
     ///
     /// # Errors
     /// [`Error::NoTensor`] or [`Error::Shape`] if `spec` belongs to another network; [`Error::Values`] if the folded weights
@@ -236,7 +236,7 @@ impl WeightFile {
         FoldedConv::fold(spec, read(&spec.name, "weight", &spec.weight_shape())?, &norm)
     }
 
-    /// One layer of this file's gates: its weight and its bias (zero where it has none).
+    /// Reads one layer of this file's gates: its weight and its bias (zero where it has none).
     ///
     /// # Errors
     /// [`Error::NoTensor`] or [`Error::Shape`] if `spec` belongs to another network.
@@ -249,7 +249,7 @@ impl WeightFile {
         Ok((weight, bias))
     }
 
-    /// The file's own head, `fc`.
+    /// Reads the file's own head, `fc`.
     ///
     /// # Errors
     /// [`Error::NoHead`] if the file is a backbone without one.
@@ -278,7 +278,7 @@ impl WeightFile {
         }
     }
 
-    /// A tensor's values, exact in f32. Its dtype was checked when the file was opened.
+    /// Decodes a tensor's values, exact in f32. Its dtype was checked when the file was opened.
     fn values(&self, tensor: &Stored) -> Vec<f32> {
         let values = decode(tensor.dtype, &self.bytes[tensor.range.clone()]);
         self.bytes.release(&tensor.range);
@@ -286,7 +286,7 @@ impl WeightFile {
     }
 }
 
-/// Values that are checked at a time.
+/// How many values are checked at a time.
 const PIECE: usize = 1 << 16;
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {

@@ -19,27 +19,27 @@ fn hash(name: &str, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Element `index` of the series `name`, uniform in [0, 1).
+/// Draws element `index` of the series `name`, uniform in [0, 1).
 pub fn uniform(name: &str, index: usize) -> f64 {
     (hash(name, index as u64) >> 40) as f64 / f64::from(1 << 24)
 }
 
-/// Element `index` of the series `name` as a byte.
+/// Draws element `index` of the series `name` as a byte.
 pub fn byte(name: &str, index: usize) -> u8 {
     (hash(name, index as u64) >> 56) as u8
 }
 
-/// The position of sample `index`, below `len`.
+/// Draws the position of sample `index`, below `len`.
 pub fn position(name: &str, index: usize, len: usize) -> usize {
     (hash(name, index as u64) % len as u64) as usize
 }
 
-/// `len` inputs for a network, uniform in [−2, 2).
+/// Draws `len` inputs for a network, uniform in [−2, 2).
 pub fn input(name: &str, len: usize) -> Vec<f32> {
     (0..len).map(|i| (4.0 * uniform(name, i) - 2.0) as f32).collect()
 }
 
-/// One tensor of a residual network in torchvision's names.
+/// Draws one tensor of a residual network in torchvision's names.
 ///
 /// Convolutions keep the variance (uniform within √(6 / fan in)); BatchNorm scales and variances lie in [0.5, 1.5), shifts and means in
 /// [−0.1, 0.1). The scale of `last_norm`, a block's last BatchNorm (`bn2` or `bn3`), is a fifth, so that a long chain of blocks
@@ -57,7 +57,7 @@ pub fn tensor(name: &str, shape: &[usize], last_norm: &str) -> Vec<f32> {
     (0..shape.iter().product()).map(|i| ((uniform(name, i) + 0.5 * offset) * scale) as f32).collect()
 }
 
-/// All `tensors` (names and shapes of a residual network) as a safetensors file of f32 in memory.
+/// Writes all `tensors` (names and shapes of a residual network) as a safetensors file of f32 in memory.
 pub fn weights(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
     let bottleneck = tensors.iter().any(|(name, _)| name.ends_with(".conv3.weight"));
     let last_norm = if bottleneck { "bn3" } else { "bn2" };
@@ -68,7 +68,7 @@ pub fn weights(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
     safetensors(&file)
 }
 
-/// A safetensors file: name, dtype, shape and little-endian bytes of each tensor, in this order.
+/// Writes a safetensors file: name, dtype, shape and little-endian bytes of each tensor, in this order.
 ///
 /// Nothing is checked, so that broken files can be made too.
 pub fn safetensors(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
@@ -89,7 +89,7 @@ pub fn safetensors(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
     file
 }
 
-/// CRC-32 (IEEE 802.3, as zlib's) of `bytes`.
+/// Computes the CRC-32 (IEEE 802.3, as zlib's) of `bytes`.
 pub fn crc32(bytes: impl IntoIterator<Item = u8>) -> u32 {
     !bytes.into_iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))

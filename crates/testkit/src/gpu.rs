@@ -29,19 +29,19 @@ pub struct Output {
 }
 
 impl Output {
-    /// The part that a kernel may write.
+    /// Gives the part that a kernel may write.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         self.buffer.slice(0..self.len as u64 * 4)
     }
 }
 
-/// The device that the tests of a process share. Panics, with what to install, where there is no adapter.
+/// Opens the device that the tests of a process share. Panics, with what to install, where there is no adapter.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| gpu_with(wgpu::Limits::default()))
 }
 
-/// A device of its own, for tests of narrower limits.
+/// Opens a device of its own, for tests of narrower limits.
 pub fn gpu_with(limits: wgpu::Limits) -> Gpu {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::VALIDATION;
@@ -53,7 +53,7 @@ pub fn gpu_with(limits: wgpu::Limits) -> Gpu {
 }
 
 impl Gpu {
-    /// The families that this device can run: both on lavapipe, only the tiled one elsewhere.
+    /// Lists the families that this device can run: both on lavapipe, only the tiled one elsewhere.
     pub fn families(&self) -> Vec<Family> {
         match Tune::for_device(&self.device).family {
             Family::Texture => vec![Family::Texture, Family::Tiled],
@@ -61,12 +61,12 @@ impl Gpu {
         }
     }
 
-    /// A context with the kernels of a family.
+    /// Makes a context with the kernels of a family.
     pub fn context(&self, family: Family) -> Context {
         Context::with_tune(&self.device, Tune::new(family))
     }
 
-    /// A storage buffer with this content.
+    /// Makes a storage buffer with this content.
     pub fn upload<T: bytemuck::Pod>(&self, data: &[T]) -> wgpu::Buffer {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -79,7 +79,7 @@ impl Gpu {
         buffer
     }
 
-    /// An output of `len` f32: NaN, with sentinels behind it.
+    /// Makes an output of `len` f32: NaN, with sentinels behind it.
     pub fn output(&self, len: usize) -> Output {
         let mut data = vec![f32::NAN; len];
         data.extend([SENTINEL; SENTINELS]);
@@ -100,7 +100,7 @@ impl Gpu {
         self.host.check().expect("the device takes the work");
     }
 
-    /// What an output holds, after checking its sentinels.
+    /// Reads what an output holds, after checking its sentinels.
     pub fn read(&self, output: &Output) -> Vec<f32> {
         let mut data: Vec<f32> = self.download(&output.buffer);
         let sentinels = data.split_off(output.len);
@@ -108,7 +108,7 @@ impl Gpu {
         data
     }
 
-    /// The bytes of a buffer, as values.
+    /// Reads the bytes of a buffer, as values.
     pub fn download<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Vec<T> {
         self.host.block_on(self.host.read(buffer)).expect("the buffer is read")
     }

@@ -5,12 +5,12 @@
 pub struct Samples(u64);
 
 impl Samples {
-    /// A stream for a seed.
+    /// Starts the stream of a seed.
     pub fn new(seed: u64) -> Self {
         Samples(seed)
     }
 
-    /// The next 64 bits.
+    /// Draws the next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -19,22 +19,22 @@ impl Samples {
         z ^ (z >> 31)
     }
 
-    /// A number in [-1, 1), of either sign.
+    /// Draws a number in [-1, 1), of either sign.
     pub fn signed(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    /// A number in `0..end`.
+    /// Draws a number in `0..end`.
     pub fn below(&mut self, end: u32) -> u32 {
         (self.bits() % u64::from(end)) as u32
     }
 
-    /// `len` numbers in [-1, 1).
+    /// Draws `len` numbers in [-1, 1).
     pub fn vec(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.signed()).collect()
     }
 
-    /// `len` numbers in [-scale, scale).
+    /// Draws `len` numbers in [-scale, scale).
     pub fn scaled(&mut self, len: usize, scale: f32) -> Vec<f32> {
         (0..len).map(|_| self.signed() * scale).collect()
     }

@@ -1,4 +1,4 @@
-//! SHA-256 of contents: what photos, weights and files are known by.
+//! SHA-256 of contents, by which photos, weights and files are known whatever their names.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// SHA-256 of some bytes.
 pub type Digest = [u8; 32];
 
-/// Bytes as lower-case hexadecimal digits.
+/// Writes bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -18,7 +18,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// SHA-256 of a file, in hexadecimal digits.
+/// Computes the SHA-256 of a file, in hexadecimal digits.
 ///
 /// # Errors
 /// It can't be read.

@@ -1,4 +1,4 @@
-//! What can go wrong, said once, in words a user can act on.
+//! The crate's error: what can go wrong, in words that a user can act on, and what would help.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub enum Error {
     Io {
         /// What was tried: `read`, `write`, `create`, `list`.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
         /// Why it failed.
         source: std::io::Error,
@@ -91,7 +91,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A class to be judged that was never trained.
+    /// A class to evaluate that was never trained.
     #[error("{}: class {} is not among the {known} classes trained on{hint}", path.display(), quoted(classes))]
     UnknownClass {
         /// The folder that holds it.
@@ -111,7 +111,7 @@ pub enum Error {
         /// How many files there were.
         found: usize,
     },
-    /// All photos to judge by had a part in making the run.
+    /// All photos to evaluate on had a part in making the run.
     #[error("{what}: the run was made with all {seen} of its photos, which would flatter it")]
     AllSeen {
         /// The folder.
@@ -119,10 +119,10 @@ pub enum Error {
         /// How many photos the run has seen.
         seen: usize,
     },
-    /// A recipe for photos that can't be followed.
+    /// A recipe that can't be followed.
     #[error("{}", path.display())]
     Recipe {
-        /// The file that says it.
+        /// The file that holds it.
         path: PathBuf,
         /// What is wrong with it.
         source: Box<resnet::Error>,
@@ -134,19 +134,19 @@ pub enum Error {
         option: &'static str,
         /// What was given.
         value: String,
-        /// What would do.
+        /// The range that it must lie in.
         expected: &'static str,
     },
-    /// Numbers of things that must agree don't.
+    /// An operand whose length doesn't fit the others.
     #[error("{operation}: {operand} has {got} elements, expected {expected}")]
     Shape {
         /// The function.
         operation: &'static str,
         /// The argument.
         operand: &'static str,
-        /// What its length should be.
+        /// The length it should have.
         expected: usize,
-        /// What it is.
+        /// The length it has.
         got: usize,
     },
     /// A target that can't be learnt or evaluated.
@@ -166,7 +166,7 @@ pub enum Error {
     NotFinite {
         /// The function or step.
         operation: &'static str,
-        /// Which value.
+        /// The value, by its name.
         what: String,
     },
     /// The output folder holds something already.
@@ -190,7 +190,7 @@ pub enum Error {
     /// A backbone's name means nothing, or what it means may not or can't be had.
     #[error("{name}: {problem}; {advice}")]
     Weights {
-        /// As it was given.
+        /// The name as it was given.
         name: String,
         /// What is wrong.
         problem: String,
@@ -213,7 +213,7 @@ pub enum Error {
     /// The loss grew beyond all numbers.
     #[error("train: the loss of epoch {epoch} is not finite")]
     Diverged {
-        /// Which, counted from 1.
+        /// The epoch, counted from 1.
         epoch: usize,
     },
     /// There is no adapter, or not the one asked for.
@@ -225,13 +225,13 @@ pub enum Error {
     /// The adapter has too little memory.
     #[error("device: out of memory: {0}")]
     OutOfMemory(String),
-    /// The weights or the preprocessing.
+    /// The weights are refused, their recipe can't be followed, or the network failed.
     #[error(transparent)]
     Backbone(#[from] resnet::Error),
     /// A kernel refused its operands.
     #[error(transparent)]
     Kernel(#[from] kernels::Error),
-    /// The user asked to stop.
+    /// The user stopped the work.
     #[error("interrupted")]
     Interrupted,
 }
@@ -242,7 +242,7 @@ pub enum Error {
 pub enum Remedy {
     /// Ask for the finished run to be replaced, or write elsewhere.
     ReplaceRun,
-    /// Judge the photos too that the run has seen.
+    /// Evaluate on the photos too that the run has seen.
     JudgeSeen,
     /// Close other programs that use the adapter, or take another adapter or a smaller backbone.
     FreeMemory,
@@ -268,12 +268,12 @@ pub enum Fault {
 }
 
 impl Error {
-    /// An I/O error with its path.
+    /// Makes an I/O error of its path and what was tried.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
-    /// What would help, where something is known to.
+    /// Says what would help, where something is known to.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::RunExists { finished: true, .. } => Some(Remedy::ReplaceRun),
@@ -285,7 +285,7 @@ impl Error {
         }
     }
 
-    /// Whose fault it is.
+    /// Says whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
             Self::Io { .. } | Self::Network { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written and synced under a temporary name, then renamed.
+//! Writes files that appear whole or not at all, under a temporary name and then renamed, so that no crash leaves half a file.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// How a temporary file's name begins and ends.
 const TEMPORARY: (&str, &str) = (".trainer-", ".part");
 
-/// True for the name of a temporary file: a killed program's, if nobody is writing it now.
+/// Tells whether this is the name of a temporary file: a killed program's, if nobody is writing it now.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)
 }
@@ -26,7 +26,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// In this folder, which exists.
+    /// Stages files for this folder, which exists.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), files: Vec::new() }
     }
@@ -39,7 +39,7 @@ impl Staged {
         self.add_with(name, |file| file.write_all(bytes))
     }
 
-    /// Syncs one file that `content` writes.
+    /// Lets `content` write one file, and syncs it.
     ///
     /// # Errors
     /// As [`Staged::add`].
@@ -86,7 +86,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// [`write()`], of what isn't in memory as a whole.
+/// Writes a file as [`write()`] does, of content that isn't in memory as a whole.
 ///
 /// # Errors
 /// As [`Staged`]; what was there stays.

@@ -1,4 +1,4 @@
-//! The command `trainer`.
+//! The binary `trainer`: hands over to the command line in the library.
 
 fn main() -> std::process::ExitCode {
     trainer::cli::main()

@@ -1,4 +1,4 @@
-//! How a long operation tells what it does and learns that it should stop. The library itself prints nothing.
+//! Progress: how a long operation tells what it does and learns that it should stop, since the library itself prints nothing.
 
 /// A long stretch of work: what is counted, and in what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +24,17 @@ impl Stage {
 
 /// Watches a long operation. Every method has a default that does nothing; `()` ignores all.
 pub trait Progress: Sync {
-    /// A stage of `total` steps begins.
+    /// Begins a stage of `total` steps.
     fn begin(&self, _stage: Stage, _total: usize) {}
-    /// Some more steps are done.
+    /// Counts some more steps as done.
     fn advance(&self, _steps: usize) {}
-    /// The figures of the moment, for people: a loss, a rate.
+    /// Shows the figures of the moment to people: a loss, a rate.
     fn note(&self, _figures: &str) {}
-    /// The stage ends.
+    /// Ends the stage.
     fn end(&self) {}
-    /// Something a user should know although the work goes on.
+    /// Warns of something a user should know although the work goes on.
     fn warn(&self, _message: &str) {}
-    /// True once the work should stop: it then ends in [`Error::Interrupted`](crate::Error::Interrupted).
+    /// Tells whether the work should stop: it then ends in [`Error::Interrupted`](crate::Error::Interrupted).
     fn cancelled(&self) -> bool {
         false
     }

@@ -103,7 +103,7 @@ impl Session<'_> {
     }
 }
 
-/// What came of some work whose features were saved thereafter. The first error is the cause; that features are lost besides is told.
+/// Joins what came of some work and of saving its features thereafter. The first error is the cause; that features are lost besides is told.
 fn settle<T>(work: Result<T>, saved: Result<()>, progress: &dyn Progress) -> Result<T> {
     match (work, saved) {
         (Err(error), Err(lost)) => {
@@ -114,7 +114,7 @@ fn settle<T>(work: Result<T>, saved: Result<()>, progress: &dyn Progress) -> Res
     }
 }
 
-/// The features of an earlier run, or none; a damaged file costs time, no more.
+/// Loads the features of an earlier run, or none; a damaged file costs time, no more.
 fn known(path: &Path, key: &Key, width: usize, progress: &dyn Progress) -> Features {
     match Features::load(path, key, width) {
         Ok(Some(features)) => features,

@@ -1,5 +1,5 @@
-//! The binary as a user meets it: what it prints, writes and returns. Photos are drawn, weights are random: what is
-//! tested is the road, not where it leads.
+//! The binary as a user meets it: what it prints, writes and returns. Photos are drawn and weights are random, so accuracy
+//! means nothing here.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -75,7 +75,7 @@ impl World {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The features of all photos, computed anew.
+    /// Computes the features of all photos anew.
     fn features(&self, more: &str) -> Vec<f32> {
         self.expect(0, &format!("embed photos --backbone weights.safetensors --out f.safetensors {more}"));
         let bytes = std::fs::read(self.path("f.safetensors")).unwrap();
@@ -84,7 +84,7 @@ impl World {
     }
 }
 
-/// How far numbers lie from others, by the norm of those.
+/// Computes how far numbers lie from others, relative to the norm of these.
 fn distance(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
@@ -133,7 +133,7 @@ fn from_photos_to_predictions() {
         assert_eq!(tensor.data(), kept.data(), "{name}");
     }
 
-    // The photos it was made with don't judge it: what is left is the test part, judged as before.
+    // It isn't evaluated on the photos it was made with: what is left is the test part, evaluated as before.
     let (out, _) = world.expect(0, "evaluate run photos --predictions again.csv");
     assert!(out.contains("left out: the run was made with them"), "{out}");
     let again = world.json("evaluate run photos --json");

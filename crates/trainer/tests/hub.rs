@@ -27,17 +27,17 @@ const CARD: (&str, &str) = ("hello\n", "ce013625030ba8dba906f756967f9e9ca394464a
 /// A request as it came in.
 #[derive(Clone, Debug)]
 struct Asked {
-    /// Of the storage rather than the hub itself.
+    /// Whether the storage was asked rather than the hub itself.
     storage: bool,
     method: String,
     path: String,
-    /// Names in lower case.
+    /// The headers, their names in lower case.
     headers: BTreeMap<String, String>,
     /// How often this method and path were asked for before.
     before: usize,
 }
 
-/// What to do instead of answering well.
+/// A fault with which the server answers.
 enum Mishap {
     Status(u16, &'static [(&'static str, &'static str)]),
     /// Close the connection after so many bytes of the body.
@@ -212,7 +212,7 @@ impl Hub {
         }
     }
 
-    /// Requests since the last time this was asked.
+    /// Takes the requests since the last time this was asked.
     fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.log.lock().unwrap())
     }
@@ -255,7 +255,7 @@ fn whole(files: &ModelFiles) {
     assert_eq!(files.revision.as_deref(), Some(COMMIT));
 }
 
-/// Nothing looks like a finished download.
+/// Asserts that nothing looks like a finished download.
 fn nothing_placed(cache: &TempDir) {
     assert!(!blob(cache, "").exists());
     assert!(!folder(cache).join("snapshots").join(COMMIT).join(WEIGHTS).exists());
@@ -277,7 +277,7 @@ struct Watch {
     bytes: AtomicUsize,
     ended: AtomicUsize,
     warnings: Mutex<Vec<String>>,
-    /// Cancel once so many bytes have come.
+    /// The bytes after which to cancel.
     most: Option<usize>,
 }
 

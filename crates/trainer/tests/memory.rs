@@ -1,4 +1,4 @@
-//! Ten thousand photos take no more memory than a few hundred. A process of its own: its peak is measured, and its allocations counted.
+//! Tests that ten thousand photos take no more memory than a few hundred, in a process whose peak is measured and allocations are counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
@@ -116,13 +116,13 @@ impl Progress for Peaks {
     }
 }
 
-/// The largest that this process has been in memory, where the system says.
+/// Reads the largest that this process has been in memory, where the system says.
 fn peak_kilobytes() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// A bitmap of 64x64, its own for each number.
+/// Writes a bitmap of 64x64, another for each number.
 fn photo(folder: &Path, number: usize) -> Photo {
     let pixels = image::RgbImage::from_fn(64, 64, |x, y| {
         image::Rgb([number as u8, (number >> 8) as u8, if (x, y) == (0, 0) { 1 } else { 0 }])

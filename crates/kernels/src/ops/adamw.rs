@@ -11,7 +11,7 @@ use wgpu::{Buffer, BufferSlice, BufferUsages, Queue};
 
 const OP: &str = "adamw";
 
-/// What stays the same from step to step.
+/// The options of an optimiser's step that stay the same from step to step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWDesc {
     /// Parameters.
@@ -24,14 +24,14 @@ pub struct AdamWDesc {
     pub beta1: f64,
     /// Share of the mean squared gradient that is kept.
     pub beta2: f64,
-    /// Keeps the divisor away from zero.
+    /// The number added to the divisor, which keeps it from zero.
     pub eps: f64,
     /// Share of a parameter that is taken away at each step, times the learning rate.
     pub weight_decay: f64,
 }
 
 impl AdamWDesc {
-    /// The usual numbers: betas 0.9 and 0.999, eps 1e-8, weight decay 0.01.
+    /// Takes the usual numbers: betas 0.9 and 0.999, eps 1e-8, weight decay 0.01.
     pub fn new(len: u32) -> Self {
         AdamWDesc { len, row: len, decayed: len, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01 }
     }
@@ -175,7 +175,7 @@ impl AdamW {
 }
 
 impl AdamWDesc {
-    /// Parameters an invocation: whole vec4 where they never straddle a row.
+    /// Counts the parameters of an invocation: whole vec4 where they never straddle a row.
     fn lanes(&self) -> u32 {
         if [self.len, self.row, self.decayed].iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
     }
@@ -207,7 +207,7 @@ impl BoundAdamW {
         queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&self.desc.params(learning_rate, step)));
     }
 
-    /// What to record for a step.
+    /// Gives the commands to record for a step.
     pub fn commands(&self) -> &Commands {
         &self.commands
     }

@@ -14,7 +14,7 @@ const OP: &str = "add_relu";
 pub struct AddReluDesc {
     /// Elements of each tensor.
     pub len: u32,
-    /// Applies max(0, x) to the sum.
+    /// Whether max(0, x) is applied to the sum.
     pub relu: bool,
 }
 

@@ -29,16 +29,16 @@ pub struct AvgPool2dDesc {
     pub stride: [u32; 2],
     /// Zeros around the input, above and below, left and right: at most half the kernel.
     pub padding: [u32; 2],
-    /// Padded zeros count in the divisor.
+    /// Whether padded zeros count in the divisor.
     pub count_include_pad: bool,
-    /// A last window that hangs over the padded input counts too, if it starts inside the input or the padding before it.
+    /// Whether a last window that hangs over the padded input counts too, if it starts inside the input or the padding before it.
     pub ceil_mode: bool,
     /// How input and output are stored.
     pub precision: Precision,
 }
 
 impl AvgPool2dDesc {
-    /// A square window that steps by its own size, without padding, on f32 tensors.
+    /// Takes a square window that steps by its own size, without padding, on f32 tensors.
     ///
     /// ```
     /// assert_eq!(kernels::AvgPool2dDesc::new(1, 8, 9, 64, 2).output_size(), Some([4, 4]));
@@ -58,7 +58,7 @@ impl AvgPool2dDesc {
         }
     }
 
-    /// Rows and columns of the output, `floor((size + 2 padding - kernel) / stride) + 1`; none where the window exceeds
+    /// Computes the rows and columns of the output, `floor((size + 2 padding - kernel) / stride) + 1`; none where the window exceeds
     /// the padded input. In ceil mode it is rounded up, less windows that would start behind the input:
     /// `min(ceil((size + 2 padding - kernel) / stride) + 1, ceil((size + padding) / stride))`.
     ///
@@ -188,7 +188,7 @@ impl AvgPool2d {
         Ok(commands)
     }
 
-    /// Input and output by their rows.
+    /// Describes input and output by their rows.
     fn lines(&self) -> [Lines; 2] {
         let desc = &self.desc;
         let [reach, stride, padding] = [desc.kernel, desc.stride, desc.padding].map(|pair| u64::from(pair[0]));

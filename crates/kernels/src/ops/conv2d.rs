@@ -85,7 +85,7 @@ impl Conv2d {
         Ok(plan)
     }
 
-    /// The shapes that are tuned as one: all but dilation and what is fused, sizes of images to a factor of two.
+    /// Names the class of shapes that are tuned as one: all but dilation and what is fused, sizes of images to a factor of two.
     pub fn class(&self) -> String {
         let Conv2dDesc { kernel: [kh, kw], stride: [sh, sw], in_channels, out_channels, groups, .. } = self.layer.desc;
         let (family, pixels) = (self.layer.family.name(), magnitude(self.layer.output_pixels()));
@@ -95,17 +95,17 @@ impl Conv2d {
         )
     }
 
-    /// How it computes.
+    /// Tells in which variant it computes.
     pub fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// The kernels it uses.
+    /// Tells which family of kernels it uses.
     pub fn family(&self) -> Family {
         self.layer.family
     }
 
-    /// Every way to compute it here that differs in speed, the default first.
+    /// Lists every variant that computes it here and differs in speed, the default first.
     pub fn variants(&self) -> Vec<Variant> {
         let layer = &self.layer;
         let mut variants = vec![default_variant(layer)];
@@ -119,7 +119,7 @@ impl Conv2d {
         variants
     }
 
-    /// The same convolution, computed in another way.
+    /// Plans the same convolution in another variant.
     ///
     /// # Errors
     /// [`Error::Shape`] for a variant that isn't among [`Conv2d::variants`].
@@ -130,28 +130,28 @@ impl Conv2d {
         }
     }
 
-    /// Multiplications and additions that the kernel does, in whole tiles and with the zeros of other groups;
+    /// Counts the multiplications and additions that the kernel does, in whole tiles and with the zeros of other groups;
     /// [`Conv2dDesc::flops`] is what the definition asks for. In Winograd, those of the products.
     pub fn computed_flops(&self) -> u64 {
         self.algorithm().computed_flops()
     }
 
-    /// Its sizes.
+    /// Gives its sizes.
     pub fn desc(&self) -> &Conv2dDesc {
         &self.layer.desc
     }
 
-    /// Whether Winograd F(4x4, 3x3) was chosen.
+    /// Tells whether Winograd F(4x4, 3x3) was chosen.
     pub fn is_winograd(&self) -> bool {
         matches!(self.variant, Variant::Winograd { .. })
     }
 
-    /// The scratch memory it needs.
+    /// Computes the scratch memory that it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         self.algorithm().workspace()
     }
 
-    /// Bytes of device memory that its weights and bias take.
+    /// Computes the bytes of device memory that its weights and bias take.
     pub fn weight_bytes(&self) -> u64 {
         self.algorithm().packing().bytes(&self.layer)
     }
@@ -165,7 +165,7 @@ impl Conv2d {
         self.weights_in_pieces(queue, weight, bias, || Ok(()))
     }
 
-    /// As [`Conv2d::weights`], calling `staged` after every piece of a few megabytes: what is staged takes host memory until the
+    /// Packs and uploads as [`Conv2d::weights`] does, calling `staged` after every piece of a few megabytes: what is staged takes host memory until the
     /// caller has submitted and waited.
     ///
     /// # Errors

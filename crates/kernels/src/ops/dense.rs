@@ -50,7 +50,7 @@ enum Storage {
 }
 
 impl RowTable {
-    /// The most rows of so many elements that a table can have on this device, whatever memory is left.
+    /// Computes the most rows of so many elements that a table can have on this device, whatever memory is left.
     pub fn capacity(context: &Context, width: u32) -> u64 {
         let elements = match context.tune().family {
             Family::Texture => mirror::capacity(context.device()) * 4,
@@ -59,7 +59,7 @@ impl RowTable {
         (elements / u64::from(width.max(1))).min(u64::from(u32::MAX) / u64::from(width.max(1)))
     }
 
-    /// A table of zeros, with room for `picks` (a multiple of 4) numbers of rows, all 0.
+    /// Makes a table of zeros, with room for `picks` (a multiple of 4) numbers of rows, all 0.
     ///
     /// # Errors
     /// [`Error::Shape`] when a size is zero, or width or picks no multiple of 4; [`Error::Limit`] beyond
@@ -93,7 +93,7 @@ impl RowTable {
         Ok(RowTable { rows, width, picks, storage })
     }
 
-    /// The rows of its picks from `first` on, a multiple of 4.
+    /// Takes the rows of its picks from `first` on, a multiple of 4.
     pub fn batch(&self, first: u32) -> RowBatch<'_> {
         RowBatch { table: self, first }
     }
@@ -146,7 +146,7 @@ impl RowTable {
     }
 }
 
-/// Sizes that count in whole `vec4`.
+/// Checks that a size counts in whole `vec4`.
 fn whole(operand: &str, size: u32) -> Result<(), Error> {
     match size.is_multiple_of(4) {
         true => Ok(()),
@@ -251,7 +251,7 @@ impl Dense {
         Ok(Dense { context: context.clone(), desc: *desc, family, lanes })
     }
 
-    /// The classes spread evenly over as few workgroups as can hold them: those with a block more, and the others.
+    /// Spreads the classes evenly over as few workgroups as can hold them: those with a block more, and the others.
     fn parts(&self) -> impl Iterator<Item = Part> {
         let blocks = self.desc.classes.div_ceil(BLOCK);
         let tiles = blocks.div_ceil(BLOCKS);
@@ -263,12 +263,12 @@ impl Dense {
         parts.into_iter().filter(|part| part.tiles > 0)
     }
 
-    /// Of the tiled family's products.
+    /// Gives the tile of the tiled family's products.
     fn tile(&self) -> Tile {
         tiles(&self.context, Family::Tiled, self.desc.classes.into())[0]
     }
 
-    /// The scratch memory it needs.
+    /// Computes the scratch memory that it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let DenseDesc { batch, width, classes } = self.desc;
         let [batch, width, classes] = [batch, width, classes].map(u64::from);
@@ -280,7 +280,7 @@ impl Dense {
         size
     }
 
-    /// The layer on a batch of rows.
+    /// Binds the layer on a batch of rows.
     ///
     /// # Errors
     /// [`Error::Size`], [`Error::Usage`], [`Error::Alignment`] for a buffer that doesn't suit; [`Error::Shape`] for a table of
@@ -321,7 +321,7 @@ impl Dense {
         Ok(commands)
     }
 
-    /// The gradient of the weights for the same rows. It is recorded after [`Dense::bind_forward`] of the same picks, with no other
+    /// Binds the gradient of the weights for the same rows. It is recorded after [`Dense::bind_forward`] of the same picks, with no other
     /// use of the workspace between: the tiled family reads the rows that the forward pass left there.
     ///
     /// # Errors
@@ -387,7 +387,7 @@ impl Dense {
         Product { entry: "backward", a: 1, n4: self.desc.width / 4, k4: self.desc.batch / 4 }
     }
 
-    /// A copy of A into its texture, and the product.
+    /// Makes the steps of a product: a copy of A into its texture, and the dispatch.
     fn texture_steps(
         &self,
         workspace: &Workspace,

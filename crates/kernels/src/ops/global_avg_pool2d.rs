@@ -27,7 +27,7 @@ pub struct GlobalAvgPool2dDesc {
 }
 
 impl GlobalAvgPool2dDesc {
-    /// Of f32 tensors.
+    /// Takes f32 images of these sizes.
     pub fn new(batch: u32, height: u32, width: u32, channels: u32) -> Self {
         GlobalAvgPool2dDesc { batch, height, width, channels, precision: Precision::F32 }
     }
@@ -106,7 +106,7 @@ impl GlobalAvgPool2d {
         Ok(commands)
     }
 
-    /// The input by its pixels.
+    /// Describes the input by its pixels.
     fn lines(&self) -> Lines {
         let count = u64::from(self.desc.height) * u64::from(self.desc.width);
         Lines { words: self.desc.precision.words(self.desc.channels).into(), count, sliding: None }

@@ -30,21 +30,21 @@ pub struct MatmulDesc {
     pub k: u32,
     /// Columns of the output.
     pub n: u32,
-    /// A is stored as `[batch, k, m]`.
+    /// Whether A is stored as `[batch, k, m]`.
     pub transpose_a: bool,
-    /// B is stored as `[batch, n, k]`.
+    /// Whether B is stored as `[batch, n, k]`.
     pub transpose_b: bool,
-    /// A bias of `n` elements is added to every row.
+    /// Whether a bias of `n` elements is added to every row.
     pub bias: bool,
 }
 
 impl MatmulDesc {
-    /// One product of row-major matrices without bias.
+    /// Takes one product of row-major matrices without bias.
     pub fn new(m: u32, k: u32, n: u32) -> Self {
         MatmulDesc { batch: 1, m, k, n, transpose_a: false, transpose_b: false, bias: false }
     }
 
-    /// 2 M K N a product: multiplications and additions.
+    /// Counts multiplications and additions: 2 M K N a product.
     pub fn flops(&self) -> u64 {
         2 * [self.batch, self.m, self.k, self.n].iter().map(|&size| u64::from(size)).product::<u64>()
     }
@@ -61,7 +61,7 @@ impl MatmulDesc {
         product(self.batch, self.m, self.n)
     }
 
-    /// A as the texture kernel reads it, when it isn't so already: rows of whole texels.
+    /// Packs A as the texture kernel reads it, rows of whole texels, when it isn't so already.
     fn pack_a(&self) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_a { (1, self.m) } else { (self.k, 1) };
         (self.transpose_a || !self.k.is_multiple_of(4)).then(|| PackDesc {
@@ -77,7 +77,7 @@ impl MatmulDesc {
         })
     }
 
-    /// B likewise: panels of so many columns, whole groups of four k.
+    /// Packs B as the texture kernel reads it, panels of so many columns and whole groups of four k, when it isn't so already.
     fn pack_b(&self, panel: u32) -> Option<PackDesc> {
         let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
         // Rows a power of two apart share a few lines of a cache: many rows of A make up for the packing.
@@ -172,17 +172,17 @@ impl Matmul {
         Ok(plan)
     }
 
-    /// A plan of the tiled family, whatever the context prefers.
+    /// Plans with the tiled family, whatever the context prefers.
     pub(crate) fn tiled(context: &Context, desc: &MatmulDesc, tile: Tile) -> Result<Self, Error> {
         Ok(Matmul { family: Family::Tiled, tile, ..Matmul::new(context, desc)? })
     }
 
-    /// Its sizes.
+    /// Gives its sizes.
     pub fn desc(&self) -> &MatmulDesc {
         &self.desc
     }
 
-    /// The shapes that are tuned as one: depth and columns as they are, rows and batch to a factor of two.
+    /// Names the class of shapes that are tuned as one: depth and columns as they are, rows and batch to a factor of two.
     pub fn class(&self) -> String {
         let MatmulDesc { batch, m, k, n, transpose_a, transpose_b, .. } = self.desc;
         let transposed = |transposed| if transposed { "T" } else { "" };
@@ -196,22 +196,22 @@ impl Matmul {
         )
     }
 
-    /// How it computes.
+    /// Tells in which variant it computes.
     pub fn variant(&self) -> Variant {
         Variant::Direct(self.tile)
     }
 
-    /// The kernels it uses.
+    /// Tells which family of kernels it uses.
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// Every way to compute it here that differs in speed, the default first.
+    /// Lists every variant that computes it here and differs in speed, the default first.
     pub fn variants(&self) -> Vec<Variant> {
         self.tiles().into_iter().map(Variant::Direct).collect()
     }
 
-    /// The same product, computed in another way.
+    /// Plans the same product in another variant.
     ///
     /// # Errors
     /// [`Error::Shape`] for a variant that isn't among [`Matmul::variants`].
@@ -230,7 +230,7 @@ impl Matmul {
         self.desc.pack_b(columns(&self.context, self.family))
     }
 
-    /// The scratch memory it needs.
+    /// Computes the scratch memory that it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
         if self.family == Family::Texture {
@@ -432,7 +432,7 @@ struct Operand {
 }
 
 impl Operand {
-    /// Rows of the band's matrices, of all that there are, read from the first column on; the same of columns.
+    /// Finds the rows of the band's matrices among all rows, and the columns among all columns.
     fn of_rows(band: &Band, (rows, all): (&Range<u64>, u64), (columns, width): (&Range<u64>, u64)) -> Self {
         let start = (band.batch.start * all + rows.start) * width;
         let end = ((band.batch.end - 1) * all + rows.end) * width;

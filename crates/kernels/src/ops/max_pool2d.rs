@@ -37,7 +37,7 @@ pub struct MaxPool2dDesc {
 }
 
 impl MaxPool2dDesc {
-    /// The pooling behind a ResNet's stem: 3x3, stride 2, padding 1, of f32 tensors.
+    /// Takes the pooling behind a ResNet's stem: 3x3, stride 2, padding 1, of f32 tensors.
     ///
     /// ```
     /// let pool = kernels::MaxPool2dDesc::stem(8, 112, 112, 64);
@@ -48,23 +48,23 @@ impl MaxPool2dDesc {
         MaxPool2dDesc { batch, height, width, channels, kernel, stride, padding, dilation, precision: Precision::F32 }
     }
 
-    /// Rows and columns of the output, rounded down as for a convolution.
+    /// Computes the rows and columns of the output, rounded down as for a convolution.
     pub fn output_size(&self) -> Option<[u32; 2]> {
         sliding::output_size([self.height, self.width], self.kernel, self.stride, self.padding, self.dilation)
     }
 
-    /// Elements of the input, `[batch, height, width, channels]`.
+    /// Counts the elements of the input, `[batch, height, width, channels]`.
     pub fn input_len(&self) -> u64 {
         [self.batch, self.height, self.width, self.channels].iter().map(|&size| u64::from(size)).product()
     }
 
-    /// Elements of the output, `[batch, height', width', channels]`.
+    /// Counts the elements of the output, `[batch, height', width', channels]`.
     pub fn output_len(&self) -> u64 {
         let [height, width] = self.output_size().unwrap_or_default();
         [self.batch, height, width, self.channels].iter().map(|&size| u64::from(size)).product()
     }
 
-    /// Input and output by their rows.
+    /// Describes input and output by their rows.
     fn lines(&self) -> [Lines; 2] {
         let [height, width] = self.output_size().unwrap_or_default().map(u64::from);
         let [kernel, stride, padding, dilation] =
@@ -149,7 +149,7 @@ impl MaxPool2d {
         Ok(MaxPool2d { context: context.clone(), desc, family })
     }
 
-    /// The scratch memory it needs.
+    /// Computes the scratch memory that it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
         if self.family == Family::Texture {
@@ -200,7 +200,7 @@ impl MaxPool2d {
         Ok(commands)
     }
 
-    /// A dispatch that reads `input`, which begins with the word `first`, and writes a window of the output.
+    /// Makes a dispatch that reads `input`, which begins with the word `first`, and writes a window of the output.
     fn step(&self, input: Bind<'_>, first: u64, output: BufferSlice<'_>, written: &Window) -> Result<Step, Error> {
         let desc = &self.desc;
         let whole = desc.channels.is_multiple_of(4);

@@ -1,4 +1,4 @@
-//! One module an operation: descriptor, shape checks, plan, bind.
+//! The operations, a module each: descriptor, shape checks, plan, bind.
 
 mod adamw;
 mod add_relu;
@@ -28,7 +28,7 @@ pub use scale_add_relu::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc};
 pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
 pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
 
-/// The layouts of the parameters of every shader that has any.
+/// Lists the layouts of the parameters of every shader that has any.
 #[cfg(feature = "reference")]
 #[doc(hidden)]
 pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {

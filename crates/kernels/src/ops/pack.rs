@@ -1,4 +1,4 @@
-//! Strided matrices to padded rows and panels: transposing, padding, layouts, f32 to f16.
+//! Packs strided matrices into padded rows and panels: transposing, padding, layouts, f32 to f16.
 
 use crate::{
     Commands, Context, Error, Precision,
@@ -12,7 +12,7 @@ use wgpu::{BufferSlice, BufferUsages, TextureView};
 
 const OP: &str = "pack";
 
-/// Strided matrices to rows of whole `vec4`, padded with zeros, in panels of columns.
+/// A packing of strided matrices into rows of whole `vec4`, padded with zeros, in panels of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackDesc {
     /// Matrices.
@@ -36,7 +36,7 @@ pub struct PackDesc {
 }
 
 impl PackDesc {
-    /// A row-major matrix, each row padded to whole `vec4`, to f32.
+    /// Takes a row-major matrix, each row padded to whole `vec4`, to f32.
     ///
     /// ```
     /// assert_eq!(kernels::PackDesc::rows(10, 6).output_len(), 10 * 8);
@@ -55,7 +55,7 @@ impl PackDesc {
         }
     }
 
-    /// NCHW to NHWC, the channels padded to a multiple of 4: `[batch, height width, ceil4(channels)]`.
+    /// Takes NCHW to NHWC, the channels padded to a multiple of 4: `[batch, height width, ceil4(channels)]`.
     ///
     /// ```
     /// let desc = kernels::PackDesc::nchw_to_nhwc(8, 3, 224, 224);
@@ -76,7 +76,7 @@ impl PackDesc {
         }
     }
 
-    /// Whether each row of the output is the next row of the input.
+    /// Tells whether each row of the output is the next row of the input.
     fn rows_follow(&self) -> bool {
         let rows = (self.batch, self.column_stride, self.row_stride, self.padded_rows);
         rows == (1, 1, self.columns, self.rows) && self.panels() == 1
@@ -86,12 +86,12 @@ impl PackDesc {
         self.columns.div_ceil(self.panel.max(1))
     }
 
-    /// Elements of the output, `[batch, panels, padded_rows, panel]`.
+    /// Counts the elements of the output, `[batch, panels, padded_rows, panel]`.
     pub fn output_len(&self) -> u64 {
         [self.batch, self.panels(), self.padded_rows, self.panel].iter().map(|&size| u64::from(size)).product()
     }
 
-    /// Elements of the input up to the last one read.
+    /// Counts the elements of the input up to the last one read.
     pub fn input_len(&self) -> u64 {
         let last = |size: u32, stride: u32| u64::from(size.saturating_sub(1)) * u64::from(stride);
         1 + last(self.batch, self.batch_stride)
@@ -182,7 +182,7 @@ impl Pack {
         self.steps(entry, (1, Bind::Slice(input)), output)
     }
 
-    /// As [`Pack::bind`], rows by rows: their number is a multiple of 64, so that each part starts where every device can bind.
+    /// Binds as [`Pack::bind`] does, some rows at a time: their number is a multiple of 64, so that each part starts where every device can bind.
     fn bind_rows(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let (columns, all) = (u64::from(desc.columns), u64::from(desc.rows));
@@ -201,12 +201,12 @@ impl Pack {
         Ok(commands)
     }
 
-    /// As [`Pack::bind`], reading a linear texture.
+    /// Binds as [`Pack::bind`] does, reading a linear texture.
     pub(crate) fn bind_texture(&self, input: &TextureView, output: BufferSlice<'_>) -> Result<Commands, Error> {
         self.steps("from_texture", (2, Bind::Texture(input)), output)
     }
 
-    /// Numbers in a 32-bit word of the output.
+    /// Counts the numbers in a 32-bit word of the output.
     fn numbers(&self) -> u64 {
         if self.desc.precision == Precision::F16 { 2 } else { 1 }
     }
@@ -240,7 +240,7 @@ impl Pack {
     }
 }
 
-/// Steps that bring `matrix` (in a buffer) into `packed` and from there into the linear texture `mirrored`.
+/// Makes the steps that bring `matrix` (in a buffer) into `packed` and from there into the linear texture `mirrored`.
 pub(crate) fn pack_and_mirror(
     context: &Context,
     desc: &PackDesc,

@@ -21,7 +21,7 @@ pub struct ReduceSumDesc {
 }
 
 impl ReduceSumDesc {
-    /// The sum of all `len` elements: one column.
+    /// Takes the sum of all `len` elements: one column.
     pub fn total(len: u32) -> Self {
         ReduceSumDesc { rows: len, columns: 1 }
     }
@@ -103,7 +103,7 @@ impl ReduceSum {
         Ok(ReduceSum { context: context.clone(), columns, levels })
     }
 
-    /// The scratch memory it needs: for the partial sums.
+    /// Computes the scratch memory that it needs, for the partial sums.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
         for (i, level) in self.levels.iter().enumerate().take(self.levels.len() - 1) {

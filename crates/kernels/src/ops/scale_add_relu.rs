@@ -27,7 +27,7 @@ pub struct ScaleAddReluDesc {
 }
 
 impl ScaleAddReluDesc {
-    /// Of f32 tensors.
+    /// Takes f32 images of these sizes.
     pub fn new(batch: u32, height: u32, width: u32, channels: u32) -> Self {
         ScaleAddReluDesc { batch, height, width, channels, precision: Precision::F32 }
     }
@@ -128,7 +128,7 @@ impl ScaleAddRelu {
         Ok(commands)
     }
 
-    /// Input, residual and output by their pixels.
+    /// Describes input, residual and output by their pixels.
     fn lines(&self) -> Lines {
         let count = u64::from(self.desc.height) * u64::from(self.desc.width);
         Lines { words: self.desc.precision.words(self.desc.channels).into(), count, sliding: None }

@@ -11,7 +11,7 @@ use wgpu::{Buffer, BufferSlice, BufferUsages, Queue};
 
 const OP: &str = "sgd";
 
-/// What stays the same from step to step.
+/// The options of an optimiser's step that stay the same from step to step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdDesc {
     /// Parameters.
@@ -24,14 +24,14 @@ pub struct SgdDesc {
     pub momentum: f64,
     /// Share of the gradient that doesn't enter the momentum.
     pub dampening: f64,
-    /// Looks ahead along the momentum.
+    /// Whether the gradient is taken ahead, along the momentum.
     pub nesterov: bool,
     /// L2 penalty, added to the gradient.
     pub weight_decay: f64,
 }
 
 impl SgdDesc {
-    /// Plain gradient descent.
+    /// Takes plain gradient descent.
     pub fn new(len: u32) -> Self {
         SgdDesc { len, row: len, decayed: len, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
     }
@@ -44,7 +44,7 @@ pub struct SgdBuffers<'a> {
     pub param: BufferSlice<'a>,
     /// Their gradient, `[len]`, in a buffer of its own.
     pub grad: BufferSlice<'a>,
-    /// `[len]`, when the momentum isn't 0: written at the first step, updated in place at the others.
+    /// The momentum, `[len]`, when it isn't 0: written at the first step, updated in place at the others.
     pub momentum: Option<BufferSlice<'a>>,
 }
 
@@ -174,7 +174,7 @@ impl Sgd {
 }
 
 impl SgdDesc {
-    /// Parameters an invocation: whole vec4 where they never straddle a row.
+    /// Counts the parameters of an invocation: whole vec4 where they never straddle a row.
     fn lanes(&self) -> u32 {
         if [self.len, self.row, self.decayed].iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
     }
@@ -203,7 +203,7 @@ impl BoundSgd {
         queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&self.desc.params(learning_rate, step)));
     }
 
-    /// What to record for a step.
+    /// Gives the commands to record for a step.
     pub fn commands(&self) -> &Commands {
         &self.commands
     }

@@ -17,7 +17,7 @@ pub enum Reduction {
     /// Divided by the sum, over the samples that aren't ignored, of sample weight times class weight of the label: the
     /// losses add up to the weighted mean.
     Mean,
-    /// As they are: the losses add up to the weighted sum.
+    /// Not scaled: the losses add up to the weighted sum.
     Sum,
 }
 
@@ -32,18 +32,18 @@ pub struct SoftmaxCrossEntropyDesc {
     pub label_smoothing: f64,
     /// Mean or sum.
     pub reduction: Reduction,
-    /// A weight for each class is given.
+    /// Whether a weight for each class is given.
     pub class_weights: bool,
-    /// A weight for each sample is given.
+    /// Whether a weight for each sample is given.
     pub sample_weights: bool,
-    /// The gradient of the logits is wanted too.
+    /// Whether the gradient of the logits is wanted too.
     pub gradient: bool,
-    /// Logits and their gradient are `[classes, batch]`, as [`Dense`](crate::Dense) gives and takes them.
+    /// Whether logits and their gradient are `[classes, batch]`, as [`Dense`](crate::Dense) gives and takes them.
     pub classes_first: bool,
 }
 
 impl SoftmaxCrossEntropyDesc {
-    /// The mean and its gradient, without smoothing and weights.
+    /// Takes the mean and its gradient, without smoothing and weights.
     pub fn new(batch: u32, classes: u32) -> Self {
         SoftmaxCrossEntropyDesc {
             batch,
@@ -114,7 +114,7 @@ params! {
 ///
 /// # Numerics
 /// The row's maximum is subtracted first, so logits of any finite size are safe. Sums in f32 over chains of K/64 + 96 terms;
-/// exp and log as good as WGSL asks for ((3 + 2 |x|) and 3 units in the last place). The twin derives the bound.
+/// exp and log as accurate as WGSL demands ((3 + 2 |x|) and 3 units in the last place). The twin derives the bound.
 ///
 /// # Reference
 /// Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,

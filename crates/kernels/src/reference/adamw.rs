@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, UNIT};
 use crate::AdamWDesc;
 
-/// One step of Adam with decoupled weight decay, on `param` and both means in place; step 1 is the first.
+/// Takes one step of Adam with decoupled weight decay, on `param` and both means in place; step 1 is the first.
 ///
 /// ```text
 /// m = beta1 m + (1 - beta1) grad,   v = beta2 v + (1 - beta2) grad^2

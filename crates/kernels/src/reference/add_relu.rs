@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, UNIT};
 use crate::AddReluDesc;
 
-/// `output[i] = max(0, a[i] + b[i])`, or the plain sum.
+/// Computes `output[i] = max(0, a[i] + b[i])`, or the plain sum.
 ///
 /// Bound: u |a + b|, one rounding.
 pub fn add_relu(desc: &AddReluDesc, a: &[f32], b: &[f32]) -> Expected {

@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, gamma};
 use crate::AvgPool2dDesc;
 
-/// `output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c]`, pixels outside being zero.
+/// Computes `output[n,i,j,c] = 1/D sum over kh, kw of input[n, i sh + kh - ph, j sw + kw - pw, c]`, pixels outside being zero.
 ///
 /// D is the number of the window's pixels inside the padded image, or without `count_include_pad` inside the image. Only in ceil
 /// mode are there others.

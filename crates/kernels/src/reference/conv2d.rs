@@ -6,17 +6,17 @@ use crate::Conv2dDesc;
 /// The inputs of [`conv2d`].
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dInputs<'a> {
-    /// NHWC.
+    /// The input, NHWC.
     pub input: &'a [f32],
-    /// OIHW.
+    /// The weight, OIHW.
     pub weight: &'a [f32],
-    /// One an output channel.
+    /// The bias, one value an output channel.
     pub bias: Option<&'a [f32]>,
-    /// As the output.
+    /// The residual, shaped as the output.
     pub residual: Option<&'a [f32]>,
 }
 
-/// `output[n,i,j,o] = relu(sum over h, w, c of input[n, i stride + h dilation - padding, …, c] weight[o,c,h,w] + bias[o] + residual)`.
+/// Computes `output[n,i,j,o] = relu(sum over h, w, c of input[n, i stride + h dilation - padding, …, c] weight[o,c,h,w] + bias[o] + residual)`.
 ///
 /// Bound: 2 gamma(K + 2) (sum |x w| + |bias| + |residual|) for K terms. For kernels that use Winograd
 /// (`winograd`) the sum is that of the absolute values that F(4x4, 3x3) adds up,

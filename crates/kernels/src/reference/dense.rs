@@ -3,7 +3,7 @@
 use super::Expected;
 use crate::{DenseDesc, MatmulDesc};
 
-/// `output[c,b] = sum over i of weight[c,i] table[picks[b], i]`.
+/// Computes `output[c,b] = sum over i of weight[c,i] table[picks[b], i]`.
 ///
 /// Bound: that of [`matmul`](super::matmul) with the picked rows.
 pub fn dense(desc: &DenseDesc, table: &[f32], picks: &[u32], weight: &[f32]) -> Expected {
@@ -11,7 +11,7 @@ pub fn dense(desc: &DenseDesc, table: &[f32], picks: &[u32], weight: &[f32]) -> 
     super::matmul(&product, weight, &picked(desc, table, picks), None)
 }
 
-/// `grad_weight[c,i] = sum over b of grad_output[c,b] table[picks[b], i]`.
+/// Computes `grad_weight[c,i] = sum over b of grad_output[c,b] table[picks[b], i]`.
 ///
 /// Bound: that of [`matmul`](super::matmul) with the picked rows.
 pub fn dense_backward(desc: &DenseDesc, table: &[f32], picks: &[u32], grad_output: &[f32]) -> Expected {

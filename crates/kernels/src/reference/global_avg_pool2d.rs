@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, gamma};
 use crate::GlobalAvgPool2dDesc;
 
-/// `output[n,c] = 1/(H W) sum over h, w of input[n,h,w,c]`.
+/// Computes `output[n,c] = 1/(H W) sum over h, w of input[n,h,w,c]`.
 ///
 /// Bound: gamma(H W + 4) sum |input| / (H W): the sum, and a division that WGSL lets err by 2.5 units in the last place.
 pub fn global_avg_pool2d(desc: &GlobalAvgPool2dDesc, input: &[f32]) -> Expected {

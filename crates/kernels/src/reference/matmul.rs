@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, gamma};
 use crate::MatmulDesc;
 
-/// `output[b,m,n] = sum over k of a[b,m,k] b[b,k,n] (+ bias[n])`.
+/// Computes `output[b,m,n] = sum over k of a[b,m,k] b[b,k,n] (+ bias[n])`.
 ///
 /// Bound: 2 gamma(k + 1) (sum |a b| + |bias|): the factor 2 for products that are rounded before they are added.
 pub fn matmul(desc: &MatmulDesc, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Expected {

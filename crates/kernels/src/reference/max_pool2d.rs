@@ -3,7 +3,7 @@
 use super::{ATOL, Expected};
 use crate::MaxPool2dDesc;
 
-/// `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`, where that lies inside; NaN where one of them is.
+/// Computes `output[n,i,j,c] = max over h, w of input[n, i stride + h dilation - padding, …, c]`, where that lies inside; NaN where one of them is.
 ///
 /// Bound: none, a maximum is exact.
 pub fn max_pool2d(desc: &MaxPool2dDesc, input: &[f32]) -> Expected {

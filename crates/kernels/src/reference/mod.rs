@@ -1,4 +1,4 @@
-//! Each operation again in plain f64 Rust, by its definition, with a bound on what f32 may do to it.
+//! The twin of each operation: its definition in plain f64 Rust, which tests compare kernels with, and a bound on what f32 may do to it.
 //!
 //! A twin shares no constant and no layout trick with its shader. Besides the values it supplies, for every output
 //! element, how far rounding in f32 may carry a correct kernel: `c gamma(K) sum |a b| + atol`, where K is the number of
@@ -36,16 +36,16 @@ pub use softmax_cross_entropy::softmax_cross_entropy;
 /// Unit roundoff of f32: half the distance from 1 to the next number.
 pub const UNIT: f64 = 1.0 / 16_777_216.0;
 
-/// What stands for "as small as nothing": sums that cancel to less than this are equal.
+/// The absolute tolerance: sums that cancel to less than this are equal.
 pub const ATOL: f64 = 1e-30;
 
-/// gamma(K) = K u / (1 - K u): the relative error of a sum of K products, any order, fused or not.
+/// Computes gamma(K) = K u / (1 - K u): the relative error of a sum of K products, any order, fused or not.
 pub fn gamma(terms: usize) -> f64 {
     let ku = terms as f64 * UNIT;
     ku / (1.0 - ku)
 }
 
-/// What an operation must give, and how far from it f32 may be.
+/// The result that an operation must give, and how far from it f32 may be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The values, in f64.
@@ -57,18 +57,18 @@ pub struct Expected {
 /// The element that is furthest from what was expected, in units of its bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Worst {
-    /// Where.
+    /// Its index.
     pub index: usize,
-    /// What came.
+    /// The value that the kernel gave.
     pub got: f32,
-    /// What was expected.
+    /// The value that was expected.
     pub want: f64,
     /// `|got - want| / bound`; infinite for NaN. One or less is right.
     pub ratio: f64,
 }
 
 impl Expected {
-    /// Values that are given, not computed: exact.
+    /// Takes values that are given, not computed, as exact.
     pub fn exact(values: &[f32]) -> Self {
         Expected { values: values.iter().map(|&value| f64::from(value)).collect(), bounds: vec![0.0; values.len()] }
     }

@@ -3,7 +3,7 @@
 use super::{ATOL, Expected};
 use crate::PackDesc;
 
-/// `output[b, panel, r, c] = input[b batch_stride + r row_stride + (panel width + c) column_stride]`, zero past rows and columns.
+/// Computes `output[b, panel, r, c] = input[b batch_stride + r row_stride + (panel width + c) column_stride]`, zero past rows and columns.
 ///
 /// Bound: none, a copy is exact.
 pub fn pack(desc: &PackDesc, input: &[f32]) -> Expected {

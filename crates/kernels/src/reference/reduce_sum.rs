@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, gamma};
 use crate::ReduceSumDesc;
 
-/// `output[c] = sum over r of input[r,c]`.
+/// Computes `output[c] = sum over r of input[r,c]`.
 ///
 /// Bound: gamma(4 sqrt(rows) + 64) sum |input|, for partial sums of sqrt(rows) terms, added in no more than that many
 /// groups again; the rest is room for sums split under a device's limits.

@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, UNIT};
 use crate::ScaleAddReluDesc;
 
-/// `output[n,h,w,c] = max(0, sigmoid(gate[n,c]) input[n,h,w,c] + residual[n,h,w,c])`, `sigmoid(x) = 1 / (1 + exp(-x))`.
+/// Computes `output[n,h,w,c] = max(0, sigmoid(gate[n,c]) input[n,h,w,c] + residual[n,h,w,c])`, `sigmoid(x) = 1 / (1 + exp(-x))`.
 ///
 /// Bound: u ((16 + 4 |gate|) sigmoid(gate) |input| + |sum|): WGSL grants exp (3 + 2 |x|) and the division 2.5 units in the last
 /// place, of at most 2 u each; three operations round. An exp that is too small for f32 may become 0.

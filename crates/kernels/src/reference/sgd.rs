@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, UNIT};
 use crate::SgdDesc;
 
-/// One step of gradient descent, on `param` and `momentum` in place; step 1 starts the momentum.
+/// Takes one step of gradient descent, on `param` and `momentum` in place; step 1 starts the momentum.
 ///
 /// ```text
 /// g = grad + weight_decay param

@@ -3,7 +3,7 @@
 use super::{ATOL, Expected, UNIT, gamma};
 use crate::{Reduction, SoftmaxCrossEntropyDesc};
 
-/// Loss of every sample and gradient of the logits:
+/// Computes the loss of every sample and the gradient of the logits:
 /// `loss[b] = s[b]/W (-(1 - e) w[y] log p[y] - e/K sum over c of w[c] log p[c])`.
 ///
 /// Bound: e(x) = u (6 + 5 |x|) for exp of a difference x of logits (WGSL grants (3 + 2 |x|) units in the last place, and x is rounded);
@@ -77,7 +77,7 @@ pub fn softmax_cross_entropy(
     (loss, grad)
 }
 
-/// The transpose of a matrix of so many columns.
+/// Transposes a matrix of so many columns.
 fn transposed<T: Copy>(matrix: &[T], columns: usize) -> Vec<T> {
     (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
 }

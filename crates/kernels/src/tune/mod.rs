@@ -1,4 +1,4 @@
-//! Choice of kernel variants for an adapter.
+//! Chooses kernels for an adapter: the family, and the variants that were measured to be the fastest.
 
 mod table;
 
@@ -20,7 +20,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The name that the command line uses.
+    /// Gives its name in options, records and messages: `tiled` or `texture`.
     pub fn name(self) -> &'static str {
         match self {
             Family::Tiled => "tiled",
@@ -29,11 +29,11 @@ impl Family {
     }
 }
 
-/// How operations are to be planned on an adapter.
+/// The choice of kernels with which operations are planned on an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tune {
-    /// Which kernels.
+    /// The family of kernels.
     pub family: Family,
     /// Whether 3x3 convolutions of stride 1 may use Winograd F(4x4, 3x3): 2.25 to 4 times fewer multiplications, a
     /// rounding error about ten times larger (still near 1e-6 of the output's scale).
@@ -43,12 +43,12 @@ pub struct Tune {
 }
 
 impl Tune {
-    /// A family by name, with Winograd and the default variant of each shape.
+    /// Takes a family, with Winograd and the default variant of each shape.
     pub fn new(family: Family) -> Self {
         Tune { family, winograd: true, table: TuneTable::new() }
     }
 
-    /// The choice for an adapter and the features that the device was made with.
+    /// Chooses for an adapter and the features that the device was made with.
     ///
     /// Software adapters whose subgroups are always 4, 8 or 16 lanes wide get [`Family::Texture`], all others
     /// [`Family::Tiled`].
@@ -57,13 +57,13 @@ impl Tune {
         Tune::new(if texture { Family::Texture } else { Family::Tiled })
     }
 
-    /// As [`Tune::for_adapter`], asking the device itself.
+    /// Chooses as [`Tune::for_adapter`] does, asking the device itself.
     pub fn for_device(device: &Device) -> Self {
         Tune::for_adapter(&device.adapter_info(), device.features())
     }
 }
 
-/// Lanes of every subgroup, where the texture family runs with so many.
+/// Finds how many lanes every subgroup has, where the texture family runs with so many.
 pub(crate) fn lanes(info: &AdapterInfo, features: Features) -> Option<u32> {
     let (lanes, most) = (info.subgroup_min_size, info.subgroup_max_size);
     (lanes == most && matches!(lanes, 4 | 8 | 16) && features.contains(Features::SUBGROUP)).then_some(lanes)

@@ -1,4 +1,4 @@
-//! Which of several ways to compute the same suits a shape on an adapter: what was measured, if anything was.
+//! Tables of measured variants: which of several ways to compute the same shape is the fastest on an adapter.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -31,7 +31,7 @@ pub enum Variant {
     Grouped,
     /// Winograd F(4x4, 3x3), whose 36 products are computed in tiles.
     Winograd {
-        /// Of the products.
+        /// The tile of the 36 products.
         tile: Tile,
         /// MiB of transformed values at once, at most: what is written should still be cached when it is read.
         band: u32,
@@ -85,7 +85,7 @@ impl FromStr for Variant {
 /// Classes that it doesn't hold, and variants that a plan hasn't got, get the default.
 pub type TuneTable = BTreeMap<String, Variant>;
 
-/// The power of two that a size is at most: shapes of one class differ in it by less than a factor of two.
+/// Finds the exponent of the power of two that a size is at most: shapes of one class differ in it by less than a factor of two.
 pub(crate) fn magnitude(size: u64) -> u32 {
     size.next_power_of_two().trailing_zeros()
 }

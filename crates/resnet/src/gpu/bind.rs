@@ -13,13 +13,13 @@ use crate::weights::WeightFile;
 
 /// A plan's commands and the buffers that they work on.
 pub(super) struct Bound {
-    /// For each layer.
+    /// The commands of each layer.
     pub commands: Vec<Commands>,
     arena: Vec<Buffer>,
 }
 
 impl Bound {
-    /// The buffer of a tensor that is kept.
+    /// Gives the buffer of a tensor that is kept.
     pub fn buffer(&self, plan: &Plan, tensor: usize) -> Buffer {
         self.arena[plan.place(tensor).0].clone()
     }
@@ -75,7 +75,7 @@ struct Binder<'a> {
     file: &'a WeightFile,
     arena: &'a [Buffer],
     workspace: &'a Workspace,
-    /// Of convolutions, as far as they are packed.
+    /// The weights of convolutions, as far as they are packed.
     weights: Vec<Conv2dWeights>,
 }
 
@@ -109,7 +109,7 @@ impl Binder<'_> {
         Ok(commands?)
     }
 
-    /// A buffer with these values, once something is submitted.
+    /// Makes a buffer that holds these values as soon as something is submitted.
     fn upload(&self, values: &[f32]) -> Buffer {
         let target = buffer(self.device, "resnet head", values.len() as u64 * 4);
         self.queue.write_buffer(&target, 0, bytemuck::cast_slice(values));

@@ -40,7 +40,7 @@ pub enum LayerPlan {
 }
 
 impl PlannedLayer {
-    /// The operation's name.
+    /// Names the operation.
     pub fn op(&self) -> &'static str {
         match &self.plan {
             LayerPlan::Conv2d(_) => "conv2d",
@@ -49,12 +49,12 @@ impl PlannedLayer {
         }
     }
 
-    /// What it costs, for comparing layers: FLOPs, and 16 for each byte, which is what a GPU could compute while it moves one.
+    /// Estimates its cost, for comparing layers: FLOPs, and 16 for each byte, which is what a GPU could compute while it moves one.
     pub fn work(&self) -> u64 {
         self.flops + 16 * self.bytes
     }
 
-    /// Family and variant, or the operation's name where it has but one kernel.
+    /// Names family and variant, or the operation where it has but one kernel.
     pub fn kernel(&self) -> String {
         match &self.plan {
             LayerPlan::Conv2d(plan) => format!("{} {}", plan.family().name(), plan.variant()),
@@ -63,7 +63,7 @@ impl PlannedLayer {
         }
     }
 
-    /// The class of shapes under which a [`TuneTable`](kernels::TuneTable) holds its variant, where it has a choice.
+    /// Names the class of shapes under which a [`TuneTable`](kernels::TuneTable) holds its variant, where it has a choice.
     pub fn class(&self) -> Option<String> {
         match &self.plan {
             LayerPlan::Conv2d(plan) => Some(plan.class()),
@@ -72,7 +72,7 @@ impl PlannedLayer {
         }
     }
 
-    /// The variant it is planned with, where it has a choice.
+    /// Gives the variant it is planned with, where it has a choice.
     pub fn variant(&self) -> Option<Variant> {
         match &self.plan {
             LayerPlan::Conv2d(plan) => Some(plan.variant()),
@@ -81,7 +81,7 @@ impl PlannedLayer {
         }
     }
 
-    /// All the ways to compute it here, the default first; empty where there is but one kernel.
+    /// Lists all variants that compute it here, the default first; empty where there is but one kernel.
     pub fn variants(&self) -> Vec<Variant> {
         match &self.plan {
             LayerPlan::Conv2d(plan) => plan.variants(),
@@ -90,7 +90,7 @@ impl PlannedLayer {
         }
     }
 
-    /// Sizes for people: `56x56x64 to 28x28x128, 3x3 stride 2`.
+    /// Words its sizes for people: `56x56x64 to 28x28x128, 3x3 stride 2`.
     pub fn shape(&self) -> String {
         let [h, w, c] = self.input;
         let [out_h, out_w, out_c] = self.output;

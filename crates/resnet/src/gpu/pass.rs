@@ -71,12 +71,12 @@ pub struct Backbone {
 struct Tapped {
     tap: Tap,
     buffer: Buffer,
-    /// What one image gives.
+    /// The values of one image.
     shape: TensorShape,
 }
 
 impl Tapped {
-    /// What so many images give.
+    /// Describes the values of so many images.
     fn of(&self, images: usize) -> TensorShape {
         TensorShape { pixels: self.shape.pixels * images, ..self.shape }
     }
@@ -252,9 +252,9 @@ impl Engine for Backbone {
 struct Flying {
     device: Device,
     submission: SubmissionIndex,
-    /// Each with what is read of it.
+    /// The taps, each with what is read of it.
     taps: Vec<(Tap, TensorShape)>,
-    /// There until it is dropped.
+    /// Its memory on the host's side; taken only by `drop`.
     staging: Option<Staging>,
     ring: Ring,
 }

@@ -16,14 +16,14 @@ use crate::error::Error;
 use crate::graph::{Graph, Layer, Layout, Op};
 use crate::network::{ConvSpec, GateSpec, Network, PoolSpec};
 
-/// How a [`Backbone`](crate::Backbone) is planned.
+/// The options by which a [`Backbone`](crate::Backbone) is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackboneOptions {
     /// Images a forward pass takes, at least 1.
     pub batch: usize,
     /// Rows and columns of an image.
     pub input_size: [usize; 2],
-    /// What is to be read. A tap keeps its buffer for itself; what isn't tapped shares the arena. Layers behind the last
+    /// The taps to read. A tap keeps its buffer for itself; what isn't tapped shares the arena. Layers behind the last
     /// tap aren't planned.
     pub taps: Vec<Tap>,
     /// How activations and weights are stored.
@@ -33,7 +33,7 @@ pub struct BackboneOptions {
 }
 
 impl BackboneOptions {
-    /// Pooled features of photos of 224x224, in f32.
+    /// Asks for pooled features of photos of 224x224, in f32.
     pub fn new(batch: usize) -> Self {
         Self {
             batch,
@@ -65,12 +65,12 @@ pub struct Memory {
     pub weights: u64,
     /// Activations, the input's and the taps' among them.
     pub activations: u64,
-    /// What the kernels share.
+    /// The workspace that the kernels share.
     pub scratch: u64,
 }
 
 impl Architecture {
-    /// The layers of a network as they would be planned, without weights: what [`Backbone::layers`](crate::Backbone::layers) gives.
+    /// Plans the layers of a network without weights: what [`Backbone::layers`](crate::Backbone::layers) gives.
     ///
     /// # Errors
     /// As [`Backbone::new`](crate::Backbone::new), but for the weights.
@@ -91,7 +91,7 @@ impl Architecture {
 /// The kernel of a layer.
 pub(super) enum Kernel {
     Convert(Pack),
-    /// With its weights, by their number in the plan.
+    /// A convolution, and the number of its weights in the plan.
     Conv(Conv2d, usize),
     MaxPool(MaxPool2d),
     AvgPool(AvgPool2d),
@@ -116,7 +116,7 @@ impl Kernel {
 /// A network that a context's device can run: nothing is allocated yet.
 pub(super) struct Plan {
     pub graph: Graph,
-    /// One for each layer of the graph.
+    /// The kernel of each layer of the graph.
     pub kernels: Vec<Kernel>,
     /// Convolutions' weights, in the order in which layers need them.
     pub weights: Vec<Packing>,
@@ -160,12 +160,12 @@ impl Plan {
         Ok(Plan { kernels, weights: planner.weights, arena, precision, graph })
     }
 
-    /// How a tensor is stored.
+    /// Tells how a tensor is stored.
     pub fn precision(&self, tensor: usize) -> Precision {
         stored(&self.graph.tensors[tensor], self.precision)
     }
 
-    /// The buffer of the arena in which a tensor lives, its first 32-bit word there, and how many it has.
+    /// Finds the buffer of the arena in which a tensor lives, its first 32-bit word there, and how many it has.
     pub fn place(&self, tensor: usize) -> (usize, u64, u64) {
         let (whole, first) = self.graph.tensors[tensor].part_of.unwrap_or((tensor, 0));
         let before = Tensor { pixels: first, ..self.graph.tensors[whole] };
@@ -192,7 +192,7 @@ impl Plan {
         }
     }
 
-    /// The layers, for those who measure them.
+    /// Describes the layers, for those who measure them.
     pub fn described(&self) -> Vec<PlannedLayer> {
         self.graph.layers.iter().zip(&self.kernels).map(|(layer, kernel)| self.describe(layer, kernel)).collect()
     }
@@ -228,7 +228,7 @@ impl Plan {
 /// 32-bit words at whose multiples a binding may begin, on every device.
 const ALIGNMENT: usize = 64;
 
-/// Images that the stem does at a time: as many as need no more memory than what follows, or all where an image's place in a buffer
+/// Chooses how many images the stem takes at a time: as many as need no more memory than what follows, or all where an image's place in a buffer
 /// can't be bound.
 fn stem_images(network: &Network, options: &BackboneOptions) -> usize {
     let &BackboneOptions { batch, input_size: input, precision, .. } = options;
@@ -247,13 +247,13 @@ fn stored(tensor: &Tensor, precision: Precision) -> Precision {
     if tensor.full { Precision::F32 } else { precision }
 }
 
-/// 32-bit words of a tensor in a network of this precision.
+/// Counts the 32-bit words of a tensor in a network of this precision.
 fn words(tensor: &Tensor, precision: Precision) -> u64 {
     tensor.pixels as u64 * u64::from(stored(tensor, precision).words(tensor.channels as u32))
 }
 
-/// Kernels count a tensor's values, four channels at a time, in 32 bits. Every tensor grows with the batch, so that is a limit which a
-/// smaller batch keeps.
+/// Checks that kernels can count every tensor's values, four channels at a time, in 32 bits. Every tensor grows with the batch, so a
+/// smaller batch keeps this limit.
 fn check_sizes(graph: &Graph) -> Result<(), Error> {
     let values = |tensor: &Tensor| (tensor.pixels as u64).saturating_mul(tensor.channels.next_multiple_of(4) as u64);
     let (needed, allowed) = (graph.tensors.iter().map(values).max().unwrap_or(0), u64::from(u32::MAX));
@@ -311,7 +311,7 @@ impl Planner<'_> {
         })
     }
 
-    /// A convolution with its weights: where they are known already, in the variant for which they are packed.
+    /// Plans a convolution with its weights: where these are known already, in the variant for which they are packed.
     fn conv(&mut self, plan: Conv2d, source: Source) -> Result<Kernel, Error> {
         if let Some(known) = self.weights.iter().position(|known| known.source == source) {
             let variant = self.weights[known].plan.variant();
@@ -322,7 +322,7 @@ impl Planner<'_> {
         Ok(Kernel::Conv(plan, self.weights.len() - 1))
     }
 
-    /// The plan, or the direct one instead of Winograd's where transformed weights would more than double the network's memory (by an
+    /// Keeps the plan, or takes the direct one instead of Winograd's where transformed weights would more than double the network's memory (by an
     /// eighth): a software adapter's is the process's own. Earlier layers come first: they have more pixels to each weight. What a table of
     /// measurements says stands.
     fn affordable(&mut self, plan: Conv2d) -> Result<Conv2d, Error> {
@@ -341,7 +341,7 @@ impl Planner<'_> {
     }
 }
 
-/// Images, and rows, columns and channels of each that a layer takes.
+/// Gives the number of images that a layer takes, and rows, columns and channels of each.
 fn sizes(layer: &Layer) -> [u32; 4] {
     let [height, width, channels] = layer.input;
     [layer.images, height, width, channels].map(|size| size as u32)
@@ -371,7 +371,7 @@ fn conv(layer: &Layer, spec: &ConvSpec, precision: Precision) -> Conv2dDesc {
     }
 }
 
-/// A gate's layer is a convolution too: a dense one is of 1x1 on a row of as many pixels as there are images, a sliding one runs along
+/// Describes a gate's layer as a convolution: a dense one is of 1x1 on a row of as many pixels as there are images, a sliding one runs along
 /// a row of as many pixels as there are channels. Gates are small, and their sigmoids stretch errors: they stay f32.
 fn gate(spec: &GateSpec, batch: u32) -> Conv2dDesc {
     match *spec {

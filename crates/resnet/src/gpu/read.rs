@@ -1,4 +1,4 @@
-//! Waits for the device, and reads what it gave.
+//! Waits for the device, and reads tensors back from it.
 
 use kernels::wgpu::{Buffer, Device, PollType, SubmissionIndex};
 use kernels::{Precision, from_halves, host};
@@ -11,7 +11,7 @@ pub(super) fn wait(device: &Device, submission: SubmissionIndex) -> Result<(), E
     device.poll(wait).map_err(Error::device).map(drop)
 }
 
-/// A tensor that is read back.
+/// How a tensor that is read back was stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TensorShape {
     pub pixels: usize,

@@ -1,4 +1,4 @@
-//! The host's ends of a batch, mapped memory that is used again for one batch after another.
+//! Staging buffers: the host's memory that batches are uploaded from and read back into, used again for one batch after another.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -10,14 +10,14 @@ use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, MapMode};
 use crate::error::Error;
 use crate::tensor::ImageTensor;
 
-/// What one batch is uploaded from and read back into.
+/// The staging buffers of one batch.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    /// Whole, mapped for writing while nobody uses it.
+    /// The buffer to upload from, mapped for writing while no batch uses it.
     upload: Buffer,
-    /// The device has let go of `upload`.
+    /// Whether the device has let go of `upload`.
     mapped: Arc<AtomicBool>,
-    /// One for each tap.
+    /// The buffer to read back into, of each tap.
     pub read_back: Vec<Buffer>,
 }
 
@@ -66,12 +66,12 @@ impl Ring {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A free staging, or a new one for `upload` bytes and taps of these sizes.
+    /// Takes a free staging, or makes a new one for `upload` bytes and taps of these sizes.
     pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Staging {
         self.lock().pop().unwrap_or_else(|| Staging::new(device, upload, taps))
     }
 
-    /// A staging comes back. One that the device still holds is left to it.
+    /// Takes a staging back. One that the device still holds is left to it.
     pub fn give(&self, staging: Staging) {
         if staging.mapped.load(Ordering::Acquire) {
             self.lock().push(staging);

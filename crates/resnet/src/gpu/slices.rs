@@ -1,4 +1,4 @@
-//! A pass in several submits, none of which keeps a GPU so long that its driver takes it for hung.
+//! Cuts a pass into several submits, none of which keeps a GPU so long that its driver takes it for hung.
 
 #![expect(clippy::single_range_in_vec_init, reason = "a slice is a range, and a pass may be one")]
 
@@ -53,7 +53,7 @@ impl Slices {
         Slices { slicing, work, state: Mutex::default() }
     }
 
-    /// The layers of each submit of the next pass, and whether they are to be measured.
+    /// Lists the layers of each submit of the next pass, and whether they are to be measured.
     pub fn next(&self) -> (Vec<Range<usize>>, bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = state.passes;
@@ -62,7 +62,7 @@ impl Slices {
         (self.ranges(&state.seconds), timed && (pass < FIRST || pass.is_multiple_of(EVERY)))
     }
 
-    /// The layers of each submit, as far as it is known now.
+    /// Lists the layers of each submit, by what is known now.
     pub fn now(&self) -> Vec<Range<usize>> {
         self.ranges(&self.state.lock().unwrap_or_else(PoisonError::into_inner).seconds)
     }

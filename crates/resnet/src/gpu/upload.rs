@@ -1,4 +1,4 @@
-//! Weights on their way to the device: a few threads read, fold and pack them ahead of who binds the layers.
+//! Uploads weights to the device: a few threads read, fold and pack them while another binds the layers.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The module's name.
+    /// Names the module.
     fn name(&self) -> &str {
         match self {
             Source::Folded(spec) => &spec.name,
@@ -31,7 +31,7 @@ impl Source {
         }
     }
 
-    /// Weight and bias.
+    /// Reads weight and bias.
     fn read(&self, file: &WeightFile) -> Result<(Vec<f32>, Vec<f32>), Error> {
         match self {
             Source::Folded(spec) => file.conv(spec).map(|folded| (folded.weight, folded.bias)),
@@ -46,7 +46,7 @@ pub(super) struct Packing {
     pub source: Source,
 }
 
-/// Uploads, of a few megabytes each, that a thread doesn't wait for: the driver may be busy compiling.
+/// The most uploads, of a few megabytes each, that a thread doesn't wait for: the driver may be busy compiling.
 const MOST_FLYING: usize = 4;
 
 /// Packs and uploads on threads of the scope: one after the other comes out of [`Ahead::next`]. Each piece is submitted and waited for
@@ -71,7 +71,7 @@ pub(super) fn upload<'scope>(
                 }
             });
             packed.map_err(|error| match error {
-                // Weights are the same for every batch.
+                // Weights are the same for every batch, so that a smaller one wouldn't help.
                 Error::Kernels(source_error) => {
                     Error::Weight { name: format!("{}.weight", source.name()), source: source_error }
                 }
@@ -81,10 +81,10 @@ pub(super) fn upload<'scope>(
     })
 }
 
-/// Threads, at most: each holds a layer in host memory. A core is left to the driver.
+/// The most threads: each holds a layer in host memory. A core is left to the driver.
 const MOST_THREADS: usize = 4;
 
-/// Results for items, in their order, that threads make ahead of who takes them: each holds one until it is taken.
+/// Results for items, in their order, that threads make ahead of their use: each thread holds one until it is taken.
 pub(super) struct Ahead<'scope, T> {
     /// The i-th result comes out of the receiver i modulo their number.
     receivers: Vec<Receiver<Result<T, Error>>>,
@@ -116,7 +116,7 @@ impl<'scope, T: Send + 'scope> Ahead<'scope, T> {
         Self { receivers, threads, taken: 0 }
     }
 
-    /// The next item's result.
+    /// Waits for the next item's result.
     ///
     /// # Errors
     /// What the work gave; [`Error::Panic`] with what was said, where its thread panicked.
@@ -143,7 +143,7 @@ impl<T> Drop for Ahead<'_, T> {
     }
 }
 
-/// The message of a panic.
+/// Extracts the message of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "nothing was said".to_owned())

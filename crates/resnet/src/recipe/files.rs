@@ -1,4 +1,4 @@
-//! The recipe that lies beside a weight file, and of which of three kinds its JSON is.
+//! Finds the recipe that lies beside a weight file, and tells which of three kinds its JSON is.
 
 use std::path::{Path, PathBuf};
 

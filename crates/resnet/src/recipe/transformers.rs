@@ -126,7 +126,7 @@ enum Size {
 }
 
 impl Size {
-    /// A bare number is one side of a square or the shorter side, as `square` says; `None` where that isn't known.
+    /// Reads a size: a bare number is one side of a square or the shorter side, as `square` says; `None` where that isn't known.
     fn read(field: &str, value: &Value, square: Option<bool>) -> Result<Self, Error> {
         let side = |value: &Value| read::<usize>(field, value);
         if value.is_number() {
@@ -154,7 +154,7 @@ impl Size {
         }
     }
 
-    /// The size to cut out.
+    /// Gives the size to cut out.
     fn exact(crop_size: Option<Self>) -> Result<[usize; 2], Error> {
         match crop_size {
             Some(Self::Exact(sides)) => Ok(sides),

@@ -69,7 +69,7 @@ pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Out
     Ok(0)
 }
 
-/// What to do, in the terms of this command line.
+/// Words advice in the terms of this command line.
 fn worded(advice: &Advice) -> String {
     match advice {
         Advice::Unforce { suited } => {
@@ -96,7 +96,7 @@ fn worded(advice: &Advice) -> String {
     }
 }
 
-/// The findings for people.
+/// Writes the findings for people.
 fn text(diagnosis: &Diagnosis) -> String {
     let mut out = String::from("Adapters\n");
     for (index, adapter) in diagnosis.adapters.iter().enumerate() {
@@ -149,7 +149,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     out
 }
 
-/// The layers for people.
+/// Writes the layers for people.
 fn bench_text(bench: &Bench) -> String {
     let [height, width] = bench.input_size;
     let mut out = format!(

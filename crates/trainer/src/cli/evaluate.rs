@@ -1,4 +1,4 @@
-//! `trainer evaluate`: a run judged on other photos.
+//! `trainer evaluate`: evaluates a run on other photos.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::run::Run;
 use crate::words::count;
 use crate::{files, report, tasks};
 
-/// Judge a run on a folder of labelled photos
+/// Evaluate a run on a folder of labelled photos
 ///
 /// Photos that the run was trained on, or that chose its epoch, are left out: they would flatter it. DIR/test is
 /// taken where it exists.
@@ -25,7 +25,7 @@ pub(crate) struct Evaluate {
     pub(crate) run: PathBuf,
     /// The folder of photos, one sub-folder for each class
     pub(crate) dir: PathBuf,
-    /// Judge the photos too that the run was made with
+    /// Evaluate on the photos too that the run was made with
     #[arg(long)]
     pub(crate) all: bool,
     /// Write what the head says about each photo into this CSV file
@@ -48,7 +48,7 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
         let seen = match judged.seen {
             0 => String::new(),
             seen => {
-                format!("{} left out: the run was made with them (--all judges them too)\n\n", count(seen, "photo"))
+                format!("{} left out: the run was made with them (--all includes them)\n\n", count(seen, "photo"))
             }
         };
         emit(&(seen + &report::text(&args.dir.display().to_string(), &judged.evaluation)))?;

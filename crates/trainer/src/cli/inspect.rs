@@ -49,7 +49,7 @@ pub(crate) fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> O
     Ok(0)
 }
 
-/// The same for people.
+/// Writes the findings for people.
 fn text(found: &Inspection) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
@@ -93,7 +93,7 @@ fn text(found: &Inspection) -> String {
     out
 }
 
-/// A file beside the weights, by its name.
+/// Names a file beside the weights.
 fn of(weights: &Path) -> impl Fn(&Path) -> String {
     move |path| match path.file_name() {
         _ if path == weights => "its own metadata".to_owned(),

@@ -67,7 +67,7 @@ pub(crate) enum Command {
     Tune(Tune),
 }
 
-/// The command line, from its arguments to an exit code.
+/// Runs the command line, from its arguments to an exit code.
 pub fn main() -> ExitCode {
     allocator::give_back_large_blocks();
     quieten_wayland();
@@ -107,7 +107,7 @@ fn code(error: &Error) -> u8 {
     }
 }
 
-/// A photo whose decoder panics is reported with its name and left out: the panic's own message says nothing to the user.
+/// Silences the panics of decoders. Their photo is reported with its name and left out: the panic's own message says nothing to the user.
 fn quieten_decoders() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -117,8 +117,8 @@ fn quieten_decoders() {
     }));
 }
 
-/// Mesa's Vulkan layer that orders adapters asks the desktop, and where there is none (a server, a container) it prints
-/// "error: XDG_RUNTIME_DIR is invalid" for everyone to worry about. The order is ours anyway.
+/// Keeps Mesa's Vulkan layer that orders adapters from asking the desktop: where there is none (a server, a container) it prints
+/// "error: XDG_RUNTIME_DIR is invalid" for everyone to worry about. Adapters are ordered here anyway.
 fn quieten_wayland() {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         // SAFETY: the program's first act, while it has one thread.

@@ -28,7 +28,7 @@ pub(crate) struct Network {
 }
 
 impl NetworkArgs {
-    /// True if a network was named.
+    /// Tells whether a network was named.
     pub(crate) fn given(&self) -> bool {
         self.backbone.is_some() || self.architecture.is_some()
     }

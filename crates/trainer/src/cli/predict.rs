@@ -65,7 +65,7 @@ fn text(predictions: &[Prediction], classes: &[String], top: usize) -> String {
     out
 }
 
-/// Photos by their paths; of folders, all that is in them.
+/// Lists photos by their paths; of folders, all that is in them.
 fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
     let (mut photos, mut rejected) = (Vec::new(), Vec::new());
     for path in &args.photos {

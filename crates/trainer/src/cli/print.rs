@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// How many photos were rejected, which is for `--strict` to judge.
+/// How many photos were rejected, which decides the exit code under `--strict`.
 pub(crate) type Outcome = Result<usize>;
 
 /// Prints a result for a machine.

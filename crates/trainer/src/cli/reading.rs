@@ -1,4 +1,4 @@
-//! How photos are read and prepared, where the weights' own way isn't wanted.
+//! The options of how photos are read and prepared, where the weights' own way isn't wanted.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(crate) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    /// What was asked for; nothing where nothing was said, for the weights may be a run's, with a way of their own.
+    /// Reads what was asked for; nothing where nothing was said, for the weights may be a run's, with a way of their own.
     pub(crate) fn overrides(&self) -> Result<Overrides> {
         let recipe = match &self.recipe {
             Some(path) => {

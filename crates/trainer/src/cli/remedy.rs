@@ -1,12 +1,12 @@
-//! What would help against an error, in the terms of this command line.
+//! Words what would help against an error in the terms of this command line, since library errors name no option.
 
 use crate::error::{Error, Remedy};
 
-/// What to add to an error's message, or nothing.
+/// Words what to add to an error's message, or nothing.
 pub(crate) fn worded(error: &Error) -> &'static str {
     match error.remedy() {
         Some(Remedy::ReplaceRun) => ": give another folder, or --force to replace it",
-        Some(Remedy::JudgeSeen) => ": --all judges them too",
+        Some(Remedy::JudgeSeen) => ": --all includes them",
         Some(Remedy::FreeMemory) => {
             "; close other programs that use the adapter, take another with --adapter, or a smaller backbone"
         }

@@ -31,7 +31,7 @@ impl Terminal {
         Self { quiet, stage: Mutex::new(None) }
     }
 
-    /// From now on, ctrl-c asks the work to stop.
+    /// Makes ctrl-c ask the work to stop, from now on.
     pub(crate) fn listen() -> Result<(), ctrlc::Error> {
         ctrlc::set_handler(|| {
             if INTERRUPTED.swap(true, Ordering::SeqCst) {

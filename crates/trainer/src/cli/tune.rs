@@ -74,7 +74,7 @@ pub(crate) fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome
     Ok(0)
 }
 
-/// The figures for people.
+/// Writes the figures for people.
 fn text(tuning: &Tuning) -> String {
     let mut out =
         String::from("layers  default                      ms   chosen                       ms   gain  shape\n");

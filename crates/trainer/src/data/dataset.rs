@@ -1,4 +1,4 @@
-//! Labelled photos, as a training or a judgement takes them, whatever they were read from.
+//! A data set: labelled photos as a training or an evaluation takes them, whatever layout they were read from.
 
 use std::path::PathBuf;
 
@@ -13,14 +13,14 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// The photos, in the order of their names.
     pub photos: Vec<Photo>,
-    /// What was found and can't even be listed.
+    /// The entries that were found and can't even be listed.
     pub rejected: Vec<Rejected>,
-    /// What a user should know although it stops nothing.
+    /// Warnings: what a user should know although it stops nothing.
     pub warnings: Vec<String>,
 }
 
 impl Dataset {
-    /// How many photos each class has, in the order of [`classes`](Self::classes).
+    /// Counts the photos of each class, in the order of [`classes`](Self::classes).
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for class in self.photos.iter().flat_map(|photo| photo.target.classes()) {

@@ -34,7 +34,7 @@ impl Dataset {
         }
     }
 
-    /// Reads a folder to be judged by a head that knows `classes`: photos get their place among these, and a single class will do.
+    /// Reads a folder to evaluate a head on that knows `classes`: photos get their place among these, and a single class will do.
     ///
     /// # Errors
     /// As [`Dataset::open`], and a class that isn't among `classes`.
@@ -54,7 +54,7 @@ impl Dataset {
     }
 }
 
-/// What a folder holds, before it is judged.
+/// What a folder holds, before it is checked.
 struct Scan {
     /// Where class folders stand, and the part they play there.
     groups: Vec<(Option<Part>, PathBuf, Level)>,

@@ -31,7 +31,7 @@ pub(super) fn check_labels(labels: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A label as a reader sees it: one Unicode form, single blanks, lower case.
+/// Reduces a label to what a reader sees: one Unicode form, single blanks, lower case.
 fn plain(label: &str) -> String {
     let composed: String = label.nfkc().collect::<String>().to_lowercase();
     composed.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,10 +1,10 @@
-//! Finds copies: a photo that lies in train and in test would be judged by what it taught.
+//! Finds copies: a photo that lies in train and in test would be evaluated on what it taught.
 
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
 
-/// Contents that occur more than once, each as the places where it does, in ascending order.
+/// Finds contents that occur more than once, each as the places where it does, in ascending order.
 pub fn duplicates(digests: impl IntoIterator<Item = Digest>) -> Vec<Vec<usize>> {
     let mut seen: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
     for (place, digest) in digests.into_iter().enumerate() {

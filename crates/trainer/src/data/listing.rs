@@ -9,15 +9,15 @@ use crate::data::photo::{EXTENSIONS, Photo, Rejected, is_photo};
 use crate::data::target::Target;
 use crate::error::{Error, Result};
 
-/// What operating systems, archivers and network drives leave lying about.
+/// Names of files that operating systems, archivers and network drives leave lying about.
 const JUNK: [&str; 6] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"];
 
 /// The photos of a folder, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// What looks like photos; none has a target.
+    /// The files that look like photos; none has a target.
     pub photos: Vec<Photo>,
-    /// What should have been listed and couldn't be: broken links, folders without permission.
+    /// Entries that should have been listed and couldn't be: broken links, folders without permission.
     pub rejected: Vec<Rejected>,
     /// Files of other kinds, neither hidden nor known junk.
     pub others: Vec<String>,
@@ -36,7 +36,7 @@ pub fn list(root: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// The error of a folder that holds no photos, but `others` files of other kinds.
+/// Makes the error of a folder that holds no photos, but `others` files of other kinds.
 pub(super) fn no_photos(path: &Path, others: usize) -> Error {
     Error::NoPhotos { path: path.to_owned(), others, endings: &EXTENSIONS }
 }
@@ -60,7 +60,7 @@ pub fn check_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// `path` below `root`, with `/` between its parts.
+/// Writes `path` as a name below `root`, with `/` between its parts.
 pub(super) fn name_below(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
     below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")

@@ -1,4 +1,4 @@
-//! Which photos there are, what is true of them, and which part each plays.
+//! Data sets: which photos there are, what is true of them, and which part each plays.
 
 mod dataset;
 mod folder;

@@ -1,4 +1,4 @@
-//! Which part a photo plays: to learn from, to decide by, or to judge by.
+//! The part a photo plays: to learn from, to choose by, or to evaluate on.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum Part {
     /// The head learns from it.
     Train,
-    /// It decides when to stop, and which epoch's head is kept.
+    /// It decides when training stops, and which epoch's head is kept.
     Validation,
-    /// It judges the result and touches nothing else.
+    /// The result is evaluated on it; it touches nothing else.
     Test,
 }
 
@@ -20,7 +20,7 @@ impl Part {
     /// All three, in the order of their use.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
-    /// Names a folder of this part may have.
+    /// Lists the names that a folder of this part may have.
     pub(super) fn folders(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train"],

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::data::part::Part;
 use crate::data::target::Target;
 
-/// How a photo's file name ends, in any case.
+/// The endings of a photo's file name, in any case.
 pub(super) const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// A file that looks like a photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Photo {
-    /// Where it is.
+    /// The path of its file.
     pub path: PathBuf,
     /// Its path below the data set's folder, with `/` on every system: its name in all outputs.
     pub name: String,
@@ -24,7 +24,7 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// An unlabelled photo that is given by its path alone, which is its name as well.
+    /// Makes an unlabelled photo of its path alone, which is its name as well.
     pub fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), name: path.display().to_string(), target: Target::None, part: None }
     }
@@ -35,11 +35,11 @@ impl Photo {
 pub struct Rejected {
     /// Its path below the data set's folder.
     pub name: String,
-    /// Why.
+    /// The reason why it can't be used.
     pub reason: String,
 }
 
-/// True for a file name that ends as a photo's does.
+/// Tells whether a file name ends as a photo's does.
 pub(super) fn is_photo(name: &str) -> bool {
     Path::new(name)
         .extension()

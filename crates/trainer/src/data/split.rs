@@ -1,10 +1,10 @@
-//! Splits photos into those that teach and those that judge, class by class, so that photos stay where they are when others are added.
+//! Splits photos into train, validation and test: stratified, and stable when photos are added.
 //!
 //! A photo's place is decided by its content alone: `SHA-256(seed, SHA-256(bytes))`, read as a number u in [0, 1).
 //! Within its class, u below `test` is the test part, below `test + validation` the validation part, the rest trains.
 //! No rank, no count and no file name enters, so
 //!
-//! * the same bytes under several names land in the same part: a copy of a training photo never judges;
+//! * the same bytes under several names land in the same part: a copy of a training photo is never tested on;
 //! * renaming, moving or adding photos moves no other photo, as long as the class's parts have a fair size;
 //! * a class's share is drawn, not dealt. A part is held between half and one and a half times its share (and at least one photo, given
 //!   three): outside that, the boundary goes to the nearest photo in the order of u. This correction is the one thing that depends
@@ -23,14 +23,14 @@ use crate::data::target::Target;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
-/// How to split.
+/// How photos are split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitOptions {
-    /// Another seed, another split.
+    /// The seed: another one gives another split.
     pub seed: u64,
-    /// Share of each class that validates, in [0, 1).
+    /// The validation part's share of each class, in [0, 1).
     pub validation: f64,
-    /// Share of each class that tests, in [0, 1).
+    /// The test part's share of each class, in [0, 1).
     pub test: f64,
 }
 
@@ -45,7 +45,7 @@ impl Default for SplitOptions {
 pub struct Entry<'a> {
     /// What is true of it: photos of the same target are split by themselves.
     pub target: &'a Target,
-    /// Its content.
+    /// SHA-256 of its content.
     pub digest: Digest,
     /// Its part, where the folders say it.
     pub part: Option<Part>,
@@ -87,7 +87,7 @@ pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
         let below = |share: f64| contents.iter().filter(|(u, _)| (*u as f64) < share * 2f64.powi(64)).count();
         let tests = fair(below(test), test, count).min(count.saturating_sub(1));
         let validations = match count {
-            // Two photos: one to learn from, one to judge.
+            // Two photos: one to learn from, one to test on.
             0..=2 if tests > 0 => 0,
             _ => fair(below(test + validation).saturating_sub(tests), validation, count),
         };
@@ -111,7 +111,7 @@ pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
     Ok(entries.iter().map(dealt).collect())
 }
 
-/// `drawn`, held between half and one and a half times the share of `count`, and at least 1.
+/// Holds `drawn` between half and one and a half times the share of `count`, and at least 1.
 fn fair(drawn: usize, share: f64, count: usize) -> usize {
     if share == 0.0 {
         return 0;
@@ -120,7 +120,7 @@ fn fair(drawn: usize, share: f64, count: usize) -> usize {
     drawn.clamp(((exact / 2.0) as usize).max(1), ((exact * 1.5).ceil() as usize).max(1))
 }
 
-/// A photo's u, times 2^64.
+/// Computes a photo's u, times 2^64.
 fn place(seed: u64, digest: &Digest) -> u64 {
     let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(digest).finalize();
     u64::from_le_bytes(std::array::from_fn(|i| hash[i]))

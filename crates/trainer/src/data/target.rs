@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Class(u32);
 
 impl Class {
-    /// The class whose label is the `index`-th, counted from 0.
+    /// Makes the class whose label is the `index`-th, counted from 0.
     ///
     /// # Panics
     /// Where `index` is more than 32 bits hold: there are no data sets of four thousand million classes.
@@ -16,7 +16,7 @@ impl Class {
         Self(u32::try_from(index).expect("fewer than 2^32 classes"))
     }
 
-    /// Its place among the labels.
+    /// Gives its place among the labels.
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -36,7 +36,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// All its classes, in ascending order.
+    /// Lists all its classes, in ascending order.
     pub fn classes(&self) -> &[Class] {
         match self {
             Self::Class(class) => std::slice::from_ref(class),
@@ -45,7 +45,7 @@ impl Target {
         }
     }
 
-    /// The only class, where it has exactly one.
+    /// Gives the only class, where it has exactly one.
     pub fn class(&self) -> Option<Class> {
         match self.classes() {
             &[class] => Some(class),

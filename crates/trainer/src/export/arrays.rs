@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::features::Rows;
 
-/// As safetensors: the tensor `features`, `[rows, width]` in f32, and `names`, one a row, as a JSON list `paths` in the metadata.
+/// Writes safetensors: the tensor `features`, `[rows, width]` in f32, and `names`, one a row, as a JSON list `paths` in the metadata.
 pub fn safetensors(rows: &Rows<'_>, names: &[String]) -> Vec<u8> {
     let bytes = bytes(rows);
     let shape = vec![rows.len(), rows.width()];
@@ -16,7 +16,7 @@ pub fn safetensors(rows: &Rows<'_>, names: &[String]) -> Vec<u8> {
     safetensors::serialize([("features", view)], Some(metadata)).expect("one plain tensor")
 }
 
-/// As NumPy's .npy, version 1.0, `[rows, width]` in f32: it has no room for names.
+/// Writes NumPy's .npy, version 1.0, `[rows, width]` in f32: it has no room for names.
 pub fn npy(rows: &Rows<'_>) -> Vec<u8> {
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows.len(), rows.width());
     // Magic, version and length are 10 bytes; the data begins at a multiple of 64.

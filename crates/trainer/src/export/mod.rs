@@ -1,4 +1,4 @@
-//! What other programs read: features as arrays.
+//! Files for other programs: features as arrays.
 
 mod arrays;
 

@@ -1,4 +1,4 @@
-//! Where a network runs: how it is planned there for a batch, and what the device says beside the results of calls.
+//! Makes the engines that run a network for batches of some size, and checks their device for complaints after each call.
 
 use kernels::wgpu::{Device, PollType};
 use resnet::{Backbone, BackboneOptions, Engine, Error, ImageTensor, Pending, Tap, WeightFile};
@@ -13,18 +13,18 @@ pub struct Engines<'a> {
 }
 
 impl<'a> Engines<'a> {
-    /// The engines that `plan` makes, given the most images of a batch.
+    /// Takes the engines that `plan` makes, given the most images of a batch.
     pub fn new(plan: impl Fn(usize) -> Result<Box<dyn Engine>> + 'a) -> Self {
         Self { plan: Box::new(plan), check: Box::new(|| Ok(())) }
     }
 
-    /// The same engines, on a device whose complaints `check` gives. It is asked after each call: what the device complains about comes
-    /// first, since an error found later is its consequence.
+    /// Adds `check`, which gives the complaints of the engines' device. It is asked after each call: a complaint is reported rather than
+    /// the call's own error, which is its consequence.
     pub fn checked_by(self, check: impl Fn() -> Result<()> + 'a) -> Self {
         Self { check: Box::new(check), ..self }
     }
 
-    /// The network of `weights` on an adapter, for images of `input_size`.
+    /// Runs the network of `weights` on an adapter, for images of `input_size`.
     pub fn on(gpu: &'a Gpu, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
         let plan = move |batch| -> Result<Box<dyn Engine>> {
             let options = BackboneOptions { input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
@@ -44,7 +44,7 @@ impl<'a> Engines<'a> {
         outcome
     }
 
-    /// What a call to an engine gave, unless the device complains.
+    /// Passes on what a call to an engine gave, unless the device complains.
     pub(super) fn verdict<T>(&self, outcome: Result<T, Error>) -> Result<T> {
         (self.check)()?;
         Ok(outcome?)

@@ -17,25 +17,25 @@ use crate::features::store::Features;
 use crate::photos::{Decoder, Limits, Preparation, decode_by, decode_into};
 use crate::progress::{Progress, Stage};
 
-/// What became of the photos.
+/// The outcome of an extraction: which photos have features now, and which were rejected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extraction {
     /// Photos whose features are known now: place among the photos given, and content. In their order.
     pub kept: Vec<(usize, Digest)>,
-    /// The others, with the reason, in their order.
+    /// The photos that can't be read, with the reason, in their order.
     pub rejected: Vec<Rejected>,
     /// How many went through the network; the others were known, or copies of one that went.
     pub computed: usize,
 }
 
 impl Extraction {
-    /// The contents of the photos whose features are known, in their order.
+    /// Lists the contents of the photos whose features are known, in their order.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.kept.iter().map(|(_, digest)| digest)
     }
 }
 
-/// Makes sure that `features` knows every photo that can be read.
+/// Computes the features of every photo that can be read and that `features` lacks.
 ///
 /// Photos are taken in order and batches made of them in order, so the same photos give the same numbers. What was computed before an
 /// error or an interruption stays in `features`, also that of the batches on their way.
@@ -146,7 +146,7 @@ fn extract_by(
 struct Spares(Mutex<Vec<ImageTensor>>);
 
 impl Spares {
-    /// One of them, or an empty one.
+    /// Takes a free tensor, or makes an empty one.
     fn take(&self) -> ImageTensor {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
@@ -156,7 +156,7 @@ impl Spares {
     }
 }
 
-/// From prepared photos to rows, with one batch on its way while the next is made.
+/// Batches between prepared photos and rows: one is on its way while the next is made.
 struct Batches<'a, 'e> {
     extractor: &'a mut Extractor<'e>,
     features: &'a mut Features,
@@ -192,14 +192,14 @@ impl Batches<'_, '_> {
     }
 }
 
-/// What a loading thread hands over.
+/// The result of loading a photo.
 enum Loaded {
     Known(Digest),
     Ready(Digest, ImageTensor),
     Rejected(String),
 }
 
-/// What a thread loads photos with.
+/// The state with which a thread loads photos.
 struct Loader<'a> {
     source: &'a Source<'a>,
     known: &'a HashSet<Digest>,
@@ -236,7 +236,7 @@ impl Loader<'_> {
     }
 }
 
-/// A photo's content and its digest, or the reason why not.
+/// Reads a photo's content and its digest, or gives the reason why it can't.
 fn read(path: &Path, limits: &Limits) -> Result<(Digest, Vec<u8>), String> {
     let data = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !data.is_file() {

@@ -13,7 +13,7 @@ use crate::words::chain;
 /// Where memory doesn't suffice, it is planned anew for batches of half the size, down to single images.
 pub struct Extractor<'a> {
     engines: Engines<'a>,
-    /// As many as there is room for, as far as is known.
+    /// The most images that there is room for, as far as is known.
     batch: usize,
     engine: Option<Box<dyn Engine>>,
 }
@@ -25,12 +25,12 @@ pub(super) struct Flight {
 }
 
 impl<'a> Extractor<'a> {
-    /// A network that takes `batch` images at once if it can, at least 1.
+    /// Makes an extractor that takes `batch` images at once if it can, at least 1.
     pub fn new(engines: Engines<'a>, batch: usize) -> Self {
         Self { engines, batch: batch.max(1), engine: None }
     }
 
-    /// The most images that are taken at once. It may become less.
+    /// Gives the most images that are taken at once. It may become less.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -101,7 +101,7 @@ fn send(engine: &dyn Engine, images: &[ImageTensor]) -> Result<Vec<Pending>, res
     images.chunks(engine.batch()).map(|chunk| engine.submit(chunk)).collect()
 }
 
-/// Whether a smaller batch may succeed where this error came. What is wrong with a weight or an option is wrong in every batch.
+/// Tells whether a smaller batch may succeed where this error came. What is wrong with a weight or an option is wrong in every batch.
 fn may_fit_in_halves(error: &Error) -> bool {
     match error {
         Error::OutOfMemory(_) => true,

@@ -1,4 +1,4 @@
-//! What kept features are known by: all that moves them by more than their precision's own error.
+//! The key of kept features: all that moves them by more than their precision's own error, so that stale ones are never used.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ struct Parts<'a> {
 }
 
 impl Key {
-    /// The key of features by the weights in the file with this SHA-256, in hexadecimal digits, of photos that are so prepared.
+    /// Makes the key of features by the weights in the file with this SHA-256, in hexadecimal digits, of photos that are so prepared.
     pub fn new(weights: &str, precision: Precision, preparation: &Preparation) -> Self {
         // Limits are no part of it: a photo that keeps them is read in the same way under others.
         let Preparation { recipe, reading, limits: _ } = preparation;
@@ -49,18 +49,18 @@ impl Key {
         Self { digest: Sha256::digest(&parts).into(), parts }
     }
 
-    /// SHA-256 over the parts.
+    /// Gives the SHA-256 over the parts.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// The parts as JSON, for people.
+    /// Gives the parts as JSON, for people.
     pub fn parts(&self) -> &str {
         &self.parts
     }
 }
 
-/// As hexadecimal digits.
+/// Writes the digest in hexadecimal digits.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&hex(&self.digest))

@@ -1,4 +1,4 @@
-//! Works through items on many threads and hands their results over in order, never holding more of them than are wanted.
+//! Runs work on many threads and hands its results over in order, with a bound on how many wait.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,7 +53,7 @@ struct Queue<R> {
 struct State<R> {
     /// How many results were consumed.
     consumed: usize,
-    /// Those of the items after them, as far as they are begun.
+    /// The results of the items after them, as far as these are begun.
     begun: VecDeque<Option<R>>,
     stopped: bool,
 }
@@ -70,7 +70,7 @@ impl<R> Queue<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next item to begin, once there is room for its result.
+    /// Waits until there is room for another result, and claims the next item.
     fn claim(&self, items: usize, ahead: usize) -> Option<usize> {
         let mut state = self.lock();
         loop {
@@ -111,7 +111,7 @@ impl<R> Queue<R> {
     }
 }
 
-/// Lets nobody wait for a thread that is gone.
+/// Wakes all who wait when a thread ends, so that nobody waits for one that is gone.
 struct Stop<'a, R> {
     queue: &'a Queue<R>,
     always: bool,

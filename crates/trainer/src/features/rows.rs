@@ -1,4 +1,4 @@
-//! Views features where they lie, without copying them.
+//! Rows: views of features where they lie, which heads and exports read without a copy.
 
 use crate::error::{Error, Result};
 
@@ -35,32 +35,32 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The number of rows.
+    /// Counts the rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// True where there is no row.
+    /// Tells whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Values of a row.
+    /// Gives the number of values of a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The row of this number.
+    /// Gives the row of this number.
     pub fn row(&self, index: usize) -> &'a [f32] {
         self.rows[index]
     }
 
-    /// All rows in their order.
+    /// Iterates over all rows in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [f32]> {
         self.rows.iter().copied()
     }
 
-    /// The rows of these numbers, in the given order.
+    /// Selects the rows of these numbers, in the given order.
     pub fn select(&self, indices: impl IntoIterator<Item = usize>) -> Self {
         Self { width: self.width, rows: indices.into_iter().map(|index| self.rows[index]).collect() }
     }

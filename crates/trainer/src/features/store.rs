@@ -1,4 +1,4 @@
-//! Keeps features by photo, in memory and in a file.
+//! Keeps features by photo, in memory and in a file, so that a photo passes through a backbone once.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +20,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// None yet, of `width` values a photo.
+    /// Makes an empty store of `width` values a photo.
     pub fn new(width: usize) -> Self {
         Self { width, rows: BTreeMap::new() }
     }
@@ -102,7 +102,7 @@ impl Features {
         })
     }
 
-    /// What stands before the tensors in the file, with its length.
+    /// Writes what stands before the tensors in the file: the header's length and the header.
     fn header(&self, key: &Key) -> Vec<u8> {
         let count = self.rows.len();
         let values = count * self.width * size_of::<f32>();
@@ -117,17 +117,17 @@ impl Features {
         [&(json.len() as u64).to_le_bytes()[..], &json].concat()
     }
 
-    /// How many photos are known.
+    /// Counts the photos that are known.
     pub fn count(&self) -> usize {
         self.rows.len()
     }
 
-    /// Values of a row.
+    /// Gives the number of values of a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The photos that are known.
+    /// Lists the photos that are known, by content.
     pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.rows.keys()
     }

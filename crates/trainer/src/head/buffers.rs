@@ -17,13 +17,13 @@ pub(crate) fn zeros(device: &Device, label: &'static str, elements: usize) -> Bu
     })
 }
 
-/// The first elements of a slot of a buffer whose slots begin `stride` elements apart.
+/// Slices the first elements of a slot of a buffer whose slots begin `stride` elements apart.
 pub(crate) fn slice(buffer: &Buffer, slot: usize, stride: usize, elements: usize) -> BufferSlice<'_> {
     let start = 4 * (slot * stride) as u64;
     buffer.slice(start..start + 4 * elements as u64)
 }
 
-/// Checks that a device can count so far.
+/// Converts a count to the 32 bits in which a device counts, if it fits.
 pub(crate) fn count(operand: &'static str, value: usize) -> Result<u32> {
     let most = u32::MAX as usize;
     u32::try_from(value).map_err(|_| Error::Shape { operation: "train", operand, expected: most, got: value })

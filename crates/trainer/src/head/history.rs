@@ -1,4 +1,4 @@
-//! What a training gives: the head, and how it went, epoch by epoch.
+//! The result of a training: the head, and the losses epoch by epoch, which a report draws.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +7,11 @@ use crate::head::layer::Head;
 /// One pass over the training part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// The mean loss over the pass, while learning.
+    /// The mean loss over the training part during the pass.
     pub train_loss: f64,
-    /// The mean loss on the validation part after it, if there is one.
+    /// The mean loss on the validation part after the pass, if there is one.
     pub validation_loss: Option<f64>,
-    /// The share of the validation part that is right after it.
+    /// The accuracy on the validation part after the pass.
     pub validation_top1: Option<f64>,
     /// The learning rate of its last step.
     pub learning_rate: f64,

@@ -1,5 +1,5 @@
-//! All that follows from rows of features: a head learns from some, is validated by others while it learns, and evaluated by those that
-//! are left.
+//! Heads, and all else that follows from rows of features: a head learns from some rows, is validated on others while it learns, and
+//! evaluated on the rest.
 
 mod buffers;
 mod history;

@@ -14,7 +14,7 @@ pub enum Optimizer {
     Sgd {
         /// Share of the last step that is taken again.
         momentum: f64,
-        /// Looks ahead along the momentum.
+        /// Whether the gradient is taken ahead, along the momentum.
         nesterov: bool,
     },
     /// Adam with decoupled weight decay.
@@ -23,7 +23,7 @@ pub enum Optimizer {
         beta1: f64,
         /// Decay of the squared gradient's mean.
         beta2: f64,
-        /// Added to the divisor.
+        /// The number added to the divisor, which keeps it from 0.
         eps: f64,
     },
 }
@@ -73,9 +73,9 @@ pub struct TrainOptions {
     pub label_smoothing: f64,
     /// What a class's samples count.
     pub class_weights: ClassWeights,
-    /// Stop after so many epochs without a lower validation loss.
+    /// Epochs without a lower validation loss after which training stops; none for never.
     pub patience: Option<usize>,
-    /// Decides the order of the samples; the first weights are zero.
+    /// Seed of the order of samples. Weights start at zero.
     pub seed: u64,
 }
 
@@ -100,7 +100,7 @@ impl TrainOptions {
     /// Checks that every value makes sense.
     ///
     /// # Errors
-    /// Names the first that doesn't, and says what would.
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption) for the first that is out of range.
     pub fn check(&self) -> Result<()> {
         let non_negative = |value: f64| value >= 0.0 && value.is_finite();
         let below_one = |value: f64| (0.0..1.0).contains(&value);

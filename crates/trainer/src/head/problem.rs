@@ -49,7 +49,7 @@ impl<'a> Classed<'a> {
         Ok(Self { rows, classes: of.collect::<Result<_>>()? })
     }
 
-    /// How many samples each of so many classes has.
+    /// Counts the samples of each of so many classes.
     pub fn counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         self.classes.iter().for_each(|class| counts[class.index()] += 1);
@@ -57,7 +57,7 @@ impl<'a> Classed<'a> {
     }
 }
 
-/// The class of a target that must be of exactly one of so many classes.
+/// Finds the class of a target that must be of exactly one of so many classes.
 ///
 /// # Errors
 /// It is of none, of several, or of one that isn't among them: the error names `row`.

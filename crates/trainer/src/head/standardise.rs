@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::features::Rows;
 
-/// How many features a task sums.
+/// How many features one unit of parallel work sums.
 const COLUMNS: usize = 64;
 
 /// Standardises features: z = (x − mean) / deviation, by feature.
@@ -48,7 +48,7 @@ impl Standard {
         Ok(Self { mean, deviation })
     }
 
-    /// The number of features.
+    /// Gives the number of features.
     pub fn width(&self) -> usize {
         self.mean.len()
     }

@@ -25,7 +25,7 @@ pub(crate) struct Memory<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// Elements of a row of a table, and in it where the 1 stands.
+/// Computes the elements of a row of a table, and the place of the 1 in it.
 pub(crate) fn row_of(width: usize) -> (usize, usize) {
     let one = width.next_multiple_of(4);
     (one + 4, one)

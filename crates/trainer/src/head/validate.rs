@@ -1,4 +1,4 @@
-//! How good a head is while it learns: the loss on samples that it doesn't learn from.
+//! Validates a head while it learns: the loss on samples that it doesn't learn from, which chooses the epoch to keep.
 
 use kernels::wgpu::Buffer;
 use kernels::{Commands, Dense, DenseDesc, Workspace, encode_all};

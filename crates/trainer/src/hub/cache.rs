@@ -36,7 +36,7 @@ impl RepoCache {
         &self.folder
     }
 
-    /// The commit that a revision is known to be.
+    /// Looks up the commit that a revision is known to be.
     pub(super) fn commit(&self, revision: &str) -> Result<Option<String>> {
         if is_commit(revision) {
             return Ok(Some(revision.to_owned()));
@@ -53,18 +53,18 @@ impl RepoCache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// A commit's file, if its content is here.
+    /// Finds a commit's file, if its content is here.
     pub(super) fn file(&self, commit: &str, name: &str) -> Option<PathBuf> {
         Some(self.snapshot(commit).join(name)).filter(|path| path.is_file())
     }
 
-    /// Whether a commit's file is here or known not to exist.
+    /// Tells whether a commit's file is here or known not to exist.
     pub(super) fn knows(&self, commit: &str, name: &str) -> bool {
         self.file(commit, name).is_some() || self.folder.join(".no_exist").join(commit).join(name).exists()
     }
 }
 
-/// Whether this is a whole commit hash, which always means the same files.
+/// Tells whether this is a whole commit hash, which always means the same files.
 pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -79,7 +79,7 @@ mod writing {
     use crate::progress::Progress;
 
     impl RepoCache {
-        /// Where content lies under its hash.
+        /// Gives the path where content lies under its hash.
         pub(in crate::hub) fn blob(&self, etag: &str) -> PathBuf {
             self.folder.join("blobs").join(etag)
         }

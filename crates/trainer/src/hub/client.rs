@@ -30,9 +30,9 @@ const MAX_REDIRECTS: usize = 10;
 /// Below this a download isn't worth a progress bar.
 const WORTH_TELLING: u64 = 1 << 20;
 
-/// Someone who asks the hub for one repository.
+/// A client that asks the hub for one repository.
 pub(super) struct Client<'a> {
-    /// As the user wrote it.
+    /// The name as the user wrote it.
     name: &'a str,
     repo: &'a Repo,
     options: &'a Options,
@@ -63,7 +63,7 @@ struct Metadata {
     size: Option<u64>,
 }
 
-/// True for downloads that take long enough for their progress to be told.
+/// Tells whether a download takes long enough for its progress to be told.
 fn is_worth_telling(size: Option<u64>) -> bool {
     size.is_some_and(|size| size >= WORTH_TELLING)
 }
@@ -77,7 +77,7 @@ impl<'a> Client<'a> {
         };
         let endpoint: Uri = options.endpoint.parse().map_err(|_| wrong())?;
         let origin = origin(&endpoint).ok_or_else(wrong)?;
-        // A host's certificates are judged as the system does, so that a company's own authority counts.
+        // A host's certificates are checked as the system checks them, so that a company's own authority counts.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let mut config = Agent::config_builder()
             .user_agent(concat!("rehead/", env!("CARGO_PKG_VERSION")))
@@ -407,7 +407,7 @@ impl<'a> Client<'a> {
 
 const ENDPOINT: &str = "check HF_ENDPOINT, and try again";
 
-/// Whether asking again may help. Neither a host that doesn't exist nor a wrong certificate gets better.
+/// Tells whether asking again may help. Neither a host that doesn't exist nor a wrong certificate gets better.
 fn passing(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Timeout(_) => true,
@@ -434,7 +434,7 @@ fn origin(uri: &Uri) -> Option<Origin> {
     Some((scheme.to_owned(), uri.host()?.to_ascii_lowercase(), port))
 }
 
-/// Where a `Location` leads from `base`. Never from https to http.
+/// Resolves where a `Location` leads from `base`. Never from https to http.
 fn joined(base: &Uri, location: &str) -> Option<Uri> {
     let (scheme, host) = (base.scheme_str()?, base.authority()?);
     let whole = if location.starts_with("//") {
@@ -449,7 +449,7 @@ fn joined(base: &Uri, location: &str) -> Option<Uri> {
     (next == scheme || next == "https").then_some(uri)
 }
 
-/// The first byte of a `Content-Range: bytes 100-199/200`.
+/// Reads the first byte of a `Content-Range: bytes 100-199/200`.
 fn range_start(answer: &Response<Body>) -> Option<u64> {
     let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// The weights of a repository or folder.
 pub const WEIGHTS: &str = "model.safetensors";
-/// What else is fetched, where a repository has it: the recipe, timm's or transformers', and the model card, which states the licence.
+/// The other files that are fetched where a repository has them: the recipe, timm's or transformers', and the model card, which states the licence.
 pub(crate) const BESIDE: [&str; 3] = [CONFIG, PREPROCESSOR, CARD];
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
@@ -28,7 +28,7 @@ pub struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// The files beside these weights.
+    /// Finds the files beside these weights.
     pub(crate) fn beside(weights: PathBuf, revision: Option<String>) -> Self {
         let [config, preprocessor, card] =
             BESIDE.map(|name| Some(weights.with_file_name(name)).filter(|path| path.is_file()));

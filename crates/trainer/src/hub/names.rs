@@ -1,4 +1,4 @@
-//! What a name means.
+//! Parses the name of a backbone: a short name, a path, or a repository at a revision.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ const fn torchvision(name: &'static str, repo: &'static str) -> DefaultRepo {
 /// A repository at a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repo {
-    /// `org/name`.
+    /// Its name, `org/name`.
     pub id: String,
     /// A branch, a tag, or a commit in 40 hexadecimal digits.
     pub revision: String,
@@ -100,7 +100,7 @@ impl Source {
     }
 }
 
-/// A revision becomes part of addresses and of paths in the cache.
+/// Checks a revision, which becomes part of addresses and of paths in the cache.
 fn revision_of(name: &str, revision: &str) -> Result<String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-._/+".contains(c);
     let parts = || revision.split('/');

@@ -16,11 +16,11 @@ pub struct Options {
     pub endpoint: String,
     /// Proof of who asks, sent to the endpoint alone.
     pub token: Option<String>,
-    /// Make no requests.
+    /// Whether no requests are made.
     pub offline: bool,
     /// How long to wait for a connection, an answer, or the next bytes.
     pub timeout: Duration,
-    /// How often a request is tried that brings nothing.
+    /// How often a request that brings nothing is tried.
     pub attempts: u32,
     /// The pause after a failed try; each further one is twice as long.
     pub pause: Duration,
@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// From the environment, by the variables of huggingface_hub: `HF_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME` for the cache,
+    /// Reads the environment, by the variables of huggingface_hub: `HF_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME` for the cache,
     /// `HF_ENDPOINT`, `HF_TOKEN` or the file at `HF_TOKEN_PATH`, and `HF_HUB_OFFLINE`.
     ///
     /// # Errors

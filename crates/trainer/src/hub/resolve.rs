@@ -1,4 +1,4 @@
-//! From what a user writes to files on this machine.
+//! Resolves the name that a user writes for a backbone to files on this machine, downloading what is missing.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 /// Any number of threads and processes may ask for the same at once: one downloads, the others wait for it.
 ///
 /// # Errors
-/// The name is malformed, or nothing is called so; the hub doesn't let us have it, can't be reached, or sends something else than
+/// The name is malformed, or nothing is called so; the hub refuses it, can't be reached, or sends something else than
 /// it announced; the cache can't be written to; [`Error::Interrupted`].
 pub fn resolve(name: &str, options: &Options, progress: &dyn Progress) -> Result<ModelFiles> {
     match Source::parse(name)? {
@@ -80,7 +80,7 @@ fn of_repo(name: &str, repo: &Repo, options: &Options, progress: &dyn Progress) 
     }
 }
 
-/// Names of the files in a folder.
+/// Lists the names of the files in a folder.
 fn listing(folder: &Path) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
     let mut names = Vec::new();

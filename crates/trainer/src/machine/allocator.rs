@@ -1,4 +1,4 @@
-//! What the C library's allocator keeps of the memory that it was given back.
+//! Settings of the C library's allocator, so that freed memory returns to the system.
 
 /// Lets blocks of a quarter of a megabyte or more return to the system as soon as they are freed.
 ///

@@ -1,9 +1,9 @@
-//! Where things are kept that this program can make again.
+//! The user's cache folder: where this program keeps what it can make again, such as compiled kernels and their measurements.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The user's folder for such things, if there is one to be found; it need not exist yet.
+/// Finds the user's cache folder, if the environment names one; it need not exist yet.
 ///
 /// `REHEAD_CACHE` where it is set; else `rehead` in `XDG_CACHE_HOME`, or in the place that the platform has for caches:
 /// `~/Library/Caches`, `%LOCALAPPDATA%`, `~/.cache`.

@@ -1,7 +1,7 @@
-//! What the driver compiled, kept between runs where it lets us: Vulkan's pipeline cache.
+//! The driver's cache of compiled kernels (Vulkan's pipeline cache), kept in a file so that the next start needn't compile.
 //!
-//! A file for each device, named by wgpu: SHA-256, then what the driver gave. wgpu and the driver judge whether it is of this device
-//! and version; we judge whether it is whole. Whatever is wrong with it, kernels are compiled anew.
+//! A file for each device, named by wgpu: SHA-256, then what the driver gave. wgpu and the driver check that it is of this device
+//! and version; the checksum tells whether it is whole. Whatever is wrong with it, kernels are compiled anew.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Compiled {
     cache: PipelineCache,
     path: PathBuf,
     found: Found,
-    /// Of what the file holds.
+    /// SHA-256 of the file's content.
     saved: Option<Digest>,
 }
 
@@ -28,16 +28,16 @@ pub struct Compiled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
-    /// There is none yet.
+    /// No file yet.
     Nothing,
-    /// So many bytes, which went to the driver.
+    /// A whole cache of so many bytes, which the driver was given.
     Bytes(usize),
     /// Something that this program didn't write, or not to the end, or for another device; it will be replaced.
     Damaged,
 }
 
 impl Compiled {
-    /// The cache of this device in `folder`; none where the device was made without [`Features::PIPELINE_CACHE`].
+    /// Opens the cache of this device in `folder`; none where the device was made without [`Features::PIPELINE_CACHE`].
     pub async fn open(device: &Device, info: &AdapterInfo, folder: &Path) -> Option<Self> {
         if !device.features().contains(Features::PIPELINE_CACHE) {
             return None;
@@ -66,22 +66,22 @@ impl Compiled {
         Some(Self { cache, path, found, saved: whole.map(|(digest, _)| digest) })
     }
 
-    /// For a context.
+    /// Hands out the driver's cache, to make a context with.
     pub fn cache(&self) -> PipelineCache {
         self.cache.clone()
     }
 
-    /// The file.
+    /// Gives the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it held at the start.
+    /// Tells what the file held at the start.
     pub fn found(&self) -> Found {
         self.found
     }
 
-    /// Writes what the driver has compiled until now, if that is news.
+    /// Writes the driver's cache to its file, if it has changed since.
     ///
     /// # Errors
     /// The folder can't be made, the file not be written; what was there stays.
@@ -100,7 +100,7 @@ impl Compiled {
     }
 }
 
-/// The checksum and the data of a file that is whole.
+/// Splits a file that is whole into its checksum and its data.
 fn unwrap(bytes: &[u8]) -> Option<(Digest, &[u8])> {
     let (digest, data) = bytes.split_first_chunk()?;
     (Digest::from(Sha256::digest(data)) == *digest).then_some((*digest, data))

@@ -18,17 +18,17 @@ pub(crate) const TIMING: wgpu::Features =
 /// Which adapter is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only these graphics interfaces; all if empty.
+    /// The graphics interfaces to look at; all where none is given.
     pub backends: Option<Backends>,
     /// A part of its name, in any case, or its number in the list of [`adapters`].
     pub adapter: Option<String>,
-    /// These kernels instead of those that suit the adapter.
+    /// The family of kernels to use instead of the one that suits the adapter.
     pub family: Option<Family>,
     /// The folder with tables of measured kernels; none for the default kernel of each shape.
     pub tables: Option<PathBuf>,
     /// How the backbone's weights and activations are stored.
     pub precision: Precision,
-    /// Keep what the driver compiles in this folder, for the next time.
+    /// The folder in which what the driver compiles is kept for the next time.
     pub compiled: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of this adapter.
+    /// Summarises an adapter.
     pub fn of(adapter: &Adapter) -> Self {
         let info = adapter.get_info();
         let kind = match info.device_type {
@@ -77,7 +77,7 @@ pub struct Gpu {
     pub context: Context,
     /// The table of measured kernels in use, if there is one for this adapter.
     pub tuned: Option<Tuned>,
-    /// Why a table that is there isn't used.
+    /// Why the table of measured kernels was refused, if it was.
     pub table_problem: Option<String>,
     /// How the backbone's weights and activations are stored.
     pub precision: Precision,
@@ -86,7 +86,7 @@ pub struct Gpu {
     host: Host,
 }
 
-/// All adapters of these graphics interfaces, the fastest kind first.
+/// Lists all adapters of these graphics interfaces, the fastest kind first.
 pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
     let backends = backends.unwrap_or(Backends::PRIMARY);
     let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -143,7 +143,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
     Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision: selection.precision, compiled, host })
 }
 
-/// What was compiled is kept.
+/// Saves the driver's cache when the adapter is closed.
 impl Drop for Gpu {
     fn drop(&mut self) {
         if let Some(compiled) = &mut self.compiled {
@@ -170,8 +170,8 @@ impl Gpu {
         self.host.block_on(self.host.read(buffer)).map_err(failed)
     }
 
-    /// What the device complained about since it was opened, if anything. That it is out of memory it says once: what follows from
-    /// that is forgotten with it, and the caller may go on with less.
+    /// Returns the first complaint of the device since it was opened, if there is one. Out of memory is reported once: complaints that
+    /// follow from it are dropped with it, and the caller may go on with less.
     ///
     /// # Errors
     /// The first complaint.
@@ -180,7 +180,7 @@ impl Gpu {
     }
 }
 
-/// A device's complaint in the trainer's words.
+/// Turns a device's complaint into the trainer's error.
 fn failed(error: kernels::Error) -> Error {
     match error {
         kernels::Error::OutOfMemory { cause } => Error::OutOfMemory(cause.to_string()),

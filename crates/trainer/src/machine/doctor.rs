@@ -1,4 +1,4 @@
-//! What the machine has, what will be slow on it, and what to do about it.
+//! Examines the machine: what it has, what will be slow on it, and what to do about it.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,15 +21,15 @@ pub const SIZE: u32 = 1024;
 pub struct Diagnosis {
     /// Every adapter there is; by their numbers.
     pub adapters: Vec<Summary>,
-    /// The one taken.
+    /// The adapter that was taken.
     pub adapter: Summary,
     /// The kernels planned on it: `tiled` or `texture`.
     pub kernels: &'static str,
-    /// Why these.
+    /// Why these kernels were chosen.
     pub reason: String,
     /// The table of measured kernels in use; none for the default of each shape.
     pub tuned: Option<Tuned>,
-    /// Lanes of its subgroups, least and most.
+    /// The least and the most lanes of a subgroup.
     pub subgroup: [u32; 2],
     /// The features that matter here, and whether it has them.
     pub features: Vec<(&'static str, bool)>,
@@ -135,7 +135,7 @@ fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited
     advice
 }
 
-/// The speed of the matrix product, the best of several runs, its result checked.
+/// Measures the speed of the matrix product, the best of several runs, and checks its result.
 fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
     let desc = MatmulDesc::new(SIZE, SIZE, SIZE);
     let count = (SIZE * SIZE) as usize;

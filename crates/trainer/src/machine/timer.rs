@@ -30,7 +30,7 @@ impl<'a> Timer<'a> {
         Self { gpu, timestamps: Cell::new(gpu.device.features().contains(TIMING)) }
     }
 
-    /// As [`Timer::new`], without the adapter's clock.
+    /// Makes a timer that doesn't use the adapter's clock.
     #[cfg(test)]
     fn from_outside(gpu: &'a Gpu) -> Self {
         Self { gpu, timestamps: Cell::new(false) }

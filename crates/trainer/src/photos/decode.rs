@@ -12,7 +12,7 @@ use crate::photos::picture::{Picture, into_rgb};
 use crate::photos::reading::{Exif, Reading};
 use crate::photos::{gif, jpeg};
 
-/// What a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
+/// The bytes that a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
 const OVERHEAD: u64 = 64 << 20;
 
 /// Decodes as [`decode`](crate::photos::decode) does, but on the calling thread, as long as it takes, panics and all: what a fuzzer
@@ -82,7 +82,7 @@ pub(crate) fn decode_into(
     into_rgb(image, reading.background)
 }
 
-/// What a decoder says is wrong.
+/// Words what a decoder says is wrong.
 fn words(error: impl fmt::Display) -> String {
     error.to_string()
 }

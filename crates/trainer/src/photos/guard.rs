@@ -1,4 +1,4 @@
-//! Decoding within a time limit, on a thread that may be left behind: no photo hangs the program or ends it.
+//! Decodes within a time limit, on a thread that may be left behind, so that no photo hangs the program or ends it.
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 
@@ -38,7 +38,7 @@ pub fn decode(bytes: Vec<u8>, reading: &Reading, limits: &Limits) -> Result<Pict
     decode_by(decode_into, bytes, reading, limits, Vec::new())
 }
 
-/// [`decode`] by another decoder, into memory that is used again.
+/// Decodes as [`decode`] does, by another decoder and into memory that is used again.
 pub(crate) fn decode_by(
     decoder: Decoder,
     bytes: Vec<u8>,
@@ -49,7 +49,7 @@ pub(crate) fn decode_by(
     let (reading, limits) = (*reading, *limits);
     let (sender, receiver) = sync_channel(1);
     let work = move || {
-        // Nobody listens any more if it took too long.
+        // The send fails if the caller has given up on this photo: nothing is lost.
         let _ = sender.send(decoder(&bytes, &reading, &limits, memory));
     };
     let thread = std::thread::Builder::new().name(THREAD.into());

@@ -1,12 +1,12 @@
-//! JPEGs: which decoder reads them, and whether one is whole.
+//! Decodes JPEGs, with the decoder that was built in, and finds those that are cut short.
 
 #[cfg(feature = "turbojpeg")]
 use image::{DynamicImage, GrayImage, RgbImage};
 
-/// What decodes JPEGs. Its pixels, and so the features, differ a little from another's.
+/// The name of the JPEG decoder. Its pixels, and so the features, differ a little from another's.
 pub const JPEG_DECODER: &str = if cfg!(feature = "turbojpeg") { "libjpeg-turbo" } else { "zune-jpeg" };
 
-/// True if an end-of-image marker follows the first scan. JPEG decoders fill what is missing with grey instead of
+/// Tells whether an end-of-image marker follows the first scan. JPEG decoders fill what is missing with grey instead of
 /// failing; a photo half grey would be learnt from.
 pub(super) fn is_whole(bytes: &[u8]) -> bool {
     let mut at = 2;

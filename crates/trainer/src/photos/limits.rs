@@ -14,7 +14,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 256 MiB, 128 Mi pixels and 60 seconds: beyond any camera, short of a decompression bomb.
+    /// Allows 256 MiB, 128 Mi pixels and 60 seconds: beyond any camera, short of a decompression bomb.
     fn default() -> Self {
         Self { bytes: 1 << 28, pixels: 1 << 27, time: Duration::from_secs(60) }
     }

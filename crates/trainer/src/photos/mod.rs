@@ -1,6 +1,6 @@
 //! Photos: from a file's bytes to 8-bit RGB, and on to the tensor that a network takes.
 //!
-//! The only place where pixels are read: training, judging, predicting and embedding all come through [`Preparation`].
+//! The only place where pixels are read: training, evaluating, predicting and embedding all come through [`Preparation`].
 
 mod decode;
 mod gif;

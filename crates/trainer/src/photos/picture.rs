@@ -7,11 +7,11 @@ use crate::photos::reading::Background;
 /// A decoded photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// In pixels.
+    /// Columns, in pixels.
     pub width: usize,
-    /// In pixels.
+    /// Rows, in pixels.
     pub height: usize,
-    /// `[height, width, 3]`, red first.
+    /// The bytes, `[height, width, 3]`, red first.
     pub rgb: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn into_rgb(image: DynamicImage, background: Background) -> Result<Pi
     Ok(Picture { width, height, rgb })
 }
 
-/// Pixels of one or three channels and alpha, to RGB.
+/// Flattens pixels of one or three channels and alpha to RGB.
 fn flatten(pixels: &[u8], channels: usize, background: Background) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(pixels.len() / (channels + 1) * 3);
     for pixel in pixels.chunks_exact(channels + 1) {

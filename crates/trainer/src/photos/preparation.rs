@@ -1,4 +1,4 @@
-//! How a photo becomes the tensor that a network takes.
+//! How a photo becomes the tensor that a network takes: reading, limits and recipe, which train and predict must share.
 
 use resnet::{ImageTensor, ImageView, Recipe, preprocess_into};
 

@@ -15,7 +15,7 @@ use crate::run::Config;
 /// How many mistakes are shown.
 const MISTAKES: usize = 24;
 
-/// What `metrics.json` holds.
+/// The content of `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// How many photos there are, by part.
@@ -33,13 +33,13 @@ pub struct Metrics {
 /// How many photos there are, by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// The head learnt from them.
+    /// Photos that the head learnt from.
     pub train: usize,
-    /// They chose the epoch.
+    /// Photos that chose the epoch.
     pub validation: usize,
-    /// The result was evaluated on them.
+    /// Photos that the result was evaluated on.
     pub test: usize,
-    /// They couldn't be read.
+    /// Photos that couldn't be read.
     pub rejected: usize,
     /// How many of all went through the backbone now; the features of the others were known.
     pub computed: usize,
@@ -67,7 +67,7 @@ pub struct Seconds {
 /// What a report shows of a training.
 #[derive(Clone, Debug)]
 pub struct Data<'a> {
-    /// What was evaluated.
+    /// The part that was evaluated.
     pub title: &'static str,
     /// How good the head is, where photos were set aside to find out.
     pub evaluation: Option<&'a Evaluation>,
@@ -86,13 +86,13 @@ pub struct Data<'a> {
 /// A class that is taken for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confused<'a> {
-    /// How many of its photos are.
+    /// How many of its photos are taken for the other.
     pub photos: usize,
     /// How many photos it has.
     pub support: usize,
     /// Its label.
     pub label: &'a str,
-    /// The other's.
+    /// The other's label.
     pub taken_for: &'a str,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// How a run was made.
+/// Lists how a run was made.
 fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
     let (photos, adapter) = (&metrics.photos, &config.adapter);
     let parts = format!(

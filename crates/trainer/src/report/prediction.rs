@@ -1,4 +1,4 @@
-//! What a head says about one photo: all of it, from which a report picks.
+//! A prediction: all that a head says about one photo, from which reports and tables pick.
 
 use std::path::PathBuf;
 
@@ -6,20 +6,20 @@ use crate::data::{Class, Part, Target};
 use crate::digest::Digest;
 use crate::head::{softmax, top};
 
-/// What a head says about one photo.
+/// A head's prediction for one photo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The photo's name in the data set.
     pub name: String,
-    /// Where it lies.
+    /// The path of its file.
     pub path: PathBuf,
-    /// Its content.
+    /// SHA-256 of its content.
     pub digest: Digest,
     /// Its part.
     pub part: Option<Part>,
     /// What is true of it, where that is known.
     pub target: Target,
-    /// What the head says of every class. Probabilities follow from it in f64, at half the memory that they would take.
+    /// The logit of every class. Probabilities follow from it in f64, at half the memory that they would take.
     pub logits: Vec<f32>,
 }
 
@@ -40,7 +40,7 @@ impl Prediction {
         self.target.class().and_then(|class| self.probabilities().get(class.index()).copied())
     }
 
-    /// True where there is exactly one true class, and another is more probable.
+    /// Tells whether there is exactly one true class, and another is more probable.
     pub fn is_wrong(&self) -> bool {
         self.target.class().is_some_and(|truth| top(&self.logits, 1).first().is_some_and(|&class| class != truth))
     }

@@ -1,4 +1,4 @@
-//! How a run was made: everything needed to do it again, as `config.json` holds it.
+//! The configuration of a run: everything needed to do it again, as `config.json` holds it.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::machine::tune::Tuned;
 use crate::photos::Reading;
 use crate::run::folder::CONFIG;
 
-/// Everything needed to do it again.
+/// The configuration of a run: everything needed to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// The version of this program.
@@ -24,7 +24,7 @@ pub struct Config {
     pub data: PathBuf,
     /// The labels, in the order of the outputs.
     pub classes: Vec<String>,
-    /// What couldn't be read.
+    /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
     /// The backbone.
     pub weights: Weights,
@@ -32,11 +32,11 @@ pub struct Config {
     pub recipe: Recipe,
     /// Orientation and transparency.
     pub reading: Reading,
-    /// Which photo plays which part.
+    /// How photos were split into parts.
     pub split: SplitOptions,
     /// How the head was trained.
     pub train: TrainOptions,
-    /// Where the photos' features are, absolute.
+    /// The file of the photos' features, absolute.
     pub features: PathBuf,
     /// Photos a batch in the backbone.
     pub batch: usize,
@@ -50,17 +50,17 @@ pub struct Config {
     pub tuned: Option<Tuned>,
 }
 
-/// The precision of runs that don't say.
+/// Gives the precision of runs that don't state one.
 fn f32() -> String {
     "f32".to_owned()
 }
 
-/// Which backbone.
+/// The backbone of a run, by its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
-    /// Where it lay, absolute.
+    /// The path of the file, absolute.
     pub path: PathBuf,
-    /// Of the file, in hexadecimal digits.
+    /// SHA-256 of the weight file, in hexadecimal digits.
     pub sha256: String,
     /// Its architecture, as found in the file.
     pub architecture: String,

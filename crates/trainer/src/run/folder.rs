@@ -1,4 +1,4 @@
-//! The files of a run by their names, and which folder may become a run.
+//! The names of a run's files, and the check that a folder may become a run.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::files;
 pub const MODEL: &str = "model.safetensors";
 /// The labels.
 pub const LABELS: &str = "labels.txt";
-/// How it was made; written last, so that a folder with it is whole.
+/// The configuration; written last, so that a folder with it is whole.
 pub const CONFIG: &str = "config.json";
 /// Which photo played which part.
 pub const PARTS: &str = "parts.json";

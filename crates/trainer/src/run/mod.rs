@@ -1,4 +1,4 @@
-//! The folder a training leaves behind, and the way back from it to a classifier.
+//! Runs: the folder that a training writes, and the classifier that is read back from it.
 //!
 //! | file | holds |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `parts.json` | which photo played which part, by content, so that `evaluate` can leave out what the head has seen ([`Parts`]) |
 //! | `metrics.json` | how good the head is, in figures |
 //! | `predictions.csv` | what the head says about each photo; the program itself doesn't read it again |
-//! | `report.html` | both as a page |
+//! | `report.html` | figures and predictions as a page |
 //! | `features.safetensors` | every photo's features, for the next training ([`Features`](crate::features::Features)) |
 
 mod config;

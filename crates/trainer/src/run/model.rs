@@ -1,4 +1,4 @@
-//! A run's network: the bytes of `model.safetensors`, and the way back from them to a classifier.
+//! A run's network: writes `model.safetensors`, and reads it back as a classifier to predict with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,11 +60,11 @@ pub struct Run {
     pub folder: PathBuf,
     /// The network.
     pub weights: WeightFile,
-    /// The head, out of it.
+    /// The network's head.
     pub head: Head,
-    /// The preprocessing, out of its metadata.
+    /// The recipe, from the network's metadata.
     pub recipe: Recipe,
-    /// How photos are read, likewise.
+    /// How photos are read, from the network's metadata.
     pub reading: Reading,
 }
 
@@ -97,7 +97,7 @@ impl Run {
         Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading })
     }
 
-    /// The network of a weight file with the file's own head, as if it were a run.
+    /// Opens a weight file with its own head as if it were a run.
     ///
     /// The labels are those of the file's metadata or of the `config.json` beside it (`label_names`, as timm writes them,
     /// or `id2label`, as transformers does), else the classes' numbers.

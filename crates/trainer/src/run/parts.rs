@@ -1,4 +1,4 @@
-//! Which photo played which part in a training, by content: so that what a head has seen doesn't flatter it.
+//! Which photo played which part in a training, by content, so that an evaluation can leave out what the head has seen.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -32,7 +32,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// No photos yet, of so many classes.
+    /// Starts without photos, for so many classes.
     pub fn new(classes: usize) -> Self {
         let (train, validation, test) = Default::default();
         Self { version: VERSION, train, validation, test, counts: vec![0; classes] }
@@ -61,7 +61,7 @@ impl Parts {
 
     /// Reads the bytes of the file, and checks that there are so many classes.
     fn from_json(bytes: &[u8], classes: usize) -> Result<Self, String> {
-        /// What any version holds.
+        /// The field that any version holds.
         #[derive(Deserialize)]
         struct Any {
             version: u32,
@@ -84,7 +84,7 @@ impl Parts {
     }
 }
 
-/// What a head has seen.
+/// The photos that a head has seen, and its most frequent class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// SHA-256 of the photos of train and validation, in hexadecimal digits.

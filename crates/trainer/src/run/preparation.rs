@@ -1,4 +1,4 @@
-//! What a weight file says of how photos are prepared for its network.
+//! Finds how photos are prepared for a network: the recipe and the reading that its weight file, or a file beside it, states.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Which photo of a data set plays which part.
+//! Assigns the photos of a data set their parts: the step of a training between features and head.
 
 use crate::data::split::{Entry, SplitOptions, split};
 use crate::data::{Class, Dataset, Part, Photo, duplicates};

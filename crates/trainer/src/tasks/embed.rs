@@ -1,4 +1,4 @@
-//! The backbone's features of every photo of a folder.
+//! Embeds a folder: the backbone's features of every photo, for other programs to work with.
 
 use std::path::Path;
 
@@ -16,14 +16,14 @@ use crate::tasks::tell::tell_rejected;
 pub struct Embedded {
     /// The photos' names, one for each row.
     pub names: Vec<String>,
-    /// What couldn't be read.
+    /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
     features: Features,
     digests: Vec<Digest>,
 }
 
 impl Embedded {
-    /// The features, a row for each name.
+    /// Views the features, a row for each name.
     ///
     /// # Errors
     /// None, after [`embed`].

@@ -1,4 +1,4 @@
-//! A run evaluated on a folder of labelled photos.
+//! Evaluates a run on a folder of labelled photos that it has not seen.
 
 use std::path::Path;
 
@@ -14,11 +14,11 @@ use crate::tasks::predict::known;
 /// A run's evaluation on a folder.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
-    /// The figures.
+    /// The metrics.
     pub evaluation: Evaluation,
     /// What the run says of each photo.
     pub predictions: Vec<Prediction>,
-    /// What couldn't be read.
+    /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
     /// How many photos were left out because the run was trained on them, or chosen by them.
     pub seen: usize,

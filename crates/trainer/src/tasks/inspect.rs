@@ -1,4 +1,4 @@
-//! What a weight file is: the network, its size and cost, the recipe for its photos, its licence.
+//! Inspects a weight file: the network, its size and cost, the recipe for its photos, its licence.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::hub::ModelFiles;
 use crate::machine::device::Gpu;
 use crate::run::recipe_of;
 
-/// What a weight file is.
+/// What is known of a weight file: its network, cost, recipe and licence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
     /// The file.
@@ -27,21 +27,21 @@ pub struct Inspection {
     pub parameters: usize,
     /// Floating-point operations for one photo at the recipe's input size, two a multiply-add.
     pub flops: u64,
-    /// What it takes on an adapter.
+    /// The memory it takes on an adapter.
     pub memory: Option<Needs>,
-    /// Tensors of each number format.
+    /// How many tensors there are of each number format.
     pub dtypes: BTreeMap<String, usize>,
     /// Length of the pooled feature vector.
     pub features: usize,
     /// Classes of the file's own head, if it has one.
     pub classes: Option<usize>,
-    /// Preprocessing.
+    /// How photos are prepared for it.
     pub recipe: Recipe,
-    /// Where that is written; `None` for torchvision's default.
+    /// The file that holds the recipe; `None` for torchvision's default.
     pub recipe_from: Option<PathBuf>,
     /// The licence, as stated.
     pub license: Option<String>,
-    /// Where it is stated.
+    /// The file that states it.
     pub license_from: Option<PathBuf>,
 }
 
@@ -50,7 +50,7 @@ pub struct Inspection {
 pub struct Needs {
     /// The adapter's name.
     pub adapter: String,
-    /// Photos at once.
+    /// Photos of a batch.
     pub batch: usize,
     /// Bytes of packed weights.
     pub weights: u64,
@@ -108,7 +108,7 @@ pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
     })
 }
 
-/// From the weights' metadata, else the configuration, else the model card.
+/// Finds the licence: in the weights' metadata, else the configuration, else the model card.
 fn license(file: &WeightFile, files: &ModelFiles) -> Result<Option<(String, PathBuf)>> {
     if let Some(license) = file.metadata().get("license") {
         return Ok(Some((license.clone(), files.weights.clone())));
@@ -130,7 +130,7 @@ fn in_config(text: &str) -> Option<String> {
     Some(stated.to_owned()).filter(|license| !license.is_empty())
 }
 
-/// A model card begins with a block of YAML, of which a few plain lines are understood: `license: x`, or a list of one or
+/// Reads the licence off a model card. It begins with a block of YAML, of which a few plain lines are understood: `license: x`, or a list of one or
 /// more; for `other`, `license_name: y`.
 fn in_card(text: &str) -> Option<String> {
     let mut lines = text.trim_start_matches('\u{feff}').lines();

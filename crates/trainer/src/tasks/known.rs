@@ -1,4 +1,4 @@
-//! Photos whose features are known: what is learnt from them, and what a head says of each.
+//! Photos whose features are known: what a head learns from them and says of each. What train, evaluate and predict share.
 
 use crate::data::{Part, Photo, Rejected, Target};
 use crate::digest::Digest;
@@ -30,7 +30,7 @@ pub(crate) struct Selected<'a> {
 }
 
 impl Selected<'_> {
-    /// As a problem takes them.
+    /// Views them as a problem takes them.
     pub(crate) fn samples(&self) -> Samples<'_> {
         Samples { rows: &self.rows, targets: &self.targets }
     }
@@ -52,19 +52,19 @@ impl<'a> Known<'a> {
         Ok(Self { photos, features, kept: extraction.kept, rejected, computed: extraction.computed })
     }
 
-    /// The photos, in their order.
+    /// Lists the photos, in their order.
     pub(crate) fn photos(&self) -> impl ExactSizeIterator<Item = &'a Photo> {
         self.kept.iter().map(|&(place, _)| &self.photos[place])
     }
 
-    /// Those that play `part`, given the part of each.
+    /// Selects those that play `part`, given the part of each.
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
         let members = || self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
         let rows = self.features.rows(members().map(|((_, (_, digest)), _)| digest))?;
         Ok(Selected { rows, targets: members().map(|((photo, _), _)| photo.target.clone()).collect() })
     }
 
-    /// What a head says of each, in their order. `part` gives the part that a photo plays, by its place among those known.
+    /// Predicts for each, in their order. `part` gives the part that a photo plays, by its place among those known.
     pub(crate) fn predictions(
         &self,
         head: &Head,

@@ -1,4 +1,4 @@
-//! What a training did, and its files, which appear together.
+//! The result of a training, and how it is saved as a run, whose files appear together.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use crate::photos::Limits;
 use crate::report::{self, Data, Metrics, Prediction};
 use crate::run::{self, Config, Parts};
 
-/// What a training did.
+/// The result of a training.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// Everything needed to do it again.
+    /// The configuration: everything needed to do it again.
     pub config: Config,
-    /// The judgement.
+    /// The evaluation, and how the training went.
     pub metrics: Metrics,
-    /// The judgement, photo by photo.
+    /// The prediction of each photo.
     pub predictions: Vec<Prediction>,
 }
 

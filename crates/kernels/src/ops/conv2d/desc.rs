@@ -29,16 +29,16 @@ pub struct Conv2dDesc {
     pub dilation: [u32; 2],
     /// Groups of channels that don't see each other.
     pub groups: u32,
-    /// A tensor of the output's shape is added before the ReLU.
+    /// Whether a tensor of the output's shape is added before the ReLU.
     pub residual: bool,
-    /// max(0, x) at the end.
+    /// Whether max(0, x) is applied at the end.
     pub relu: bool,
     /// How input, residual and output are stored; f16 takes the tiled family whatever the context prefers.
     pub precision: Precision,
 }
 
 impl Conv2dDesc {
-    /// Images of `[height, width]`, `[input, output]` channels, a square kernel of stride 1, "same" padding for odd sizes, nothing
+    /// Takes images of `[height, width]`, `[input, output]` channels, a square kernel of stride 1, "same" padding for odd sizes, nothing
     /// fused, f32 tensors.
     ///
     /// ```
@@ -64,30 +64,30 @@ impl Conv2dDesc {
         }
     }
 
-    /// Rows and columns of the output, `floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`; none where
+    /// Computes the rows and columns of the output, `floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`; none where
     /// the kernel is larger than the padded input or a size is zero.
     pub fn output_size(&self) -> Option<[u32; 2]> {
         sliding::output_size([self.height, self.width], self.kernel, self.stride, self.padding, self.dilation)
     }
 
-    /// 2 MAC: multiplications and additions by the definition, whatever the algorithm saves.
+    /// Counts multiplications and additions by the definition, two a multiply-add, whatever the algorithm saves.
     pub fn flops(&self) -> u64 {
         let taps = u64::from(self.kernel[0]) * u64::from(self.kernel[1]);
         2 * self.output_len() * taps * u64::from(self.in_channels / self.groups.max(1))
     }
 
-    /// Elements of the input, `[batch, height, width, in_channels]`.
+    /// Counts the elements of the input, `[batch, height, width, in_channels]`.
     pub fn input_len(&self) -> u64 {
         [self.batch, self.height, self.width, self.in_channels].iter().map(|&size| u64::from(size)).product()
     }
 
-    /// Elements of the output, `[batch, height', width', out_channels]`.
+    /// Counts the elements of the output, `[batch, height', width', out_channels]`.
     pub fn output_len(&self) -> u64 {
         let [height, width] = self.output_size().unwrap_or_default();
         [self.batch, height, width, self.out_channels].iter().map(|&size| u64::from(size)).product()
     }
 
-    /// Elements of the weight, `[out_channels, in_channels / groups, kernel rows, kernel columns]`.
+    /// Counts the elements of the weight, `[out_channels, in_channels / groups, kernel rows, kernel columns]`.
     pub fn weight_len(&self) -> u64 {
         [self.out_channels, self.in_channels / self.groups.max(1), self.kernel[0], self.kernel[1]]
             .iter()
@@ -137,10 +137,10 @@ impl Conv2dDesc {
 /// The operands of a [`Conv2d`](crate::Conv2d).
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2dBuffers<'a> {
-    /// `[batch, height, width, in_channels]`.
+    /// The input, `[batch, height, width, in_channels]`.
     pub input: BufferSlice<'a>,
-    /// As `output`, when the descriptor has a residual.
+    /// The residual, shaped as `output`, when the descriptor has one.
     pub residual: Option<BufferSlice<'a>>,
-    /// `[batch, height', width', out_channels]`.
+    /// The output, `[batch, height', width', out_channels]`.
     pub output: BufferSlice<'a>,
 }

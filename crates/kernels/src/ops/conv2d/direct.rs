@@ -31,7 +31,7 @@ pub(super) struct Direct<'a> {
 }
 
 impl Direct<'_> {
-    /// Whether the texture family's operands fit linear textures.
+    /// Tells whether the texture family's operands fit linear textures.
     pub fn fits_textures(layer: &Layer) -> bool {
         let desc = &layer.desc;
         let capacity = mirror::capacity(layer.context.device());
@@ -49,12 +49,12 @@ impl Direct<'_> {
         input <= capacity && desc.output_len() / 4 <= capacity && weight <= capacity && packable
     }
 
-    /// The default first.
+    /// Lists its variants, the default first.
     pub fn variants(layer: &Layer) -> Vec<Variant> {
         tiles(&layer.context, layer.family, layer.output_pixels()).into_iter().map(Variant::Direct).collect()
     }
 
-    /// How it reads rows of numbers, where it does.
+    /// Tells how it reads rows of numbers, where it does.
     fn rows(&self) -> Option<Rows> {
         Rows::of(self.layer.family, &self.layer.desc)
     }
@@ -67,23 +67,23 @@ impl Direct<'_> {
         self.layer.desc.out_channels.div_ceil(self.layer.panel())
     }
 
-    /// Terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
+    /// Counts the terms of an output's sum as they are computed, zeros of padded channels and of other groups among them.
     fn depth(&self) -> u32 {
         4 * runs(self.layer, self.rows()).iter().product::<u32>()
     }
 
-    /// Columns of the output; where rows are read, of a phase, those beyond the last among them.
+    /// Counts the columns of the output or, where rows are read, of a phase, columns beyond the last included.
     fn columns(&self) -> u32 {
         let [_, width] = self.layer.output_size();
         self.rows().map_or(width, |rows| rows.columns(width))
     }
 
-    /// The input as whole vec4 a pixel (a row, where rows are read), where it isn't so already.
+    /// Packs the input into whole vec4 a pixel (a row, where rows are read), where it isn't so already.
     fn padding_pack(&self) -> Option<PackDesc> {
         let desc = &self.layer.desc;
         let columns = self.rows().map_or(desc.in_channels, |_| desc.width * desc.in_channels);
         let rows = (desc.input_len() / u64::from(columns)) as u32;
-        // f16 tensors are.
+        // f16 tensors are whole vec4 already.
         (!self.layer.f16() && !columns.is_multiple_of(4)).then(|| PackDesc::rows(rows, columns))
     }
 
@@ -156,7 +156,7 @@ impl Direct<'_> {
         Ok(steps)
     }
 
-    /// Output pixels by what a binding can show; windows start at multiples of 64 pixels, and at whole rows where rows are read.
+    /// Splits the output's pixels by what a binding can show; windows start at multiples of 64 pixels, and at whole rows where rows are read.
     fn pixel_windows(&self) -> Result<Vec<Range<u64>>, Error> {
         let (pixels, channels) = (self.layer.output_pixels(), u64::from(self.layer.desc.out_channels));
         let unit = match self.rows() {
@@ -173,7 +173,7 @@ impl Direct<'_> {
         Ok(ranges(pixels, room.aligned_lines(channels, unit).max(pixels.min(unit))).collect())
     }
 
-    /// The pixels of a phase that these pixels are.
+    /// Finds which pixels of a phase these pixels are.
     fn covered(&self, pixels: &Range<u64>) -> Range<u64> {
         let (width, columns) = (u64::from(self.layer.output_size()[1]), u64::from(self.columns()));
         match self.rows() {
@@ -254,7 +254,7 @@ impl Algorithm for Direct<'_> {
         Packing { order: Order::Panels, rows: self.rows(), len, halved: self.layer.f16(), pieces }
     }
 
-    /// A panel at a time, those of each phase after those of the one before.
+    /// Packs a panel at a time, those of each phase after those of the one before.
     fn pack(&self, piece: u32, weight: &[f32], upload: &mut Upload<'_>) -> Result<(), Error> {
         let (desc, width) = (&self.layer.desc, self.layer.panel());
         let mut panel = upload.piece((width * self.depth()) as usize);
@@ -282,7 +282,7 @@ impl Algorithm for Direct<'_> {
     }
 }
 
-/// A panel of `[panel, tap, channel of the panel, output channel of the panel]`, zero before.
+/// Packs a panel, `[panel, tap, channel of the panel, output channel of the panel]`, zero before.
 fn pack_panel(desc: &Conv2dDesc, width: u32, panel: u32, weight: &[f32], out: &mut [f32]) {
     let span = Span::of(desc, width);
     let taps = (desc.kernel[0] * desc.kernel[1]) as usize;

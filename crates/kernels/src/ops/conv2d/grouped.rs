@@ -16,7 +16,7 @@ pub(super) struct Grouped<'a> {
 }
 
 impl Grouped<'_> {
-    /// Whether it computes this layer, and fits the device.
+    /// Tells whether it computes this layer, and fits the device.
     pub fn applies(layer: &Layer) -> bool {
         let desc = &layer.desc;
         let [inputs, outputs] = [desc.in_channels, desc.out_channels].map(|channels| channels / desc.groups);
@@ -28,7 +28,7 @@ impl Grouped<'_> {
             && desc.weight_len() / numbers <= layer.context.room().binding
     }
 
-    /// Whether a tile would see four times the channels of a group or more.
+    /// Tells whether a tile would see four times the channels of a group or more.
     pub fn pays(desc: &Conv2dDesc) -> bool {
         Span::of(desc, 64).span4 >= desc.in_channels / desc.groups
     }
@@ -77,7 +77,7 @@ impl Algorithm for Grouped<'_> {
     }
 }
 
-/// `[tap, channel of the group, out_channels]`.
+/// Reorders weights to `[tap, channel of the group, out_channels]`.
 fn by_tap(desc: &Conv2dDesc, weight: &[f32]) -> Vec<f32> {
     let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
     let (group_in, outputs) = ((desc.in_channels / desc.groups) as usize, desc.out_channels as usize);

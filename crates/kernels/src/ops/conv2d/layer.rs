@@ -1,10 +1,10 @@
-//! A convolution on a device, before it is said how it is computed.
+//! A convolution on a device, before an algorithm is chosen: what all algorithms start from.
 
 use super::desc::{Conv2dBuffers, Conv2dDesc, OP};
 use crate::{Context, Error, Family, Precision, tile::columns};
 use wgpu::BufferUsages;
 
-/// What all algorithms start from.
+/// A convolution with the context and family that it is planned for.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub context: Context,
@@ -17,17 +17,17 @@ impl Layer {
         self.desc.precision == Precision::F16
     }
 
-    /// The override of the tiled kernels that says so.
+    /// Gives the tiled kernels' `override` constant that says whether tensors are f16.
     pub fn f16_tensors(&self) -> (&'static str, f64) {
         ("f16_tensors", f64::from(u8::from(self.f16())))
     }
 
-    /// Output channels of a panel of packed weights.
+    /// Gives the output channels of a panel of packed weights.
     pub fn panel(&self) -> u32 {
         columns(&self.context, self.family)
     }
 
-    /// Rows and columns of the output.
+    /// Computes the rows and columns of the output.
     pub fn output_size(&self) -> [u32; 2] {
         self.desc.output_size().unwrap_or_default()
     }
@@ -36,12 +36,12 @@ impl Layer {
         self.desc.output_len() / u64::from(self.desc.out_channels)
     }
 
-    /// 32-bit words of the output.
+    /// Counts the 32-bit words of the output.
     fn output_words(&self) -> u64 {
         self.output_pixels() * u64::from(self.desc.precision.words(self.desc.out_channels))
     }
 
-    /// 32-bit words of the input.
+    /// Counts the 32-bit words of the input.
     fn input_words(&self) -> u64 {
         let pixels = self.desc.input_len() / u64::from(self.desc.in_channels);
         pixels * u64::from(self.desc.precision.words(self.desc.in_channels))

@@ -22,7 +22,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// For the convolutions that are read so.
+    /// Plans such rows, for the convolutions that are read so.
     pub fn of(family: Family, desc: &Conv2dDesc) -> Option<Self> {
         let applies = family == Family::Texture
             && desc.in_channels <= 4
@@ -39,22 +39,22 @@ impl Rows {
         applies.then_some(Rows { texels, ..rows })
     }
 
-    /// Texels of a row of the image.
+    /// Counts the texels of a row of the image.
     pub fn width(desc: &Conv2dDesc) -> u32 {
         (desc.width * desc.in_channels).div_ceil(4)
     }
 
-    /// Columns of the output a phase, some of which may lie beyond the last.
+    /// Counts the columns of the output a phase, some of which may lie beyond the last.
     pub fn columns(&self, width: u32) -> u32 {
         width.div_ceil(self.phases)
     }
 
-    /// Numbers of the first texel that come before those of the kernel.
+    /// Counts the numbers of the first texel that come before those of the kernel.
     fn lead(&self, phase: u32) -> u32 {
         (i64::from(phase) * i64::from(self.step) - i64::from(self.padding)).rem_euclid(4) as u32
     }
 
-    /// A panel of `[panel, kernel row, number of the texels, output channel of the panel]` of a phase, zero before.
+    /// Packs a panel, `[panel, kernel row, number of the texels, output channel of the panel]` of a phase, zero before.
     pub fn pack_panel(&self, desc: &Conv2dDesc, (phase, outputs): (u32, Range<u32>), weight: &[f32], out: &mut [f32]) {
         let [rows, columns] = desc.kernel.map(|size| size as usize);
         let (channels, lead) = (desc.in_channels as usize, self.lead(phase) as usize);

@@ -25,7 +25,7 @@ impl Span {
         Span { span4: widest.unwrap_or_default(), panel }
     }
 
-    /// The first channel that the i-th panel reads. The shaders compute the same.
+    /// Finds the first channel that the i-th panel reads. The shaders compute the same.
     pub fn first(self, desc: &Conv2dDesc, i: u32) -> u32 {
         let (group_in, group_out) = (desc.in_channels / desc.groups, desc.out_channels / desc.groups);
         (i * self.panel / group_out * group_in / 4).min(desc.packed_channels() / 4 - self.span4) * 4

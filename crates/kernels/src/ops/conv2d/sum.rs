@@ -16,7 +16,7 @@ use crate::{
 use std::ops::Range;
 use wgpu::{Buffer, BufferSlice};
 
-/// Runs of texels that an output reads, one behind the other, and the texels of each: taps and the channels that a panel reads of
+/// Counts the runs of texels that an output reads, one behind the other, and the texels of each: taps and the channels that a panel reads of
 /// them or, where rows are read, rows of the kernel.
 pub(super) fn runs(layer: &Layer, rows: Option<Rows>) -> [u32; 2] {
     let [height, width] = layer.desc.kernel;
@@ -81,7 +81,7 @@ impl<'a> Banded<'a> {
         self.layer.context.room().bands(OP, what, sizes, &[self.input, self.output])
     }
 
-    /// The pixels of the output in a band.
+    /// Finds the pixels of the output in a band.
     pub fn pixels(&self, band: &Band) -> Range<u64> {
         let width = u64::from(self.layer.output_size()[1]);
         let row = |image: u64, line: u64| (image * self.output.count + line) * width;
@@ -118,7 +118,7 @@ impl<'a> Banded<'a> {
 }
 
 impl Params {
-    /// For a range of output pixels and a number of workgroups; windows start at their first element.
+    /// Fills the parameters for a range of output pixels and a number of workgroups; windows start at their first element.
     pub(super) fn of(layer: &Layer, rows: Option<Rows>, pixels: &Range<u64>, groups: u64) -> Self {
         let desc = &layer.desc;
         let [out_height, out_width] = layer.output_size();

@@ -6,7 +6,7 @@ use std::ops::Range;
 const BLOCK: usize = 16;
 type Block = [f64; BLOCK];
 
-/// G of F(4,3) on three values, Lavin and Gray's points 0, 1, -1, 2, -2 and infinity.
+/// Applies G of F(4,3) to three values, Lavin and Gray's points 0, 1, -1, 2, -2 and infinity.
 fn points([a, b, c]: [&Block; 3]) -> [Block; 6] {
     let mut points = [[0.0; BLOCK]; 6];
     for i in 0..BLOCK {
@@ -22,7 +22,7 @@ fn points([a, b, c]: [&Block; 3]) -> [Block; 6] {
     points
 }
 
-/// G w G^T for each pair of one of the input channels and one of these output channels: those of a point and an input channel stand in
+/// Computes G w G^T for each pair of one of the input channels and one of these output channels: those of a point and an input channel stand in
 /// `out` from `place(point, channel)` on.
 pub(super) fn transform_panel(
     inputs: usize,

@@ -1,4 +1,4 @@
-//! Packed weights on the device, and the way of their values there.
+//! Packed weights on the device, and their upload: what a plan makes once and binds for every batch.
 
 use super::{
     desc::{Conv2dDesc, OP},
@@ -16,7 +16,7 @@ use wgpu::{Buffer, BufferUsages, Queue, Texture, TextureView};
 pub struct Conv2dWeights {
     layout: Layout,
     packed: Packed,
-    /// Padded to whole panels.
+    /// The bias, padded to whole panels.
     pub(super) bias: Buffer,
     bytes: u64,
 }
@@ -32,15 +32,15 @@ enum Packed {
 pub(super) struct Packing {
     pub order: Order,
     pub rows: Option<Rows>,
-    /// Values, zeros that pad among them.
+    /// How many values there are, zeros that pad among them.
     pub len: u64,
-    /// Stored as f16.
+    /// Whether they are stored as f16.
     pub halved: bool,
     /// Into how many pieces of a few megabytes the packing is cut: the whole would be in host memory twice.
     pub pieces: u32,
 }
 
-/// In which order the numbers stand.
+/// The order in which the numbers stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Panels,
@@ -53,7 +53,7 @@ impl Packing {
         self.len * if self.halved { 2 } else { 4 }
     }
 
-    /// Bytes of device memory that weights and bias take.
+    /// Computes the bytes of device memory that weights and bias take.
     pub fn bytes(&self, layer: &Layer) -> u64 {
         self.weight_bytes() + u64::from(layer.desc.out_channels.next_multiple_of(layer.panel())) * 4
     }
@@ -81,7 +81,7 @@ impl Layout {
 }
 
 impl Conv2dWeights {
-    /// Room for packed weights, and the bias.
+    /// Allocates room for packed weights, and uploads the bias.
     pub(super) fn new(layer: &Layer, packing: &Packing, bias: Option<&[f32]>) -> Result<Self, Error> {
         let outputs = layer.desc.out_channels;
         let mut padded = bias.map_or_else(|| vec![0.0; outputs as usize], <[f32]>::to_vec);
@@ -94,7 +94,7 @@ impl Conv2dWeights {
         })
     }
 
-    /// Bytes of device memory that they take.
+    /// Gives the bytes of device memory that they take.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -145,7 +145,7 @@ impl Packed {
     }
 }
 
-/// The way of values into packed weights, staged in a queue.
+/// An upload of packed weights, staged in a queue piece by piece.
 pub(super) struct Upload<'a> {
     queue: &'a Queue,
     weights: &'a Conv2dWeights,
@@ -159,7 +159,7 @@ impl<'a> Upload<'a> {
         Upload { queue, weights, halved: packing.halved, scratch: Vec::new() }
     }
 
-    /// So many values to fill, all zero.
+    /// Gives memory for so many values, all zero, to be filled.
     pub fn piece(&mut self, len: usize) -> Vec<f32> {
         let mut piece = std::mem::take(&mut self.scratch);
         piece.clear();

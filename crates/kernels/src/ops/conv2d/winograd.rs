@@ -20,7 +20,7 @@ const INPUT: usize = 0;
 const TRANSFORMED: usize = 1;
 const RESIDUAL: usize = 3;
 
-/// MiB of transformed values of a band of tiles, at most, so that what is written is still cached when it is read; the default
+/// Lists how many MiB of transformed values a band of tiles may take, at most, so that what is written is still cached when it is read; the default
 /// first. GPUs need more, to have enough to do.
 fn bands(family: Family) -> [u32; 3] {
     match family {
@@ -33,18 +33,18 @@ fn bands(family: Family) -> [u32; 3] {
 /// direct algorithm: few tiles don't make up for either.
 const WEIGHT_BYTES_A_TILE: u64 = 2 << 20;
 
-/// Rows and columns of tiles of 4x4 outputs.
+/// Computes the rows and columns of tiles of 4x4 outputs.
 fn tiling(desc: &Conv2dDesc) -> [u64; 2] {
     desc.output_size().unwrap_or_default().map(|size| u64::from(size.div_ceil(4)))
 }
 
-/// Tiles of 4x4 outputs.
+/// Counts the tiles of 4x4 outputs.
 fn all_tiles(desc: &Conv2dDesc) -> u64 {
     let [rows, columns] = tiling(desc);
     u64::from(desc.batch) * rows * columns
 }
 
-/// Tiles of a band of so many MiB: a multiple of 32 where there are so many, or all of them.
+/// Counts the tiles of a band of so many MiB: a multiple of 32 where there are so many, or all of them.
 fn tiles_of_band(layer: &Layer, mib: u32) -> u64 {
     let channels = u64::from(layer.desc.in_channels.max(layer.desc.out_channels));
     let most = (u64::from(mib) << 18).min(layer.context.room().binding) / POINTS / channels;
@@ -56,12 +56,12 @@ fn tiles_of_band(layer: &Layer, mib: u32) -> u64 {
 pub(super) struct Winograd<'a> {
     pub layer: &'a Layer,
     pub tile: Tile,
-    /// MiB.
+    /// MiB of transformed values of a band, at most.
     pub band: u32,
 }
 
 impl Winograd<'_> {
-    /// Whether it computes this layer, and fits the device.
+    /// Tells whether it computes this layer, and fits the device.
     pub fn applies(layer: &Layer) -> bool {
         let desc = &layer.desc;
         let applies = desc.kernel == [3, 3]
@@ -83,13 +83,13 @@ impl Winograd<'_> {
         layer.context.tune().winograd && applies && fits && band
     }
 
-    /// The transforms cost what they cost for each channel; the products they save grow with the other side's channels.
+    /// Tells whether it is worth it: the transforms cost the same for each channel, and what they save grows with the other side's channels.
     pub fn pays(desc: &Conv2dDesc) -> bool {
         let weight = POINTS * 4 * u64::from(desc.in_channels) * u64::from(desc.out_channels);
         desc.in_channels.min(desc.out_channels) >= 64 && weight <= WEIGHT_BYTES_A_TILE * all_tiles(desc)
     }
 
-    /// The default first; bands that come to the same tiles are listed once.
+    /// Lists its variants, the default first; bands that come to the same tiles are listed once.
     pub fn variants(layer: &Layer) -> Vec<Variant> {
         let mut list: Vec<u32> = Vec::new();
         for band in bands(layer.family) {
@@ -237,7 +237,7 @@ impl Winograd<'_> {
 }
 
 impl Algorithm for Winograd<'_> {
-    /// Of the products.
+    /// Counts the multiplications and additions of the 36 products.
     fn computed_flops(&self) -> u64 {
         let (desc, tile) = (&self.layer.desc, self.tile);
         let whole = |tiles: Range<u64>| (tiles.end - tiles.start).next_multiple_of(tile.rows.into());
@@ -263,7 +263,7 @@ impl Algorithm for Winograd<'_> {
         size
     }
 
-    /// Transformed weights stay f32: see the shader.
+    /// Packs transformed weights, which stay f32: see the shader.
     fn packing(&self) -> Packing {
         let (desc, width) = (&self.layer.desc, self.layer.panel());
         let panels = desc.out_channels.div_ceil(width);

@@ -21,17 +21,17 @@ impl Accuracy {
         self.among_five += usize::from(ranking.contains(&truth));
     }
 
-    /// The share whose most probable class is the true one.
+    /// Computes the share whose most probable class is the true one.
     pub fn top1(&self) -> f64 {
         share(self.right, self.count)
     }
 
-    /// The share whose true class is among the five most probable.
+    /// Computes the share whose true class is among the five most probable.
     pub fn top5(&self) -> f64 {
         share(self.among_five, self.count)
     }
 
-    /// The 95 % confidence interval of [`Accuracy::top1`].
+    /// Computes the 95 % confidence interval of [`Accuracy::top1`].
     pub fn interval(&self) -> [f64; 2] {
         wilson(self.right, self.count)
     }

@@ -23,7 +23,7 @@ impl Calibration {
         self.count += 1;
     }
 
-    /// The error, in [0, 1].
+    /// Computes the error, in [0, 1].
     pub fn error(&self) -> f64 {
         self.bins.iter().map(|(confidence, hits)| (confidence - hits).abs()).sum::<f64>() / self.count as f64
     }

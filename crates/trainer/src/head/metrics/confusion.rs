@@ -10,9 +10,9 @@ use crate::head::metrics::accuracy::share;
 pub struct ClassScore {
     /// Its label.
     pub label: String,
-    /// Of the photos taken for it, the share that are.
+    /// Precision: TP / (TP + FP).
     pub precision: f64,
-    /// Of its photos, the share taken for it.
+    /// Recall: TP / (TP + FN).
     pub recall: f64,
     /// Harmonic mean of both: 2 TP / (2 TP + FP + FN).
     pub f1: f64,
@@ -28,7 +28,7 @@ pub(crate) struct Confusion {
 }
 
 impl Confusion {
-    /// No photos yet, of so many classes.
+    /// Makes an empty confusion matrix of so many classes.
     pub fn new(classes: usize) -> Self {
         Self { counts: vec![vec![0; classes]; classes] }
     }
@@ -38,7 +38,7 @@ impl Confusion {
         self.counts[truth.index()][predicted.index()] += 1;
     }
 
-    /// The scores of each class, by its label.
+    /// Computes the scores of each class.
     pub fn scores(&self, labels: &[String]) -> Vec<ClassScore> {
         let score = |(class, label): (usize, &String)| {
             let hits = self.counts[class][class];

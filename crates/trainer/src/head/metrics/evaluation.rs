@@ -23,7 +23,7 @@ pub struct Evaluation {
     pub top1_interval: [f64; 2],
     /// Share whose true class is among the five most probable; says nothing where there are no more than five classes.
     pub top5: f64,
-    /// Always guessing the class most frequent in training.
+    /// What is reached by always guessing the class most frequent in training.
     pub baseline: Baseline,
     /// Mean of -ln p(true class), in nats.
     pub log_loss: f64,
@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub macro_recall: f64,
     /// Mean F1 over the same classes.
     pub macro_f1: f64,
-    /// By class.
+    /// The scores of each class, in the order of the labels.
     pub classes: Vec<ClassScore>,
     /// `confusion[t][p]`: photos of class t taken for class p.
     pub confusion: Vec<Vec<usize>>,

@@ -1,4 +1,4 @@
-//! The log-loss: how surprised a classifier is by what is true.
+//! The log-loss: the mean of -ln p(true class), which punishes wrong certainty most.
 
 use crate::data::Class;
 use crate::head::softmax::log_softmax;
@@ -17,7 +17,7 @@ impl LogLoss {
         self.count += 1;
     }
 
-    /// The mean, in nats.
+    /// Computes the mean, in nats.
     pub fn mean(&self) -> f64 {
         self.sum / self.count as f64
     }

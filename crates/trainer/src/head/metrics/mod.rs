@@ -1,4 +1,4 @@
-//! How good a classifier is, in f64, from its logits and what is true: a metric a file.
+//! Metrics: how good a classifier is, in f64, from its logits and what is true. A file holds a metric; `evaluation` lists them all.
 
 mod accuracy;
 mod baseline;

@@ -48,7 +48,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// All of a step, in order.
+    /// Lists all commands of a step, in order.
     fn commands(&self) -> impl Iterator<Item = &Commands> {
         self.backward.iter().chain([self.update.commands()])
     }
@@ -149,12 +149,12 @@ impl<'a> Learner<'a> {
         })
     }
 
-    /// The number of samples to learn from.
+    /// Gives the number of samples to learn from.
     pub fn len(&self) -> usize {
         self.samples.classes.len()
     }
 
-    /// Steps of an epoch.
+    /// Counts the steps of an epoch.
     pub fn steps(&self) -> usize {
         self.len().div_ceil(self.batch)
     }

@@ -1,4 +1,4 @@
-//! How a head is found: a solver a file.
+//! Solvers, a file each: they find the head that a problem and options ask for.
 
 mod learner;
 mod minibatch;

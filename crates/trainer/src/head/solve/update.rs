@@ -56,7 +56,7 @@ impl Update {
         }
     }
 
-    /// What is recorded.
+    /// Gives the commands to record.
     pub fn commands(&self) -> &Commands {
         match self {
             Self::Sgd(update) => update.commands(),

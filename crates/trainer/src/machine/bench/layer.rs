@@ -20,7 +20,7 @@ pub struct Layer {
     pub name: String,
     /// The operation.
     pub op: &'static str,
-    /// Its sizes.
+    /// The sizes of its input and output.
     pub shape: String,
     /// The kernel and its variant.
     pub kernel: String,
@@ -50,7 +50,7 @@ pub(crate) struct Measured {
 }
 
 impl Layer {
-    /// The figures of a layer, beside a machine's `gflops` and `memory_gb_s`.
+    /// Computes the figures of a layer, beside a machine's `gflops` and `memory_gb_s`.
     pub(crate) fn new(measured: &Measured, [gflops, memory_gb_s]: [f64; 2], software: bool) -> Self {
         let Measured { plan, seconds, workgroups } = measured;
         let (reached, gb_s) = (plan.flops as f64 / seconds / 1e9, plan.bytes as f64 / seconds / 1e9);
@@ -74,7 +74,7 @@ impl Layer {
     }
 }
 
-/// Why a layer is slow: all reasons that apply.
+/// Says why a layer is slow: all reasons that apply.
 fn reasons(layer: &PlannedLayer, ms: f64, memory_share: f64, workgroups: u64, software: bool) -> String {
     let mut reasons = Vec::new();
     let family = match &layer.plan {

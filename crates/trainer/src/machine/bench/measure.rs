@@ -23,13 +23,13 @@ const ENOUGH: Duration = Duration::from_secs(15);
 pub struct Bench {
     /// Its architecture.
     pub architecture: String,
-    /// Images at once.
+    /// Images of a batch.
     pub batch: usize,
     /// Rows and columns of an image.
     pub input_size: [usize; 2],
-    /// `timestamps` of the adapter, or `submit and wait`.
+    /// How time was measured: by `timestamps` of the adapter, or by `submit and wait`.
     pub timer: &'static str,
-    /// What the layers are measured by.
+    /// What the layers are compared with.
     pub yardstick: Yardstick,
     /// 10⁹ bytes a second, read and written, of a copy on the adapter.
     pub memory_gb_s: f64,
@@ -151,7 +151,7 @@ fn by_name(layers: &[PlannedLayer], pieces: &[&Commands], seconds: Vec<Vec<f64>>
     joined
 }
 
-/// All that a file's network can give: its own head too, if it has one.
+/// Lists the outputs to measure: features, and logits where the file has a head.
 pub fn taps(classes: Option<usize>) -> Vec<Tap> {
     if classes.is_some() { vec![Tap::Features, Tap::Logits] } else { vec![Tap::Features] }
 }

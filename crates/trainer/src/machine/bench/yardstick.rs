@@ -20,7 +20,7 @@ const COPIED: u64 = 64 << 20;
 /// The fastest matrix product at hand, measured in turns with the layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Yardstick {
-    /// What it is.
+    /// The name of the product.
     pub name: String,
     /// 10⁹ multiplications and additions a second.
     pub gflops: f64,
@@ -35,7 +35,7 @@ pub(crate) enum Product {
 }
 
 impl Product {
-    /// The product that suits an adapter.
+    /// Chooses the product that suits an adapter.
     pub(crate) fn new(gpu: &Gpu) -> Result<Self> {
         Ok(match gpu.adapter.get_info().device_type {
             DeviceType::Cpu => Self::OfCores(Sgemm::new(SIZES[0] as usize)),
@@ -43,7 +43,7 @@ impl Product {
         })
     }
 
-    /// What it is, for reports.
+    /// Names it, for reports.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::OfCores(_) => format!("sgemm on {}", count(rayon::current_num_threads(), "core")),
@@ -51,7 +51,7 @@ impl Product {
         }
     }
 
-    /// 10⁹ multiplications and additions a second, now.
+    /// Measures 10⁹ multiplications and additions a second, now.
     pub(crate) fn gflops(&self, timer: &Timer<'_>) -> Result<f64> {
         match self {
             Self::OfCores(sgemm) => Ok(sgemm.gflops()),
@@ -73,7 +73,7 @@ impl Sgemm {
         Self { size, a: values(5), b: values(7) }
     }
 
-    /// The product, in bands of rows, one for each core.
+    /// Computes the product, in bands of rows, one for each core.
     fn product(&self) -> Vec<f32> {
         let n = self.size;
         let rows = n.div_ceil(rayon::current_num_threads());
@@ -89,7 +89,7 @@ impl Sgemm {
         c
     }
 
-    /// The best of three.
+    /// Measures the speed, the best of three runs.
     fn gflops(&self) -> f64 {
         let seconds = (0..3).map(|_| {
             let start = Instant::now();
@@ -132,7 +132,7 @@ impl Products {
     }
 }
 
-/// 10⁹ bytes a second that a copy reads and writes, the best of several.
+/// Measures how many 10⁹ bytes a second a copy reads and writes, the best of several.
 pub(crate) fn memory(gpu: &Gpu, timer: &Timer<'_>) -> Result<f64> {
     let size = COPIED.min(gpu.device.limits().max_buffer_size);
     let [from, to] = [BufferUsages::COPY_SRC, BufferUsages::COPY_DST].map(|usage| {

@@ -23,7 +23,7 @@ const WINS: f64 = 0.97;
 pub struct Tuning {
     /// The shapes that can be computed in more than one way, the costliest first.
     pub shapes: Vec<Shape>,
-    /// Those for which no time was left; they keep their default.
+    /// The shapes for which no time was left; they keep their default.
     pub unmeasured: Vec<String>,
     /// `timestamps` of the adapter or `submit and wait`.
     pub timer: &'static str,
@@ -38,10 +38,10 @@ pub struct Shape {
     pub class: String,
     /// The layers of the network that belong to it.
     pub layers: Vec<String>,
-    /// What is used without a table.
+    /// The variant used without a table.
     #[serde(serialize_with = "as_text")]
     pub default: Variant,
-    /// What was the fastest.
+    /// The fastest variant.
     #[serde(serialize_with = "as_text")]
     pub chosen: Variant,
     /// Every way there is, the default first.
@@ -51,7 +51,7 @@ pub struct Shape {
 /// A way to compute a shape.
 #[derive(Clone, Debug, Serialize)]
 pub struct Candidate {
-    /// Which.
+    /// The variant.
     #[serde(serialize_with = "as_text")]
     pub variant: Variant,
     /// Milliseconds, the best of its rounds (other load only adds to it); none if it was refused.
@@ -65,14 +65,14 @@ fn as_text<S: Serializer>(variant: &Variant, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Shape {
-    /// Milliseconds of a variant.
+    /// Looks up the milliseconds of a variant.
     pub fn ms(&self, variant: Variant) -> Option<f64> {
         self.candidates.iter().find(|candidate| candidate.variant == variant)?.ms
     }
 }
 
 impl Tuning {
-    /// The winners.
+    /// Gathers the winners into a table.
     pub fn table(&self) -> TuneTable {
         self.shapes.iter().map(|shape| (shape.class.clone(), shape.chosen)).collect()
     }
@@ -199,7 +199,7 @@ fn compare(timer: &Timer<'_>, class: Class<'_>, share: Duration, progress: &dyn 
     Ok(Shape { class, layers, default: variants[0], chosen: choose(&candidates), candidates })
 }
 
-/// The fastest, if it is clearly faster than the default, which is the first.
+/// Chooses the fastest candidate if it is clearly faster than the default, which is the first.
 fn choose(candidates: &[Candidate]) -> Variant {
     let default = &candidates[0];
     let time = |candidate: &Candidate| candidate.ms.unwrap_or(f64::INFINITY);
@@ -207,7 +207,7 @@ fn choose(candidates: &[Candidate]) -> Variant {
     if time(fastest) <= WINS * time(default) { fastest.variant } else { default.variant }
 }
 
-/// Where a result isn't the default's, within what rounding does.
+/// Says where a result differs from the default's by more than rounding, if it does.
 fn differs(expected: &[f32], got: &[f32], tolerance: f32) -> Option<String> {
     let scale = expected.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
     // NaN isn't within.
@@ -215,7 +215,7 @@ fn differs(expected: &[f32], got: &[f32], tolerance: f32) -> Option<String> {
     Some(format!("it gives {} at element {wrong}, the default {}", got[wrong], expected[wrong]))
 }
 
-/// The layers of a network as they are planned without a table: what [`measure`] starts from.
+/// Plans the layers of a network without a table: what [`measure`] starts from.
 ///
 /// # Errors
 /// The network can't be planned here.

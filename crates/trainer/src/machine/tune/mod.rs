@@ -1,4 +1,4 @@
-//! Which variant of each kernel is the fastest here: measured, kept, and used from then on.
+//! Tunes kernels: measures which variant of each is the fastest here, keeps the winners, and uses them from then on.
 
 #[cfg(feature = "cli")]
 mod measure;

@@ -1,4 +1,4 @@
-//! A layer by itself, with random operands, in each way there is to compute it.
+//! Random operands for a layer by itself, so that each of its variants can be run and compared.
 
 use kernels::wgpu::{self, Buffer, BufferUsages, util::DeviceExt as _};
 use kernels::{
@@ -70,7 +70,7 @@ impl Operands {
         }
     }
 
-    /// What the output holds now.
+    /// Reads what the output holds.
     pub(crate) fn result(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         match self.f16 {
             Some(channels) => Ok(from_halves(&gpu.read::<u32>(&self.output)?, channels)),
@@ -82,7 +82,7 @@ impl Operands {
         if self.f16.is_some() { F16_TOLERANCE } else { TOLERANCE }
     }
 
-    /// The layer in each of these ways; all share their scratch memory.
+    /// Binds the layer in each of these variants; all share their scratch memory.
     pub(crate) fn bind(
         &self,
         gpu: &Gpu,

@@ -83,7 +83,7 @@ mod tests {
         for damaged in [&b""[..], b"{}", &whole[..whole.len() / 2], b"\xff\xfe"] {
             std::fs::write(&path, damaged).unwrap();
             let problem = load(folder, &key()).unwrap_err();
-            assert!(problem.contains("not a table of kernels") && problem.contains("trainer tune"), "{problem}");
+            assert!(problem.contains("not a table of kernels") && problem.contains("measured anew"), "{problem}");
         }
         // It is replaced by the next measurement. An unknown variant costs its own shape, no more.
         save(folder, &key(), &table).unwrap();

@@ -75,13 +75,13 @@ pub(super) struct Stored {
     pub variants: BTreeMap<String, String>,
 }
 
-/// The table measured for a key, if there is one. Variants that this version doesn't know are left out.
+/// Loads the table measured for a key, if there is one. Variants that this version doesn't know are left out.
 ///
 /// # Errors
 /// Why a file that is there can't be used: in words for a warning, since all works without it.
 pub fn load(folder: &Path, key: &Key) -> Result<Option<(TuneTable, Tuned)>, String> {
     let path = key.path(folder);
-    let ignored = |why: String| format!("{}: {why}; ignored (`trainer tune` measures anew)", path.display());
+    let ignored = |why: String| format!("{}: {why}; ignored until kernels are measured anew", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
