@@ -37,11 +37,12 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
     if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
     }
+    let seen = run.seen()?;
     let (features, mut extraction) = features(session, run, &dataset.photos)?;
     extraction.rejected.splice(0..0, dataset.rejected);
     tell_rejected(&extraction.rejected, session.progress);
 
-    let (seen, found) = (run.seen()?, extraction.kept.len());
+    let found = extraction.kept.len();
     if !all {
         extraction.kept.retain(|(_, digest)| !seen.digests.contains(&hex(digest)));
     }
