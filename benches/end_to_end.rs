@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Recipe, Tap, WeightFile, preprocess};
 use trainer::{
     Session,
+    data::SplitOptions,
     data::list,
-    data::split::SplitOptions,
     head::TrainOptions,
-    machine::device::{Selection, open},
+    machine::{Selection, open},
     photos::{Limits, Reading, decode_unguarded},
     run,
     tasks::{Request, train},

@@ -11,7 +11,7 @@ use trainer::{
     data::{Class, Target},
     features::Rows,
     head::{ClassWeights, Fit, Optimizer, Problem, Samples as Labelled, TrainOptions, solve},
-    machine::device::{Gpu, Selection, open},
+    machine::{Gpu, Selection, open},
     progress::Progress,
 };
 

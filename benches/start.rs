@@ -88,9 +88,9 @@ fn run(task: &str, no_mesa_cache: &str) -> Vec<Phase> {
 }
 
 fn child(weights: &str, batch: usize) {
-    trainer::machine::allocator::give_back_large_blocks();
+    trainer::machine::give_back_large_blocks();
     let mut clock = Clock::start();
-    let gpu = pollster::block_on(trainer::machine::device::open(&Default::default())).expect("an adapter");
+    let gpu = pollster::block_on(trainer::machine::open(&Default::default())).expect("an adapter");
     clock.stop("device");
     let file = WeightFile::open(weights).expect("the weights");
     clock.stop("open");

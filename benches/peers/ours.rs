@@ -18,12 +18,12 @@ use trainer::{
     data::{Class, Target},
     features::Rows,
     head::{Problem, Samples, TrainOptions, solve},
-    machine::device::{Gpu, Selection, Summary, open},
+    machine::{Gpu, Selection, Summary, open},
     progress::Progress,
 };
 
 fn main() -> Result<()> {
-    trainer::machine::allocator::give_back_large_blocks();
+    trainer::machine::give_back_large_blocks();
     let task = Task::from_args()?;
     match task.kind.as_str() {
         "adapter" => {

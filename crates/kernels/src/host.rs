@@ -49,9 +49,9 @@ impl Host {
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| Error::device("opening the device", &error))?;
-        let host = Host { device, queue, complaint: Arc::default() };
-        let (uncaptured, lost) = (host.clone_complaint(), host.clone_complaint());
-        host.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        let complaint = Arc::default();
+        let (uncaptured, lost) = (Arc::clone(&complaint), Arc::clone(&complaint));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             keep(
                 &uncaptured,
                 match error {
@@ -60,16 +60,12 @@ impl Host {
                 },
             );
         }));
-        host.device.set_device_lost_callback(move |reason, message| {
+        device.set_device_lost_callback(move |reason, message| {
             if reason != DeviceLostReason::Destroyed {
                 keep(&lost, Error::Lost { message });
             }
         });
-        Ok(host)
-    }
-
-    fn clone_complaint(&self) -> Arc<Mutex<Option<Error>>> {
-        Arc::clone(&self.complaint)
+        Ok(Host { device, queue, complaint })
     }
 
     /// What the device complained about since it was opened, if anything. That it is out of memory it says once: what follows

@@ -35,7 +35,7 @@ impl Architecture {
     /// Each width is the one that most of the tensors concerned agree on, so a few missing or misshapen ones don't hide
     /// what the network is, and can then be named. `Err` says why the tensors are no network of this family.
     fn detect(tensors: &BTreeMap<String, Vec<usize>>) -> Result<Self, String> {
-        let mut stages: [Vec<Part>; 4] = Default::default();
+        let mut stages: [Vec<StageTensor>; 4] = Default::default();
         for (name, shape) in tensors {
             if let Some((stage, block, part)) = split_block_name(name) {
                 stages[stage].push((block, part, shape));
@@ -97,10 +97,10 @@ fn check_first_conv(tensors: &BTreeMap<String, Vec<usize>>, deep: bool) -> Resul
 }
 
 /// A tensor of a stage: the number of its block, its name in it, its shape.
-type Part<'a> = (usize, &'a str, &'a [usize]);
+type StageTensor<'a> = (usize, &'a str, &'a [usize]);
 
 /// A stage by its tensors, for an input of so many `channels`. `Err` is the number of a convolution whose width none tells.
-fn stage(parts: &[Part], block: Block, channels: usize) -> Result<Stage, usize> {
+fn stage(parts: &[StageTensor], block: Block, channels: usize) -> Result<Stage, usize> {
     let width_of = |i: usize| {
         let (conv, norm) = (format!("conv{i}."), format!("bn{i}."));
         let of_it = parts.iter().filter(|(_, part, _)| part.starts_with(&conv) || part.starts_with(&norm));

@@ -1,14 +1,41 @@
 //! A folder of labelled photos in, an evaluated classifier out.
+//!
+//! A backbone that knows ImageNet is frozen, and a new dense layer is trained on what it says of each photo. [`tasks`] are the way
+//! in: [`tasks::train`] makes a run, [`tasks::predict`] and [`tasks::evaluate`] use it, [`tasks::embed`] gives the features
+//! themselves. Each works with a [`Session`]: an open adapter, limits, and who watches.
+//!
+//! The rooms on the way, each usable by itself: [`data`] says which photos there are and what is true of them, [`photos`] reads them,
+//! [`features`] passes each through the network once, [`head`] learns and evaluates, [`run`] keeps what came of it, [`report`] tells it,
+//! [`export`] writes arrays. [`hub`] finds weights by name.
+//!
+//! ```no_run
+//! use trainer::{Session, data::Photo, machine, photos::Limits, run::Run, tasks};
+//!
+//! # fn main() -> trainer::Result<()> {
+//! let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
+//! let session = Session { gpu, batch: 8, limits: Limits::default(), progress: &() };
+//! let run = Run::open("run".as_ref())?;
+//! let predicted = tasks::predict(&session, &run, &[Photo::at("new.jpg".as_ref())])?;
+//! for (class, probability) in predicted.predictions[0].top(3) {
+//!     println!("{}: {probability:.2}", run.head.classes[class.index()]);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! `examples/train.rs` trains and predicts, and shows its progress. The feature `cli`, on by default, holds the command line; without
+//! it the library brings no argument parser and no terminal.
 
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod demo;
-pub mod digest;
-pub mod error;
+mod digest;
+mod error;
 pub mod export;
 pub mod features;
-pub mod files;
+mod files;
 pub mod head;
 pub mod hub;
 pub mod machine;
@@ -17,10 +44,13 @@ pub mod progress;
 mod random;
 pub mod report;
 pub mod run;
-pub mod session;
+mod session;
 pub mod tasks;
-pub mod untrained;
-pub mod words;
+mod untrained;
+mod words;
 
+pub use digest::Digest;
 pub use error::{Error, Fault, Remedy, Result};
-pub use session::Session;
+pub use progress::Progress;
+pub use session::{Overrides, Session};
+pub use untrained::random_weights;

@@ -89,7 +89,7 @@ impl Session<'_> {
         let width = weights.architecture().features();
         let mut features = match keep {
             Keep::No => Features::new(width),
-            Keep::Read(path) | Keep::Add(path) => self.known(path, &key, width),
+            Keep::Read(path) | Keep::Add(path) => known(path, &key, width, self.progress),
         };
         let before = features.count();
         let engines = Engines::on(&self.gpu, weights, recipe.input_size);
@@ -99,27 +99,84 @@ impl Session<'_> {
             Keep::Add(path) if features.count() > before => features.save(path, &key),
             _ => Ok(()),
         };
-        match (extraction, saved) {
-            (Ok(extraction), saved) => saved.map(|()| (features, extraction)),
-            (Err(error), saved) => {
-                // The first error is the cause; that features are lost besides is a pity.
-                if let Err(lost) = saved {
-                    self.progress.warn(&format!("features are not kept: {}", chain(&lost)));
-                }
-                Err(error)
-            }
+        Ok((features, settle(extraction, saved, self.progress)?))
+    }
+}
+
+/// What came of some work whose features were saved thereafter. The first error is the cause; that features are lost besides is told.
+fn settle<T>(work: Result<T>, saved: Result<()>, progress: &dyn Progress) -> Result<T> {
+    match (work, saved) {
+        (Err(error), Err(lost)) => {
+            progress.warn(&format!("the features computed until now are lost: {}", chain(&lost)));
+            Err(error)
+        }
+        (work, saved) => work.and_then(|work| saved.map(|()| work)),
+    }
+}
+
+/// The features of an earlier run, or none; a damaged file costs time, no more.
+fn known(path: &Path, key: &Key, width: usize, progress: &dyn Progress) -> Features {
+    match Features::load(path, key, width) {
+        Ok(Some(features)) => features,
+        Ok(None) => Features::new(width),
+        Err(error) => {
+            progress.warn(&format!("{}; features are computed anew", chain(&error)));
+            Features::new(width)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::error::Error;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Progress for Warnings {
+        fn warn(&self, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
         }
     }
 
-    /// The features of an earlier run, or none; a damaged file costs time, no more.
-    fn known(&self, path: &Path, key: &Key, width: usize) -> Features {
-        match Features::load(path, key, width) {
-            Ok(Some(features)) => features,
-            Ok(None) => Features::new(width),
-            Err(error) => {
-                self.progress.warn(&format!("{}; features are computed anew", chain(&error)));
-                Features::new(width)
-            }
+    impl Warnings {
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
         }
+    }
+
+    #[test]
+    fn a_failing_save_hides_no_other_error() {
+        let warnings = Warnings::default();
+        let full = || Error::io("write", Path::new("features"))(io::Error::other("the disk is full"));
+        let device = || Error::Device("it fell off the bus".to_owned());
+        let both = settle::<()>(Err(device()), Err(full()), &warnings).unwrap_err();
+        assert_eq!(both.to_string(), "device: it fell off the bus");
+        assert_eq!(
+            warnings.take(),
+            ["the features computed until now are lost: can't write features: the disk is full"]
+        );
+        assert_eq!(settle::<()>(Err(device()), Ok(()), &warnings).unwrap_err().to_string(), both.to_string());
+        assert!(matches!(settle(Ok(3), Err(full()), &warnings), Err(Error::Io { .. })));
+        assert_eq!(settle(Ok(3), Ok(()), &warnings).unwrap(), 3);
+        assert!(warnings.take().is_empty());
+    }
+
+    #[test]
+    fn a_warning_comes_with_its_cause() {
+        let (folder, warnings) = (tempfile::tempdir().unwrap(), Warnings::default());
+        let key = Key::new("ab", Default::default(), &Preparation::default());
+        assert_eq!(known(&folder.path().join("none"), &key, 3, &warnings).count(), 0);
+        assert!(warnings.take().is_empty());
+        // A folder can be opened, and not be read.
+        assert_eq!(known(folder.path(), &key, 3, &warnings).count(), 0);
+        let told = warnings.take();
+        let beginning = format!("can't read {}: ", folder.path().display());
+        assert!(told[0].starts_with(&beginning) && told[0].ends_with("; features are computed anew"), "{told:?}");
+        assert!(told[0].len() > beginning.len() + "; features are computed anew".len(), "{told:?}");
     }
 }

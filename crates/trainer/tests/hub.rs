@@ -609,7 +609,7 @@ fn many_threads_at_once_download_once() {
 #[test]
 fn two_processes_at_once_download_once() {
     let architecture = resnet::Architecture::basic([1; 4], [64, 128, 256, 256], Some(5));
-    let bytes = trainer::untrained::random_weights(&architecture, 1);
+    let bytes = trainer::random_weights(&architecture, 1);
     assert!(bytes.len() > 1 << 20);
     let files = [(WEIGHTS, bytes), ("config.json", TIMM.into()), ("README.md", b"---\nlicense: mit\n---\n".to_vec())];
     let hub = Hub::with(files.into(), |asked| asked.storage.then_some(Mishap::Wait(Duration::from_millis(700))));

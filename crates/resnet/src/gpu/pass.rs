@@ -8,7 +8,7 @@ use kernels::{Commands, Context, Cost, encode_all};
 use super::bind::bind;
 use super::layers::PlannedLayer;
 use super::plan::{BackboneOptions, Memory, Plan};
-use super::read::{Stored, read, wait};
+use super::read::{TensorShape, read, wait};
 use super::ring::{Ring, Staging};
 use super::slices::{Slices, Slicing};
 use crate::architecture::Architecture;
@@ -72,13 +72,13 @@ struct Tapped {
     tap: Tap,
     buffer: Buffer,
     /// What one image gives.
-    stored: Stored,
+    shape: TensorShape,
 }
 
 impl Tapped {
     /// What so many images give.
-    fn of(&self, images: usize) -> Stored {
-        Stored { pixels: self.stored.pixels * images, ..self.stored }
+    fn of(&self, images: usize) -> TensorShape {
+        TensorShape { pixels: self.shape.pixels * images, ..self.shape }
     }
 }
 
@@ -102,8 +102,8 @@ impl Backbone {
         let bound = bind(&plan, context, queue, weights)?;
         let taps = plan.graph.taps.iter().map(|&(tap, tensor)| {
             let Tensor { pixels, channels, .. } = plan.graph.tensors[tensor];
-            let stored = Stored { pixels: pixels / options.batch, channels, precision: plan.precision(tensor) };
-            Tapped { tap, buffer: bound.buffer(&plan, tensor), stored }
+            let shape = TensorShape { pixels: pixels / options.batch, channels, precision: plan.precision(tensor) };
+            Tapped { tap, buffer: bound.buffer(&plan, tensor), shape }
         });
         let device = context.device();
         let slicing = match options.slicing {
@@ -196,7 +196,7 @@ impl Engine for Backbone {
     }
 
     fn len_of(&self, tap: Tap) -> Option<usize> {
-        self.tapped(tap).map(|tapped| tapped.stored.pixels * tapped.stored.channels)
+        self.tapped(tap).map(|tapped| tapped.shape.pixels * tapped.shape.channels)
     }
 
     /// Uploads up to a batch of images, runs the network in as few submits as [`Slicing`] allows and starts reading the taps back.
@@ -253,7 +253,7 @@ struct Flying {
     device: Device,
     submission: SubmissionIndex,
     /// Each with what is read of it.
-    taps: Vec<(Tap, Stored)>,
+    taps: Vec<(Tap, TensorShape)>,
     /// There until it is dropped.
     staging: Option<Staging>,
     ring: Ring,

@@ -13,13 +13,13 @@ pub(super) fn wait(device: &Device, submission: SubmissionIndex) -> Result<(), E
 
 /// A tensor that is read back.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stored {
+pub(super) struct TensorShape {
     pub pixels: usize,
     pub channels: usize,
     pub precision: Precision,
 }
 
-impl Stored {
+impl TensorShape {
     pub fn bytes(self) -> u64 {
         self.pixels as u64 * u64::from(self.precision.words(self.channels as u32)) * 4
     }
@@ -30,14 +30,14 @@ pub(super) fn read(
     device: &Device,
     submission: SubmissionIndex,
     staging: &Buffer,
-    stored: Stored,
+    shape: TensorShape,
 ) -> Result<Vec<f32>, Error> {
     // Not for what was submitted after it: the next batch may be on its way.
     let until = PollType::Wait { submission_index: Some(submission), timeout: None };
-    let view = host::block_on(device, until, host::map(staging.slice(0..stored.bytes())))?;
-    let values = match stored.precision {
+    let view = host::block_on(device, until, host::map(staging.slice(0..shape.bytes())))?;
+    let values = match shape.precision {
         Precision::F32 => bytemuck::pod_collect_to_vec(&view),
-        Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), stored.channels),
+        Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), shape.channels),
     };
     drop(view);
     staging.unmap();

@@ -10,7 +10,7 @@ use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
 use crate::error::Error;
-use crate::export::arrays;
+use crate::export;
 use crate::words::count;
 use crate::{data, files, hub, tasks};
 
@@ -51,9 +51,9 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
     let rows = embedded.rows()?;
     if npy {
         files::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
-        files::write(&args.out, &arrays::npy(&rows))?;
+        files::write(&args.out, &export::npy(&rows))?;
     } else {
-        files::write(&args.out, &arrays::safetensors(&rows, &embedded.names))?;
+        files::write(&args.out, &export::safetensors(&rows, &embedded.names))?;
     }
     if global.json {
         emit_json(&json!({ "photos": rows.len(), "features": rows.width(), "rejected": embedded.rejected }))?;

@@ -13,6 +13,7 @@ use crate::data::{self, Class, Photo, Rejected};
 use crate::error::{Error, Result};
 use crate::report::Prediction;
 use crate::run::Run;
+use crate::tasks::tell::tell_rejected;
 use crate::tasks::{self, Predicted};
 
 /// Say what is on photos
@@ -35,7 +36,7 @@ pub(crate) struct Predict {
 pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = if args.run.is_file() { Run::of_weights(&args.run)? } else { Run::open(&args.run)? };
     let (photos, mut rejected) = photos_of(args)?;
-    tasks::tell_rejected(&rejected, terminal);
+    tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
     let Predicted { predictions, rejected: unreadable } = tasks::predict(&session, &run, &photos)?;
     rejected.extend(unreadable);

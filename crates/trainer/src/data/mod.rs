@@ -7,14 +7,14 @@ mod leaks;
 mod listing;
 mod part;
 mod photo;
-pub mod split;
+pub(crate) mod split;
 mod target;
 
 pub use dataset::Dataset;
-pub use leaks::duplicates;
-pub use listing::{Listing, list};
+pub use listing::{Listing, check_folder, list};
 pub use part::Part;
 pub use photo::{Photo, Rejected};
+pub use split::SplitOptions;
 pub use target::{Class, Target};
 
-pub(crate) use listing::check_folder;
+pub(crate) use leaks::duplicates;

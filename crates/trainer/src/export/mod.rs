@@ -1,3 +1,5 @@
 //! What other programs read: features as arrays.
 
-pub mod arrays;
+mod arrays;
+
+pub use arrays::{npy, safetensors};

@@ -56,7 +56,7 @@ impl Extraction {
 ///
 /// let dataset = Dataset::open("photos".as_ref())?;
 /// let weights = resnet::WeightFile::open("resnet18.safetensors")?;
-/// let gpu = pollster::block_on(trainer::machine::device::open(&Default::default()))?;
+/// let gpu = pollster::block_on(trainer::machine::open(&Default::default()))?;
 /// let preparation = Preparation::default();
 /// let mut extractor = Extractor::new(Engines::on(&gpu, &weights, preparation.recipe.input_size), 8);
 /// let mut features = Features::new(weights.architecture().features());

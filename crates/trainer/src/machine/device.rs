@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bytemuck::Pod;
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
 use kernels::{Context, Family, Host, Precision, Tune};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub struct Selection {
     pub adapter: Option<String>,
     /// These kernels instead of those that suit the adapter.
     pub family: Option<Family>,
-    /// The folder with what [`tune`] has measured; none for the default kernel of each shape.
+    /// The folder with tables of measured kernels; none for the default kernel of each shape.
     pub tables: Option<PathBuf>,
     /// How the backbone's weights and activations are stored.
     pub precision: Precision,
@@ -161,15 +162,11 @@ impl Gpu {
         self.host.wait().map_err(failed)
     }
 
-    /// Reads a buffer of f32 back, blocking. It needs the usage COPY_SRC.
+    /// Reads a buffer back, blocking. It needs the usage COPY_SRC.
     ///
     /// # Errors
     /// The device failed or was lost.
-    pub fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>> {
-        self.host.block_on(self.host.read(buffer)).map_err(failed)
-    }
-
-    pub(crate) fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
+    pub fn read<T: Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>> {
         self.host.block_on(self.host.read(buffer)).map_err(failed)
     }
 

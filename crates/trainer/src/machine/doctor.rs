@@ -160,7 +160,7 @@ fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
         gpu.wait()?;
         best = best.min(start.elapsed().as_secs_f64());
     }
-    let result = gpu.read(&output)?;
+    let result: Vec<f32> = gpu.read(&output)?;
     let wrong = (0..count).find(|&i| {
         let expected = value(i / SIZE as usize, i % SIZE as usize);
         // NaN, which an unwritten output holds, is not within.

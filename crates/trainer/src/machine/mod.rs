@@ -1,10 +1,19 @@
-//! The machine: its adapters, what they can do, and what is kept about them.
+//! The machine: its adapters, how they are opened, what they can do and how fast, and what is kept about them.
 
-pub mod allocator;
-pub mod bench;
-pub mod cache_dir;
-pub mod compiled;
-pub mod device;
-pub mod doctor;
-pub mod timer;
-pub mod tune;
+pub(crate) mod allocator;
+#[cfg(feature = "cli")]
+pub(crate) mod bench;
+pub(crate) mod cache_dir;
+pub(crate) mod compiled;
+pub(crate) mod device;
+#[cfg(feature = "cli")]
+pub(crate) mod doctor;
+#[cfg(feature = "cli")]
+pub(crate) mod timer;
+pub(crate) mod tune;
+
+pub use allocator::give_back_large_blocks;
+pub use cache_dir::cache_dir;
+pub use compiled::{Compiled, Found};
+pub use device::{Gpu, Selection, Summary, adapters, open};
+pub use tune::Tuned;

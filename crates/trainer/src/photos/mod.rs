@@ -12,7 +12,7 @@ mod preparation;
 mod reading;
 
 pub use decode::decode_unguarded;
-pub use guard::decode;
+pub use guard::{THREAD, decode};
 pub use jpeg::JPEG_DECODER;
 pub use limits::Limits;
 pub use picture::Picture;
@@ -20,4 +20,4 @@ pub use preparation::Preparation;
 pub use reading::{Background, Exif, Reading};
 
 pub(crate) use decode::decode_into;
-pub(crate) use guard::{Decoder, THREAD, decode_by};
+pub(crate) use guard::{Decoder, decode_by};

@@ -45,6 +45,14 @@ pub struct Counts {
     pub computed: usize,
 }
 
+impl Counts {
+    /// Counts the parts of all photos that could be read.
+    pub(crate) fn new(parts: &[Part], rejected: usize, computed: usize) -> Self {
+        let [train, validation, test] = Part::ALL.map(|part| parts.iter().filter(|&&other| other == part).count());
+        Self { train, validation, test, rejected, computed }
+    }
+}
+
 /// Seconds of wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {

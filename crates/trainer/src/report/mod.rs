@@ -11,7 +11,9 @@ mod text;
 mod thumbnail;
 
 pub use self::csv::predictions_csv;
-pub use data::{Confused, Counts, Data, Metrics, Mistake, Seconds};
-pub use html::html;
+pub(crate) use data::Data;
+pub use data::{Counts, Metrics, Seconds};
+pub(crate) use html::html;
 pub use prediction::Prediction;
-pub use text::{rejections, text};
+pub(crate) use text::rejections;
+pub use text::text;

@@ -1,30 +1,26 @@
 //! Which photo of a data set plays which part.
 
 use crate::data::split::{Entry, SplitOptions, split};
-use crate::data::{Class, Dataset, Part, duplicates};
+use crate::data::{Class, Dataset, Part, Photo, duplicates};
 use crate::error::{Error, Result};
-use crate::features::Extraction;
 use crate::progress::Progress;
+use crate::tasks::known::Known;
 use crate::words::{count, first};
 
 /// Assigns each photo whose features are known its part, warns of copies, and refuses a class that has nothing to learn from.
 pub(crate) fn assign(
     dataset: &Dataset,
-    extraction: &Extraction,
+    known: &Known<'_>,
     options: &SplitOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<Part>> {
-    let photo = |index: usize| &dataset.photos[extraction.kept[index].0];
-    let entries: Vec<Entry> = (extraction.kept.iter())
-        .map(|&(index, digest)| Entry {
-            target: &dataset.photos[index].target,
-            digest,
-            part: dataset.photos[index].part,
-        })
+    let photos: Vec<&Photo> = known.photos().collect();
+    let entries: Vec<Entry> = (photos.iter().zip(&known.kept))
+        .map(|(photo, &(_, digest))| Entry { target: &photo.target, digest, part: photo.part })
         .collect();
     let parts = split(&entries, options)?;
     let copies = duplicates(entries.iter().map(|entry| entry.digest));
-    let name = |indices: &Vec<usize>| photo(indices[0]).name.clone();
+    let name = |indices: &Vec<usize>| photos[indices[0]].name.clone();
     let tell = |which: Vec<&Vec<usize>>, what: &str| {
         if !which.is_empty() {
             let names: Vec<String> = which.iter().map(|indices| name(indices)).collect();

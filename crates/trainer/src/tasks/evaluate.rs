@@ -9,9 +9,7 @@ use crate::head::metrics::{self, Evaluation};
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::Session;
-use crate::tasks::known::predictions;
-use crate::tasks::predict::features;
-use crate::tasks::tell::tell_rejected;
+use crate::tasks::predict::known;
 
 /// A run's evaluation on a folder.
 #[derive(Clone, Debug)]
@@ -38,25 +36,22 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
     }
     let seen = run.seen()?;
-    let (features, mut extraction) = features(session, run, &dataset.photos)?;
-    extraction.rejected.splice(0..0, dataset.rejected);
-    tell_rejected(&extraction.rejected, session.progress);
+    let mut known = known(session, run, &dataset.photos, &dataset.rejected)?;
 
-    let found = extraction.kept.len();
+    let found = known.kept.len();
     if !all {
-        extraction.kept.retain(|(_, digest)| !seen.digests.contains(&hex(digest)));
+        known.kept.retain(|(_, digest)| !seen.digests.contains(&hex(digest)));
     }
-    let left_out = found - extraction.kept.len();
-    if extraction.kept.is_empty() {
+    let left_out = found - known.kept.len();
+    if known.kept.is_empty() {
         let (what, found) = (data.display().to_string(), dataset.photos.len());
         return Err(match left_out {
             0 => Error::NothingReadable { what, found },
             _ => Error::AllSeen { what, seen: left_out },
         });
     }
-    let known = (&features, &extraction);
-    let predictions = predictions(&run.head, &dataset.photos, known, |_, photo| (photo.part, photo.target.clone()))?;
+    let predictions = known.predictions(&run.head, |_, photo| photo.part)?;
     let judged = predictions.iter().map(|photo| (&photo.logits[..], &photo.target));
     let evaluation = metrics::evaluate(judged, &run.head.classes, seen.majority)?;
-    Ok(Evaluated { evaluation, predictions, rejected: extraction.rejected, seen: left_out })
+    Ok(Evaluated { evaluation, predictions, rejected: known.rejected, seen: left_out })
 }

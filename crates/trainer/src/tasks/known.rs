@@ -1,31 +1,85 @@
-//! Photos whose features are known, and what a head says of each.
+//! Photos whose features are known: what is learnt from them, and what a head says of each.
 
-use crate::data::{Part, Photo, Target};
+use crate::data::{Part, Photo, Rejected, Target};
+use crate::digest::Digest;
 use crate::error::Result;
-use crate::features::{Extraction, Features};
-use crate::head::Head;
+use crate::features::{Features, Rows};
+use crate::head::{Head, Samples};
 use crate::report::Prediction;
+use crate::session::{Keep, Pretrained, Session};
+use crate::tasks::tell::tell_rejected;
 
 /// Rows whose logits are computed at a time, so that not all of them stand in memory twice.
 const ROWS: usize = 1024;
 
-/// What a head says of each photo whose features are known, in their order. `role` gives the part that the photo plays and what is
-/// true of it, by its place among those photos.
-pub(crate) fn predictions(
-    head: &Head,
-    photos: &[Photo],
-    (features, extraction): (&Features, &Extraction),
-    role: impl Fn(usize, &Photo) -> (Option<Part>, Target),
-) -> Result<Vec<Prediction>> {
-    let mut predictions = Vec::with_capacity(extraction.kept.len());
-    for some in extraction.kept.chunks(ROWS) {
-        let logits = head.logits(&features.rows(some.iter().map(|(_, digest)| digest))?)?;
-        for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
-            let photo = &photos[place];
-            let (part, target) = role(predictions.len(), photo);
-            let (name, path) = (photo.name.clone(), photo.path.clone());
-            predictions.push(Prediction { name, path, digest, part, target, logits: logits.to_vec() });
-        }
+/// Photos whose features are known, in their order, and those that can't be used.
+pub(crate) struct Known<'a> {
+    photos: &'a [Photo],
+    features: Features,
+    /// Places among the photos, with their contents.
+    pub(crate) kept: Vec<(usize, Digest)>,
+    pub(crate) rejected: Vec<Rejected>,
+    /// How many went through the network now.
+    pub(crate) computed: usize,
+}
+
+/// Rows and targets of some photos, to learn from or to validate by.
+pub(crate) struct Selected<'a> {
+    rows: Rows<'a>,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Selected<'_> {
+    /// As a problem takes them.
+    pub(crate) fn samples(&self) -> Samples<'_> {
+        Samples { rows: &self.rows, targets: &self.targets }
     }
-    Ok(predictions)
+}
+
+impl<'a> Known<'a> {
+    /// Passes photos through a backbone, but for those whose features `keep` holds, and tells which can't be used: those
+    /// `unlisted`, and those that can't be read.
+    pub(crate) fn new(
+        session: &Session<'_>,
+        backbone: &Pretrained<'_>,
+        photos: &'a [Photo],
+        unlisted: &[Rejected],
+        keep: Keep<'_>,
+    ) -> Result<Self> {
+        let (features, extraction) = session.features(backbone, photos, keep)?;
+        let rejected = [unlisted, &extraction.rejected].concat();
+        tell_rejected(&rejected, session.progress);
+        Ok(Self { photos, features, kept: extraction.kept, rejected, computed: extraction.computed })
+    }
+
+    /// The photos, in their order.
+    pub(crate) fn photos(&self) -> impl ExactSizeIterator<Item = &'a Photo> {
+        self.kept.iter().map(|&(place, _)| &self.photos[place])
+    }
+
+    /// Those that play `part`, given the part of each.
+    pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
+        let members = || self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
+        let rows = self.features.rows(members().map(|((_, (_, digest)), _)| digest))?;
+        Ok(Selected { rows, targets: members().map(|((photo, _), _)| photo.target.clone()).collect() })
+    }
+
+    /// What a head says of each, in their order. `part` gives the part that a photo plays, by its place among those known.
+    pub(crate) fn predictions(
+        &self,
+        head: &Head,
+        part: impl Fn(usize, &Photo) -> Option<Part>,
+    ) -> Result<Vec<Prediction>> {
+        let mut predictions = Vec::with_capacity(self.kept.len());
+        for some in self.kept.chunks(ROWS) {
+            let logits = head.logits(&self.features.rows(some.iter().map(|(_, digest)| digest))?)?;
+            for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
+                let photo = &self.photos[place];
+                let part = part(predictions.len(), photo);
+                let Photo { name, path, target, .. } = photo.clone();
+                predictions.push(Prediction { name, path, digest, part, target, logits: logits.to_vec() });
+            }
+        }
+        Ok(predictions)
+    }
 }

@@ -6,7 +6,7 @@ mod evaluate;
 mod inspect;
 mod known;
 mod predict;
-mod tell;
+pub(crate) mod tell;
 mod train;
 mod trained;
 
@@ -14,6 +14,5 @@ pub use embed::{Embedded, embed};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
 pub use predict::{Predicted, predict};
-pub(crate) use tell::tell_rejected;
 pub use train::{Request, train};
 pub use trained::Trained;

@@ -1,13 +1,11 @@
 //! What a run says about photos of unknown class.
 
-use crate::data::{Photo, Rejected, Target};
+use crate::data::{Photo, Rejected};
 use crate::error::Result;
-use crate::features::{Extraction, Features};
 use crate::report::Prediction;
 use crate::run::{Config, Run};
 use crate::session::{Keep, Pretrained, Session};
-use crate::tasks::known::predictions;
-use crate::tasks::tell::tell_rejected;
+use crate::tasks::known::Known;
 
 /// What a run says about photos.
 #[derive(Clone, Debug)]
@@ -23,14 +21,18 @@ pub struct Predicted {
 /// # Errors
 /// The adapter failed; the run's files can't be read.
 pub fn predict(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Result<Predicted> {
-    let (features, extraction) = features(session, run, photos)?;
-    tell_rejected(&extraction.rejected, session.progress);
-    let predictions = predictions(&run.head, photos, (&features, &extraction), |_, _| (None, Target::None))?;
-    Ok(Predicted { predictions, rejected: extraction.rejected })
+    let known = known(session, run, photos, &[])?;
+    let predictions = known.predictions(&run.head, |_, _| None)?;
+    Ok(Predicted { predictions, rejected: known.rejected })
 }
 
 /// Passes photos through a run's backbone, but for those whose features its training kept.
-pub(crate) fn features(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Result<(Features, Extraction)> {
+pub(crate) fn known<'a>(
+    session: &Session<'_>,
+    run: &Run,
+    photos: &'a [Photo],
+    unlisted: &[Rejected],
+) -> Result<Known<'a>> {
     // The run's features are keyed by the file that the backbone came from, whose digest its configuration has.
     let config = Config::read(&run.folder)?;
     let (sha256, keep) = match &config {
@@ -38,5 +40,5 @@ pub(crate) fn features(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Re
         None => ("", Keep::No),
     };
     let backbone = Pretrained { weights: &run.weights, sha256, recipe: &run.recipe, reading: run.reading };
-    session.features(&backbone, photos, keep)
+    Known::new(session, &backbone, photos, unlisted, keep)
 }

@@ -9,16 +9,14 @@ use crate::data::split::SplitOptions;
 use crate::data::{Dataset, Part, Target};
 use crate::digest;
 use crate::error::Result;
-use crate::features::Rows;
 use crate::head::metrics::{Evaluation, evaluate, majority};
-use crate::head::{self, Fit, Problem, Samples, TrainOptions};
+use crate::head::{self, Fit, Problem, TrainOptions};
 use crate::machine::device::Summary;
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Weights};
 use crate::session::{Keep, Overrides, Pretrained, Session};
 use crate::tasks::assign::assign;
-use crate::tasks::known::predictions;
-use crate::tasks::tell::tell_rejected;
+use crate::tasks::known::Known;
 use crate::tasks::trained::Trained;
 
 /// What a training is asked to do.
@@ -57,53 +55,41 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
 
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
     let backbone = Pretrained { weights: &weights, sha256: &sha256, recipe: &recipe, reading };
-    let (features, mut extraction) = session.features(&backbone, &dataset.photos, Keep::Add(&cache))?;
-    extraction.rejected.splice(0..0, dataset.rejected.iter().cloned());
-    tell_rejected(&extraction.rejected, session.progress);
+    let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected, Keep::Add(&cache))?;
     let featured = Instant::now();
 
-    let parts = assign(&dataset, &extraction, &request.split, session.progress)?;
-    let target = |index: usize| dataset.photos[extraction.kept[index].0].target.clone();
-    let samples = |part: Part| -> Result<(Rows<'_>, Vec<Target>)> {
-        let members: Vec<usize> = (0..parts.len()).filter(|&index| parts[index] == part).collect();
-        let rows = features.rows(members.iter().map(|&index| &extraction.kept[index].1))?;
-        Ok((rows, members.into_iter().map(target).collect()))
-    };
-    let (train, validation) = (samples(Part::Train)?, samples(Part::Validation)?);
+    let parts = assign(&dataset, &known, &request.split, session.progress)?;
+    let (train, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
     let problem = Problem {
         classes: &dataset.classes,
-        train: Samples { rows: &train.0, targets: &train.1 },
-        validation: (!validation.0.is_empty()).then_some(Samples { rows: &validation.0, targets: &validation.1 }),
+        train: train.samples(),
+        validation: (!validation.targets.is_empty()).then(|| validation.samples()),
     };
     let Fit { head, history } = head::solve(&session.gpu, &problem, &request.train, session.progress)?;
     let solved = Instant::now();
 
-    let known = (&features, &extraction);
-    let role = |index: usize, _: &_| (Some(parts[index]), target(index));
-    let predictions = predictions(&head, &dataset.photos, known, role)?;
-    let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, &train.1);
+    let predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
+    let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, &train.targets);
     let (test, validation) = (evaluated(Part::Test)?, evaluated(Part::Validation)?);
-
-    let count = |part: Part| parts.iter().filter(|&&other| other == part).count();
-    let (rejected, computed) = (extraction.rejected.len(), extraction.computed);
-    let [train, validate, judge] = Part::ALL.map(count);
-    let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
-    let (in_features, in_head) = (seconds(start, featured), seconds(featured, solved));
     let metrics = Metrics {
-        photos: Counts { train, validation: validate, test: judge, rejected, computed },
+        photos: Counts::new(&parts, known.rejected.len(), known.computed),
         test,
         validation,
         history,
-        seconds: Seconds { features: in_features, head: in_head, total: start.elapsed().as_secs_f64() },
+        seconds: Seconds {
+            features: (featured - start).as_secs_f64(),
+            head: (solved - featured).as_secs_f64(),
+            total: start.elapsed().as_secs_f64(),
+        },
     };
-    let architecture = weights.architecture().to_string();
+    let model = run::model(&weights, &head, &recipe, &reading)?;
     let config = Config {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         data: absolute(&request.data),
         classes: dataset.classes.clone(),
-        rejected: extraction.rejected,
-        weights: Weights { path: absolute(&request.weights), sha256, architecture },
-        recipe: recipe.clone(),
+        rejected: known.rejected.clone(),
+        weights: Weights { path: absolute(&request.weights), architecture: weights.architecture().to_string(), sha256 },
+        recipe,
         reading,
         split: request.split,
         train: request.train,
@@ -114,7 +100,6 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
         tuned: session.gpu.tuned.clone(),
     };
     let trained = Trained { config, metrics, predictions };
-    let model = run::model(&weights, &head, &recipe, &reading)?;
     trained.save(&request.out, &model, &session.limits)?;
     Ok(trained)
 }
@@ -153,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::data::{self, Photo};
-    use crate::features::{Features, Key};
+    use crate::features::{Features, Key, Rows};
     use crate::machine::device;
     use crate::photos::{Background, Exif, Limits, Preparation, Reading};
     use crate::run::Run;

@@ -7,6 +7,7 @@ mod confusion;
 mod evaluation;
 mod log_loss;
 
-pub use baseline::{Baseline, majority};
+pub use baseline::Baseline;
+pub(crate) use baseline::majority;
 pub use confusion::ClassScore;
 pub use evaluation::{Evaluation, evaluate};

@@ -193,7 +193,7 @@ impl<'a> Learner<'a> {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         encode_all(&mut encoder, self.slots[..steps].iter().flat_map(Slot::commands));
         gpu.queue.submit([encoder.finish()]);
-        let losses = gpu.read(&self.loss)?;
+        let losses: Vec<f32> = gpu.read(&self.loss)?;
         // A slot's losses add up to the mean over its batch.
         let sums = losses.chunks(self.stride).zip(rows.chunks(self.batch));
         Ok(sums

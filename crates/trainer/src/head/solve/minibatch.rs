@@ -30,7 +30,7 @@ use crate::random::SplitMix64;
 /// use trainer::data::{Class, Target};
 /// use trainer::features::Rows;
 /// use trainer::head::{Problem, Samples, TrainOptions, solve};
-/// use trainer::machine::device::{Selection, open};
+/// use trainer::machine::{Selection, open};
 ///
 /// let gpu = pollster::block_on(open(&Selection::default()))?;
 /// // Four photos of two features each.

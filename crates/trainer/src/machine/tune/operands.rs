@@ -72,11 +72,10 @@ impl Operands {
 
     /// What the output holds now.
     pub(crate) fn result(&self, gpu: &Gpu) -> Result<Vec<f32>> {
-        let words = gpu.read(&self.output)?;
-        Ok(match self.f16 {
-            Some(channels) => from_halves(&words.iter().map(|word| word.to_bits()).collect::<Vec<_>>(), channels),
-            None => words,
-        })
+        match self.f16 {
+            Some(channels) => Ok(from_halves(&gpu.read::<u32>(&self.output)?, channels)),
+            None => gpu.read(&self.output),
+        }
     }
 
     pub(crate) fn tolerance(&self) -> f32 {
