@@ -21,8 +21,8 @@ use crate::words::count;
 /// Each shape of the network is computed in every way there is (Winograd or direct, tiles of several sizes) at the given --batch; a
 /// result must agree with the default's before its way may win. Winners are kept in the user's cache (REHEAD_CACHE, or
 /// rehead in XDG_CACHE_HOME or the platform's place for caches), for this adapter, driver and version of the program alone, and
-/// all commands use them. Features computed by other kernels differ in the last digits, so kept features of a network whose
-/// kernels changed are computed anew. On a software adapter the winners may take more memory: a ResNet-18 90 MB.
+/// all commands use them. Features computed by other kernels differ in the last digits only, so kept features stay in use.
+/// On a software adapter the winners may take more memory: a ResNet-18 90 MB.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer tune                                             the shapes of ResNet-18

@@ -35,9 +35,10 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
     if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
     }
+    let seen = run.seen()?;
     let mut known = known(session, run, &dataset.photos, &dataset.rejected)?;
 
-    let (seen, found) = (run.seen()?, known.kept.len());
+    let found = known.kept.len();
     if !all {
         known.kept.retain(|(_, digest)| !seen.digests.contains(&hex(digest)));
     }

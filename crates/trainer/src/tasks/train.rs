@@ -234,5 +234,20 @@ mod tests {
         let others = flat(others.rows().unwrap());
         let same = rows.chunks(8).zip(others.chunks(8)).filter(|(ours, theirs)| close(ours, theirs)).count();
         assert_eq!(same, 6, "three of a class can be read in two ways, and the test must see it");
+
+        // What can be refused at once is refused before the photos are passed through the backbone.
+        std::fs::write(out.join(run::PARTS), "{}").unwrap();
+        session.progress = &Idle;
+        let error = evaluate(&session, &run, &data, false).unwrap_err();
+        assert!(matches!(error, crate::Error::InvalidRun { .. }), "{error}");
+    }
+
+    /// Watches a task that must not begin a stage.
+    struct Idle;
+
+    impl crate::progress::Progress for Idle {
+        fn begin(&self, stage: crate::progress::Stage, _total: usize) {
+            panic!("{} begins", stage.name);
+        }
     }
 }

@@ -100,8 +100,7 @@ fn epochs(
         let (validation_loss, validation_top1) = validation.map(Validation::validate).transpose()?.unzip();
         let decisive = validation_loss.unwrap_or(train_loss);
         if !(decisive.is_finite() && train_loss.is_finite()) {
-            let what = format!("the loss of epoch {} (try a lower learning rate)", epoch + 1);
-            return Err(Error::NotFinite { operation: "train", what });
+            return Err(Error::Diverged { epoch: epoch + 1 });
         }
         if validation.is_none() || decisive < lowest {
             lowest = decisive;
@@ -419,7 +418,8 @@ mod tests {
             ..options
         };
         let (features, labels) = clouds(20, 2, 4, 1);
-        assert!(run(&features, &labels, &wild).contains("try a lower learning rate"));
+        let error = train(&ample(&gpu), (&features, &labels), None, &classes(2), &wild).unwrap_err();
+        assert!(matches!(error, Error::Diverged { epoch: 1.. }), "{error}");
         let narrow = Some((&[1.0][..], &[0][..]));
         let error = train(&ample(&gpu), (&[1.0; 4], &[0, 1]), narrow, &classes(2), &options).unwrap_err();
         assert!(error.to_string().contains("a row to validate has 1 elements, expected 2"), "{error}");
