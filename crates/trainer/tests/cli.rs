@@ -158,7 +158,7 @@ fn a_second_training_skips_the_backbone_and_repeats_the_first() {
     assert!(metrics.contains("\"computed\": 36"), "{metrics}");
     let line = "train photos --backbone weights.safetensors --recipe recipe.json --out run --seed 5";
     let (_, err) = world.expect(2, line);
-    assert!(err.contains("holds a finished run: give another folder, or replace it"), "{err}");
+    assert!(err.contains("holds a finished run: give another folder, or --force to replace it"), "{err}");
     world.train("--seed 5 --force");
     assert!(world.read("run/metrics.json").contains("\"computed\": 0"));
     assert_eq!(world.read("run/predictions.csv"), predictions);
