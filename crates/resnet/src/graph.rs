@@ -282,7 +282,7 @@ mod tests {
         Graph::new(&network, Layout { batch, input_size: [64, 96], taps, stem_images, convert: false })
     }
 
-    /// Each layer's name, what it reads and what it writes.
+    /// Lists each layer's name, what it reads and what it writes.
     fn lines(graph: &Graph) -> Vec<String> {
         graph.layers.iter().map(|layer| format!("{} {:?} {}", layer.name, layer.reads, layer.writes)).collect()
     }

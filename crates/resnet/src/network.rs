@@ -30,7 +30,7 @@ impl ConvSpec {
         [self.out_channels, self.in_channels / self.groups, self.kernel, self.kernel]
     }
 
-    /// Height and width of the output for an input of `size` (height, width).
+    /// Computes height and width of the output for an input of `size` (height, width).
     pub fn output_size(&self, size: [usize; 2]) -> [usize; 2] {
         output_size(size, self.kernel, self.stride, self.padding)
     }
@@ -54,7 +54,7 @@ pub struct PoolSpec {
 }
 
 impl PoolSpec {
-    /// Height and width of the output for an input of `size` (height, width).
+    /// Computes height and width of the output for an input of `size` (height, width).
     pub fn output_size(&self, size: [usize; 2]) -> [usize; 2] {
         output_size(size, self.kernel, self.stride, self.padding)
     }

@@ -152,6 +152,8 @@ fn triangle(x: f64) -> f64 {
     (1.0 - x.abs()).max(0.0)
 }
 
+/// Computes the cubic filter, a = −1/2.
+///
 /// # Reference
 /// Keys, *Cubic Convolution Interpolation for Digital Image Processing*, 1981.
 fn cubic(x: f64) -> f64 {

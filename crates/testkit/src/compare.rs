@@ -16,7 +16,7 @@ pub fn assert_close(what: &str, got: &[f32], expected: &Expected) {
     assert_control(what, got, expected);
 }
 
-/// The negative control: the same result with one element moved by ten times its bound (or poisoned) must be refused.
+/// Runs the negative control: the same result with one element moved by ten times its bound (or poisoned) must be refused.
 pub fn assert_control(what: &str, got: &[f32], expected: &Expected) {
     let middle = got.len() / 2;
     let value = expected.values[middle];

@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::random::SplitMix64;
 
-/// A safetensors file of a network that has learnt nothing: what a pretrained one has to beat.
+/// Writes a safetensors file of a network that has learnt nothing: what a pretrained one has to beat.
 ///
 /// Convolutions are drawn from N(0, 2 / fan_in), BatchNorm is the identity, but for the last of each block, whose
 /// weight is 1/2, so that adding a block's input to its output doesn't let activations grow.

@@ -1,6 +1,6 @@
 //! Numbers and lists as people write them.
 
-/// `1 photo`, `2 photos`, `2 classes`.
+/// Words a count: `1 photo`, `2 photos`, `2 classes`.
 pub fn count(count: usize, what: &str) -> String {
     let ending = match what {
         _ if count == 1 => "",
@@ -10,13 +10,13 @@ pub fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{ending}")
 }
 
-/// The first few names, and that there are more.
+/// Lists the first few names, and says that there are more.
 pub fn first(names: &[String], count: usize) -> String {
     let more = if names.len() > count { ", …" } else { "" };
     format!("{}{more}", names[..names.len().min(count)].join(", "))
 }
 
-/// An error with its causes: `can't read a.csv: Permission denied`. A cause that is told already isn't told again.
+/// Words an error with its causes: `can't read a.csv: Permission denied`. A cause that is told already isn't told again.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -116,7 +116,7 @@ impl Global {
     }
 }
 
-/// Where `trainer tune` keeps its tables.
+/// Finds the folder in which `trainer tune` keeps its tables.
 pub(crate) fn tables() -> Option<PathBuf> {
     Some(cache_dir()?.join("tune"))
 }

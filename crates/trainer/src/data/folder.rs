@@ -180,7 +180,7 @@ fn unknown_class(path: &Path, unknown: Vec<String>, known: &[String]) -> Error {
     Error::UnknownClass { path: path.to_owned(), classes: unknown, known: known.len(), hint }
 }
 
-/// A folder too high up looks like one class with nested folders: say so.
+/// Suggests a folder further down: one too high up looks like a single class with nested folders.
 fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
     let Some(class) = dataset.classes.first() else {
         return String::new();
@@ -200,7 +200,7 @@ mod tests {
     use crate::data::photo::Rejected;
     use tempfile::TempDir;
 
-    /// A folder with these files; a name that ends in `/` is an empty folder.
+    /// Makes a folder with these files; a name that ends in `/` is an empty folder.
     fn tree(files: &[&str]) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
         for file in files {

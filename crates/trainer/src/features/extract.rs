@@ -306,7 +306,7 @@ mod tests {
         (dir, photos)
     }
 
-    /// The colours of photos by their features.
+    /// Reads the colours of photos off their features.
     fn seen(features: &Features, extraction: &Extraction) -> Vec<f32> {
         let rows = features.rows(extraction.digests()).unwrap();
         rows.iter().map(|row| (row[0] * 255.0).round()).collect()

@@ -229,7 +229,7 @@ mod tests {
         pollster::block_on(open_with(adapter, limits, &Selection::default())).unwrap()
     }
 
-    /// A small network, whose file is passed through `edit`.
+    /// Opens a small network, whose file is passed through `edit`.
     fn network(edit: impl FnOnce(&mut [u8])) -> WeightFile {
         let mut bytes = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
         edit(&mut bytes);

@@ -49,12 +49,12 @@ pub(crate) fn engines(
     Engines::new(move |batch| Ok(Box::new(Fake::new(batch, answer.clone()))))
 }
 
-/// The colour of each image's first pixel.
+/// Gives the colour of each image's first pixel.
 pub(crate) fn colours(images: &[ImageTensor]) -> Vec<f32> {
     images.iter().flat_map(|image| image.data[..3].to_vec()).collect()
 }
 
-/// What makes a photo an image of 4x4, its colours in [0, 1].
+/// Prepares a photo as an image of 4x4, its colours in [0, 1].
 pub(crate) fn preparation() -> Preparation {
     let recipe = Recipe {
         input_size: [4, 4],

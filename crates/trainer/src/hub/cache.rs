@@ -148,7 +148,7 @@ mod writing {
         _file: File,
     }
 
-    /// Whether the lock's file hasn't been removed while it was waited for: a lock on a removed file excludes nobody.
+    /// Tells whether the lock's file hasn't been removed while it was waited for: a lock on a removed file excludes nobody.
     fn still_named(file: &File) -> bool {
         #[cfg(unix)]
         {

@@ -102,7 +102,7 @@ mod tests {
         encode(ImageBuffer::from_fn(40, 24, |x, y| Rgb([x as u8 * 6, y as u8 * 10, 99])), ImageFormat::Jpeg)
     }
 
-    /// With the defaults.
+    /// Decodes with the defaults.
     fn read(bytes: &[u8]) -> Result<Picture, String> {
         decode_unguarded(bytes, &Reading::default(), &Limits::default())
     }

@@ -10,7 +10,7 @@ pub(super) fn classes(count: usize) -> Vec<String> {
     (0..count).map(|class| format!("class <{class}>")).collect()
 }
 
-/// Photo i is of class i mod classes; the first is taken for class 1.
+/// Makes an evaluation in which photo i is of class i mod classes; the first is taken for class 1.
 pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Prediction>) {
     let guess = |photo: usize| if photo == 0 { 1 } else { photo % width };
     let predictions: Vec<Prediction> = (0..count)
@@ -27,7 +27,7 @@ pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Predicti
     (evaluate(photos, &classes(width), Class::new(0)).unwrap(), predictions)
 }
 
-/// How a run with so many classes was made.
+/// Makes the configuration of a run with so many classes.
 pub(super) fn config(count: usize) -> Config {
     Config {
         version: "0".into(),

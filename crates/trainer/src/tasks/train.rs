@@ -127,7 +127,7 @@ fn evaluate_part(
     evaluate(photos, classes, majority(&counts)).map(Some)
 }
 
-/// A path that means the same from any folder.
+/// Makes a path that means the same from any folder.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -9,13 +9,13 @@ pub(super) type Point = [f32; 2];
 /// Pseudorandom numbers of the kinds that drawing needs.
 pub(super) struct Rng(SplitMix64);
 
-/// The upper 24 bits as a float in `[0, 1)`.
+/// Takes the upper 24 bits as a float in `[0, 1)`.
 fn unit(bits: u64) -> f32 {
     (bits >> 40) as f32 / (1u32 << 24) as f32
 }
 
 impl Rng {
-    /// A stream of its own for each list of words.
+    /// Starts a stream of its own for each list of words.
     pub(super) fn new(words: &[u64]) -> Self {
         let mix = SplitMix64::mix;
         let seed = words.iter().fold(0, |state: u64, &word| mix(state.wrapping_add(SplitMix64::GOLDEN) ^ mix(word)));
@@ -26,12 +26,12 @@ impl Rng {
         self.0.bits()
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws uniformly from `[low, high)`.
     pub(super) fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * unit(self.bits())
     }
 
-    /// Uniform in `low..=high`.
+    /// Draws uniformly from `low..=high`.
     pub(super) fn whole(&mut self, low: u32, high: u32) -> u32 {
         low + (((self.bits() >> 32) * u64::from(high - low + 1)) >> 32) as u32
     }
@@ -40,25 +40,25 @@ impl Rng {
         self.range(0.0, 1.0) < probability
     }
 
-    /// Near enough to the normal distribution: the sum of four uniforms, scaled to variance 1.
+    /// Draws from nearly the normal distribution: the sum of four uniforms, scaled to variance 1.
     pub(super) fn normal(&mut self) -> f32 {
         let sum: f32 = (0..4).map(|_| self.range(-1.0, 1.0)).sum();
         sum * 0.866_025_4
     }
 
-    /// A point in the square `[-reach, reach)²`.
+    /// Draws a point in the square `[-reach, reach)²`.
     pub(super) fn point(&mut self, reach: f32) -> Point {
         [self.range(-reach, reach), self.range(-reach, reach)]
     }
 }
 
-/// A fixed random number in `[0, 1)` for each point of the integer lattice.
+/// Gives a fixed random number in `[0, 1)` for each point of the integer lattice.
 pub(super) fn lattice(x: f32, y: f32, salt: u64) -> f32 {
     let key = (x as i64 as u64).wrapping_mul(SplitMix64::GOLDEN) ^ (y as i64 as u64).rotate_left(32);
     unit(SplitMix64::mix(key.wrapping_add(salt)))
 }
 
-/// Value noise in `[0, 1)`, smooth, of period about 1.
+/// Computes value noise in `[0, 1)`, smooth, of period about 1.
 pub(super) fn noise(p: Point, salt: u64) -> f32 {
     let (x, y) = (p[0].floor(), p[1].floor());
     let (u, v) = (smooth(p[0] - x), smooth(p[1] - y));
@@ -67,7 +67,7 @@ pub(super) fn noise(p: Point, salt: u64) -> f32 {
     lerp(top, bottom, v)
 }
 
-/// Three octaves of [`noise`], in `[0, 1)`.
+/// Computes three octaves of [`noise`], in `[0, 1)`.
 pub(super) fn clouds(p: Point, salt: u64) -> f32 {
     let octave = |k: f32| noise([p[0] * k, p[1] * k], salt ^ k as u64);
     (4.0 * octave(1.0) + 2.0 * octave(2.0) + octave(4.0)) / 7.0
@@ -77,7 +77,7 @@ pub(super) fn lerp(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// The cubic from 0 to 1 that is flat at both ends, clamped.
+/// Computes the cubic from 0 to 1 that is flat at both ends, clamped.
 pub(super) fn smooth(t: f32) -> f32 {
     let t = t.clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
@@ -87,7 +87,7 @@ pub(super) fn fract(x: f32) -> f32 {
     x - x.floor()
 }
 
-/// `sin(2π · turns)`, to about 1e-6.
+/// Computes `sin(2π · turns)`, to about 1e-6.
 pub(super) fn sin(turns: f32) -> f32 {
     // Folded to a quarter turn either side of zero, where the Taylor series to the ninth power is enough.
     let t = fract(turns + 0.25);
@@ -96,12 +96,12 @@ pub(super) fn sin(turns: f32) -> f32 {
     x * (1.0 - s / 6.0 * (1.0 - s / 20.0 * (1.0 - s / 42.0 * (1.0 - s / 72.0 * (1.0 - s / 110.0)))))
 }
 
-/// `cos(2π · turns)`.
+/// Computes `cos(2π · turns)`.
 pub(super) fn cos(turns: f32) -> f32 {
     sin(turns + 0.25)
 }
 
-/// The point at `radius` and `turns` (0 is right, a quarter turn is down, as rows go).
+/// Finds the point at `radius` and `turns` (0 is right, a quarter turn is down, as rows go).
 pub(super) fn polar(radius: f32, turns: f32) -> Point {
     [radius * cos(turns), radius * sin(turns)]
 }

@@ -36,7 +36,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// The task's classes, in the order of their labels.
+    /// Lists the task's classes, in the order of their labels.
     pub fn classes(self) -> Vec<Class> {
         let class = |(silhouette, pattern)| Class { silhouette, pattern };
         match self {
@@ -118,7 +118,7 @@ fn blend(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [0, 1, 2].map(|i| lerp(a[i], b[i], t))
 }
 
-/// Any hue, from grey to vivid, of a brightness between `dark` and `bright`.
+/// Draws any hue, from grey to vivid, of a brightness between `dark` and `bright`.
 fn colour(dark: f32, bright: f32, rng: &mut Rng) -> Rgb {
     let hue = rng.range(0.0, 6.0);
     let saturation = rng.range(0.0, 0.8);
@@ -165,7 +165,7 @@ struct Thing {
 }
 
 impl Thing {
-    /// A shape turned by `turns`, stretched and sheared a little, and flipped or not.
+    /// Places a shape turned by `turns`, stretched and sheared a little, and flipped or not.
     fn new(mut shape: Shape, centre: Point, scale: f32, turns: f32, rng: &mut Rng) -> Self {
         shape.ripple = [rng.range(0.0, 0.035), rng.range(0.5, 1.2), rng.range(0.0, 1.0)];
         let (stretch, shear) = (rng.range(0.88, 1.14), rng.range(-0.15, 0.15));
@@ -176,7 +176,7 @@ impl Thing {
         Self { shape, centre, inverse, scale, height: rng.range(3.0, 9.0) }
     }
 
-    /// The object that the picture is of.
+    /// Draws the object that the picture is of.
     fn main(silhouette: Silhouette, rng: &mut Rng) -> Self {
         let shape = silhouette.shape(rng);
         let scale = rng.range(42.0, 54.0);
@@ -185,7 +185,7 @@ impl Thing {
         Self::new(shape, [MIDDLE + offset[0], MIDDLE + offset[1]], scale, turns, rng)
     }
 
-    /// A small plain thing somewhere near the edge.
+    /// Draws a small plain thing somewhere near the edge.
     fn beside(rng: &mut Rng) -> Self {
         let kind = rng.whole(0, Silhouette::SOURCE.len() as u32 - 1) as usize;
         let shape = Silhouette::SOURCE[kind].shape(rng);
@@ -194,7 +194,7 @@ impl Thing {
         Self::new(shape, [MIDDLE + x, MIDDLE + y], scale, turns, rng)
     }
 
-    /// A twig or a pebble, lying over what is there.
+    /// Draws a twig or a pebble, lying over what is there.
     fn in_front(rng: &mut Rng) -> Self {
         let shape = if rng.chance(0.6) {
             let bend = rng.range(-0.7, 0.7);
@@ -213,7 +213,7 @@ impl Thing {
         [dot(self.inverse[0], p), dot(self.inverse[1], p)]
     }
 
-    /// Signed distance to the outline at every sample; a large number far away.
+    /// Computes the signed distance to the outline at every sample; a large number far away.
     fn field(&self) -> Vec<f32> {
         let at = |i: usize| {
             let p = self.to_plane(i % CANVAS, i / CANVAS);
@@ -254,7 +254,7 @@ impl Thing {
     }
 }
 
-/// The ground: a faint pattern of the source task, clouds, or nearly nothing, with grain.
+/// Paints the ground: a faint pattern of the source task, clouds, or nearly nothing, with grain.
 fn background(ground: Rgb, rng: &mut Rng) -> Vec<Rgb> {
     let other = blend(ground, colour(0.1, 1.0, rng), rng.range(0.1, 0.3));
     let kind = rng.whole(0, Pattern::SOURCE.len() as u32 - 1) as usize;
@@ -271,7 +271,7 @@ fn background(ground: Rgb, rng: &mut Rng) -> Vec<Rgb> {
         .collect()
 }
 
-/// From light to bytes: uneven exposure, the lens's blur, the sensor's noise, gamma 2.
+/// Turns light into bytes: uneven exposure, the lens's blur, the sensor's noise, gamma 2.
 fn develop(canvas: &[Rgb], rng: &mut Rng) -> Picture {
     let (exposure, fall) = (rng.range(0.75, 1.2), rng.point(0.3));
     let cast = [(); 3].map(|()| rng.range(0.88, 1.12));

@@ -61,7 +61,7 @@ impl Silhouette {
         }
     }
 
-    /// One member of the family, about the unit disc in size.
+    /// Draws one member of the family, about the unit disc in size.
     pub(super) fn shape(self, rng: &mut Rng) -> Shape {
         let shape = Shape::default();
         match self {
@@ -181,7 +181,7 @@ impl Silhouette {
     }
 }
 
-/// `count` points of a closed curve, given index and turns.
+/// Lists `count` points of a closed curve, given index and turns.
 fn outline(count: u32, at: impl Fn(u32, f32) -> Point) -> Vec<Point> {
     (0..count).map(|i| at(i, i as f32 / count as f32)).collect()
 }
@@ -227,7 +227,7 @@ impl Shape {
         self.with(Part::Stroke { path, radius })
     }
 
-    /// Signed distance of `p` to the outline, negative inside.
+    /// Computes the signed distance of `p` to the outline, negative inside.
     pub(super) fn distance(&self, p: Point) -> f32 {
         let [amplitude, period, phase] = self.ripple;
         let p = [p[0] + amplitude * sin(p[1] / period + phase), p[1] + amplitude * sin(p[0] / period + 2.0 * phase)];
@@ -243,7 +243,7 @@ impl Shape {
     }
 }
 
-/// Squared distance of `p` to the segment from `a` to `b`.
+/// Computes the squared distance of `p` to the segment from `a` to `b`.
 fn segment(a: Point, b: Point, p: Point) -> f32 {
     let (ab, ap) = (sub(b, a), sub(p, a));
     let t = (dot(ap, ab) / dot(ab, ab)).clamp(0.0, 1.0);
@@ -251,7 +251,7 @@ fn segment(a: Point, b: Point, p: Point) -> f32 {
     dot(away, away)
 }
 
-/// Signed distance to a simple polygon; inside by the even-odd rule.
+/// Computes the signed distance to a simple polygon; inside by the even-odd rule.
 fn polygon(corners: &[Point], p: Point) -> f32 {
     let mut nearest = f32::INFINITY;
     let mut inside = false;

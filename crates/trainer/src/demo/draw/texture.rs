@@ -62,23 +62,23 @@ pub(super) struct Texture {
     salt: u64,
 }
 
-/// From 0 to 1 around `x = 0`, soft enough not to flicker between samples.
+/// Rises from 0 to 1 around `x = 0`, soft enough not to flicker between samples.
 fn edge(x: f32) -> f32 {
     smooth(x / 0.16 + 0.5)
 }
 
-/// A square wave of period 1 that is 1 for a share `1 - duty` of it.
+/// Computes a square wave of period 1 that is 1 for a share `1 - duty` of it.
 fn bars(x: f32, duty: f32) -> f32 {
     edge((fract(x) - 0.5).abs() - 0.5 * duty)
 }
 
-/// The lattice points around `(x, y)` and itself.
+/// Lists the lattice points around `(x, y)` and itself.
 fn neighbours(x: f32, y: f32) -> impl Iterator<Item = (f32, f32)> {
     [-1.0, 0.0, 1.0].into_iter().flat_map(move |i| [-1.0, 0.0, 1.0].map(|j| (x + i, y + j)))
 }
 
 impl Texture {
-    /// `frequency` in periods per unit of the plane it lies on.
+    /// Draws a member of a family; `frequency` is in periods per unit of the plane it lies on.
     pub(super) fn new(pattern: Pattern, frequency: f32, rng: &mut Rng) -> Self {
         Self {
             pattern,
@@ -90,7 +90,7 @@ impl Texture {
         }
     }
 
-    /// Share of the second colour at `p`, in `[0, 1]`.
+    /// Computes the share of the second colour at `p`, in `[0, 1]`.
     pub(super) fn at(&self, p: Point) -> f32 {
         let [c, s] = self.turn;
         let straight = [c * p[0] - s * p[1] + self.shift[0], s * p[0] + c * p[1] + self.shift[1]];
@@ -148,7 +148,7 @@ impl Texture {
         }
     }
 
-    /// Random tone of the Voronoi cell around `p`, and distance to its border (about).
+    /// Finds the random tone of the Voronoi cell around `p`, and distance to its border (about).
     fn cell(&self, p: Point) -> (f32, f32) {
         let (x, y) = (p[0].floor(), p[1].floor());
         let (mut first, mut second, mut tone) = (f32::INFINITY, f32::INFINITY, 0.0);

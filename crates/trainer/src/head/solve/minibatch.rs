@@ -54,7 +54,7 @@ pub fn solve(gpu: &Gpu, problem: &Problem, options: &TrainOptions, progress: &dy
     solve_within(&Memory { gpu, most_rows: usize::MAX, progress }, problem, options)
 }
 
-/// [`solve`] on a device that holds no more than so many rows at a time.
+/// Trains as [`solve`] does, on a device that holds no more than so many rows at a time.
 fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
     options.check()?;
     let classes = problem.classes.len();
@@ -176,7 +176,7 @@ mod tests {
         solve_within(memory, &problem, options)
     }
 
-    /// A device that holds any number of rows.
+    /// Takes a device that holds any number of rows.
     fn ample(gpu: &Gpu) -> Memory<'_> {
         Memory { gpu, most_rows: usize::MAX, progress: &() }
     }
@@ -195,7 +195,7 @@ mod tests {
         (features.collect(), labels)
     }
 
-    /// The same training in f64, by definition and without batches' padding.
+    /// Trains alike in f64, by definition and without batches' padding.
     fn twin(
         features: &[f32],
         labels: &[usize],
