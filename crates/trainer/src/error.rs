@@ -243,13 +243,15 @@ pub enum Remedy {
     /// Ask for the finished run to be replaced, or write elsewhere.
     ReplaceRun,
     /// Evaluate on the photos too that the run has seen.
-    JudgeSeen,
+    IncludeSeen,
     /// Close other programs that use the adapter, or take another adapter or a smaller backbone.
     FreeMemory,
     /// Compute in f32, or by the tiled kernels.
     TakeF32,
     /// Train with a lower learning rate.
     LowerLearningRate,
+    /// Train again, which makes the run anew.
+    TrainAgain,
 }
 
 /// Whose fault an [`Error`] is: what the binary's exit code tells a script.
@@ -277,10 +279,11 @@ impl Error {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::RunExists { finished: true, .. } => Some(Remedy::ReplaceRun),
-            Self::AllSeen { .. } => Some(Remedy::JudgeSeen),
+            Self::AllSeen { .. } => Some(Remedy::IncludeSeen),
             Self::OutOfMemory(_) => Some(Remedy::FreeMemory),
             Self::NoF16 => Some(Remedy::TakeF32),
             Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
+            Self::InvalidRun { .. } => Some(Remedy::TrainAgain),
             _ => None,
         }
     }

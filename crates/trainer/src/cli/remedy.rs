@@ -6,12 +6,13 @@ use crate::error::{Error, Remedy};
 pub(crate) fn worded(error: &Error) -> &'static str {
     match error.remedy() {
         Some(Remedy::ReplaceRun) => ": give another folder, or --force to replace it",
-        Some(Remedy::JudgeSeen) => ": --all includes them",
+        Some(Remedy::IncludeSeen) => ": --all includes them",
         Some(Remedy::FreeMemory) => {
             "; close other programs that use the adapter, take another with --adapter, or a smaller backbone"
         }
         Some(Remedy::TakeF32) => ": take --precision f32, or --kernels tiled, which is slow here",
         Some(Remedy::LowerLearningRate) => ": try a lower --learning-rate",
+        Some(Remedy::TrainAgain) => "; `trainer train` makes one, with --force in the place of this",
         _ => "",
     }
 }

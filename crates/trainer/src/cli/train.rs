@@ -174,7 +174,9 @@ fn text(trained: &Trained, run: &Path) -> String {
             out.push_str("No photos were set aside to test. These chose the epoch and flatter it a little:\n\n");
             out.push_str(&report::text("Validation photos", validation));
         }
-        (None, None) => out.push_str("No photos were set aside for an evaluation.\n"),
+        (None, None) => {
+            out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n")
+        }
     }
     let seconds = &metrics.seconds;
     let _ = writeln!(

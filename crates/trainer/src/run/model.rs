@@ -77,7 +77,7 @@ impl Run {
         let invalid = |reason: String| Error::InvalidRun { path: folder.to_owned(), reason };
         let path = folder.join(MODEL);
         if !path.is_file() {
-            return Err(invalid(format!("no {MODEL} in it: a training makes one")));
+            return Err(invalid(format!("no {MODEL} in it")));
         }
         let weights = WeightFile::open(&path)?;
         let read = |key: &str| {
