@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let [photos, weights, run, photo] = match <[PathBuf; 4]>::try_from(arguments) {
         Ok(given) => given,
-        Err(given) if given.len() == 0 => made_up(folder.path())?,
+        Err(given) if given.is_empty() => made_up(folder.path())?,
         Err(_) => return Err("give PHOTOS WEIGHTS RUN PHOTO, or nothing".into()),
     };
 
