@@ -17,9 +17,9 @@ use crate::words::chain;
 ///
 /// # Example
 /// ```no_run
-/// use trainer::{Session, machine::device, photos::Limits};
+/// use trainer::{Session, machine, photos::Limits};
 ///
-/// let gpu = pollster::block_on(device::open(&device::Selection::default()))?;
+/// let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
 /// let session = Session { gpu, batch: 8, limits: Limits::default(), progress: &() };
 /// # Ok::<(), trainer::Error>(())
 /// ```
