@@ -3,6 +3,7 @@
 mod files;
 mod timm;
 mod transformers;
+mod twist;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -66,7 +67,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Checks that the recipe can be followed: sizes between 1 and 16384, finite means, positive deviations.
+    /// Checks that the recipe can be followed: sizes between 1 and 16384, means from 0 to 1, deviations above 0 and at most 1.
     ///
     /// # Errors
     /// [`Error::Recipe`] names the field that can't be followed.
@@ -80,11 +81,13 @@ impl Recipe {
                 return Err(recipe_error(field, format!("{sides:?} isn't between 1 and {MAX_SIDE}")));
             }
         }
-        if !self.mean.iter().all(|mean| mean.is_finite()) {
-            return Err(recipe_error("mean", format!("{:?} isn't finite", self.mean)));
+        // Values beyond 1 are nearly always those of photos whose bytes weren't divided by 255.
+        let scale = "isn't on the scale of 0 to 1; divide what is meant for bytes by 255";
+        if !self.mean.iter().all(|mean| (0.0..=1.0).contains(mean)) {
+            return Err(recipe_error("mean", format!("{:?} {scale}", self.mean)));
         }
-        if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
-            return Err(recipe_error("std", format!("{:?} isn't positive and finite", self.std)));
+        if !self.std.iter().all(|std| *std > 0.0 && *std <= 1.0) {
+            return Err(recipe_error("std", format!("{:?} isn't above 0, or {scale}", self.std)));
         }
         Ok(())
     }
@@ -122,6 +125,17 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(field: &str, value: &Value) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_and_deviations_of_bytes_are_refused() {
+        let bytes = Recipe { mean: [123.675, 116.28, 103.53], ..Recipe::default() };
+        let error = bytes.check().unwrap_err().to_string();
+        assert!(error.starts_with("recipe: mean: [123.675") && error.contains("divide"), "{error}");
+        let bytes = Recipe { std: [58.395, 57.12, 57.375], ..Recipe::default() };
+        let error = bytes.check().unwrap_err().to_string();
+        assert!(error.starts_with("recipe: std: [58.395") && error.contains("divide"), "{error}");
+        Recipe { mean: [0.0; 3], std: [1.0; 3], ..Recipe::default() }.check().unwrap();
+    }
 
     #[test]
     fn serde_round_trips_and_refuses_unknown_fields() {
