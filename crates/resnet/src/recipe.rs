@@ -30,6 +30,23 @@ pub enum Resize {
     Exact([usize; 2]),
 }
 
+/// How the offset of a centre crop is rounded where as many pixels can't be left out on both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropRounding {
+    /// Half-way to the even number, as torchvision and timm do.
+    #[default]
+    Even,
+    /// Down, as transformers does.
+    Down,
+}
+
+impl CropRounding {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The preprocessing that belongs to a set of weights: resize, centre crop, normalise.
 ///
 /// The default is torchvision's for its ResNets (the first set of ImageNet weights): shorter side to 256, bilinear, the
@@ -43,6 +60,9 @@ pub struct Recipe {
     pub resize: Resize,
     /// Interpolation of the resize.
     pub interpolation: Interpolation,
+    /// Rounding of the centre crop's offset; torchvision's where it isn't stated.
+    #[serde(default, skip_serializing_if = "CropRounding::is_default")]
+    pub crop_rounding: CropRounding,
     /// Mean of red, green, blue over the training set, on a scale of 0 to 1.
     pub mean: [f32; 3],
     /// Standard deviation, likewise.
@@ -60,6 +80,7 @@ impl Default for Recipe {
             input_size: [224, 224],
             resize: Resize::ShorterSide(256),
             interpolation: Interpolation::Bilinear,
+            crop_rounding: CropRounding::Even,
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
         }
@@ -143,6 +164,12 @@ mod tests {
         let json = serde_json::to_string(&recipe).unwrap();
         assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
         assert!(json.contains(r#""resize":{"exact":[10,20]}"#), "{json}");
+        // Recipes that were written before the field existed are as they were.
+        assert!(!json.contains("crop_rounding"), "{json}");
+        let down = Recipe { crop_rounding: CropRounding::Down, ..recipe };
+        let text = serde_json::to_string(&down).unwrap();
+        assert!(text.contains(r#""crop_rounding":"down""#), "{text}");
+        assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), down);
         assert!(serde_json::from_str::<Recipe>(&json.replace("\"mean\"", "\"men\"")).is_err());
     }
 }
