@@ -284,6 +284,31 @@ fn files_are_opened_by_path_and_their_faults_named() {
 }
 
 #[test]
+fn a_header_that_no_network_has_is_refused_before_it_is_parsed() {
+    let whole = |header: String| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    let open = |header: String| WeightFile::from_bytes(whole(header)).unwrap_err();
+    let entries = |n: usize| {
+        let entry = |i| format!(r#""layer1.0.t{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+        format!("{{{}}}", (0..n).map(entry).collect::<Vec<_>>().join(","))
+    };
+    // 3 MB: parsed they would take some ten times as much.
+    let many = open(entries(50_000));
+    assert!(matches!(many, Error::Unsupported { .. }), "{many:?}");
+    assert_contains(&many.to_string(), &["50000 tensors", "no ResNet"]);
+    let long = open(format!(r#"{{"__metadata__":{{"a":"{}"}}}}"#, " ".repeat(9 << 20)));
+    assert_contains(&long.to_string(), &["its header takes 9437", "no ResNet"]);
+    // As many as are read, and all of them unexpected: said at once.
+    let start = std::time::Instant::now();
+    assert_contains(&open(entries(9_000)).to_string(), &["of its 9000 tensors"]);
+    let named = Architecture::named("resnet152", Some(3)).unwrap().tensors();
+    let empty =
+        |(name, _): &(String, Vec<usize>)| format!(r#""{name}_":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#);
+    let names: String = named.iter().map(empty).collect();
+    open(entries(9_000).replacen('{', &format!("{{{names}"), 1));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+#[test]
 fn what_the_formats_parser_says_is_kept() {
     // A header of two bytes that isn't JSON: the file's length tells nothing.
     let error = WeightFile::from_bytes(&b"\x02\0\0\0\0\0\0\0{]"[..]).unwrap_err();

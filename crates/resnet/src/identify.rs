@@ -22,7 +22,15 @@ const DOWNLOAD_AGAIN: &str = "download it again";
 pub(crate) const SUPPORTED: &str = "supported are plain ResNets (18, 34, 50, 101, 152 and other depths and widths), \
     Wide-ResNets and ResNeXts, in torchvision's, timm's or transformers' names, and their C, D, S, T, SE and ECA variants in timm's";
 /// The greatest header that the safetensors format allows.
-const MAX_HEADER: u64 = 100_000_000;
+const MAX_HEADER_OF_FORMAT: u64 = 100_000_000;
+/// The greatest header that is read: some hundred bytes for each tensor, and the names of many classes.
+const MAX_HEADER: u64 = 8 << 20;
+/// More tensors than files have that hold a ResNet, perhaps with other networks beside it.
+const MAX_TENSORS: usize = 10_000;
+/// A tensor's name, format, shape and place.
+const KEYS_OF_A_TENSOR: usize = 4;
+/// Keys of a header that are read, those of the metadata among them.
+const MAX_KEYS: usize = KEYS_OF_A_TENSOR * MAX_TENSORS;
 
 /// Says what `bytes` are if they don't start as a safetensors file does: its header's length in 8 bytes, then `{`.
 pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
@@ -30,7 +38,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
         return Some(Diagnosis::new("the file is empty", DOWNLOAD_AGAIN));
     }
     let header = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
-    if header.is_some_and(|length| length <= MAX_HEADER) && bytes.get(8) == Some(&b'{') {
+    if header.is_some_and(|length| length <= MAX_HEADER_OF_FORMAT) && bytes.get(8) == Some(&b'{') {
         return None;
     }
     let start = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]).trim_start().to_ascii_lowercase();
@@ -82,6 +90,35 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
         Diagnosis::new("this isn't a safetensors file", format!("if PyTorch wrote it, {FROM_PYTORCH}"))
     };
     Some(diagnosis)
+}
+
+/// Refuses a header that no ResNet has, before it is parsed: parsed it takes many times its own size.
+pub(crate) fn excessive_header(bytes: &[u8]) -> Option<Diagnosis> {
+    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    let diagnosis = |what: String| Some(Diagnosis::new(what, SUPPORTED));
+    if header > MAX_HEADER {
+        return diagnosis(format!(
+            "its header takes {header} bytes; this is no ResNet, of which none takes {MAX_HEADER}"
+        ));
+    }
+    let length = usize::try_from(header).ok()?;
+    let (mut quoted, mut escaped, mut keys) = (false, false, 0);
+    for byte in bytes.get(8..)?.iter().take(length) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b':' if !quoted => keys += 1,
+            _ => {}
+        }
+    }
+    if keys > MAX_KEYS {
+        return diagnosis(format!(
+            "its header tells of {} tensors or more; this is no ResNet, of which none has {MAX_TENSORS}",
+            keys / KEYS_OF_A_TENSOR
+        ));
+    }
+    None
 }
 
 /// Says what is wrong with a file that starts as safetensors does but can't be read as such, where its length tells.
@@ -275,6 +312,21 @@ mod tests {
             assert!(diagnosis.what.contains(expected), "{diagnosis:?}");
         }
         assert_eq!(foreign_format(b"\x02\0\0\0\0\0\0\0{}"), None);
+    }
+
+    #[test]
+    fn what_counts_in_a_header_is_its_keys() {
+        let excessive = |text: String| {
+            let bytes = [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+            excessive_header(&bytes).map(|diagnosis| diagnosis.what)
+        };
+        let entry = r#""a":{"dtype":"F32","shape":[],"data_offsets":[0,0]}"#;
+        assert_eq!(excessive(format!("{{{}}}", vec![entry; 10_000].join(","))), None);
+        let what = excessive(format!("{{{}}}", vec![entry; 10_001].join(","))).unwrap();
+        assert!(what.contains("10001 tensors"), "{what}");
+        // Those of a label that holds JSON itself are its text.
+        let text = entry.replace('"', "\\\"");
+        assert_eq!(excessive(format!("{{\"__metadata__\":{{\"labels\":\"{}\"}}}}", text.repeat(20_000))), None);
     }
 
     fn recognised(names: &[(&str, &[usize])]) -> Option<String> {

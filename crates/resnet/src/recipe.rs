@@ -71,7 +71,9 @@ pub struct Recipe {
 
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// The longest side that an input or a resized photo's shorter side may have.
+/// The longest side that an input may have: activations of a larger one take gigabytes for one photo.
+const MAX_INPUT: usize = 2048;
+/// The longest side that a resized photo's shorter side may have.
 const MAX_SIDE: usize = 16_384;
 
 impl Default for Recipe {
@@ -88,7 +90,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Checks that the recipe can be followed: sizes between 1 and 16384, means from 0 to 1, deviations above 0 and at most 1.
+    /// Checks that the recipe can be followed: an input between 1 and 2048, a resize between 1 and 16384, means from 0 to 1, deviations above 0 and at most 1.
     ///
     /// # Errors
     /// [`Error::Recipe`] names the field that can't be followed.
@@ -97,9 +99,9 @@ impl Recipe {
             Resize::ShorterSide(side) => [side; 2],
             Resize::Exact(sides) => sides,
         };
-        for (field, sides) in [("input_size", self.input_size), ("resize", sides)] {
-            if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
-                return Err(recipe_error(field, format!("{sides:?} isn't between 1 and {MAX_SIDE}")));
+        for (field, sides, most) in [("input_size", self.input_size, MAX_INPUT), ("resize", sides, MAX_SIDE)] {
+            if sides.iter().any(|side| !(1..=most).contains(side)) {
+                return Err(recipe_error(field, format!("{sides:?} isn't between 1 and {most}")));
             }
         }
         // Values beyond 1 are nearly always those of photos whose bytes weren't divided by 255.
@@ -146,6 +148,16 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(field: &str, value: &Value) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_input_that_takes_gigabytes_is_refused() {
+        let with = |side: usize| Recipe { input_size: [224, side], ..Recipe::default() }.check();
+        with(2048).unwrap();
+        for side in [0, 2049, 4096, 16_384] {
+            let error = with(side).unwrap_err().to_string();
+            assert!(error.contains(&format!("input_size: [224, {side}] isn't between 1 and 2048")), "{error}");
+        }
+    }
 
     #[test]
     fn means_and_deviations_of_bytes_are_refused() {

@@ -122,6 +122,9 @@ impl WeightFile {
         if let Some(diagnosis) = identify::foreign_format(&bytes) {
             return Err(format(diagnosis));
         }
+        if let Some(diagnosis) = identify::excessive_header(&bytes) {
+            return Err(unsupported(diagnosis));
+        }
         let (header, parsed) = SafeTensors::read_metadata(&bytes).map_err(|source| {
             identify::broken_safetensors(&bytes).map_or_else(|| Error::Damaged { file: file.clone(), source }, format)
         })?;
