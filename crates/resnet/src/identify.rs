@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::names::Naming;
+use crate::problems::List;
+
 /// A finding: what the file is, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
@@ -219,14 +222,27 @@ const VARIANTS: Marks = &[
     ("a quantised ResNet", &[".qweight."]),
 ];
 
-/// Finds a ResNet that stands under a prefix beside tensors that don't, by canonical names.
-pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
-    if tensors.keys().any(|name| name.starts_with("layer1.0.")) {
+/// Words in the prefix of a network that trains along with the one that is wanted.
+const COMPANIONS: [&str; 4] = ["encoder_k", "momentum", "target", "student"];
+
+/// Finds a ResNet that stands under a prefix beside tensors that don't, by canonical names. The advice has the file's own.
+/// `block` is how its first block is named: `layer1.0.`, or `4.0.conv1.` in a Sequential of its children.
+pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>, naming: &Naming, block: &str) -> Option<Diagnosis> {
+    if tensors.keys().any(|name| name.starts_with(block)) {
         return None;
     }
-    let prefix = tensors.keys().find_map(|name| Some(&name[..=name.find(".layer1.0.")?]))?;
+    let block = format!(".{block}");
+    let prefixes: BTreeSet<&str> = tensors.keys().filter_map(|name| Some(&name[..=name.find(&block)?])).collect();
+    let prefixes: Vec<String> = prefixes.into_iter().map(|prefix| naming.original(prefix)).collect();
+    let companion = |prefix: &&String| COMPANIONS.iter().any(|word| prefix.contains(word));
+    let prefix = prefixes.iter().find(|prefix| !companion(prefix)).or(prefixes.first())?;
+    let others: Vec<_> = prefixes.iter().filter(|other| *other != prefix).map(|other| format!("`{other}`")).collect();
+    let what = match others.is_empty() {
+        true => format!("its ResNet stands under `{prefix}`, but other tensors don't"),
+        false => format!("its ResNet stands under `{prefix}`, others under {}", List(&others)),
+    };
     Some(Diagnosis::new(
-        format!("its ResNet stands under `{prefix}`, but other tensors don't"),
+        what,
         format!(
             "save it alone: \
             `{{k.removeprefix(\"{prefix}\"): v for k, v in state_dict.items() if k.startswith(\"{prefix}\")}}`"
