@@ -206,6 +206,87 @@ fn a_backbone_without_head_gives_features_only() {
 }
 
 #[test]
+fn a_head_of_another_name_is_left_aside() {
+    let headless = Architecture { classes: None, ..small() };
+    let rename = |to: &str| {
+        let mut tensors = tensors(&small(), "F32");
+        tensors.iter_mut().for_each(|tensor| tensor.name = tensor.name.replace("fc.", to));
+        tensors
+    };
+    for head in ["head.", "last_linear.", "fc.1.", "classifier.1.", "head.fc."] {
+        let opened = open(&rename(head)).expect(head);
+        assert_eq!(opened.architecture(), &headless);
+        assert!(opened.tensors().map(|(name, _)| name).all(|name| !name.starts_with(head)));
+        assert!(matches!(opened.head(), Err(Error::NoHead { .. })));
+    }
+    assert_contains(&open(&rename("projector.")).unwrap_err().to_string(), &["2 unexpected: `projector.bias`"]);
+    // Two heads, or a network that isn't whole beside one.
+    let mut two = rename("head.");
+    two.push(Tensor::new("classifier.weight", "F32", &[1], &[0.0]));
+    assert_contains(&open(&two).unwrap_err().to_string(), &["3 unexpected"]);
+    let mut less = rename("head.");
+    less.retain(|tensor| tensor.name != "bn1.bias");
+    assert_contains(&open(&less).unwrap_err().to_string(), &["1 missing: `bn1.bias`"]);
+}
+
+#[test]
+fn a_sequential_of_the_children_gives_the_same_weights() {
+    let plain = open(&tensors(&small(), "F32")).unwrap();
+    let places =
+        [("conv1.", "0."), ("bn1.", "1."), ("layer1.", "4."), ("layer2.", "5."), ("layer3.", "6."), ("layer4.", "7.")];
+    for prefix in ["", "backbone."] {
+        let mut children = tensors(&small(), "F32");
+        for tensor in &mut children {
+            let place = places.iter().chain(&[("fc.", "9.")]).find(|(module, _)| tensor.name.starts_with(module));
+            let (module, place) = place.unwrap();
+            tensor.name = format!("{prefix}{place}{}", &tensor.name[module.len()..]);
+        }
+        let opened = open(&children).unwrap();
+        assert_eq!(opened.architecture(), &small());
+        assert!(opened.convs().zip(plain.convs()).all(|(a, b)| a.unwrap() == b.unwrap()));
+        assert_eq!(opened.head().unwrap(), plain.head().unwrap());
+    }
+    let mut beside = tensors(&small(), "F32");
+    for tensor in &mut beside {
+        if let Some((module, place)) = places.iter().find(|(module, _)| tensor.name.starts_with(module)) {
+            tensor.name = format!("features.{place}{}", &tensor.name[module.len()..]);
+        }
+        tensor.name = tensor.name.replace("fc.", "classifier.");
+    }
+    assert_contains(
+        &open(&beside).unwrap_err().to_string(),
+        &["stands under `features.`", "removeprefix(\"features.\")"],
+    );
+}
+
+#[test]
+fn the_advice_for_a_nested_network_selects_its_tensors() {
+    let under = |prefixes: &[&str], beside: &str| {
+        let headless = Architecture { classes: None, ..small() };
+        let mut all = vec![Tensor::new(beside, "F32", &[1], &[0.0])];
+        for prefix in prefixes {
+            let mut tensors = tensors(&headless, "F32");
+            tensors.iter_mut().for_each(|tensor| tensor.name.insert_str(0, prefix));
+            all.extend(tensors);
+        }
+        let message = open(&all).unwrap_err().to_string();
+        let prefix =
+            message.split("startswith(\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&message).to_owned();
+        assert_contains(&message, &[&format!("removeprefix(\"{prefix}\")")]);
+        // What the printed code does.
+        let selected = all.iter().filter_map(|tensor| {
+            Some(Tensor { name: tensor.name.strip_prefix(&prefix)?.to_owned(), ..tensor.clone() })
+        });
+        assert_eq!(open(&selected.collect::<Vec<_>>()).unwrap().architecture(), &headless, "{message}");
+        prefix
+    };
+    assert_eq!(under(&["module.backbone."], "module.head.mlp.0.weight"), "module.backbone.");
+    assert_eq!(under(&["module.encoder_k.", "module.encoder_q."], "module.queue"), "module.encoder_q.");
+    assert_eq!(under(&["student.backbone.", "teacher.backbone."], "epoch"), "teacher.backbone.");
+    assert_eq!(under(&["ema.module.", "model.module."], "step"), "ema.module.");
+}
+
+#[test]
 fn values_that_nothing_can_run_on_are_refused_by_name() {
     let set = |name: &'static str, value: f32| {
         complaint(move |tensors| find(tensors, name).bytes[4..8].copy_from_slice(&value.to_le_bytes()))
@@ -281,6 +362,31 @@ fn files_are_opened_by_path_and_their_faults_named() {
     let missing = WeightFile::open(folder.path().join("none.safetensors")).unwrap_err();
     assert!(matches!(&missing, Error::Io { path, .. } if path.ends_with("none.safetensors")), "{missing}");
     assert!(matches!(WeightFile::open(folder.path()), Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_header_that_no_network_has_is_refused_before_it_is_parsed() {
+    let whole = |header: String| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    let open = |header: String| WeightFile::from_bytes(whole(header)).unwrap_err();
+    let entries = |n: usize| {
+        let entry = |i| format!(r#""layer1.0.t{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+        format!("{{{}}}", (0..n).map(entry).collect::<Vec<_>>().join(","))
+    };
+    // 3 MB: parsed they would take some ten times as much.
+    let many = open(entries(50_000));
+    assert!(matches!(many, Error::Unsupported { .. }), "{many:?}");
+    assert_contains(&many.to_string(), &["50000 tensors", "no ResNet"]);
+    let long = open(format!(r#"{{"__metadata__":{{"a":"{}"}}}}"#, " ".repeat(9 << 20)));
+    assert_contains(&long.to_string(), &["its header takes 9437", "no ResNet"]);
+    // As many as are read, and all of them unexpected: said at once.
+    let start = std::time::Instant::now();
+    assert_contains(&open(entries(9_000)).to_string(), &["of its 9000 tensors"]);
+    let named = Architecture::named("resnet152", Some(3)).unwrap().tensors();
+    let empty =
+        |(name, _): &(String, Vec<usize>)| format!(r#""{name}_":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#);
+    let names: String = named.iter().map(empty).collect();
+    open(entries(9_000).replacen('{', &format!("{{{names}"), 1));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 
 #[test]

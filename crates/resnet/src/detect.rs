@@ -1,6 +1,6 @@
 //! Which network a file's tensors hold, by their names and shapes alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::architecture::{Architecture, Attention, Block, Stage};
 use crate::error::Error;
@@ -154,11 +154,17 @@ pub(crate) fn recognise(
         (architecture, problems)
     });
     let unsupported = |Diagnosis { what, advice }| Error::Unsupported { file: file.to_owned(), what, advice };
-    let other = || identify::other_network(shapes).or_else(|| identify::nested_resnet(shapes));
+    // A Sequential's numbers would pass for those of a VGG.
+    let other = || {
+        identify::nested_resnet(shapes, naming, "4.0.conv1.")
+            .or_else(|| identify::other_network(shapes))
+            .or_else(|| identify::nested_resnet(shapes, naming, "layer1.0."))
+    };
     let (architecture, problems) = match fitted {
         Ok((architecture, problems)) if problems.is_empty() => return Ok(architecture),
         Ok(misfit) => match other() {
             Some(diagnosis) => return Err(unsupported(diagnosis)),
+            None if has_other_head(&misfit.0, shapes) => return Ok(misfit.0),
             None => misfit,
         },
         Err(reason) => {
@@ -175,6 +181,18 @@ pub(crate) fn recognise(
     };
     let architecture = architecture.to_string();
     Err(Error::Tensors { file: file.to_owned(), architecture, problems: Box::new(problems) })
+}
+
+/// First components of names that heads have beside torchvision's `fc.weight` and `fc.bias`.
+const HEADS: [&str; 8] = ["classifier", "classif", "fc", "head", "heads", "last_linear", "linear", "logits"];
+
+/// Tells whether a network without a head is whole and all that it has no place for is one head of another make.
+fn has_other_head(architecture: &Architecture, shapes: &BTreeMap<String, Vec<usize>>) -> bool {
+    let expected: BTreeMap<_, _> = architecture.tensors().into_iter().collect();
+    let whole = expected.iter().all(|(name, shape)| shapes.get(name) == Some(shape));
+    let others = shapes.keys().filter(|name| !expected.contains_key(*name));
+    let modules: BTreeSet<&str> = others.map(|name| name.split_once('.').map_or("", |(module, _)| module)).collect();
+    architecture.classes.is_none() && whole && modules.len() == 1 && modules.iter().all(|module| HEADS.contains(module))
 }
 
 /// `layer2.0.conv1.weight` into (1, 0, `conv1.weight`).

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::names::Naming;
+use crate::problems::List;
+
 /// A finding: what the file is, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
@@ -22,7 +25,15 @@ const DOWNLOAD_AGAIN: &str = "download it again";
 pub(crate) const SUPPORTED: &str = "supported are plain ResNets (18, 34, 50, 101, 152 and other depths and widths), \
     Wide-ResNets and ResNeXts, in torchvision's, timm's or transformers' names, and their C, D, S, T, SE and ECA variants in timm's";
 /// The greatest header that the safetensors format allows.
-const MAX_HEADER: u64 = 100_000_000;
+const MAX_HEADER_OF_FORMAT: u64 = 100_000_000;
+/// The greatest header that is read: some hundred bytes for each tensor, and the names of many classes.
+const MAX_HEADER: u64 = 8 << 20;
+/// More tensors than files have that hold a ResNet, perhaps with other networks beside it.
+const MAX_TENSORS: usize = 10_000;
+/// A tensor's name, format, shape and place.
+const KEYS_OF_A_TENSOR: usize = 4;
+/// Keys of a header that are read, those of the metadata among them.
+const MAX_KEYS: usize = KEYS_OF_A_TENSOR * MAX_TENSORS;
 
 /// Says what `bytes` are if they don't start as a safetensors file does: its header's length in 8 bytes, then `{`.
 pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
@@ -30,7 +41,7 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
         return Some(Diagnosis::new("the file is empty", DOWNLOAD_AGAIN));
     }
     let header = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
-    if header.is_some_and(|length| length <= MAX_HEADER) && bytes.get(8) == Some(&b'{') {
+    if header.is_some_and(|length| length <= MAX_HEADER_OF_FORMAT) && bytes.get(8) == Some(&b'{') {
         return None;
     }
     let start = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]).trim_start().to_ascii_lowercase();
@@ -82,6 +93,35 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
         Diagnosis::new("this isn't a safetensors file", format!("if PyTorch wrote it, {FROM_PYTORCH}"))
     };
     Some(diagnosis)
+}
+
+/// Refuses a header that no ResNet has, before it is parsed: parsed it takes many times its own size.
+pub(crate) fn excessive_header(bytes: &[u8]) -> Option<Diagnosis> {
+    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    let diagnosis = |what: String| Some(Diagnosis::new(what, SUPPORTED));
+    if header > MAX_HEADER {
+        return diagnosis(format!(
+            "its header takes {header} bytes; this is no ResNet, of which none takes {MAX_HEADER}"
+        ));
+    }
+    let length = usize::try_from(header).ok()?;
+    let (mut quoted, mut escaped, mut keys) = (false, false, 0);
+    for byte in bytes.get(8..)?.iter().take(length) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b':' if !quoted => keys += 1,
+            _ => {}
+        }
+    }
+    if keys > MAX_KEYS {
+        return diagnosis(format!(
+            "its header tells of {} tensors or more; this is no ResNet, of which none has {MAX_TENSORS}",
+            keys / KEYS_OF_A_TENSOR
+        ));
+    }
+    None
 }
 
 /// Says what is wrong with a file that starts as safetensors does but can't be read as such, where its length tells.
@@ -182,14 +222,27 @@ const VARIANTS: Marks = &[
     ("a quantised ResNet", &[".qweight."]),
 ];
 
-/// Finds a ResNet that stands under a prefix beside tensors that don't, by canonical names.
-pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>) -> Option<Diagnosis> {
-    if tensors.keys().any(|name| name.starts_with("layer1.0.")) {
+/// Words in the prefix of a network that trains along with the one that is wanted.
+const COMPANIONS: [&str; 4] = ["encoder_k", "momentum", "target", "student"];
+
+/// Finds a ResNet that stands under a prefix beside tensors that don't, by canonical names. The advice has the file's own.
+/// `block` is how its first block is named: `layer1.0.`, or `4.0.conv1.` in a Sequential of its children.
+pub(crate) fn nested_resnet(tensors: &BTreeMap<String, Vec<usize>>, naming: &Naming, block: &str) -> Option<Diagnosis> {
+    if tensors.keys().any(|name| name.starts_with(block)) {
         return None;
     }
-    let prefix = tensors.keys().find_map(|name| Some(&name[..=name.find(".layer1.0.")?]))?;
+    let block = format!(".{block}");
+    let prefixes: BTreeSet<&str> = tensors.keys().filter_map(|name| Some(&name[..=name.find(&block)?])).collect();
+    let prefixes: Vec<String> = prefixes.into_iter().map(|prefix| naming.original(prefix)).collect();
+    let companion = |prefix: &&String| COMPANIONS.iter().any(|word| prefix.contains(word));
+    let prefix = prefixes.iter().find(|prefix| !companion(prefix)).or(prefixes.first())?;
+    let others: Vec<_> = prefixes.iter().filter(|other| *other != prefix).map(|other| format!("`{other}`")).collect();
+    let what = match others.is_empty() {
+        true => format!("its ResNet stands under `{prefix}`, but other tensors don't"),
+        false => format!("its ResNet stands under `{prefix}`, others under {}", List(&others)),
+    };
     Some(Diagnosis::new(
-        format!("its ResNet stands under `{prefix}`, but other tensors don't"),
+        what,
         format!(
             "save it alone: \
             `{{k.removeprefix(\"{prefix}\"): v for k, v in state_dict.items() if k.startswith(\"{prefix}\")}}`"
@@ -275,6 +328,21 @@ mod tests {
             assert!(diagnosis.what.contains(expected), "{diagnosis:?}");
         }
         assert_eq!(foreign_format(b"\x02\0\0\0\0\0\0\0{}"), None);
+    }
+
+    #[test]
+    fn what_counts_in_a_header_is_its_keys() {
+        let excessive = |text: String| {
+            let bytes = [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+            excessive_header(&bytes).map(|diagnosis| diagnosis.what)
+        };
+        let entry = r#""a":{"dtype":"F32","shape":[],"data_offsets":[0,0]}"#;
+        assert_eq!(excessive(format!("{{{}}}", vec![entry; 10_000].join(","))), None);
+        let what = excessive(format!("{{{}}}", vec![entry; 10_001].join(","))).unwrap();
+        assert!(what.contains("10001 tensors"), "{what}");
+        // Those of a label that holds JSON itself are its text.
+        let text = entry.replace('"', "\\\"");
+        assert_eq!(excessive(format!("{{\"__metadata__\":{{\"labels\":\"{}\"}}}}", text.repeat(20_000))), None);
     }
 
     fn recognised(names: &[(&str, &[usize])]) -> Option<String> {

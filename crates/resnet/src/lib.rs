@@ -45,7 +45,7 @@ pub use gpu::{Backbone, BackboneOptions, LayerPlan, Memory, PlannedLayer, Slicin
 pub use kernels;
 pub use network::{BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec};
 pub use problems::TensorProblems;
-pub use recipe::{Interpolation, Recipe, Resize};
+pub use recipe::{CropRounding, Interpolation, Recipe, Resize};
 pub use resize::{ImageView, resize};
 pub use safetensors;
 pub use tensor::{ImageTensor, preprocess, preprocess_into};

@@ -16,7 +16,13 @@ enum Style {
     Torchvision,
     /// transformers' names; `nested` where the backbone stands under `resnet.`, beside a `classifier`.
     Transformers { nested: bool },
+    /// The places of torchvision's modules: `nn.Sequential(*model.children())`.
+    Sequential,
 }
+
+/// Modules by their places among a ResNet's children; those without tensors left out.
+const CHILDREN: [(&str, &str); 7] =
+    [("0", "conv1"), ("1", "bn1"), ("4", "layer1"), ("5", "layer2"), ("6", "layer3"), ("7", "layer4"), ("9", "fc")];
 
 /// First components of unwrapped names, which no wrapper's prefix is.
 const ROOTS: [&str; 8] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc", "embedder"];
@@ -38,8 +44,10 @@ impl Naming {
         let style =
             if bare.clone().any(|name| name.starts_with("resnet.embedder.") || name.starts_with("resnet.encoder.")) {
                 Style::Transformers { nested: true }
-            } else if bare.any(|name| name.starts_with("embedder.") || name.starts_with("encoder.stages.")) {
+            } else if bare.clone().any(|name| name.starts_with("embedder.") || name.starts_with("encoder.stages.")) {
                 Style::Transformers { nested: false }
+            } else if bare.any(|name| name == "4.0.conv1.weight") {
+                Style::Sequential
             } else {
                 Style::Torchvision
             };
@@ -51,6 +59,7 @@ impl Naming {
         let bare = name.strip_prefix(&self.prefix).unwrap_or(name);
         match self.style {
             Style::Torchvision => bare.to_owned(),
+            Style::Sequential => renamed(bare, |child| child.0, |child| child.1),
             Style::Transformers { nested } => {
                 let inner = if nested { bare.strip_prefix("resnet.").unwrap_or(bare) } else { bare };
                 from_transformers(inner).unwrap_or_else(|| bare.to_owned())
@@ -62,6 +71,7 @@ impl Naming {
     pub(crate) fn original(&self, canonical: &str) -> String {
         let bare = match self.style {
             Style::Torchvision => canonical.to_owned(),
+            Style::Sequential => renamed(canonical, |child| child.1, |child| child.0),
             Style::Transformers { nested } => match to_transformers(canonical) {
                 Some(name) if nested && !name.starts_with("classifier.") => {
                     format!("resnet.{name}")
@@ -72,6 +82,14 @@ impl Naming {
         };
         format!("{}{bare}", self.prefix)
     }
+}
+
+type Child = (&'static str, &'static str);
+
+/// Renames the first component of `name` as [`CHILDREN`] pair them; what isn't there stays.
+fn renamed(name: &str, from: fn(&Child) -> &'static str, to: fn(&Child) -> &'static str) -> String {
+    let pair = |(module, part)| Some(format!("{}.{part}", to(CHILDREN.iter().find(|child| from(child) == module)?)));
+    name.split_once('.').and_then(pair).unwrap_or_else(|| name.to_owned())
 }
 
 fn from_transformers(name: &str) -> Option<String> {
@@ -165,7 +183,12 @@ mod tests {
     fn every_spelling_is_undone() {
         let canonical: Vec<String> =
             Architecture::named("resnet50", Some(3)).unwrap().tensors().into_iter().map(|(name, _)| name).collect();
-        let styles = [Style::Torchvision, Style::Transformers { nested: false }, Style::Transformers { nested: true }];
+        let styles = [
+            Style::Torchvision,
+            Style::Transformers { nested: false },
+            Style::Transformers { nested: true },
+            Style::Sequential,
+        ];
         for style in styles {
             for prefix in ["", "module.", "module.backbone.", "encoder."] {
                 let naming = Naming { prefix: prefix.into(), style };

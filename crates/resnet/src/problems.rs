@@ -9,7 +9,7 @@ use crate::names::{Naming, nearest};
 /// All that keeps a file's tensors from being the network they come nearest to. Names are the file's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TensorProblems {
-    /// Tensors that aren't there, each with the name most like it among those that are.
+    /// Tensors that aren't there, each of the first twenty with the name most like it among those that are.
     pub missing: Vec<(String, Option<String>)>,
     /// Tensors that no layer uses.
     pub unexpected: Vec<String>,
@@ -31,7 +31,10 @@ impl TensorProblems {
                 Some(shape) if shape == expected => {}
                 Some(shape) => problems.misshapen.push((naming.original(name), expected.clone(), shape.clone())),
                 None => {
-                    let nearest = nearest(name, &candidates).map(|name| naming.original(name));
+                    // Each is compared with all; of those that aren't shown it would take seconds for nothing.
+                    let shown = problems.missing.len() < SHOWN;
+                    let nearest = if shown { nearest(name, &candidates) } else { None };
+                    let nearest = nearest.map(|name| naming.original(name));
                     problems.missing.push((naming.original(name), nearest));
                 }
             }
@@ -72,12 +75,14 @@ impl fmt::Display for TensorProblems {
     }
 }
 
+/// How many items of a list are shown.
+const SHOWN: usize = 20;
+
 /// Shows the first of many items, and how many more there are.
 pub(crate) struct List<'a, T>(pub &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 20;
         for (i, item) in self.0.iter().take(SHOWN).enumerate() {
             write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
         }

@@ -1,9 +1,9 @@
-//! Turns photos into the tensors that a network takes: resize, centre crop as torchvision does it, normalise.
+//! Turns photos into the tensors that a network takes: resize, centre crop, normalise.
 
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::recipe::{Recipe, Resize};
+use crate::recipe::{CropRounding, Recipe, Resize};
 use crate::resize::{ImageView, resample};
 
 /// A network's input for one photo.
@@ -23,8 +23,8 @@ pub struct ImageTensor {
 /// bytes (black) on all sides.
 ///
 /// # Numerics
-/// Resizing gives the bytes that Pillow gives; see [`resize`](crate::resize()). The long side, the crop's position (half-way rounded to even) and
-/// the normalisation in f32 are torchvision's.
+/// Resizing gives the bytes that Pillow gives; see [`resize`](crate::resize()). The long side and the normalisation in f32
+/// are torchvision's; so is the crop's position, unless the recipe's [`CropRounding`] is another.
 ///
 /// # Errors
 /// [`Error::Recipe`] if the recipe can't be followed.
@@ -46,8 +46,8 @@ pub fn preprocess_into(image: ImageView, recipe: &Recipe, tensor: &mut ImageTens
         Resize::ShorterSide(side) => [side, side * image.width / image.height],
     };
     let [height, width] = recipe.input_size;
-    let (rows, top) = centre(resized[0], height);
-    let (columns, left) = centre(resized[1], width);
+    let (rows, top) = centre(resized[0], height, recipe.crop_rounding);
+    let (columns, left) = centre(resized[1], width, recipe.crop_rounding);
     let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
 
     let normalised: [[f32; 256]; 3] =
@@ -70,11 +70,14 @@ pub fn preprocess_into(image: ImageView, recipe: &Recipe, tensor: &mut ImageTens
 }
 
 /// Finds the part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
-fn centre(size: usize, crop: usize) -> (Range<usize>, usize) {
+fn centre(size: usize, crop: usize, rounding: CropRounding) -> (Range<usize>, usize) {
     match size.checked_sub(crop) {
         Some(rest) => {
-            // Python's round() of rest / 2: of two equally near integers the even one.
-            let start = rest / 2 + usize::from(rest % 4 == 3);
+            let start = match rounding {
+                // Python's round() of rest / 2: of two equally near integers the even one.
+                CropRounding::Even => rest / 2 + usize::from(rest % 4 == 3),
+                CropRounding::Down => rest / 2,
+            };
             (start..start + crop, 0)
         }
         None => (0..size, (crop - size) / 2),
@@ -87,13 +90,32 @@ mod tests {
 
     #[test]
     fn crops_are_centred_as_python_rounds() {
-        assert_eq!(centre(224, 224), (0..224, 0));
-        assert_eq!(centre(225, 224), (0..224, 0));
-        assert_eq!(centre(226, 224), (1..225, 0));
-        assert_eq!(centre(227, 224), (2..226, 0));
-        assert_eq!(centre(229, 224), (2..226, 0));
-        assert_eq!(centre(231, 224), (4..228, 0));
-        assert_eq!(centre(221, 224), (0..221, 1));
+        assert_eq!(centre(224, 224, CropRounding::Even), (0..224, 0));
+        assert_eq!(centre(225, 224, CropRounding::Even), (0..224, 0));
+        assert_eq!(centre(226, 224, CropRounding::Even), (1..225, 0));
+        assert_eq!(centre(227, 224, CropRounding::Even), (2..226, 0));
+        assert_eq!(centre(229, 224, CropRounding::Even), (2..226, 0));
+        assert_eq!(centre(231, 224, CropRounding::Even), (4..228, 0));
+        assert_eq!(centre(221, 224, CropRounding::Even), (0..221, 1));
+    }
+
+    #[test]
+    fn each_library_cuts_where_it_cuts() {
+        // Python's int((235 - 224) / 2), and round((235 - 224) / 2.0).
+        assert_eq!(centre(235, 224, CropRounding::Down), (5..229, 0));
+        assert_eq!(centre(235, 224, CropRounding::Even), (6..230, 0));
+        assert_eq!(centre(227, 224, CropRounding::Down), (1..225, 0));
+        assert_eq!(centre(221, 224, CropRounding::Down), (0..221, 1));
+        let timm = r#"{"pretrained_cfg": {"crop_pct": 0.95}}"#;
+        let transformers = r#"{"do_resize": true, "size": {"shortest_edge": 224}, "crop_pct": 0.95, "resample": 3,
+            "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#;
+        // Rows of a picture of 235 pixels squared, which is resized to that size, are numbered by their red.
+        let pixels: Vec<u8> = (0..235 * 235).flat_map(|i| [(i / 235) as u8, (i % 235) as u8, 0]).collect();
+        for (json, first) in [(timm, 6.0), (transformers, 5.0)] {
+            let recipe = Recipe { mean: [0.0; 3], std: [1.0; 3], ..Recipe::from_json(json).unwrap() };
+            let tensor = preprocess(ImageView::new(235, 235, &pixels).unwrap(), &recipe).unwrap();
+            assert_eq!(tensor.data[..2], [first / 255.0; 2], "{json}");
+        }
     }
 
     #[test]

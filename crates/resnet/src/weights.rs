@@ -1,7 +1,7 @@
 //! Weight files: safetensors, checked as a whole when opened, read layer by layer.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -22,8 +22,9 @@ use crate::network::{ConvSpec, GateSpec};
 
 /// An opened and checked weight file.
 ///
-/// The tensors may be f32, f16 or bf16, each its own; names may be torchvision's (timm's are the same) or transformers', under
-/// any prefix that all of them share. Once open, the file is known to hold one whole network of finite weights.
+/// The tensors may be f32, f16 or bf16, each its own; names may be torchvision's (timm's are the same), transformers', or
+/// the places in a Sequential of torchvision's modules, under any prefix that all of them share. A head that isn't called `fc` is
+/// left aside: the file is a backbone without one. Once open, the file is known to hold one whole network of finite weights.
 ///
 /// ```no_run
 /// let file = resnet::WeightFile::open("resnet18.safetensors")?;
@@ -122,17 +123,23 @@ impl WeightFile {
         if let Some(diagnosis) = identify::foreign_format(&bytes) {
             return Err(format(diagnosis));
         }
+        if let Some(diagnosis) = identify::excessive_header(&bytes) {
+            return Err(unsupported(diagnosis));
+        }
         let (header, parsed) = SafeTensors::read_metadata(&bytes).map_err(|source| {
             identify::broken_safetensors(&bytes).map_or_else(|| Error::Damaged { file: file.clone(), source }, format)
         })?;
         let data = header + size_of::<u64>();
 
-        let (naming, tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
+        let (naming, mut tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
             let range = data + info.data_offsets.0..data + info.data_offsets.1;
             (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range })
         }));
         let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         let architecture = recognise(&file, &naming, &shapes)?;
+        // A head of another make has no place in it.
+        let used: BTreeSet<String> = architecture.tensors().into_iter().map(|(name, _)| name).collect();
+        tensors.retain(|name, _| used.contains(name));
         let metadata = parsed.metadata().clone().unwrap_or_default();
         let opened = Self { bytes, tensors, metadata, architecture };
         opened.check_dtypes(&naming).map_err(unsupported)?;

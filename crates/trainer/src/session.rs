@@ -47,7 +47,7 @@ impl Overrides {
     /// How photos are prepared for the weights that were read from `path`: as asked for, else as the weights say.
     pub(crate) fn or_of(&self, weights: &WeightFile, path: &Path) -> Result<(Recipe, Reading)> {
         let recipe = match &self.recipe {
-            Some(recipe) => recipe.clone(),
+            Some(recipe) => Recipe::check_beside(path).map(|()| recipe.clone())?,
             None => recipe_of(weights, path)?.0,
         };
         Ok((recipe, self.reading.map_or_else(|| reading_of(weights, path), Ok)?))

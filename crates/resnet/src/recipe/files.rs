@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Recipe, object, parse};
+use super::{Recipe, object, parse, twist};
 use crate::error::Error;
 
 /// Fields of which one alone marks a `preprocessor_config.json`.
 const TRANSFORMERS_MARKS: [&str; 4] = ["image_processor_type", "feature_extractor_type", "do_resize", "image_mean"];
 /// Fields of which one alone marks timm's `config.json`.
 const TIMM_MARKS: [&str; 3] = ["pretrained_cfg", "architecture", "crop_pct"];
+
+/// Files beside a weight file that may hold its recipe, the first first.
+const FILES: [&str; 2] = ["preprocessor_config.json", "config.json"];
 
 impl Recipe {
     /// Finds the recipe that lies beside a weight file: transformers' `preprocessor_config.json` or timm's `config.json` in its
@@ -19,27 +22,31 @@ impl Recipe {
     /// A `config.json` that isn't timm's says nothing about preprocessing and is passed over.
     ///
     /// # Errors
-    /// [`Error::Io`] if such a file is there but can't be read; [`Error::Recipe`] if it can't be followed.
+    /// As [`check_beside`](Self::check_beside); [`Error::Recipe`] if such a file can't be followed.
     pub fn beside(weights: impl AsRef<Path>) -> Result<(Self, Option<PathBuf>), Error> {
-        for name in ["preprocessor_config.json", "config.json"] {
-            let path = weights.as_ref().with_file_name(name);
-            let text = match std::fs::read_to_string(&path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(Error::Io { path, source }),
-            };
-            let ours = |error| match error {
-                Error::Recipe { field, problem, source } => {
-                    Error::Recipe { field, problem: format!("{problem} (in {})", path.display()), source }
-                }
-                other => other,
-            };
-            let config = object(&text).map_err(ours)?;
+        Self::check_beside(&weights)?;
+        for name in FILES {
+            let Some((path, text)) = read_beside(weights.as_ref(), name)? else { continue };
+            let config = object(&text).map_err(|error| of_file(error, &path))?;
             if has(&config, &TRANSFORMERS_MARKS) || has(&config, &TIMM_MARKS) {
-                return Ok((Self::from_json(&text).map_err(ours)?, Some(path)));
+                return Ok((Self::from_json(&text).map_err(|error| of_file(error, &path))?, Some(path)));
             }
         }
         Ok((Self::default(), None))
+    }
+
+    /// Checks that the `config.json` beside a weight file, if there is one, asks for no network that has the tensors of one that
+    /// is run here and computes something else: another activation, stride or pooling. [`beside`](Self::beside) checks this
+    /// too; call it where the recipe comes from elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file is there but can't be read; [`Error::Recipe`] names the field, its value and the file.
+    pub fn check_beside(weights: impl AsRef<Path>) -> Result<(), Error> {
+        let Some((path, text)) = read_beside(weights.as_ref(), "config.json")? else { return Ok(()) };
+        match object(&text) {
+            Ok(config) => twist::check(&config).map_err(|error| of_file(error, &path)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Reads a recipe from JSON of any of three kinds: this type's own, timm's `config.json`, or transformers'
@@ -58,6 +65,26 @@ impl Recipe {
         let recipe: Self = parse(json)?;
         recipe.check()?;
         Ok(recipe)
+    }
+}
+
+/// Reads the file of this name in a weight file's folder, if it is there.
+fn read_beside(weights: &Path, name: &str) -> Result<Option<(PathBuf, String)>, Error> {
+    let path = weights.with_file_name(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+/// Adds to an error of a recipe the file that holds it.
+fn of_file(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Recipe { field, problem, source } => {
+            Error::Recipe { field, problem: format!("{problem} (in {})", path.display()), source }
+        }
+        other => other,
     }
 }
 
@@ -95,6 +122,12 @@ mod tests {
         assert!(error.contains("do_resize") && error.contains("preprocessor_config.json"), "{error}");
         write("preprocessor_config.json", "{");
         assert!(matches!(beside().unwrap_err(), Error::Recipe { .. }));
+        // What the network is stands in the other file, whichever holds the recipe.
+        write("preprocessor_config.json", RESNET18);
+        write("config.json", r#"{"model_type": "resnet", "hidden_act": "gelu"}"#);
+        let error = beside().unwrap_err().to_string();
+        assert!(["hidden_act", "\"gelu\"", "config.json"].iter().all(|part| error.contains(part)), "{error}");
+        assert!(Recipe::check_beside(folder.path().join("model.safetensors")).is_err());
     }
 
     #[test]

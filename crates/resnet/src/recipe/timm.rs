@@ -2,25 +2,27 @@
 
 use serde_json::Value;
 
-use super::{Interpolation, Recipe, object, read, recipe_error, shorter_side};
+use super::{Interpolation, Recipe, object, read, recipe_error, shorter_side, twist};
 use crate::error::Error;
 
 /// Fields of timm's `pretrained_cfg` that say nothing about preprocessing at test time.
-const TIMM_IGNORED: [&str; 28] = [
+const TIMM_IGNORED: [&str; 31] = [
     "classifier",
     "custom_load",
+    "description",
     "file",
     "first_conv",
     "fixed_input_size",
-    "global_pool",
+    "global_pool", // checked with the network
     "hf_hub_filename",
     "hf_hub_id",
     "input_spec",
     "label_descriptions",
     "label_names",
+    "label_offset",
     "license",
     "min_input_size",
-    "model_args",
+    "model_args", // checked with the network
     "notes",
     "num_classes",
     "num_features",
@@ -33,6 +35,7 @@ const TIMM_IGNORED: [&str; 28] = [
     "tag",
     "test_crop_pct",
     "test_input_size",
+    "test_pool_size",
     "training",
     "url",
 ];
@@ -55,13 +58,7 @@ impl Recipe {
     /// [`Error::Recipe`] names the field that is malformed, unknown, or has a value that isn't supported.
     pub fn from_timm(json: &str) -> Result<Self, Error> {
         let config = object(json)?;
-        // Antialiased networks have the tensors of plain ones, so that only the name tells them apart.
-        if let Some(name) = config.get("architecture").and_then(Value::as_str)
-            && ["resnetaa", "resnetblur"].iter().any(|kind| name.starts_with(kind))
-        {
-            let problem = format!("{name} blurs where it strides, which isn't supported");
-            return Err(recipe_error("architecture", problem));
-        }
+        twist::check(&config)?;
         let config = match config.get("pretrained_cfg") {
             Some(Value::Object(inner)) => inner,
             Some(other) => {
@@ -114,7 +111,7 @@ mod tests {
             "input_size": [3, 224, 224], "test_input_size": [3, 288, 288], "fixed_input_size": false, "interpolation": "bicubic",
             "crop_pct": 0.95, "test_crop_pct": 1.0, "crop_mode": "center", "mean": [0.485, 0.456, 0.406],
             "std": [0.229, 0.224, 0.225], "num_classes": 1000, "pool_size": [7, 7], "first_conv": "conv1", "classifier": "fc",
-            "license": "apache-2.0", "url": null}}"#,
+            "license": "apache-2.0", "url": null, "description": "leaves", "label_offset": 1, "test_pool_size": [9, 9]}}"#,
         )
         .unwrap();
         let expected =
@@ -141,6 +138,8 @@ mod tests {
             (r#"{"mean": [1, 1, 1e300]}"#, "mean"),
             (r#"{"do_flip": true}"#, "do_flip"),
             (r#"{"architecture": "resnetblur50", "pretrained_cfg": {}}"#, "architecture"),
+            (r#"{"pretrained_cfg": {}, "model_args": {"act_layer": "silu"}}"#, "model_args.act_layer"),
+            (r#"{"mean": [123.675, 116.28, 103.53]}"#, "mean"),
             (r#"{"pretrained_cfg": 3}"#, "pretrained_cfg"),
             ("[]", "JSON"),
         ] {

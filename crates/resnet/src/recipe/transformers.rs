@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Interpolation, Recipe, Resize, object, read, recipe_error, shorter_side};
+use super::{CropRounding, Interpolation, Recipe, Resize, object, read, recipe_error, shorter_side};
 use crate::error::Error;
 
 /// Fields of transformers' `preprocessor_config.json` that say nothing about what a photo's pixels become.
@@ -24,8 +24,8 @@ impl Recipe {
     /// Three kinds of resize are known, told apart by their fields: with `crop_pct` (ConvNeXT's image processor, which
     /// transformers' own ResNets use) the shorter side becomes `floor(shortest_edge / crop_pct)` and the centre of
     /// `shortest_edge` squared is cut out, but from 384 pixels on the photo is squeezed to the square instead; else a `size`
-    /// with `shortest_edge` needs `do_center_crop`; and a `size` with `height` and `width` is exact. The centre is rounded as
-    /// torchvision does, which is up to a pixel off the older processors written on NumPy.
+    /// with `shortest_edge` needs `do_center_crop`; and a `size` with `height` and `width` is exact. The centre's
+    /// offset is rounded down, as all these processors do.
     ///
     /// Processors have different defaults, so what matters must be stated: `size`, `resample`, and with `do_normalize` (true
     /// if absent) `image_mean` and `image_std`.
@@ -113,7 +113,8 @@ impl Recipe {
             ([0.0; 3], [1.0; 3])
         };
         let interpolation = resample.ok_or_else(|| absent("resample"))?;
-        let recipe = Self { input_size, resize, interpolation, mean, std };
+        let crop_rounding = CropRounding::Down;
+        let recipe = Self { input_size, resize, interpolation, crop_rounding, mean, std };
         recipe.check()?;
         Ok(recipe)
     }
@@ -174,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_whole_transformers_config_is_read() {
-        let expected = Recipe { interpolation: Interpolation::Bicubic, ..Recipe::default() };
+        let crop_rounding = CropRounding::Down;
+        let expected = Recipe { interpolation: Interpolation::Bicubic, crop_rounding, ..Recipe::default() };
         assert_eq!(Recipe::from_transformers(RESNET18).unwrap(), expected);
         // The same, as newer versions save it, with all that doesn't concern it.
         let newer = r#"{"crop_pct": 0.875, "crop_size": null, "data_format": "channels_first", "default_to_square": false,

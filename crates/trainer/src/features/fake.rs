@@ -1,6 +1,6 @@
 //! A network for tests, which runs nowhere.
 
-use resnet::{Engine, Error, ImageTensor, Interpolation, Pending, Recipe, Resize, Tap};
+use resnet::{Engine, Error, ImageTensor, Pending, Recipe, Resize, Tap};
 
 use crate::features::engines::Engines;
 use crate::photos::Preparation;
@@ -59,9 +59,9 @@ pub(crate) fn preparation() -> Preparation {
     let recipe = Recipe {
         input_size: [4, 4],
         resize: Resize::Exact([4, 4]),
-        interpolation: Interpolation::Bilinear,
         mean: [0.0; 3],
         std: [1.0; 3],
+        ..Recipe::default()
     };
     Preparation { recipe, ..Preparation::default() }
 }

@@ -175,6 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_of_others_in_the_metadata_is_none_of_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let bytes = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
+        let with = |recipe: &str| {
+            let metadata = std::collections::HashMap::from([("recipe".to_owned(), recipe.to_owned())]);
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let bytes = safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap();
+            recipe_of(&WeightFile::from_bytes(bytes).unwrap(), &path)
+        };
+        assert_eq!(with("a1_in1k").unwrap(), (Recipe::default(), None));
+        let error = with(r#"{"epochs": 3}"#).unwrap_err();
+        assert!(["weights.safetensors", "key `recipe`"].iter().all(|part| error.to_string().contains(part)), "{error}");
+    }
+
+    #[test]
     fn weights_own_their_preprocessing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("weights.safetensors");

@@ -13,10 +13,17 @@ use crate::photos::Reading;
 /// # Errors
 /// It is given, and can't be followed.
 pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<PathBuf>)> {
-    match weights.metadata().get("recipe") {
-        Some(text) => Ok((Recipe::from_json(text)?, Some(path.to_owned()))),
-        None => Ok(Recipe::beside(path)?),
-    }
+    // Others name recipes of training so: what isn't an object is none of ours.
+    let own = weights.metadata().get("recipe").filter(|text| text.trim_start().starts_with('{'));
+    let Some(text) = own else { return Ok(Recipe::beside(path)?) };
+    let recipe = Recipe::from_json(text).map_err(|error| match error {
+        resnet::Error::Recipe { field, problem, source } => {
+            let problem = format!("{problem} (in the metadata of {}, key `recipe`)", path.display());
+            resnet::Error::Recipe { field, problem, source }
+        }
+        other => other,
+    })?;
+    Ok((recipe, Some(path.to_owned())))
 }
 
 /// Finds how photos are read for these weights: a run's own way, from its metadata, else the default.
