@@ -10,7 +10,7 @@ use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageForma
 use crate::photos::limits::Limits;
 use crate::photos::picture::{Picture, into_rgb};
 use crate::photos::reading::{Exif, Reading};
-use crate::photos::{gif, jpeg};
+use crate::photos::{foreign, gif, jpeg};
 
 /// The bytes that a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
 const OVERHEAD: u64 = 64 << 20;
@@ -33,6 +33,9 @@ pub(crate) fn decode_into(
 ) -> Result<Picture, String> {
     if bytes.is_empty() {
         return Err("an empty file".into());
+    }
+    if let Some(reason) = foreign::reason(bytes) {
+        return Err(reason);
     }
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(words)?;
     let format = reader.format().ok_or("not a photo, or in a format that can't be read here")?;

@@ -3,6 +3,8 @@
 //! The only place where pixels are read: training, evaluating, predicting and embedding all come through [`Preparation`].
 
 mod decode;
+mod directory;
+mod foreign;
 mod gif;
 mod guard;
 mod jpeg;
