@@ -10,7 +10,7 @@ use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageForma
 use crate::photos::limits::Limits;
 use crate::photos::picture::{Picture, into_rgb};
 use crate::photos::reading::{Exif, Reading};
-use crate::photos::{foreign, gif, jpeg};
+use crate::photos::{foreign, gif, jpeg, orientation, webp};
 
 /// The bytes that a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
 const OVERHEAD: u64 = 64 << 20;
@@ -37,14 +37,18 @@ pub(crate) fn decode_into(
     if let Some(reason) = foreign::reason(bytes) {
         return Err(reason);
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(words)?;
-    let format = reader.format().ok_or("not a photo, or in a format that can't be read here")?;
+    let format = image::guess_format(bytes).map_err(|_| "not a photo, or in a format that can't be read here")?;
     if format == ImageFormat::Gif {
         return into_rgb(gif::first_frame(bytes, limits)?.into(), reading.background);
     }
     if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err("cut short: the JPEG has no end marker".into());
     }
+    let bytes = match format {
+        ImageFormat::WebP => webp::mended(bytes),
+        _ => bytes.into(),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
     let mut bounds = image::Limits::default();
     bounds.max_alloc = Some(OVERHEAD);
     reader.limits(bounds.clone());
@@ -55,13 +59,12 @@ pub(crate) fn decode_into(
     decoder.set_limits(bounds).map_err(words)?;
     let orientation = match reading.exif {
         Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
-        // Damaged metadata is no reason to refuse the photo.
-        _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        _ => orientation::of(&bytes, format),
     };
     let deep_grey = decoder.original_color_type() == ExtendedColorType::L16;
     let mut image = match format {
         #[cfg(feature = "turbojpeg")]
-        ImageFormat::Jpeg => jpeg::by_libjpeg(bytes)?,
+        ImageFormat::Jpeg => jpeg::by_libjpeg(&bytes)?,
         _ if decoder.color_type() == ColorType::Rgb8 => {
             let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
             if memory.len() < size {

@@ -9,9 +9,12 @@ mod gif;
 mod guard;
 mod jpeg;
 mod limits;
+mod orientation;
 mod picture;
 mod preparation;
 mod reading;
+mod segments;
+mod webp;
 
 pub use decode::decode_unguarded;
 pub use guard::{THREAD, decode};
