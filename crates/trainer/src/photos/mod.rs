@@ -2,6 +2,7 @@
 //!
 //! The only place where pixels are read: training, evaluating, predicting and embedding all come through [`Preparation`].
 
+mod bmp;
 mod decode;
 mod directory;
 mod foreign;
@@ -14,6 +15,7 @@ mod picture;
 mod preparation;
 mod reading;
 mod segments;
+mod tiff;
 mod webp;
 
 pub use decode::decode_unguarded;
