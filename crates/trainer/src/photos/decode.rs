@@ -10,7 +10,7 @@ use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageForma
 use crate::photos::limits::Limits;
 use crate::photos::picture::{Picture, into_rgb};
 use crate::photos::reading::{Exif, Reading};
-use crate::photos::{gif, jpeg};
+use crate::photos::{bmp, foreign, gif, jpeg, orientation, tiff, webp};
 
 /// The bytes that a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
 const OVERHEAD: u64 = 64 << 20;
@@ -34,14 +34,23 @@ pub(crate) fn decode_into(
     if bytes.is_empty() {
         return Err("an empty file".into());
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(words)?;
-    let format = reader.format().ok_or("not a photo, or in a format that can't be read here")?;
+    if let Some(reason) = foreign::reason(bytes) {
+        return Err(reason);
+    }
+    let format = tiff::guess_format(bytes).ok_or("not a photo, or in a format that can't be read here")?;
     if format == ImageFormat::Gif {
         return into_rgb(gif::first_frame(bytes, limits)?.into(), reading.background);
     }
     if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err("cut short: the JPEG has no end marker".into());
     }
+    let bytes = match format {
+        ImageFormat::Bmp => bmp::mended(bytes),
+        ImageFormat::Tiff => tiff::mended(bytes)?,
+        ImageFormat::WebP => webp::mended(bytes),
+        _ => bytes.into(),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
     let mut bounds = image::Limits::default();
     bounds.max_alloc = Some(OVERHEAD);
     reader.limits(bounds.clone());
@@ -52,13 +61,14 @@ pub(crate) fn decode_into(
     decoder.set_limits(bounds).map_err(words)?;
     let orientation = match reading.exif {
         Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
-        // Damaged metadata is no reason to refuse the photo.
-        _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        _ => orientation::of(&bytes, format),
     };
-    let deep_grey = decoder.original_color_type() == ExtendedColorType::L16;
+    // A PNG that marks a level as transparent comes with alpha: what was stored tells.
+    let deep_grey = decoder.original_color_type() == ExtendedColorType::L16
+        || format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]);
     let mut image = match format {
         #[cfg(feature = "turbojpeg")]
-        ImageFormat::Jpeg => jpeg::by_libjpeg(bytes)?,
+        ImageFormat::Jpeg => jpeg::by_libjpeg(&bytes)?,
         _ if decoder.color_type() == ColorType::Rgb8 => {
             let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
             if memory.len() < size {
@@ -75,8 +85,11 @@ pub(crate) fn decode_into(
         _ => DynamicImage::from_decoder(decoder).map_err(words)?,
     };
     if deep_grey {
-        // With a level that is marked as transparent it comes with alpha, which Pillow doesn't see.
+        // Without alpha, which Pillow doesn't see.
         image = image.into_luma16().into();
+    }
+    if format == ImageFormat::Tiff {
+        image = tiff::straight(image, &bytes);
     }
     image.apply_orientation(orientation);
     into_rgb(image, reading.background)
@@ -121,6 +134,17 @@ mod tests {
         assert_eq!(read(&grey_alpha).unwrap().rgb, [9, 9, 9]);
         let deep = encode(ImageBuffer::from_pixel(1, 1, Rgb([0x00ffu16, 0x8080, 0xffff])), ImageFormat::Png);
         assert_eq!(read(&deep).unwrap().rgb, [0, 0x80, 0xff]);
+    }
+
+    #[test]
+    fn deep_grey_is_cut_off_whether_or_not_a_level_is_clear() {
+        let mut png =
+            encode(ImageBuffer::from_fn(3, 1, |x, _| Luma([[40u16, 260, 200][x as usize]])), ImageFormat::Png);
+        let plain = read(&png).unwrap();
+        assert_eq!(plain.rgb, [40, 40, 40, 255, 255, 255, 200, 200, 200]);
+        // A chunk between header and pixels that says that level 200 is clear.
+        png.splice(33..33, *b"\0\0\0\x02tRNS\0\xc8\xe3\x2c\x87\xba");
+        assert_eq!(read(&png).unwrap(), plain);
     }
 
     #[test]

@@ -3,19 +3,21 @@
 #[cfg(feature = "turbojpeg")]
 use image::{DynamicImage, GrayImage, RgbImage};
 
+use crate::photos::segments::{self, END_OF_IMAGE, START_OF_IMAGE, START_OF_SCAN};
+
 /// The name of the JPEG decoder. Its pixels, and so the features, differ a little from another's.
 pub const JPEG_DECODER: &str = if cfg!(feature = "turbojpeg") { "libjpeg-turbo" } else { "zune-jpeg" };
 
-/// Tells whether an end-of-image marker follows the first scan. JPEG decoders fill what is missing with grey instead of
-/// failing; a photo half grey would be learnt from.
+/// Tells whether an end-of-image marker follows the file's own scans; another picture may lie behind. JPEG decoders fill what is
+/// missing with grey instead of failing; a photo half grey would be learnt from.
 pub(super) fn is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    // Over the segments before the first scan, whose payload may hold a thumbnail with markers of its own.
-    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
-        match marker {
-            0xff => at += 1,
-            0xda => return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]),
-            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+    let mut scanned = false;
+    for segment in segments::of_jpeg(bytes) {
+        match segment.marker {
+            START_OF_SCAN => scanned = true,
+            START_OF_IMAGE => return false,
+            END_OF_IMAGE => return scanned,
+            _ => {}
         }
     }
     false
@@ -62,4 +64,51 @@ fn inks(pixels: &[u8]) -> Vec<u8> {
         }));
     }
     rgb
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::photos::{Limits, Picture, Reading, decode_unguarded};
+    use image::{ImageBuffer, ImageFormat, Rgb};
+    use std::io::Cursor;
+
+    fn encode() -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let picture = ImageBuffer::from_fn(40, 24, |x, y| Rgb([x as u8 * 6, y as u8 * 10, 99]));
+        picture.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Picture, String> {
+        decode_unguarded(bytes, &Reading::default(), &Limits::default())
+    }
+
+    #[test]
+    fn stray_bytes_between_markers_cut_nothing_short() {
+        let whole = encode();
+        let table = whole.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
+        for stray in [&[0, 7][..], &[0xff, 0xff], &[1, 2, 3]] {
+            let mut bytes = whole.clone();
+            bytes.splice(table..table, stray.iter().copied());
+            assert_eq!(read(&bytes), read(&whole), "{stray:?}");
+        }
+        // A segment that says it is shorter than it is.
+        let mut bytes = whole.clone();
+        bytes.splice(2..2, *b"\xff\xe5\0\x04abcd");
+        assert_eq!(read(&bytes), read(&whole));
+    }
+
+    #[test]
+    fn another_pictures_end_is_not_its_own() {
+        let whole = encode();
+        let cut = &whole[..whole.len() - 30];
+        for behind in [&whole[..], &whole[..whole.len() / 2], b"\xff\xd8\xff\xd9"] {
+            assert!(read(&[cut, behind].concat()).unwrap_err().contains("cut short"));
+            assert_eq!(read(&[&whole, behind].concat()), read(&whole));
+        }
+        // The thumbnail's end lies within a segment.
+        let mut bytes = whole[..whole.len() / 2].to_vec();
+        bytes.splice(2..2, *b"\xff\xe5\0\x06\xff\xda\xff\xd9");
+        assert!(read(&bytes).unwrap_err().contains("cut short"));
+    }
 }

@@ -2,14 +2,21 @@
 //!
 //! The only place where pixels are read: training, evaluating, predicting and embedding all come through [`Preparation`].
 
+mod bmp;
 mod decode;
+mod directory;
+mod foreign;
 mod gif;
 mod guard;
 mod jpeg;
 mod limits;
+mod orientation;
 mod picture;
 mod preparation;
 mod reading;
+mod segments;
+mod tiff;
+mod webp;
 
 pub use decode::decode_unguarded;
 pub use guard::{THREAD, decode};
