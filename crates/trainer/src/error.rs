@@ -73,6 +73,16 @@ pub enum Error {
         /// The empty ones.
         classes: Vec<String>,
     },
+    /// Folders that are named as the parts of a split are, and can't be used as such.
+    #[error("{}: the folders {} look like the parts of a split, but {problem}", path.display(), quoted(folders))]
+    UnusableSplit {
+        /// The folder that holds them.
+        path: PathBuf,
+        /// Their names.
+        folders: Vec<String>,
+        /// What is wrong with them, and the way out.
+        problem: String,
+    },
     /// Two labels that a reader, or another file system, can't tell apart.
     #[error("labels {first:?} and {second:?} differ only by {difference}: rename one, or merge the folders")]
     ClashingLabels {

@@ -385,6 +385,15 @@ fn parts_given_by_folders_are_obeyed() {
     let (out, _) = world.expect(0, line);
     assert!(out.starts_with("36 photos, 3 classes: 24 to train, 6 to validate, 6 to test"), "{out}");
     assert!(world.read("run/predictions.csv").contains("test/red/11.png,test,red,"));
+
+    // A test that was given and can't be read is an error, and no other is drawn in its place.
+    for class in ["blue", "green", "red"] {
+        for file in files(&world.path(&format!("parts/test/{class}"))) {
+            std::fs::write(world.path(&format!("parts/test/{class}/{file}")), "no photo").unwrap();
+        }
+    }
+    let (_, err) = world.expect(3, "train parts --backbone weights.safetensors --recipe recipe.json --out run2");
+    assert!(err.contains("the given part test: none of its"), "{err}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::{hub, report, run};
 /// Train a head on a folder of photos, and judge it
 ///
 /// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
+/// Parts may also be called Training, training_set or seg_train, valid, validation or dev, Testing, eval or seg_test, in any case.
 /// A part without a folder of its own is drawn from the others, by the photos' content: the same photo always plays the
 /// same part, copies stay together, and added photos hardly move any other. Features are kept in the run: a second
 /// training with the same backbone takes seconds.

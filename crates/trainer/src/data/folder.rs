@@ -1,12 +1,14 @@
 //! Reads a folder of labelled photos: `DIR/class/photo.jpg`, or the same below `DIR/train`, `DIR/val` and `DIR/test`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::data::dataset::Dataset;
 use crate::data::labels::{check_labels, hint};
-use crate::data::listing::{Level, Listing, check_folder, level, name_below, no_photos, walk};
+use crate::data::listing::{Level, Listing, level, loose, name_below, no_photos, walk};
 use crate::data::part::Part;
 use crate::data::photo::Photo;
+use crate::data::scan::{Scan, scan};
 use crate::data::target::{Class, Target};
 use crate::error::{Error, Result};
 use crate::words::first;
@@ -14,16 +16,16 @@ use crate::words::first;
 impl Dataset {
     /// Reads the layout of a folder, `DIR/class/photo.jpg` or the same below `DIR/train`, `DIR/val` and `DIR/test`; opens no photo.
     ///
-    /// The parts are taken from the folders where `train` holds class folders (and no photos of its own) and `val`, `valid`,
-    /// `validation` or `test` stands beside it, or nothing does; otherwise every sub-folder is a class. Folders
-    /// inside a class are walked, links are followed and loops survived, hidden files are ignored.
+    /// Folders named as parts are (`train`, `Training`, `seg_train`; `val`, `valid`, `dev`; `test`, `Testing`) are no classes: those
+    /// that hold class folders are the parts, and one without labels is left aside with a warning, unless it is `train`. Otherwise every
+    /// sub-folder is a class. Folders inside a class are walked, links are followed and loops survived, hidden files are ignored.
     ///
     /// # Errors
     /// No such folder; no photos; photos beside the class folders; a single class; a class without photos; labels
-    /// that differ only by case, blanks or Unicode form; a class that `train` lacks.
+    /// that differ only by case, blanks or Unicode form; parts without a labelled `train`; a part without photos; a class that
+    /// `train` lacks.
     pub fn open(root: &Path) -> Result<Self> {
-        let found = scan(root)?;
-        let dataset = found.build(root)?;
+        let dataset = scan(root, None)?.build(root)?;
         match dataset.classes.len() {
             0 | 1 => Err(Error::SingleClass {
                 path: root.to_owned(),
@@ -34,12 +36,13 @@ impl Dataset {
         }
     }
 
-    /// Reads a folder to evaluate a head on that knows `classes`: photos get their place among these, and a single class will do.
+    /// Reads a folder to evaluate a head on that knows `classes`: photos get their place among these, a single class will do, and so
+    /// will parts without `train`.
     ///
     /// # Errors
     /// As [`Dataset::open`], and a class that isn't among `classes`.
     pub fn open_for(root: &Path, classes: &[String]) -> Result<Self> {
-        let mut dataset = scan(root)?.build(root)?;
+        let mut dataset = scan(root, Some(classes))?.build(root)?;
         let unknown: Vec<String> = dataset.classes.iter().filter(|label| !classes.contains(label)).cloned().collect();
         if !unknown.is_empty() {
             return Err(unknown_class(root, unknown, classes));
@@ -54,89 +57,34 @@ impl Dataset {
     }
 }
 
-/// What a folder holds, before it is checked.
-struct Scan {
-    /// Where class folders stand, and the part they play there.
-    groups: Vec<(Option<Part>, PathBuf, Level)>,
-    others: Vec<String>,
-    warnings: Vec<String>,
-}
-
-/// Finds out where the class folders stand.
-fn scan(root: &Path) -> Result<Scan> {
-    check_folder(root)?;
-    let top = level(root, root)?;
-    let mut groups = Vec::new();
-    let mut parts = Vec::new();
-    for part in Part::ALL {
-        for folder in part.folders() {
-            if let Some(path) = top.folders.get(*folder) {
-                parts.push((part, (*folder).to_owned(), path.clone()));
-            }
-        }
-    }
-    let train = match parts.first() {
-        Some((Part::Train, _, path)) if parts.len() > 1 || top.folders.len() == 1 => {
-            let level = level(root, path)?;
-            (!level.folders.is_empty() && level.photos.is_empty()).then_some(level)
-        }
-        _ => None,
-    };
-    let mut warnings = Vec::new();
-    let mut others = top.others.clone();
-    let Some(train) = train else {
-        return Ok(Scan { groups: vec![(None, root.to_owned(), top)], others, warnings });
-    };
-    if !top.photos.is_empty() {
-        return Err(loose(root, &top.photos));
-    }
-    for name in top.folders.keys().filter(|name| parts.iter().all(|(_, folder, _)| folder != *name)) {
-        warnings.push(format!("folder {name:?} beside \"train\" is no part of the data and was ignored"));
-    }
-    others.extend(train.others.iter().cloned());
-    let alone = parts.len() == 1;
-    let mut train = Some(train);
-    for (part, _, path) in parts {
-        let level = match train.take() {
-            Some(level) => level,
-            None => {
-                let level = level(root, &path)?;
-                others.extend(level.others.iter().cloned());
-                level
-            }
-        };
-        groups.push(((!alone).then_some(part), path, level));
-    }
-    Ok(Scan { groups, others, warnings })
-}
-
 impl Scan {
     /// Lists the photos of each class, unless the folder isn't fit to be trained on.
     fn build(self, root: &Path) -> Result<Dataset> {
-        let Self { groups, mut others, mut warnings } = self;
+        let Self { groups, mut others, mut warnings, training } = self;
         let mut photos = Vec::new();
         let mut rejected = Vec::new();
-        let mut classes: Vec<String> = Vec::new();
+        // Where there is no `train`, none of the parts can say what the classes are.
+        let learnt = matches!(groups[0].0, None | Some(Part::Train));
+        let naming = if learnt { &groups[..1] } else { &groups[..] };
+        let classes: BTreeSet<&String> = naming.iter().flat_map(|(_, _, level)| level.folders.keys()).collect();
+        let classes: Vec<String> = classes.into_iter().cloned().collect();
+        check_labels(&classes)?;
         let mut loose_photos = Vec::new();
         let mut empty = Vec::new();
         for (index, (part, path, level)) in groups.iter().enumerate() {
             loose_photos.extend(level.photos.iter().cloned());
-            if index == 0 {
-                classes = level.folders.keys().cloned().collect();
-                check_labels(&classes)?;
-            } else {
-                let unknown: Vec<_> = level.folders.keys().filter(|label| !classes.contains(label)).cloned().collect();
-                if !unknown.is_empty() {
-                    return Err(unknown_class(path, unknown, &classes));
-                }
+            let unknown: Vec<_> = level.folders.keys().filter(|label| !classes.contains(label)).cloned().collect();
+            if !unknown.is_empty() {
+                return Err(unknown_class(path, unknown, &classes));
             }
+            let before = photos.len();
             for (place, class) in classes.iter().enumerate() {
                 let listing = match level.folders.get(class) {
                     Some(folder) => walk(root, folder),
                     None => Listing::default(),
                 };
                 if listing.photos.is_empty() && listing.rejected.is_empty() {
-                    if index == 0 {
+                    if index == 0 && learnt {
                         empty.push(class.clone());
                     } else {
                         warnings.push(format!("class {class:?} has no photos in {}", name_below(root, path)));
@@ -149,6 +97,12 @@ impl Scan {
                 }));
                 rejected.extend(listing.rejected);
                 others.extend(listing.others);
+            }
+            // Nothing takes the place of a part that was given: another one would be drawn, or evaluated on, in silence.
+            let needed = if training { part.is_some() } else { *part == Some(Part::Test) };
+            if needed && index > 0 && photos.len() == before {
+                let problem = format!("{:?} holds no photo that can be used", name_below(root, path));
+                return Err(unusable(root, &groups, problem));
             }
         }
         if photos.is_empty() && rejected.is_empty() && loose_photos.is_empty() {
@@ -164,15 +118,37 @@ impl Scan {
             others.sort();
             warnings.push(format!("ignored, no photos by their names ({}): {}", others.len(), first(&others, 5)));
         }
+        if groups.len() == 1 && groups[0].0.is_none() {
+            warnings.extend(alike_inside(&photos, classes.len()));
+        }
         photos.sort_by(|a, b| a.name.cmp(&b.name));
         rejected.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Dataset { root: root.to_owned(), classes, photos, rejected, warnings })
     }
 }
 
-fn loose(path: &Path, photos: &[String]) -> Error {
-    let examples = photos.iter().take(3).cloned().collect();
-    Error::LoosePhotos { path: path.to_owned(), count: photos.len(), examples }
+fn unusable(root: &Path, groups: &[(Option<Part>, PathBuf, Level)], problem: String) -> Error {
+    let folders = groups.iter().map(|(_, path, _)| name_below(root, path)).collect();
+    Error::UnusableSplit { path: root.to_owned(), folders, problem }
+}
+
+/// Warns where all classes hold the same folders and nothing else, as parts do in whatever language they are named.
+fn alike_inside(photos: &[Photo], classes: usize) -> Option<String> {
+    let mut inside: BTreeMap<Class, BTreeSet<&str>> = BTreeMap::new();
+    for photo in photos {
+        let mut below = photo.name.split('/').skip(1);
+        let (folder, _file) = (below.next()?, below.next()?);
+        inside.entry(photo.target.class()?).or_default().insert(folder);
+    }
+    let names: Vec<String> = inside.values().next()?.iter().map(|folder| format!("{folder:?}")).collect();
+    let mut folders = inside.values();
+    let one = folders.next()?;
+    (classes > 1 && inside.len() == classes && one.len() > 1 && folders.all(|other| other == one)).then(|| {
+        format!(
+            "every class folder holds the same folders, {}: if those are the classes, name what holds them train, val and test",
+            first(&names, 5)
+        )
+    })
 }
 
 fn unknown_class(path: &Path, unknown: Vec<String>, known: &[String]) -> Error {
@@ -268,6 +244,90 @@ mod tests {
         assert!(dataset.photos.iter().all(|photo| photo.part.is_none()));
         let dir = tree(&["train/1.png", "bus/1.png", "test/1.png"]);
         assert_eq!(Dataset::open(dir.path()).unwrap().classes, ["bus", "test", "train"]);
+    }
+
+    #[test]
+    fn parts_are_known_by_their_usual_names() {
+        for (train, test) in [
+            ("Train", "Test"),
+            ("Training", "Testing"),
+            ("seg_train", "seg_test"),
+            ("train_images", "TEST"),
+            ("seg_train/seg_train", "seg_test/seg_test"),
+        ] {
+            let files = ["a/1.png", "b/1.png"].map(|name| [train, test].map(|part| format!("{part}/{name}"))).concat();
+            let dir = tree(&files.iter().map(String::as_str).collect::<Vec<_>>());
+            let dataset = Dataset::open(dir.path()).unwrap();
+            assert_eq!(dataset.classes, ["a", "b"]);
+            for photo in &dataset.photos {
+                let part = if photo.name.starts_with(train) { Part::Train } else { Part::Test };
+                assert_eq!(photo.part, Some(part), "{}", photo.name);
+            }
+        }
+        let dir = tree(&["train/a/1.png", "train/b/1.png", "dev/a/1.png"]);
+        assert_eq!(Dataset::open(dir.path()).unwrap().photos[0].part, Some(Part::Validation));
+    }
+
+    #[test]
+    fn what_looks_like_a_split_and_is_none_is_refused() {
+        let looks = |files: &[&str], problem: &str| {
+            let message = message(files);
+            assert!(message.contains("look like the parts of a split") && message.contains(problem), "{message}");
+        };
+        looks(&["val/a/1.png", "val/b/1.png", "test/a/1.png", "test/b/1.png"], "none of them is to train on");
+        looks(&["train/1.png", "test/1.png"], "\"train\" holds 1 photo and no class folders");
+        looks(&["train/", "test/a/1.png", "test/b/1.png"], "\"train\" holds 0 photos and no class folders");
+        looks(
+            &["train/a/1.png", "train/b/1.png", "test/a/", "test/b/x.txt"],
+            "\"test\" holds no photo that can be used",
+        );
+        let stray = message(&["train/a/1.png", "train/b/1.png", "train/stray.png", "test/a/1.png"]);
+        assert!(
+            stray.contains("1 photos lie outside any class folder") && stray.contains("train/stray.png"),
+            "{stray}"
+        );
+    }
+
+    #[test]
+    fn a_part_without_labels_is_left_aside_with_a_word() {
+        for test in ["test", "test1", "Testing"] {
+            let dir = tree(&["train/a/1.png", "train/b/1.png", &format!("{test}/1.png"), &format!("{test}/2.png")]);
+            let dataset = Dataset::open(dir.path()).unwrap();
+            assert_eq!((dataset.classes.len(), dataset.photos.len()), (2, 2));
+            assert!(dataset.photos.iter().all(|photo| photo.part.is_none()));
+            let word = format!("{test:?} holds 2 photos and no class folders: they have no labels and were left aside");
+            assert_eq!(dataset.warnings, [word]);
+        }
+    }
+
+    #[test]
+    fn a_test_alone_can_be_evaluated_on() {
+        let known = ["a", "b", "c"].map(str::to_owned);
+        let dir = tree(&["test/a/1.png", "test/b/1.png"]);
+        let dataset = Dataset::open_for(dir.path(), &known).unwrap();
+        assert_eq!(names(&dataset), ["test/a/1.png", "test/b/1.png"]);
+        assert!(dataset.photos.iter().all(|photo| photo.part == Some(Part::Test)));
+        assert!(message(&["test/a/1.png", "test/b/1.png"]).contains("is that the one to give?"));
+        // Classes that the parts share in part only.
+        let dir = tree(&["val/c/1.png", "val/a/1.png", "test/b/1.png"]);
+        assert_eq!(classes(&Dataset::open_for(dir.path(), &known).unwrap()), [1, 0, 2].map(Class::new));
+        // A class may be called so.
+        let dir = tree(&["test/deep/1.png", "bus/1.png"]);
+        let dataset = Dataset::open_for(dir.path(), &["bus", "test"].map(str::to_owned)).unwrap();
+        assert_eq!(classes(&dataset), [0, 1].map(Class::new));
+        // Never the photos of train in place of a test without any.
+        let dir = tree(&["train/a/1.png", "test/a/1.txt"]);
+        let error = Dataset::open_for(dir.path(), &known).unwrap_err();
+        assert!(error.to_string().contains("\"test\" holds no photo"), "{error}");
+    }
+
+    #[test]
+    fn parts_in_another_language_are_asked_about() {
+        let dir = tree(&["apprendre/a/1.png", "apprendre/b/1.png", "essayer/a/1.png", "essayer/b/1.png"]);
+        let warnings = Dataset::open(dir.path()).unwrap().warnings;
+        assert!(warnings[0].contains("the same folders, \"a\", \"b\""), "{warnings:?}");
+        let dir = tree(&["cat/day/1.png", "cat/2.png", "dog/day/1.png"]);
+        assert_eq!(Dataset::open(dir.path()).unwrap().warnings, [""; 0]);
     }
 
     #[test]

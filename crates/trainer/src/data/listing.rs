@@ -41,6 +41,12 @@ pub(super) fn no_photos(path: &Path, others: usize) -> Error {
     Error::NoPhotos { path: path.to_owned(), others, endings: &EXTENSIONS }
 }
 
+/// Makes the error of photos that lie beside the class folders of a folder.
+pub(super) fn loose(path: &Path, photos: &[String]) -> Error {
+    let examples = photos.iter().take(3).cloned().collect();
+    Error::LoosePhotos { path: path.to_owned(), count: photos.len(), examples }
+}
+
 fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || JUNK.contains(&name.to_ascii_lowercase().as_str())
 }

@@ -7,6 +7,7 @@ mod leaks;
 mod listing;
 mod part;
 mod photo;
+mod scan;
 pub(crate) mod split;
 mod target;
 

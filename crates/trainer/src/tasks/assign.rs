@@ -7,7 +7,8 @@ use crate::progress::Progress;
 use crate::tasks::known::Known;
 use crate::words::{count, first};
 
-/// Assigns each photo whose features are known its part, warns of copies, and refuses a class that has nothing to learn from.
+/// Assigns each photo whose features are known its part, warns of copies, and refuses a class that has nothing to learn from
+/// and a part whose folder was given and has no photo that could be read.
 pub(crate) fn assign(
     dataset: &Dataset,
     known: &Known<'_>,
@@ -18,6 +19,12 @@ pub(crate) fn assign(
     let entries: Vec<Entry> = (photos.iter().zip(&known.kept))
         .map(|(photo, &(_, digest))| Entry { target: &photo.target, digest, part: photo.part })
         .collect();
+    for part in Part::ALL {
+        let given = dataset.photos.iter().filter(|photo| photo.part == Some(part)).count();
+        if given > 0 && entries.iter().all(|entry| entry.part != Some(part)) {
+            return Err(Error::NothingReadable { what: format!("the given part {part}"), found: given });
+        }
+    }
     let parts = split(&entries, options)?;
     let copies = duplicates(entries.iter().map(|entry| entry.digest));
     let name = |indices: &Vec<usize>| photos[indices[0]].name.clone();
