@@ -9,8 +9,8 @@ use std::{
 };
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor, BufferSlice,
-    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, Limits, PipelineCache,
-    PipelineCompilationOptions, ShaderModuleDescriptor, ShaderSource, TextureView,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, DeviceType, Limits, PipelineCache,
+    PipelineCompilationOptions, ShaderModuleDescriptor, ShaderRuntimeChecks, ShaderSource, TextureView,
 };
 
 /// The compiled kernels of one device: what every plan is made from.
@@ -43,6 +43,8 @@ struct Inner {
     room: Room,
     /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
+    /// Whether modules check their indices at run time.
+    checks: bool,
     cache: Option<PipelineCache>,
     /// Each is compiled by the first thread that wants it, while others compile others.
     pipelines: Mutex<HashMap<PipelineKey, Arc<OnceLock<ComputePipeline>>>>,
@@ -82,12 +84,14 @@ impl Context {
     /// Makes a context as [`Context::with_tune`] does, with the driver's cache of compiled pipelines: what it holds isn't compiled again, and
     /// what is compiled is added to it. The caller keeps it, say in a file between runs.
     pub fn with_cache(device: &Device, tune: Tune, cache: Option<PipelineCache>) -> Self {
+        let adapter = device.adapter_info();
         let inner = Inner {
             device: device.clone(),
+            checks: tune.checks.unwrap_or(adapter.device_type == DeviceType::Cpu),
             tune,
             room: Room::of(&device.limits()),
             limits: device.limits(),
-            lanes: tune::lanes(&device.adapter_info(), device.features()),
+            lanes: tune::lanes(&adapter, device.features()),
             cache,
             pipelines: Mutex::default(),
         };
@@ -102,6 +106,11 @@ impl Context {
     /// Gives the choice of kernels with which plans are made.
     pub fn tune(&self) -> &Tune {
         &self.inner.tune
+    }
+
+    /// Tells whether shaders check their indices at run time: see [`Tune::checks`].
+    pub fn checks(&self) -> bool {
+        self.inner.checks
     }
 
     /// Counts the pipelines that plans have made so far.
@@ -150,10 +159,14 @@ impl Context {
         drop(pipelines);
         let device = &self.inner.device;
         let compile = || {
-            let module = device.create_shader_module(ShaderModuleDescriptor {
-                label: Some(shader.name),
-                source: ShaderSource::Wgsl(shader.source.into()),
-            });
+            let descriptor =
+                ShaderModuleDescriptor { label: Some(shader.name), source: ShaderSource::Wgsl(shader.source.into()) };
+            let module = match self.inner.checks {
+                true => device.create_shader_module(descriptor),
+                // SAFETY: the text is one of this library's own. Each argues in its header that its indices are in bounds and its loops
+                // end, for the parameters that plans make and the buffers whose sizes they check; every kernel's tests run checked too.
+                false => unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) },
+            };
             device.create_compute_pipeline(&ComputePipelineDescriptor {
                 label: Some(shader.name),
                 layout: None,

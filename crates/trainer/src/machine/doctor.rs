@@ -31,7 +31,7 @@ pub struct Diagnosis {
     pub tuned: Option<Tuned>,
     /// The least and the most lanes of a subgroup.
     pub subgroup: [u32; 2],
-    /// The features that matter here, and whether it has them.
+    /// The features that matter here, and whether it has them (of `shader-checks`: whether shaders check their indices at run time).
     pub features: Vec<(&'static str, bool)>,
     /// The limits that matter here.
     pub limits: Vec<(&'static str, u64)>,
@@ -99,6 +99,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
             ("subgroup", has(wgpu::Features::SUBGROUP)),
             ("precision-f16", family == Family::Tiled),
             ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
+            ("shader-checks", gpu.context.checks()),
         ],
         limits: vec![
             ("bytes a binding", limits.max_storage_buffer_binding_size),
