@@ -1,7 +1,6 @@
 //! Examines the machine: what it has, what will be slow on it, and what to do about it.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
@@ -11,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::machine::bench::Bench;
 use crate::machine::compiled::Found;
 use crate::machine::device::{Gpu, Summary};
+use crate::machine::timer::Timer;
 use crate::machine::tune::Tuned;
 
 /// Rows and columns of the matrices that are multiplied to measure speed.
@@ -152,14 +152,10 @@ fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
     let output = buffer(&vec![f32::NAN; count]);
     let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
     let matmul = Matmul::new(&gpu.context, &desc)?.bind(&buffers)?;
+    let timer = Timer::new(gpu);
     let mut best = f64::INFINITY;
     for _ in 0..5 {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        matmul.encode(&mut encoder);
-        let start = Instant::now();
-        gpu.queue.submit([encoder.finish()]);
-        gpu.wait()?;
-        best = best.min(start.elapsed().as_secs_f64());
+        best = best.min(timer.each(&[&matmul])?[0]);
     }
     let result: Vec<f32> = gpu.read(&output)?;
     let wrong = (0..count).find(|&i| {
