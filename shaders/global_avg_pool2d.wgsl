@@ -6,6 +6,7 @@
 // Dispatch  64 invocations a workgroup, one vec4, scalar or quad of the output each: neighbours read neighbouring channels.
 // Limits    bound by memory: each input element is read once. An image beyond a binding is summed in bands of pixels:
 //           all but the first add to the output, the last divides.
+// In bounds those past `total` leave first; `pixels` x `width` an image is what the window shows. Loops count to `pixels`.
 // Paper     Lin, Chen and Yan, "Network In Network", ICLR 2014, section 3.2.
 // Twin      kernels::reference::global_avg_pool2d.
 
