@@ -12,6 +12,8 @@
 //           the others too few subgroups to hide the loads.
 // Limits    channels and out_channels divisible by 4, stride 1, dilation 1, one group. Bound by memory: 36 pairs written for 16 read,
 //           and the reverse; bands of 16 MiB, that stay in the second cache where it is that large.
+// In bounds those past the last tile leave first, so that v and m are 36 strides of what is bound; x and y are only touched inside of the
+//           image.
 // Paper     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4; the points 0, 1, -1, 2, -2.
 // Twin      kernels::reference::conv2d (with the larger bound that it states for Winograd).
 

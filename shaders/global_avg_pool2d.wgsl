@@ -11,6 +11,7 @@
 //           adapters, for whom loads are near and barriers dear, and images of few pixels take one by one.
 // Limits    bound by memory: each input element is read once. An image beyond a binding is summed in bands of pixels:
 //           all but the first add to the output, the last divides.
+// In bounds those past `total` leave first; `pixels` x `width` an image is what the window shows. Loops count to `pixels`.
 // Paper     Lin, Chen and Yan, "Network In Network", ICLR 2014, section 3.2.
 // Twin      kernels::reference::global_avg_pool2d.
 

@@ -45,10 +45,20 @@ fn check_plan(gpu: &Gpu, conv: &Conv2d, seed: u64) -> (usize, bool) {
 fn check_families(desc: &Conv2dDesc, seed: u64) {
     for family in gpu().families() {
         let plan = Conv2d::new(&gpu().context(family), desc).unwrap();
-        for variant in plan.variants() {
+        for variant in [plan.variants(), splits(&plan)].concat() {
             check_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
         }
     }
+}
+
+/// Lists variants in parts that are not worth it but possible: every tile, numbers of parts that divide the terms and that don't.
+fn splits(conv: &Conv2d) -> Vec<Variant> {
+    let possible = |variant: &Variant| conv.with_variant(*variant).is_ok();
+    let split = |variant| match variant {
+        Variant::Direct(tile) => [2, 3].map(|parts| Variant::Split { tile, parts }).to_vec(),
+        _ => Vec::new(),
+    };
+    conv.variants().into_iter().flat_map(split).filter(possible).collect()
 }
 
 proptest! {

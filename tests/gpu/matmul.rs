@@ -18,7 +18,8 @@ fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
     let expected = reference::matmul(desc, &a, &b, bias.as_deref());
     let matmul = Matmul::new(&gpu.context(family), desc).unwrap();
     assert_eq!(matmul.variant(), matmul.variants()[0]);
-    let dispatches = matmul.variants().into_iter().map(|variant| {
+    let variants = [matmul.variants(), splits(&matmul)].concat();
+    let dispatches = variants.into_iter().map(|variant| {
         let output = gpu.output(size(desc.m, desc.n));
         let buffers = MatmulBuffers {
             a: gpu_a.slice(..),
@@ -32,6 +33,16 @@ fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
         commands.dispatches()
     });
     dispatches.collect::<Vec<_>>()[0]
+}
+
+/// Lists variants in parts that are not worth it but possible: every tile, numbers of parts that divide the terms and that don't.
+fn splits(matmul: &Matmul) -> Vec<Variant> {
+    let possible = |variant: &Variant| matmul.with_variant(*variant).is_ok();
+    let split = |variant| match variant {
+        Variant::Direct(tile) => [2, 3, 4].map(|parts| Variant::Split { tile, parts }).to_vec(),
+        _ => Vec::new(),
+    };
+    matmul.variants().into_iter().flat_map(split).filter(possible).collect()
 }
 
 proptest! {

@@ -41,6 +41,8 @@ struct Inner {
     tune: Tune,
     limits: Limits,
     room: Room,
+    /// Whether the adapter is a GPU of its own, of many cores.
+    discrete: bool,
     /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
     /// Whether modules check their indices at run time.
@@ -91,6 +93,7 @@ impl Context {
             tune,
             room: Room::of(&device.limits()),
             limits: device.limits(),
+            discrete: adapter.device_type == DeviceType::DiscreteGpu,
             lanes: tune::lanes(&adapter, device.features()),
             cache,
             pipelines: Mutex::default(),
@@ -130,6 +133,11 @@ impl Context {
     /// Gives the lanes of a subgroup, for plans of the texture family.
     pub(crate) fn lanes(&self) -> u32 {
         self.inner.lanes.unwrap_or(1)
+    }
+
+    /// Tells whether the adapter is a GPU of its own, of many cores.
+    pub(crate) fn discrete(&self) -> bool {
+        self.inner.discrete
     }
 
     pub(crate) fn limits(&self) -> &Limits {

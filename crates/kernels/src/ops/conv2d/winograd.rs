@@ -99,7 +99,10 @@ impl Winograd<'_> {
         }
         let of_tile = |tile| list.iter().map(move |&band| Variant::Winograd { tile, band });
         let rows = tiles_of_band(layer, list[0]);
-        tiles(&layer.context, layer.family, rows).into_iter().flat_map(of_tile).collect()
+        tiles(&layer.context, layer.family, rows, layer.desc.out_channels.into())
+            .into_iter()
+            .flat_map(of_tile)
+            .collect()
     }
 
     fn tile_bands(&self) -> impl Iterator<Item = Range<u64>> {
