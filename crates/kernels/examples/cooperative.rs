@@ -228,6 +228,8 @@ enum How {
     Staged,
     /// As staged, and `subgroup_id` in place of a division.
     Straight,
+    /// No workgroup memory: operands from storage.
+    Global,
 }
 
 fn tiles() -> Vec<Tile> {
@@ -252,6 +254,8 @@ fn tiles() -> Vec<Tile> {
         tile([128, 64, 32], [64, 32], 2, 8, Staged),
         tile([128, 64, 32], [64, 32], 1, 8, Staged),
         tile([128, 64, 32], [64, 32], 1, 8, Straight),
+        tile([128, 128, 16], [64, 64], 1, 8, Global),
+        tile([128, 64, 16], [64, 32], 1, 8, Global),
     ]
 }
 
@@ -267,6 +271,9 @@ impl Tile {
     }
 
     fn text(&self) -> String {
+        if self.how == How::Global {
+            return self.global_text();
+        }
         let [m, n, k] = self.block;
         let [sm, sn] = self.subgroup;
         let (rows, columns) = (sm / 16, sn / 16);
@@ -410,6 +417,53 @@ impl Tile {
         }
         line("}".into());
         text
+    }
+}
+
+impl Tile {
+    fn global_text(&self) -> String {
+        let [m, n, _] = self.block;
+        let [sm, sn] = self.subgroup;
+        let (rows, columns, across) = (sm / 16, sn / 16, n / sn);
+        let each = |f: &dyn Fn(u32, u32) -> String| -> String {
+            (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| f(i, j)).collect()
+        };
+        let variables = each(&|i, j| format!("var c{i}_{j}: coop_mat16x16<f32, C>;\n"));
+        let load_a: String = (0..rows)
+            .map(|i| {
+                let at = format!("(row0 + {}u) * wide_k + step * 4u", i * 16);
+                format!("let a{i} = coopLoadT<coop_mat16x16<f16, A>>(&a[{at}], wide_k);\n")
+            })
+            .collect();
+        let load_b: String = (0..columns)
+            .map(|j| {
+                let at = format!("step * 16u * wide_n + column0 / 4u + {}u", j * 4);
+                format!("let b{j} = coopLoadT<coop_mat16x16<f16, B>>(&b[{at}], wide_n);\n")
+            })
+            .collect();
+        let products = each(&|i, j| format!("c{i}_{j} = coopMultiplyAdd(a{i}, b{j}, c{i}_{j});\n"));
+        let stores = each(&|i, j| {
+            let at = format!("(row0 + {}u) * wide_n + column0 / 4u + {}u", i * 16, j * 4);
+            format!("let y{i}_{j} = {at}; let r{i}_{j} = c{i}_{j}; coopStoreT(r{i}_{j}, &y[y{i}_{j}], wide_n);\n")
+        });
+        format!(
+            "enable f16; enable wgpu_cooperative_matrix;
+struct Params {{ m: u32, n: u32, k: u32, pad: u32 }}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f16>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f16>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@compute @workgroup_size({})
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: vec3<u32>) {{
+let blocks = p.n / {n}u; let s = t / 32u;
+let row0 = id.x / blocks * {m}u + s / {across}u * {sm}u; let column0 = id.x % blocks * {n}u + s % {across}u * {sn}u;
+let wide_k = p.k / 4u; let wide_n = p.n / 4u;
+{variables}
+for (var step = 0u; step < p.k / 16u; step++) {{
+{load_a}{load_b}{products}}}
+{stores}}}",
+            self.invocations()
+        )
     }
 }
 
