@@ -27,6 +27,8 @@ pub struct Tile {
 pub enum Variant {
     /// The sum as it is defined.
     Direct(Tile),
+    /// The sum as it is defined, of f16 tensors on cooperative matrices (tensor cores).
+    Cooperative(Tile),
     /// The sum as it is defined, of narrow groups of channels.
     Grouped,
     /// Winograd F(4x4, 3x3), whose 36 products are computed in tiles.
@@ -48,6 +50,7 @@ impl fmt::Display for Variant {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Variant::Direct(tile) => write!(out, "direct {tile}"),
+            Variant::Cooperative(tile) => write!(out, "cooperative {tile}"),
             Variant::Grouped => write!(out, "grouped"),
             Variant::Winograd { tile, band } => write!(out, "winograd {tile} {band}MiB"),
         }
@@ -70,6 +73,7 @@ impl FromStr for Variant {
         let words: Vec<&str> = text.split(' ').collect();
         let variant = match words[..] {
             ["direct", size] => tile(size).map(Variant::Direct),
+            ["cooperative", size] => tile(size).map(Variant::Cooperative),
             ["grouped"] => Some(Variant::Grouped),
             ["winograd", size, band] => tile(size)
                 .zip(band.strip_suffix("MiB").and_then(|band| band.parse().ok()))
@@ -97,7 +101,9 @@ mod tests {
     #[test]
     fn variants_are_read_as_they_are_written() {
         let tile = Tile { rows: 32, columns: 64 };
-        for variant in [Variant::Direct(tile), Variant::Grouped, Variant::Winograd { tile, band: 4 }] {
+        for variant in
+            [Variant::Direct(tile), Variant::Cooperative(tile), Variant::Grouped, Variant::Winograd { tile, band: 4 }]
+        {
             assert_eq!(variant.to_string().parse(), Ok(variant));
         }
         for text in
