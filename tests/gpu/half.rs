@@ -40,6 +40,13 @@ pub(crate) fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
 }
 
 fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
+    let desc = &Conv2dDesc { precision: Precision::F16, ..*desc };
+    check_plan(gpu, &Conv2d::new(&gpu.context(Family::Tiled), desc).unwrap(), seed)
+}
+
+/// Runs a plan of f16 tensors and compares; gives its dispatches and whether Winograd ran.
+pub(crate) fn check_plan(gpu: &Gpu, plan: &Conv2d, seed: u64) -> (usize, bool) {
+    let desc = plan.desc();
     let mut random = Samples::new(seed);
     let input = samples(&mut random, desc.input_len());
     let weight = samples(&mut random, desc.weight_len());
@@ -48,8 +55,6 @@ fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
     let (x, added) =
         (upload(gpu, &input, desc.in_channels), residual.as_ref().map(|r| upload(gpu, r, desc.out_channels)));
     let y = output(gpu, desc.output_len(), desc.out_channels);
-    let desc = &Conv2dDesc { precision: Precision::F16, ..*desc };
-    let plan = Conv2d::new(&gpu.context(Family::Tiled), desc).unwrap();
     let weights = plan.weights(&gpu.queue, &weight, Some(&bias)).unwrap();
     let buffers =
         Conv2dBuffers { input: x.slice(..), residual: added.as_ref().map(|r| r.slice(..)), output: y.slice() };
@@ -57,7 +62,7 @@ fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
     gpu.run([&commands]);
     let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
     let expected = reference::conv2d(desc, &inputs, plan.is_winograd()).to_f16();
-    assert_close(&format!("{desc:?}"), &read(gpu, &y, desc.out_channels), &expected);
+    assert_close(&format!("{} {desc:?}", plan.variant()), &read(gpu, &y, desc.out_channels), &expected);
     (commands.dispatches(), plan.is_winograd())
 }
 

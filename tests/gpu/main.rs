@@ -5,6 +5,7 @@ mod add_relu;
 mod avg_pool2d;
 mod context;
 mod conv2d;
+mod cooperative;
 mod dense;
 mod fixtures;
 mod global_avg_pool2d;

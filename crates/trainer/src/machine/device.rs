@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytemuck::Pod;
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
-use kernels::{Context, Family, Host, Precision, Tune};
+use kernels::{Context, Family, Host, Precision, Tune, cooperative_features};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -120,7 +120,12 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
 /// Opens an adapter for work within these limits.
 pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
     let name = adapter.get_info().name;
-    let host = Host::open(&adapter, TIMING, limits).await.map_err(|error| match failed(error) {
+    // Experimental in wgpu: only who asks for half precision gets them.
+    let matrices = match selection.precision {
+        Precision::F16 => cooperative_features(&adapter),
+        Precision::F32 => wgpu::Features::empty(),
+    };
+    let host = Host::open(&adapter, TIMING | matrices, limits).await.map_err(|error| match failed(error) {
         Error::Device(message) => Error::Device(format!("{name}: {message}")),
         other => other,
     })?;
