@@ -241,7 +241,7 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
         let plan = Conv2d::new(&context, &grouped).unwrap();
         for variant in plan.variants() {
             let waste = match variant {
-                Variant::Direct(tile) => u64::from(tile.columns / 4),
+                Variant::Direct(tile) | Variant::Split { tile, .. } => u64::from(tile.columns / 4),
                 _ => 1,
             };
             assert_eq!(plan.with_variant(variant).unwrap().computed_flops(), waste * grouped.flops());
