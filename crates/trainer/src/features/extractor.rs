@@ -61,6 +61,15 @@ impl<'a> Extractor<'a> {
         Ok((features, images))
     }
 
+    /// Plans an engine, with a warning where it needs one.
+    fn plan(&self, progress: &dyn Progress) -> Result<Box<dyn Engine>> {
+        let engine = self.engines.plan(self.batch)?;
+        if let Some(warning) = self.engines.warning(self.batch) {
+            progress.warn(&warning);
+        }
+        Ok(engine)
+    }
+
     /// Works with the engine, again with one for half the batch as long as that fails for want of memory.
     fn with_engine<T>(
         &mut self,
@@ -70,7 +79,7 @@ impl<'a> Extractor<'a> {
         let asked = self.batch;
         let mut refused = None;
         loop {
-            let engine = self.engine.take().map_or_else(|| self.engines.plan(self.batch), Ok);
+            let engine = self.engine.take().map_or_else(|| self.plan(progress), Ok);
             let outcome = engine.and_then(|engine| {
                 let outcome = self.engines.verdict(work(&*engine));
                 self.engine = Some(engine);
@@ -207,6 +216,19 @@ mod tests {
         assert_eq!(error.fault(), crate::Fault::Device);
         assert!(matches!(&error, Error::OutOfMemory(what) if what == "no room for 1 photos"), "{error}");
         assert_eq!((warnings.take().len(), device.planned.lock().unwrap().len()), (0, 4));
+    }
+
+    #[test]
+    fn what_is_to_be_feared_is_told_once_of_the_batch_that_is_taken() {
+        let (images, warnings) = (images(4), Warnings::default());
+        let device = Device::with_room_for(4);
+        let engines = device.engines().warned_by(|batch| (batch > 2).then(|| format!("{batch} are many")));
+        let mut extractor = Extractor::new(engines, 8);
+        for _ in 0..2 {
+            assert_eq!(pass(&mut extractor, &images, &warnings).unwrap(), colours(&images));
+        }
+        let told = warnings.take();
+        assert!(told.len() == 2 && told.contains(&"4 are many".to_owned()), "{told:?}");
     }
 
     #[test]
