@@ -169,6 +169,15 @@ impl Context {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Shows the pipelines that plans have made so far, as shader, entry point and constants, to those who look at what drivers make of them.
+    #[doc(hidden)]
+    pub fn each_pipeline(&self, mut visit: impl FnMut(&'static str, &'static str, &[(&'static str, f64)])) {
+        for key in self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).keys() {
+            let constants: Vec<_> = key.constants.iter().map(|&(name, bits)| (name, f64::from_bits(bits))).collect();
+            visit(key.shader, key.entry, &constants);
+        }
+    }
+
     /// Gives the family to plan with, if the device can run it.
     pub(crate) fn family(&self, op: &'static str) -> Result<Family, Error> {
         let family = self.inner.tune.family;
