@@ -199,7 +199,7 @@ pub fn pack(gpu: &Gpu, context: &Context, desc: &PackDesc) -> Result<Planned, Er
 
 pub fn normalize(gpu: &Gpu, context: &Context, pixels: u32) -> Result<Planned, Error> {
     let desc = NormalizeDesc::new(pixels);
-    let bytes: Vec<u8> = (0..desc.input_words() * 4).map(|i| (i * 2_654_435_761 >> 24) as u8).collect();
+    let bytes: Vec<u8> = (0..desc.input_words() * 4).map(|i| ((i * 2_654_435_761) >> 24) as u8).collect();
     let table = std::array::from_fn(|c| std::array::from_fn(|x| x as f32 / 57.0 - c as f32 * 0.9));
     let expected = reference::normalize(&desc, &bytes, &table);
     let (input, output) = (gpu.upload(&bytes), gpu.output(&expected));
