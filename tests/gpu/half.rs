@@ -2,8 +2,8 @@
 
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Conv2d, Conv2dBuffers, Conv2dDesc, Family, GlobalAvgPool2d,
-    GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluBuffers,
-    ScaleAddReluDesc, from_halves, halves,
+    GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, Pack, PackDesc, Precision, ScaleAddRelu,
+    ScaleAddReluBuffers, ScaleAddReluDesc, from_halves, halves,
     reference::{self, Conv2dInputs, Expected},
     wgpu::{Buffer, Limits},
 };
@@ -150,6 +150,20 @@ fn pools(gpu: &Gpu, sizes: [u32; 4], window: [u32; 3], seed: u64) -> usize {
     gpu.run([&commands]);
     assert_close(&format!("mean {sizes:?}"), &gpu.read(&y), &reference::global_avg_pool2d(&desc, &input));
     dispatches + commands.dispatches()
+}
+
+#[test]
+fn photos_are_normalised_to_halves() {
+    for pixels in [1, 63, 64, 257] {
+        let desc = NormalizeDesc { precision: Precision::F16, ..NormalizeDesc::new(pixels) };
+        let (bytes, table) = (crate::normalize::photos(pixels, 7), crate::normalize::table(8));
+        let y = output(gpu(), u64::from(pixels) * 4, 4);
+        let (input, tables) = (gpu().upload(&bytes), gpu().upload(table.as_flattened()));
+        let plan = Normalize::new(&gpu().context(Family::Tiled), &desc).unwrap();
+        gpu().run([&plan.bind(input.slice(..), tables.slice(..), y.slice()).unwrap()]);
+        let expected = reference::normalize(&desc, &bytes, &table).to_f16();
+        assert_close(&format!("{pixels} pixels"), &read(gpu(), &y, 4), &expected);
+    }
 }
 
 fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {

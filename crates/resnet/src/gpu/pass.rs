@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use kernels::wgpu::{Buffer, CommandEncoder, Device, DeviceType, Queue, SubmissionIndex};
-use kernels::{Commands, Context, Cost, encode_all};
+use kernels::{Commands, Context, Cost, Normalize, encode_all};
 
-use super::bind::bind;
+use super::bind::{BytesInput, bind};
 use super::layers::PlannedLayer;
 use super::plan::{BackboneOptions, Memory, Plan};
 use super::read::{TensorShape, read, wait};
@@ -15,7 +15,7 @@ use crate::architecture::Architecture;
 use crate::arena::Tensor;
 use crate::engine::{Engine, Pending, Tap};
 use crate::error::Error;
-use crate::tensor::ImageTensor;
+use crate::tensor::{ImageBytes, ImageTensor, look_up};
 use crate::weights::WeightFile;
 
 /// A frozen ResNet on a device: planned once, run for batch after batch.
@@ -25,8 +25,10 @@ use crate::weights::WeightFile;
 /// into one encoder; activations live in an arena of few buffers that layers reuse as soon as nothing reads them any more.
 ///
 /// # Shapes
-/// Input `[batch, height, width, 3]`, NHWC f32, normalised as the weights' [`Recipe`](crate::Recipe) says; outputs as
-/// [`Tap`] says.
+/// Input `[batch, height, width, 3]`, NHWC, as the weights' [`Recipe`](crate::Recipe) says: f32, normalised ([`ImageTensor`]), or bytes that
+/// are yet to be ([`ImageBytes`]). A GPU does that itself, by a table of what each byte becomes, so that both give the same to
+/// the last bit and bytes take a quarter of the upload; a software adapter's are normalised on the way into its memory.
+/// Outputs as [`Tap`] says.
 ///
 /// # Numerics
 /// f32 throughout; within a relative 1e-4 of PyTorch's at every stage. With [`Precision::F16`](kernels::Precision::F16) activations and weights are
@@ -41,13 +43,13 @@ use crate::weights::WeightFile;
 ///
 /// # Example
 /// ```no_run
-/// # fn example(device: &kernels::wgpu::Device, queue: &kernels::wgpu::Queue, photos: &[resnet::ImageTensor])
+/// # fn example(device: &kernels::wgpu::Device, queue: &kernels::wgpu::Queue, photos: &[resnet::ImageBytes])
 /// #     -> Result<(), resnet::Error> {
 /// use resnet::{Backbone, BackboneOptions, Engine, Tap, WeightFile};
 /// let weights = WeightFile::open("resnet18.safetensors")?;
 /// let context = kernels::Context::new(device);
 /// let backbone = Backbone::new(&context, queue, &weights, &BackboneOptions::new(8))?;
-/// let features = backbone.submit(photos)?.wait(Tap::Features)?;
+/// let features = backbone.submit_bytes(photos)?.wait(Tap::Features)?;
 /// assert_eq!(features.len(), photos.len() * backbone.len_of(Tap::Features).unwrap());
 /// # Ok(()) }
 /// ```
@@ -62,6 +64,8 @@ pub struct Backbone {
     taps: Vec<Tapped>,
     layers: Vec<PlannedLayer>,
     commands: Vec<Commands>,
+    /// The first layer for photos as bytes, where the device normalises them.
+    bytes: Option<BytesInput>,
     ring: Ring,
     slices: Slices,
 }
@@ -123,6 +127,7 @@ impl Backbone {
             slices: Slices::new(slicing, layers.iter().map(PlannedLayer::work).collect()),
             layers,
             commands: bound.commands,
+            bytes: bound.bytes,
             ring: Ring::default(),
         })
     }
@@ -210,19 +215,71 @@ impl Engine for Backbone {
     /// As [`Engine::check`]; [`Error::Device`] when there is no memory to upload from, or the device was lost while a pass was measured.
     fn submit(&self, images: &[ImageTensor]) -> Result<Pending, Error> {
         self.check(images)?;
+        let staging = self.staging(self.input.size());
+        let (upload, bytes) = staging.fill(|writer| {
+            images.iter().for_each(|image| writer.push(bytemuck::cast_slice(&image.data)));
+        })?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
+        self.start(encoder, &self.commands[0], staging, images.len())
+    }
+
+    /// Does as [`submit`](Self::submit) does with photos that aren't normalised yet.
+    fn submit_bytes(&self, images: &[ImageBytes]) -> Result<Pending, Error> {
+        self.check_bytes(images)?;
+        let table = images[0].table();
+        let Some(BytesInput { table: target, commands }) = &self.bytes else {
+            let staging = self.staging(self.input.size());
+            let width = self.input_size[1] * 3;
+            let mut row = vec![0.0; width];
+            let (upload, bytes) = staging.fill(|writer| {
+                for bytes in images.iter().flat_map(|image| image.data.chunks_exact(width)) {
+                    look_up(&table, bytes, &mut row);
+                    writer.push(bytemuck::cast_slice(&row));
+                }
+            })?;
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
+            return self.start(encoder, &self.commands[0], staging, images.len());
+        };
+        // Three bytes a pixel: a fourth would have the thread that submits widen what it now copies, and a third more to upload.
+        let head = Normalize::TABLE * 4;
+        let staging = self.staging(head + (self.input.size() / 4).next_multiple_of(4));
+        let (upload, bytes) = staging.fill(|writer| {
+            writer.push(bytemuck::cast_slice(table.as_flattened()));
+            images.iter().for_each(|image| writer.push(&image.data));
+        })?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(upload, 0, target, 0, head);
+        encoder.copy_buffer_to_buffer(upload, head, &self.input, 0, bytes - head);
+        self.start(encoder, commands, staging, images.len())
+    }
+}
+
+impl Backbone {
+    /// Takes memory on the host's side for a batch of so many bytes.
+    fn staging(&self, upload: u64) -> Staging {
+        let taps = self.taps.iter().map(|tapped| tapped.of(self.batch).bytes());
+        self.ring.take(&self.device, upload, taps)
+    }
+
+    /// Runs the network behind what `encoder` uploads, with `first` as its first layer.
+    fn start(
+        &self,
+        mut encoder: CommandEncoder,
+        first: &Commands,
+        staging: Staging,
+        images: usize,
+    ) -> Result<Pending, Error> {
         let (ranges, measure) = self.slices.next();
         let mut times = Vec::new();
         if measure {
             // What is under way is no part of the first slice's time.
             wait(&self.device, self.queue.submit([]))?;
         }
-        let taps = self.taps.iter().map(|tapped| tapped.of(self.batch).bytes());
-        let staging = self.ring.take(&self.device, self.input.size(), taps);
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        let (upload, bytes) = staging.fill(images)?;
-        encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
         for (place, range) in ranges.iter().enumerate() {
-            encode_all(&mut encoder, &self.commands[range.clone()]);
+            let layers = range.clone().map(|layer| if layer == 0 { first } else { &self.commands[layer] });
+            encode_all(&mut encoder, layers);
             if measure || place + 1 < ranges.len() {
                 let slice = std::mem::replace(&mut encoder, self.device.create_command_encoder(&Default::default()));
                 let start = Instant::now();
@@ -237,11 +294,11 @@ impl Engine for Backbone {
             self.slices.measured(&times);
         }
         for (tapped, target) in self.taps.iter().zip(&staging.read_back) {
-            encoder.copy_buffer_to_buffer(&tapped.buffer, 0, target, 0, tapped.of(images.len()).bytes());
+            encoder.copy_buffer_to_buffer(&tapped.buffer, 0, target, 0, tapped.of(images).bytes());
         }
         let submission = self.queue.submit([encoder.finish()]);
         staging.reclaim();
-        let taps = self.taps.iter().map(|tapped| (tapped.tap, tapped.of(images.len()))).collect();
+        let taps = self.taps.iter().map(|tapped| (tapped.tap, tapped.of(images))).collect();
         let (device, ring) = (self.device.clone(), self.ring.clone());
         let flying = Flying { device, submission, taps, staging: Some(staging), ring };
         Ok(Pending::new(move |tap| flying.read(tap)))

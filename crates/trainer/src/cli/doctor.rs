@@ -57,7 +57,8 @@ pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Out
             Some(weights) => weights,
             None => WeightFile::from_bytes(random_weights(&network.architecture, global.seed))?,
         };
-        let measured = bench::measure(&session.gpu, &weights, network.input_size, session.batch, terminal)?;
+        let batch = session.batch(network.input_size);
+        let measured = bench::measure(&session.gpu, &weights, network.input_size, batch, terminal)?;
         diagnosis.bench = Some(measured);
     }
     if global.json {

@@ -1,7 +1,7 @@
 //! Makes the engines that run a network for batches of some size, and checks their device for complaints after each call.
 
 use kernels::wgpu::{Device, PollType};
-use resnet::{Backbone, BackboneOptions, Engine, Error, ImageTensor, Pending, Tap, WeightFile};
+use resnet::{Backbone, BackboneOptions, Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile};
 
 use crate::error::Result;
 use crate::machine::device::Gpu;
@@ -97,5 +97,9 @@ impl Engine for Settled {
 
     fn submit(&self, images: &[ImageTensor]) -> Result<Pending, Error> {
         self.backbone.submit(images)
+    }
+
+    fn submit_bytes(&self, images: &[ImageBytes]) -> Result<Pending, Error> {
+        self.backbone.submit_bytes(images)
     }
 }

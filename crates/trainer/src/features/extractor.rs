@@ -1,6 +1,6 @@
 //! Passes images through a network, in batches that its device has memory for.
 
-use resnet::{Engine, ImageTensor, Pending, Tap};
+use resnet::{Engine, ImageBytes, Pending, Tap};
 
 use crate::error::{Error, Result};
 use crate::features::engines::Engines;
@@ -21,7 +21,7 @@ pub struct Extractor<'a> {
 /// A batch on its way, with its images, should it have to be done again.
 pub(super) struct Flight {
     parts: Vec<Pending>,
-    images: Vec<ImageTensor>,
+    images: Vec<ImageBytes>,
 }
 
 impl<'a> Extractor<'a> {
@@ -39,7 +39,7 @@ impl<'a> Extractor<'a> {
     ///
     /// # Errors
     /// The device failed, or has no memory even for a single image.
-    pub(super) fn submit(&mut self, images: Vec<ImageTensor>, progress: &dyn Progress) -> Result<Flight> {
+    pub(super) fn submit(&mut self, images: Vec<ImageBytes>, progress: &dyn Progress) -> Result<Flight> {
         let parts = self.with_engine(progress, |engine| send(engine, &images))?;
         Ok(Flight { parts, images })
     }
@@ -48,7 +48,7 @@ impl<'a> Extractor<'a> {
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub(super) fn wait(&mut self, flight: Flight, progress: &dyn Progress) -> Result<(Vec<f32>, Vec<ImageTensor>)> {
+    pub(super) fn wait(&mut self, flight: Flight, progress: &dyn Progress) -> Result<(Vec<f32>, Vec<ImageBytes>)> {
         let Flight { parts, images } = flight;
         let mut sent = Some(parts);
         let features = self.with_engine(progress, |engine| {
@@ -106,8 +106,8 @@ impl<'a> Extractor<'a> {
 }
 
 /// Sends images on their way, in as many batches as it takes.
-fn send(engine: &dyn Engine, images: &[ImageTensor]) -> Result<Vec<Pending>, resnet::Error> {
-    images.chunks(engine.batch()).map(|chunk| engine.submit(chunk)).collect()
+fn send(engine: &dyn Engine, images: &[ImageBytes]) -> Result<Vec<Pending>, resnet::Error> {
+    images.chunks(engine.batch()).map(|chunk| engine.submit_bytes(chunk)).collect()
 }
 
 /// Tells whether a smaller batch may succeed where this error came. What is wrong with a weight or an option is wrong in every batch.
@@ -163,17 +163,19 @@ mod tests {
         }
     }
 
-    fn pass(extractor: &mut Extractor, images: &[ImageTensor], progress: &dyn Progress) -> Result<Vec<f32>> {
+    fn pass(extractor: &mut Extractor, images: &[ImageBytes], progress: &dyn Progress) -> Result<Vec<f32>> {
         let flight = extractor.submit(images.to_vec(), progress)?;
         extractor.wait(flight, progress).map(|(features, _)| features)
     }
 
-    fn images(size: usize) -> Vec<ImageTensor> {
+    fn images(size: usize) -> Vec<ImageBytes> {
         let mut random = SplitMix64(7);
-        let mut image = || ImageTensor {
+        let mut image = || ImageBytes {
             height: size,
             width: size,
-            data: (0..size * size * 3).map(|_| (random.bits() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect(),
+            data: (0..size * size * 3).map(|_| (random.bits() >> 40) as u8).collect(),
+            mean: [0.5; 3],
+            std: [1.0; 3],
         };
         (0..8).map(|_| image()).collect()
     }
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn a_batch_is_halved_when_memory_runs_out() {
         let (images, warnings) = (images(4), Warnings::default());
-        let whole = colours(&images);
+        let whole = colours(&images.iter().map(ImageBytes::tensor).collect::<Vec<_>>());
         let device = Device::with_room_for(8);
         assert_eq!(pass(&mut Extractor::new(device.engines(), 8), &images, &warnings).unwrap(), whole);
         assert_eq!((&*device.planned.lock().unwrap(), warnings.take().len()), (&vec![8], 0));
