@@ -1,6 +1,6 @@
 //! The device, its limits and its compiled pipelines: what every plan is made from.
 
-use crate::{Error, Family, Tune, step::Step, tune, window::Room};
+use crate::{Error, Family, OverflowFlag, Tune, step::Step, tune, window::Room};
 use bytemuck::Pod;
 use std::{
     collections::HashMap,
@@ -33,6 +33,8 @@ use wgpu::{
 #[derive(Debug, Clone)]
 pub struct Context {
     inner: Arc<Inner>,
+    /// What a plan's kernels set where f16 is too small, if anyone reads it.
+    overflow: Option<OverflowFlag>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Context {
             cache,
             pipelines: Mutex::default(),
         };
-        Context { inner: Arc::new(inner) }
+        Context { inner: Arc::new(inner), overflow: None }
     }
 
     /// Gives the device that the plans belong to.
@@ -190,6 +192,16 @@ impl Context {
     /// Gives the small buffer that is bound where an operand is absent.
     pub(crate) fn nothing(&self) -> Result<Buffer, Error> {
         self.filled(BufferUsages::STORAGE, &[0; 16])
+    }
+
+    /// Gives the context of a plan that sets this flag.
+    pub(crate) fn watched(&self, flag: &OverflowFlag) -> Self {
+        Context { overflow: Some(flag.clone()), ..self.clone() }
+    }
+
+    /// Gives the flag to bind where kernels write f16.
+    pub(crate) fn overflow(&self) -> Result<OverflowFlag, Error> {
+        self.overflow.clone().map_or_else(|| self.nothing().map(OverflowFlag::unread), Ok)
     }
 
     pub(crate) fn storage(&self, label: &'static str, bytes: u64) -> Buffer {

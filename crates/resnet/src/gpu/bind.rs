@@ -2,7 +2,8 @@
 
 use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, Queue};
 use kernels::{
-    Commands, Context, Conv2dBuffers, Conv2dWeights, MatmulBuffers, ScaleAddReluBuffers, Workspace, encode_first_use,
+    Commands, Context, Conv2dBuffers, Conv2dWeights, MatmulBuffers, OverflowFlags, Precision, ScaleAddReluBuffers,
+    Workspace, encode_first_use,
 };
 
 use super::plan::{Kernel, Plan};
@@ -16,6 +17,8 @@ pub(super) struct Bound {
     /// The commands of each layer.
     pub commands: Vec<Commands>,
     arena: Vec<Buffer>,
+    /// A flag of each layer, where tensors are f16.
+    pub overflow: Option<OverflowFlags>,
 }
 
 impl Bound {
@@ -30,18 +33,24 @@ pub(super) fn bind(plan: &Plan, context: &Context, queue: &Queue, file: &WeightF
     let device = context.device();
     let arena = allocate(device, &plan.arena.buffers)?;
     let workspace = Workspace::new(context, plan.workspace_size())?;
+    let halved = plan.precision(plan.graph.layers[0].writes) == Precision::F16;
+    let overflow = halved.then(|| OverflowFlags::new(device, plan.kernels.len())).transpose()?;
     let mut commands: Vec<Commands> = Vec::new();
     std::thread::scope(|scope| {
         let mut packed = upload(scope, device, queue, file, &plan.weights);
         let mut binder =
             Binder { plan, device, queue, file, arena: &arena, workspace: &workspace, weights: Vec::new() };
         let mut used = Vec::new();
-        for (layer, kernel) in plan.graph.layers.iter().zip(&plan.kernels) {
-            if let Kernel::Conv(_, number) = kernel
-                && *number == binder.weights.len()
+        for (number, (layer, kernel)) in plan.graph.layers.iter().zip(&plan.kernels).enumerate() {
+            if let Kernel::Conv(_, weights) = kernel
+                && *weights == binder.weights.len()
             {
                 binder.weights.push(packed.next()?);
             }
+            let kernel = match &overflow {
+                Some(flags) => &kernel.watched(&flags.flag(number)?),
+                None => kernel,
+            };
             let bound = binder.bind(layer, kernel)?;
             let mut encoder = device.create_command_encoder(&Default::default());
             encode_first_use(&mut encoder, &bound, &mut used);
@@ -50,7 +59,7 @@ pub(super) fn bind(plan: &Plan, context: &Context, queue: &Queue, file: &WeightF
         }
         Ok::<(), Error>(())
     })?;
-    Ok(Bound { commands, arena })
+    Ok(Bound { commands, arena, overflow })
 }
 
 fn allocate(device: &Device, words: &[u64]) -> Result<Vec<Buffer>, Error> {

@@ -1,14 +1,15 @@
 //! A frozen network on a device: uploads a batch, runs the kernels in slices, reads what is tapped back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kernels::wgpu::{Buffer, CommandEncoder, Device, DeviceType, Queue, SubmissionIndex};
-use kernels::{Commands, Context, Cost, encode_all};
+use kernels::{Commands, Context, Cost, OverflowFlags, encode_all};
 
 use super::bind::bind;
 use super::layers::PlannedLayer;
 use super::plan::{BackboneOptions, Memory, Plan};
-use super::read::{TensorShape, read, wait};
+use super::read::{TensorShape, read, wait, words};
 use super::ring::{Ring, Staging};
 use super::slices::{Slices, Slicing};
 use crate::architecture::Architecture;
@@ -32,7 +33,8 @@ use crate::weights::WeightFile;
 /// f32 throughout; within a relative 1e-4 of PyTorch's at every stage. With [`Precision::F16`](kernels::Precision::F16) activations and weights are
 /// stored in f16; sums, biases, Winograd's transformed values, gates, features and head stay f32. Every stage is then within a
 /// relative root mean square of 0.3 % of PyTorch's (measured: 0.02 to 0.11 %), features have a cosine of 0.9999 or more with f32's
-/// (measured: 0.9999998). What f16 can't hold makes the features NaN or infinite.
+/// (measured: 0.9999998). What f16 can't hold is [`Error::Overflow`], which names the layer,
+/// when the pass is waited for.
 ///
 /// # Reference
 /// He et al., *Deep Residual Learning for Image Recognition*, 2015; Xie et al., *Aggregated Residual Transformations*, 2016;
@@ -62,8 +64,27 @@ pub struct Backbone {
     taps: Vec<Tapped>,
     layers: Vec<PlannedLayer>,
     commands: Vec<Commands>,
+    overflow: Option<Watch>,
     ring: Ring,
     slices: Slices,
+}
+
+/// What tells that f16 was too small in a layer.
+#[derive(Clone, Debug)]
+struct Watch {
+    flags: OverflowFlags,
+    /// The layers' names.
+    layers: Arc<[String]>,
+}
+
+impl Watch {
+    /// Gives [`Error::Overflow`] if a flag is set in what was read back.
+    fn check(&self, words: &[u32]) -> Result<(), Error> {
+        match self.flags.first(words) {
+            Some(layer) => Err(Error::Overflow { layer: self.layers[layer].clone() }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What can be read of a pass.
@@ -112,6 +133,7 @@ impl Backbone {
             slicing => slicing,
         };
         let layers = plan.described();
+        let names = layers.iter().map(|layer| layer.name.clone()).collect();
         Ok(Self {
             memory: plan.memory(),
             device: device.clone(),
@@ -123,6 +145,7 @@ impl Backbone {
             slices: Slices::new(slicing, layers.iter().map(PlannedLayer::work).collect()),
             layers,
             commands: bound.commands,
+            overflow: bound.overflow.map(|flags| Watch { flags, layers: names }),
             ring: Ring::default(),
         })
     }
@@ -216,11 +239,18 @@ impl Engine for Backbone {
             // What is under way is no part of the first slice's time.
             wait(&self.device, self.queue.submit([]))?;
         }
-        let taps = self.taps.iter().map(|tapped| tapped.of(self.batch).bytes());
-        let staging = self.ring.take(&self.device, self.input.size(), taps);
+        let flags = self.overflow.as_ref().map(|watch| &watch.flags);
+        let read = self.taps.iter().map(|tapped| tapped.of(self.batch).bytes());
+        let read = read.chain(flags.map(|flags| flags.buffer().size()));
+        let staging = self.ring.take(&self.device, self.input.size(), read);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let (upload, bytes) = staging.fill(images)?;
         encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
+        if let Some(flags) = flags {
+            flags.clear(&mut encoder);
+            // Images of an earlier pass must not set them.
+            encoder.clear_buffer(&self.input, bytes, None);
+        }
         for (place, range) in ranges.iter().enumerate() {
             encode_all(&mut encoder, &self.commands[range.clone()]);
             if measure || place + 1 < ranges.len() {
@@ -239,11 +269,14 @@ impl Engine for Backbone {
         for (tapped, target) in self.taps.iter().zip(&staging.read_back) {
             encoder.copy_buffer_to_buffer(&tapped.buffer, 0, target, 0, tapped.of(images.len()).bytes());
         }
+        if let (Some(flags), Some(target)) = (flags, staging.read_back.last()) {
+            encoder.copy_buffer_to_buffer(flags.buffer(), 0, target, 0, flags.buffer().size());
+        }
         let submission = self.queue.submit([encoder.finish()]);
         staging.reclaim();
         let taps = self.taps.iter().map(|tapped| (tapped.tap, tapped.of(images.len()))).collect();
-        let (device, ring) = (self.device.clone(), self.ring.clone());
-        let flying = Flying { device, submission, taps, staging: Some(staging), ring };
+        let (device, ring, overflow) = (self.device.clone(), self.ring.clone(), self.overflow.clone());
+        let flying = Flying { device, submission, taps, overflow, staging: Some(staging), ring };
         Ok(Pending::new(move |tap| flying.read(tap)))
     }
 }
@@ -254,6 +287,7 @@ struct Flying {
     submission: SubmissionIndex,
     /// The taps, each with what is read of it.
     taps: Vec<(Tap, TensorShape)>,
+    overflow: Option<Watch>,
     /// Its memory on the host's side; taken only by `drop`.
     staging: Option<Staging>,
     ring: Ring,
@@ -265,6 +299,9 @@ impl Flying {
         let (Some(place), Some(staging)) = (place, &self.staging) else {
             return Err(Error::Options(format!("{tap:?} isn't among the taps that the backbone was made with")));
         };
+        if let (Some(watch), Some(flags)) = (&self.overflow, staging.read_back.last()) {
+            watch.check(&words(&self.device, self.submission.clone(), flags, flags.size())?)?;
+        }
         read(&self.device, self.submission.clone(), &staging.read_back[place], self.taps[place].1)
     }
 }

@@ -2,8 +2,8 @@
 
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Context, Conv2d, Conv2dDesc, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
-    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluDesc, Variant,
-    WorkspaceSize,
+    MatmulDesc, MaxPool2d, MaxPool2dDesc, OverflowFlag, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluDesc,
+    Variant, WorkspaceSize,
 };
 
 use super::layers::{LayerPlan, PlannedLayer};
@@ -89,6 +89,7 @@ impl Architecture {
 }
 
 /// The kernel of a layer.
+#[derive(Clone)]
 pub(super) enum Kernel {
     Convert(Pack),
     /// A convolution, and the number of its weights in the plan.
@@ -101,6 +102,16 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
+    /// Gives the same kernel, which sets this flag where an output is beyond f16. What pools can't be the first.
+    pub fn watched(&self, flag: &OverflowFlag) -> Self {
+        match self {
+            Kernel::Convert(plan) => Kernel::Convert(plan.watched(flag)),
+            Kernel::Conv(plan, weights) => Kernel::Conv(plan.watched(flag), *weights),
+            Kernel::GatedSum(plan) => Kernel::GatedSum(plan.watched(flag)),
+            Kernel::MaxPool(_) | Kernel::AvgPool(_) | Kernel::GlobalAvgPool(_) | Kernel::Head(_) => self.clone(),
+        }
+    }
+
     fn workspace_size(&self) -> WorkspaceSize {
         match self {
             Kernel::Conv(plan, _) => plan.workspace_size(),

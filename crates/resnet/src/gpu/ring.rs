@@ -17,12 +17,12 @@ pub(crate) struct Staging {
     upload: Buffer,
     /// Whether the device has let go of `upload`.
     mapped: Arc<AtomicBool>,
-    /// The buffer to read back into, of each tap.
+    /// The buffers to read back into: each tap's and, where tensors are f16, that of the flags of overflow.
     pub read_back: Vec<Buffer>,
 }
 
 impl Staging {
-    fn new(device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Self {
+    fn new(device: &Device, upload: u64, read: impl Iterator<Item = u64>) -> Self {
         let buffer = |label, size, usage, mapped_at_creation| {
             device.create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
         };
@@ -30,7 +30,7 @@ impl Staging {
         Self {
             upload: buffer("resnet upload", upload, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true),
             mapped: Arc::new(AtomicBool::new(true)),
-            read_back: taps.map(read_back).collect(),
+            read_back: read.map(read_back).collect(),
         }
     }
 
@@ -66,9 +66,9 @@ impl Ring {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a free staging, or makes a new one for `upload` bytes and taps of these sizes.
-    pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Staging {
-        self.lock().pop().unwrap_or_else(|| Staging::new(device, upload, taps))
+    /// Takes a free staging, or makes a new one for `upload` bytes and to read back so many.
+    pub fn take(&self, device: &Device, upload: u64, read: impl Iterator<Item = u64>) -> Staging {
+        self.lock().pop().unwrap_or_else(|| Staging::new(device, upload, read))
     }
 
     /// Takes a staging back. One that the device still holds is left to it.

@@ -203,8 +203,8 @@ impl Direct<'_> {
         let panel_len = weight.size() / 4 / panels;
         context.room().check(OP, "elements of 64 output channels of the weight", panel_len)?;
         let panels_at_once = context.room().aligned_lines(panel_len, 1);
-        let nothing = &context.nothing()?;
-        let shown = Shown { input, weights, buffers, nothing };
+        let (nothing, overflow) = (&context.nothing()?, &context.overflow()?);
+        let shown = Shown { input, weights, buffers, nothing, overflow };
         for band in banded.bands()? {
             let pixels = banded.pixels(&band);
             for some in ranges(panels, panels_at_once) {
