@@ -68,8 +68,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read> residual_half: array<vec2<u32>>;
 @group(0) @binding(9) var<storage, read_write> y_half: array<vec2<u32>>;
+@group(0) @binding(10) var<storage, read_write> overflow: array<atomic<u32>>; // set where f16 is too small
 // x again, in pairs of quads.
-@group(0) @binding(10) var<storage, read> x_wide: array<mat2x4<f16>>;
+@group(0) @binding(12) var<storage, read> x_wide: array<mat2x4<f16>>;
 
 // Pixels by 32 k, in rows of 10 vec4; 32 k by channels, in rows of columns / 4 + 2; sums of 16 pixels by 32 channels of each subgroup, in rows of 9.
 var<workgroup> tile_x: array<vec4<f16>, buffers * rows * 10u>;
@@ -83,10 +84,8 @@ fn from_half(bits: vec2<u32>) -> vec4<f32> {
 // WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
 // those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
-    return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
-}
+    let held = (bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu)) <= vec2<u32>(0x477fe000u);
+    if !all(held) { atomicStore(&overflow[0], 1u); }
 
 // max(0, v); NaN stays NaN. Bits are compared, for compilers may take it that nothing is NaN: below zero is what has the sign and isn't
 // beyond minus infinity.

@@ -59,6 +59,17 @@ fn assert_all_nans(what: &str, got: &[f32], expected: &Expected) {
     }
 }
 
+/// A lost NaN, a NaN too many and one everywhere are all seen.
+#[test]
+fn the_comparison_can_fail() {
+    let (nan, expected) = (f32::NAN, Expected::exact(&[1.0, f32::NAN, 2.0]));
+    assert_same_nans("right", &[1.0, nan, 2.0], &expected);
+    for got in [[1.0, 3.0, 2.0], [nan, nan, 2.0], [nan; 3]] {
+        let seen = std::panic::catch_unwind(|| assert_same_nans("wrong", &got, &expected));
+        assert!(seen.is_err(), "{got:?} passes");
+    }
+}
+
 #[test]
 fn max_pool2d() {
     for family in gpu().families() {

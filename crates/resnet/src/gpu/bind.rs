@@ -2,8 +2,8 @@
 
 use kernels::wgpu::{Buffer, BufferDescriptor, BufferSlice, BufferUsages, Device, Queue};
 use kernels::{
-    Commands, Context, Conv2dBuffers, Conv2dWeights, MatmulBuffers, Normalize, ScaleAddReluBuffers, Workspace,
-    encode_first_use,
+    Commands, Context, Conv2dBuffers, Conv2dWeights, MatmulBuffers, Normalize, OverflowFlags, Precision,
+    ScaleAddReluBuffers, Workspace, encode_first_use,
 };
 
 use super::plan::{Kernel, Plan};
@@ -19,6 +19,8 @@ pub(super) struct Bound {
     /// What the first layer does where the photos come as bytes, if the device normalises them.
     pub bytes: Option<BytesInput>,
     arena: Vec<Buffer>,
+    /// A flag of each layer, where tensors are f16.
+    pub overflow: Option<OverflowFlags>,
 }
 
 /// The first layer, where it takes photos as bytes: they lie at the start of the buffer of the photos.
@@ -41,6 +43,8 @@ pub(super) fn bind(plan: &Plan, context: &Context, queue: &Queue, file: &WeightF
     let device = context.device();
     let arena = allocate(device, &plan.arena.buffers)?;
     let workspace = Workspace::new(context, plan.workspace_size())?;
+    let halved = plan.precision(plan.graph.layers[0].writes) == Precision::F16;
+    let overflow = halved.then(|| OverflowFlags::new(device, plan.kernels.len())).transpose()?;
     let mut commands: Vec<Commands> = Vec::new();
     let mut bytes = None;
     std::thread::scope(|scope| {
@@ -48,12 +52,16 @@ pub(super) fn bind(plan: &Plan, context: &Context, queue: &Queue, file: &WeightF
         let mut binder =
             Binder { plan, device, queue, file, arena: &arena, workspace: &workspace, weights: Vec::new() };
         let mut used = Vec::new();
-        for (layer, kernel) in plan.graph.layers.iter().zip(&plan.kernels) {
-            if let Kernel::Conv(_, number) = kernel
-                && *number == binder.weights.len()
+        for (number, (layer, kernel)) in plan.graph.layers.iter().zip(&plan.kernels).enumerate() {
+            if let Kernel::Conv(_, weights) = kernel
+                && *weights == binder.weights.len()
             {
                 binder.weights.push(packed.next()?);
             }
+            let kernel = match &overflow {
+                Some(flags) => &kernel.watched(&flags.flag(number)?),
+                None => kernel,
+            };
             let bound = binder.bind(layer, kernel)?;
             let mut encoder = device.create_command_encoder(&Default::default());
             encode_first_use(&mut encoder, &bound, &mut used);
@@ -67,7 +75,7 @@ pub(super) fn bind(plan: &Plan, context: &Context, queue: &Queue, file: &WeightF
         }
         Ok::<(), Error>(())
     })?;
-    Ok(Bound { commands, bytes, arena })
+    Ok(Bound { commands, bytes, arena, overflow })
 }
 
 fn allocate(device: &Device, words: &[u64]) -> Result<Vec<Buffer>, Error> {

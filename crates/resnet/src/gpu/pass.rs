@@ -1,14 +1,15 @@
 //! A frozen network on a device: uploads a batch, runs the kernels in slices, reads what is tapped back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kernels::wgpu::{Buffer, CommandEncoder, Device, DeviceType, Queue, SubmissionIndex};
-use kernels::{Commands, Context, Cost, Normalize, encode_all};
+use kernels::wgpu::{Buffer, BufferSlice, CommandEncoder, Device, DeviceType, Queue, SubmissionIndex};
+use kernels::{Commands, Context, Cost, Normalize, OverflowFlags, encode_all};
 
 use super::bind::{BytesInput, bind};
 use super::layers::PlannedLayer;
 use super::plan::{BackboneOptions, Memory, Plan};
-use super::read::{TensorShape, read, wait};
+use super::read::{TensorShape, read, wait, words};
 use super::ring::{Ring, Staging};
 use super::slices::{Slices, Slicing};
 use crate::architecture::Architecture;
@@ -34,7 +35,8 @@ use crate::weights::WeightFile;
 /// f32 throughout; within a relative 1e-4 of PyTorch's at every stage. With [`Precision::F16`](kernels::Precision::F16) activations and weights are
 /// stored in f16; sums, biases, Winograd's transformed values, gates, features and head stay f32. Every stage is then within a
 /// relative root mean square of 0.3 % of PyTorch's (measured: 0.02 to 0.11 %), features have a cosine of 0.9999 or more with f32's
-/// (measured: 0.9999998). What f16 can't hold makes the features NaN or infinite.
+/// (measured: 0.9999998). What f16 can't hold is [`Error::Overflow`], which names the layer,
+/// when the pass is waited for.
 ///
 /// # Reference
 /// He et al., *Deep Residual Learning for Image Recognition*, 2015; Xie et al., *Aggregated Residual Transformations*, 2016;
@@ -66,8 +68,27 @@ pub struct Backbone {
     commands: Vec<Commands>,
     /// The first layer for photos as bytes, where the device normalises them.
     bytes: Option<BytesInput>,
+    overflow: Option<Watch>,
     ring: Ring,
     slices: Slices,
+}
+
+/// What tells that f16 was too small in a layer.
+#[derive(Clone, Debug)]
+struct Watch {
+    flags: OverflowFlags,
+    /// The layers' names.
+    layers: Arc<[String]>,
+}
+
+impl Watch {
+    /// Gives [`Error::Overflow`] if a flag is set in what was read back.
+    fn check(&self, words: &[u32]) -> Result<(), Error> {
+        match self.flags.first(words) {
+            Some(layer) => Err(Error::Overflow { layer: self.layers[layer].clone() }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What can be read of a pass.
@@ -116,6 +137,7 @@ impl Backbone {
             slicing => slicing,
         };
         let layers = plan.described();
+        let names = layers.iter().map(|layer| layer.name.clone()).collect();
         Ok(Self {
             memory: plan.memory(),
             device: device.clone(),
@@ -128,6 +150,7 @@ impl Backbone {
             layers,
             commands: bound.commands,
             bytes: bound.bytes,
+            overflow: bound.overflow.map(|flags| Watch { flags, layers: names }),
             ring: Ring::default(),
         })
     }
@@ -220,7 +243,7 @@ impl Engine for Backbone {
             images.iter().for_each(|image| writer.push(bytemuck::cast_slice(&image.data)));
         })?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
+        self.upload(&mut encoder, upload.slice(..bytes));
         self.start(encoder, &self.commands[0], staging, images.len())
     }
 
@@ -239,7 +262,7 @@ impl Engine for Backbone {
                 }
             })?;
             let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(upload, 0, &self.input, 0, bytes);
+            self.upload(&mut encoder, upload.slice(..bytes));
             return self.start(encoder, &self.commands[0], staging, images.len());
         };
         // Three bytes a pixel: a fourth would have the thread that submits widen what it now copies, and a third more to upload.
@@ -251,7 +274,7 @@ impl Engine for Backbone {
         })?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(upload, 0, target, 0, head);
-        encoder.copy_buffer_to_buffer(upload, head, &self.input, 0, bytes - head);
+        self.upload(&mut encoder, upload.slice(head..bytes));
         self.start(encoder, commands, staging, images.len())
     }
 }
@@ -260,7 +283,16 @@ impl Backbone {
     /// Takes memory on the host's side for a batch of so many bytes.
     fn staging(&self, upload: u64) -> Staging {
         let taps = self.taps.iter().map(|tapped| tapped.of(self.batch).bytes());
-        self.ring.take(&self.device, upload, taps)
+        let flags = self.overflow.as_ref().map(|watch| watch.flags.buffer().size());
+        self.ring.take(&self.device, upload, taps.chain(flags))
+    }
+
+    /// Records the upload of photos. Those of an earlier pass behind them must not set flags.
+    fn upload(&self, encoder: &mut CommandEncoder, photos: BufferSlice<'_>) {
+        encoder.copy_buffer_to_buffer(photos.buffer(), photos.offset(), &self.input, 0, photos.size());
+        if self.overflow.is_some() && photos.size() < self.input.size() {
+            encoder.clear_buffer(&self.input, photos.size(), None);
+        }
     }
 
     /// Runs the network behind what `encoder` uploads, with `first` as its first layer.
@@ -276,6 +308,10 @@ impl Backbone {
         if measure {
             // What is under way is no part of the first slice's time.
             wait(&self.device, self.queue.submit([]))?;
+        }
+        let flags = self.overflow.as_ref().map(|watch| &watch.flags);
+        if let Some(flags) = flags {
+            flags.clear(&mut encoder);
         }
         for (place, range) in ranges.iter().enumerate() {
             let layers = range.clone().map(|layer| if layer == 0 { first } else { &self.commands[layer] });
@@ -296,11 +332,14 @@ impl Backbone {
         for (tapped, target) in self.taps.iter().zip(&staging.read_back) {
             encoder.copy_buffer_to_buffer(&tapped.buffer, 0, target, 0, tapped.of(images).bytes());
         }
+        if let (Some(flags), Some(target)) = (flags, staging.read_back.last()) {
+            encoder.copy_buffer_to_buffer(flags.buffer(), 0, target, 0, flags.buffer().size());
+        }
         let submission = self.queue.submit([encoder.finish()]);
         staging.reclaim();
         let taps = self.taps.iter().map(|tapped| (tapped.tap, tapped.of(images))).collect();
-        let (device, ring) = (self.device.clone(), self.ring.clone());
-        let flying = Flying { device, submission, taps, staging: Some(staging), ring };
+        let (device, ring, overflow) = (self.device.clone(), self.ring.clone(), self.overflow.clone());
+        let flying = Flying { device, submission, taps, overflow, staging: Some(staging), ring };
         Ok(Pending::new(move |tap| flying.read(tap)))
     }
 }
@@ -311,6 +350,7 @@ struct Flying {
     submission: SubmissionIndex,
     /// The taps, each with what is read of it.
     taps: Vec<(Tap, TensorShape)>,
+    overflow: Option<Watch>,
     /// Its memory on the host's side; taken only by `drop`.
     staging: Option<Staging>,
     ring: Ring,
@@ -322,6 +362,9 @@ impl Flying {
         let (Some(place), Some(staging)) = (place, &self.staging) else {
             return Err(Error::Options(format!("{tap:?} isn't among the taps that the backbone was made with")));
         };
+        if let (Some(watch), Some(flags)) = (&self.overflow, staging.read_back.last()) {
+            watch.check(&words(&self.device, self.submission.clone(), flags, flags.size())?)?;
+        }
         read(&self.device, self.submission.clone(), &staging.read_back[place], self.taps[place].1)
     }
 }

@@ -2,8 +2,8 @@
 
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Context, Conv2d, Conv2dDesc, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
-    MatmulDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, Pack, PackDesc, Precision, ScaleAddRelu,
-    ScaleAddReluDesc, Variant, WorkspaceSize,
+    MatmulDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, OverflowFlag, Pack, PackDesc, Precision,
+    ScaleAddRelu, ScaleAddReluDesc, Variant, WorkspaceSize,
 };
 
 use super::layers::{LayerPlan, PlannedLayer};
@@ -89,6 +89,7 @@ impl Architecture {
 }
 
 /// The kernel of a layer.
+#[derive(Clone)]
 pub(super) enum Kernel {
     /// The photos as whole quads, from floats or from bytes.
     Convert {
@@ -105,6 +106,16 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
+    /// Gives the same kernel, which sets this flag where an output is beyond f16. What pools can't be the first.
+    pub fn watched(&self, flag: &OverflowFlag) -> Self {
+        match self {
+            Kernel::Convert { floats, bytes } => Kernel::Convert { floats: floats.watched(flag), bytes: bytes.clone() },
+            Kernel::Conv(plan, weights) => Kernel::Conv(plan.watched(flag), *weights),
+            Kernel::GatedSum(plan) => Kernel::GatedSum(plan.watched(flag)),
+            Kernel::MaxPool(_) | Kernel::AvgPool(_) | Kernel::GlobalAvgPool(_) | Kernel::Head(_) => self.clone(),
+        }
+    }
+
     fn workspace_size(&self) -> WorkspaceSize {
         match self {
             Kernel::Conv(plan, _) => plan.workspace_size(),

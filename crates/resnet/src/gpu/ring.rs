@@ -16,12 +16,12 @@ pub(crate) struct Staging {
     upload: Buffer,
     /// Whether the device has let go of `upload`.
     mapped: Arc<AtomicBool>,
-    /// The buffer to read back into, of each tap.
+    /// The buffers to read back into: each tap's and, where tensors are f16, that of the flags of overflow.
     pub read_back: Vec<Buffer>,
 }
 
 impl Staging {
-    fn new(device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Self {
+    fn new(device: &Device, upload: u64, read: impl Iterator<Item = u64>) -> Self {
         let buffer = |label, size, usage, mapped_at_creation| {
             device.create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
         };
@@ -29,7 +29,7 @@ impl Staging {
         Self {
             upload: buffer("resnet upload", upload, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true),
             mapped: Arc::new(AtomicBool::new(true)),
-            read_back: taps.map(read_back).collect(),
+            read_back: read.map(read_back).collect(),
         }
     }
 
@@ -75,13 +75,13 @@ impl Ring {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a free staging of `upload` bytes, or makes a new one with taps of these sizes.
-    pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Staging {
+    /// Takes a free staging of `upload` bytes, or makes a new one to read back so many bytes.
+    pub fn take(&self, device: &Device, upload: u64, read: impl Iterator<Item = u64>) -> Staging {
         let mut free = self.lock();
         let place = free.iter().position(|staging| staging.upload.size() == upload);
         let found = place.map(|place| free.swap_remove(place));
         drop(free);
-        found.unwrap_or_else(|| Staging::new(device, upload, taps))
+        found.unwrap_or_else(|| Staging::new(device, upload, read))
     }
 
     /// Takes a staging back. One that the device still holds is left to it.

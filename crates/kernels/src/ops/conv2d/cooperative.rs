@@ -156,8 +156,8 @@ impl Algorithm for Cooperative<'_> {
         let abreast = u64::from(tile.columns / layer.panel());
         let panels = u64::from(layer.desc.out_channels.div_ceil(layer.panel()));
         let panels_at_once = context.room().aligned_lines(self.panel_len(), abreast);
-        let nothing = &context.nothing()?;
-        let shown = Shown { input: buffers.input, weights, buffers, nothing };
+        let (nothing, overflow) = (&context.nothing()?, &context.overflow()?);
+        let shown = Shown { input: buffers.input, weights, buffers, nothing, overflow };
         let mut steps = Vec::new();
         for band in banded.bands()? {
             let pixels = banded.pixels(&band);
@@ -171,7 +171,7 @@ impl Algorithm for Cooperative<'_> {
                 let entries = banded.entries(&band, &params, weight, &shown);
                 // The input is bound twice: as quads, and as pairs of them, which no single pixel of four channels fills.
                 let pairs = if self.wide() { entries[1].1.clone() } else { Bind::Slice(nothing.slice(..)) };
-                let entries = [entries.as_slice(), &[(10, pairs)]].concat();
+                let entries = [entries.as_slice(), &[(12, pairs)]].concat();
                 let products = groups * u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(DEPTH);
                 steps.push(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
             }
