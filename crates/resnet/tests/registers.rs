@@ -51,9 +51,8 @@ const VGPRS: &str = "vgprs";
 const SPILLS: [&str; 2] = ["spilled vgprs", "spilled sgprs"];
 
 /// Networks and batches whose plans are compiled; of the last two also every variant that `tune` may choose.
-const NETWORKS: [(&str, usize, bool); 7] = [
+const NETWORKS: [(&str, usize, bool); 6] = [
     ("resnet18", 1, false),
-    ("resnet18", 64, false),
     ("resnext50_32x4d", 8, false),
     ("resnet18d", 8, false),
     ("seresnet50", 8, false),
