@@ -295,7 +295,7 @@ impl Direct<'_> {
         let entries = banded.entries(band, &params, weight, shown);
         let (operands, results) = entries.split_at(3);
         let partial = context.pipeline(&shaders::CONV2D, "partial", constants);
-        let multiply = context.dispatch(OP, &partial, &[operands, &[partials.clone()]].concat(), groups)?;
+        let multiply = context.dispatch(OP, &partial, &[operands, std::slice::from_ref(&partials)].concat(), groups)?;
         let products = workgroups * u64::from(tile.rows * tile.columns * self.depth().next_multiple_of(16));
         // The tile is nothing to the sum of the parts: one pipeline for all.
         let reduce = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
