@@ -4,14 +4,15 @@
 // Layouts   as conv2d.wgsl's f16 tensors, of one group: x NHWC in quads of f16 (with the override `wide` in pairs of quads, for which
 //           channels are a multiple of 8); w panels of 64 output channels, 64 f16 a k; residual and y f16 quads; bias f32, in whole panels.
 // Dispatch  a tile of `rows` pixels x `columns` channels a workgroup, numbered (block of pixels, block of channels), the latter fastest.
-//           `invocations` are subgroups of 32, `columns` / 32 of them abreast, and each makes 32 or 64 pixels x 32 channels.
-// How       k runs over taps and channels together in steps of 32. Tiles of x and w stand in workgroup memory as f16 vec4; the next are on
+//           `invocations` are subgroups of 32, `columns` / 32 of them abreast, and each makes 16, 32 or 64 pixels x 32 channels.
+// How       k runs over taps and channels together in steps of `depth`. Tiles of x and w stand in workgroup memory as f16 vec4; the next are on
 //           their way into registers while these are multiplied, and with two `buffers` go into the other one, so that a step has one
 //           barrier instead of two.
 //           - A subgroup's 64x32 are 8 matrices of sums, 16x16, 8 registers a lane each. 4 + 2 matrices are loaded for 8 products.
-//           - A row is padded by 16 bytes: 80 or 144 bytes apart, 8 rows of 16 bytes lie in different banks.
+//           - A row is padded by 16 bytes: 80, 144 or 272 bytes apart, 8 rows of 16 bytes lie in different banks.
 //           - A matrix has no elements that WGSL could see, so sums go through workgroup memory, 16 pixels x 32 channels a subgroup at once,
 //             to get bias, residual and ReLU, and are written 64 bytes a pixel.
+//           - Where workgroups are too few to fill a GPU, a step takes as long as its loads are on their way: 64 k instead of 32 halve the steps.
 //           - Coordinates of four pixels are held; what a tap and channel add to them is the same for all and advances by addition.
 //           A step of 128x64 moves 12 KiB for 524 kFLOP.
 // Limits    subgroups of exactly 32 lanes that follow local_invocation_index, matrices of 16x16x16 f16 with f32 sums, SHADER_F16, up to
@@ -24,10 +25,12 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 
-// 32, 64 or 128 pixels and 64 or 128 channels; `invocations` are so many that a subgroup makes 32 or 64 pixels of them.
+// 32, 64 or 128 pixels, 64 or 128 channels, 32 or 64 k a step; with as many invocations as make an invocation load up to 4 times of x and
+// 2 or 4 times of w, 8 f16 each.
 override rows: u32 = 128u;
 override columns: u32 = 64u;
 override invocations: u32 = 128u;
+override depth: u32 = 32u;
 override buffers: u32 = 1u;
 override wide: bool = false;
 
@@ -71,9 +74,9 @@ struct Params {
 // x again, in pairs of quads.
 @group(0) @binding(10) var<storage, read> x_wide: array<mat2x4<f16>>;
 
-// Pixels by 32 k, in rows of 10 vec4; 32 k by channels, in rows of columns / 4 + 2; sums of 16 pixels by 32 channels of each subgroup, in rows of 9.
-var<workgroup> tile_x: array<vec4<f16>, buffers * rows * 10u>;
-var<workgroup> tile_w: array<vec4<f16>, buffers * 32u * (columns / 4u + 2u)>;
+// Pixels by k, in rows of depth / 4 + 2 vec4; k by channels, in rows of columns / 4 + 2; sums of 16 pixels by 32 channels of each subgroup, in rows of 9.
+var<workgroup> tile_x: array<vec4<f16>, buffers * rows * (depth / 4u + 2u)>;
+var<workgroup> tile_w: array<vec4<f16>, buffers * depth * (columns / 4u + 2u)>;
 var<workgroup> stage: array<vec4<f32>, invocations / 32u * 144u>;
 
 fn from_half(bits: vec2<u32>) -> vec4<f32> {
@@ -159,14 +162,13 @@ fn load_w(k: u32, channel: u32) -> mat2x4<f16> {
 }
 
 fn store_x(buffer: u32, t: u32, row: u32, v: mat2x4<f16>) {
-    let at = buffer * rows * 10u + row * 10u + t % 4u * 2u;
+    let at = (buffer * rows + row) * (depth / 4u + 2u) + t % (depth / 8u) * 2u;
     tile_x[at] = v[0];
     tile_x[at + 1u] = v[1];
 }
 
 fn store_w(buffer: u32, t: u32, row: u32, v: mat2x4<f16>) {
-    let stride = columns / 4u + 2u;
-    let at = (buffer * 32u + row) * stride + t % (columns / 8u) * 2u;
+    let at = (buffer * depth + row) * (columns / 4u + 2u) + t % (columns / 8u) * 2u;
     tile_w[at] = v[0];
     tile_w[at + 1u] = v[1];
 }
@@ -193,27 +195,32 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     let blocks = p.groups / ((p.pixel_end - p.pixel_first + rows - 1u) / rows);
     let pixel0 = p.pixel_first + group / blocks * rows;
     let channel0 = group % blocks * columns;
-    let steps = (p.kernel_h * p.kernel_w * p.span4 + 7u) / 8u;
+    let steps = (p.kernel_h * p.kernel_w * p.span4 * 4u + depth - 1u) / depth;
 
-    // What this invocation loads: 8 k of every invocations / 4th pixel, 8 channels of every w_rows-th k.
+    // What this invocation loads: 8 k of every x_rows-th pixel, 8 channels of every w_rows-th k.
+    let x_rows = invocations / (depth / 8u);
     let w_rows = invocations / (columns / 8u);
-    let row_x = t / 4u;
+    let row_x = t / (depth / 8u);
     let row_w = t / (columns / 8u);
     let channel = channel0 + t % (columns / 8u) * 8u;
     let at0 = corner(pixel0 + row_x);
-    let at1 = corner(pixel0 + row_x + invocations / 4u);
-    let at2 = corner(pixel0 + row_x + invocations / 2u);
-    let at3 = corner(pixel0 + row_x + invocations / 4u * 3u);
-    let four_x = rows > invocations / 2u;
-    let four_w = w_rows < 16u;
+    let at1 = corner(pixel0 + row_x + x_rows);
+    let at2 = corner(pixel0 + row_x + 2u * x_rows);
+    let at3 = corner(pixel0 + row_x + 3u * x_rows);
+    let two_x = rows > x_rows;
+    let four_x = rows > 2u * x_rows;
+    let four_w = depth > 2u * w_rows;
 
     // What its subgroup computes.
     let s = t / 32u;
     let lane = t % 32u;
     let across = columns / 32u;
-    let tall = rows / (invocations / columns) > 32u;
-    let sub_row = s / across * (rows / (invocations / columns));
+    let sub_rows = rows / (invocations / columns);
+    let two_rows = sub_rows > 16u;
+    let tall = sub_rows > 32u;
+    let sub_row = s / across * sub_rows;
     let sub_column = s % across * 32u;
+    let stride_x = depth / 4u + 2u;
     let stride_w = columns / 4u + 2u;
 
     var c00: coop_mat16x16<f32, C>;
@@ -225,17 +232,18 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     var c30: coop_mat16x16<f32, C>;
     var c31: coop_mat16x16<f32, C>;
 
-    var k = advance(Place(), t % 4u * 2u);
+    var k = advance(Place(), t % (depth / 8u) * 2u);
     var k_next = k;
     if !wide { k_next = advance(k, 1u); }
     var x0 = load_x(at0, k, k_next);
-    var x1 = load_x(at1, k, k_next);
+    var x1 = mat2x4<f16>();
     var x2 = mat2x4<f16>();
     var x3 = mat2x4<f16>();
     var w0 = load_w(row_w, channel);
     var w1 = load_w(row_w + w_rows, channel);
     var w2 = mat2x4<f16>();
     var w3 = mat2x4<f16>();
+    if two_x { x1 = load_x(at1, k, k_next); }
     if four_x {
         x2 = load_x(at2, k, k_next);
         x3 = load_x(at3, k, k_next);
@@ -249,25 +257,25 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
         if buffers == 1u { workgroupBarrier(); }
         let buffer = step % buffers;
         store_x(buffer, t, row_x, x0);
-        store_x(buffer, t, row_x + invocations / 4u, x1);
         store_w(buffer, t, row_w, w0);
         store_w(buffer, t, row_w + w_rows, w1);
+        if two_x { store_x(buffer, t, row_x + x_rows, x1); }
         if four_x {
-            store_x(buffer, t, row_x + invocations / 2u, x2);
-            store_x(buffer, t, row_x + invocations / 4u * 3u, x3);
+            store_x(buffer, t, row_x + 2u * x_rows, x2);
+            store_x(buffer, t, row_x + 3u * x_rows, x3);
         }
         if four_w {
             store_w(buffer, t, row_w + 2u * w_rows, w2);
             store_w(buffer, t, row_w + 3u * w_rows, w3);
         }
         workgroupBarrier();
-        k = advance(k, 8u);
+        k = advance(k, depth / 4u);
         if !wide { k_next = advance(k, 1u); }
-        let k_w = (step + 1u) * 32u + row_w;
+        let k_w = (step + 1u) * depth + row_w;
         x0 = load_x(at0, k, k_next);
-        x1 = load_x(at1, k, k_next);
         w0 = load_w(k_w, channel);
         w1 = load_w(k_w + w_rows, channel);
+        if two_x { x1 = load_x(at1, k, k_next); }
         if four_x {
             x2 = load_x(at2, k, k_next);
             x3 = load_x(at3, k, k_next);
@@ -276,22 +284,24 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
             w2 = load_w(k_w + 2u * w_rows, channel);
             w3 = load_w(k_w + 3u * w_rows, channel);
         }
-        for (var half = 0u; half < 2u; half++) {
-            let i = (buffer * rows + sub_row) * 10u + half * 4u;
-            let j = (buffer * 32u + half * 16u) * stride_w + sub_column / 4u;
+        for (var part = 0u; part < depth / 16u; part++) {
+            let i = (buffer * rows + sub_row) * stride_x + part * 4u;
+            let j = (buffer * depth + part * 16u) * stride_w + sub_column / 4u;
             let b0 = coopLoadT<coop_mat16x16<f16, B>>(&tile_w[j], stride_w);
             let b1 = coopLoadT<coop_mat16x16<f16, B>>(&tile_w[j + 4u], stride_w);
-            let a0 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i], 10u);
+            let a0 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i], stride_x);
             c00 = coopMultiplyAdd(a0, b0, c00);
             c01 = coopMultiplyAdd(a0, b1, c01);
-            let a1 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i + 160u], 10u);
-            c10 = coopMultiplyAdd(a1, b0, c10);
-            c11 = coopMultiplyAdd(a1, b1, c11);
+            if two_rows {
+                let a1 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i + 16u * stride_x], stride_x);
+                c10 = coopMultiplyAdd(a1, b0, c10);
+                c11 = coopMultiplyAdd(a1, b1, c11);
+            }
             if tall {
-                let a2 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i + 320u], 10u);
+                let a2 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i + 32u * stride_x], stride_x);
                 c20 = coopMultiplyAdd(a2, b0, c20);
                 c21 = coopMultiplyAdd(a2, b1, c21);
-                let a3 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i + 480u], 10u);
+                let a3 = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[i + 48u * stride_x], stride_x);
                 c30 = coopMultiplyAdd(a3, b0, c30);
                 c31 = coopMultiplyAdd(a3, b1, c31);
             }
@@ -306,11 +316,13 @@ fn halves(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) id: ve
     coopStoreT(c01, &stage[right], 9u);
     workgroupBarrier();
     write_staged(pixel, first_channel, s, lane);
-    workgroupBarrier();
-    coopStoreT(c10, &stage[left], 9u);
-    coopStoreT(c11, &stage[right], 9u);
-    workgroupBarrier();
-    write_staged(pixel + 16u, first_channel, s, lane);
+    if two_rows {
+        workgroupBarrier();
+        coopStoreT(c10, &stage[left], 9u);
+        coopStoreT(c11, &stage[right], 9u);
+        workgroupBarrier();
+        write_staged(pixel + 16u, first_channel, s, lane);
+    }
     if tall {
         workgroupBarrier();
         coopStoreT(c20, &stage[left], 9u);

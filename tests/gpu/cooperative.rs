@@ -94,6 +94,17 @@ fn the_layers_of_a_resnet_in_every_tile() {
     }
 }
 
+/// Steps of other depths, from one buffer or two, and no larger tiles.
+#[test]
+fn less_workgroup_memory() {
+    let small = Conv2dDesc { relu: true, residual: true, ..Conv2dDesc::new(1, [9, 11], [40, 72], 3) };
+    for (bytes, tiles) in [(28_700, 4), (23_100, 3), (20_000, 2), (16_384, 1)] {
+        let bench = Bench::new(|limits| Limits { max_compute_workgroup_storage_size: bytes, ..limits });
+        let (checked, _) = bench.check(&small, 9);
+        assert_eq!(checked, tiles * bench.contexts.len(), "{bytes} bytes");
+    }
+}
+
 #[test]
 fn work_beyond_a_binding_is_split() {
     let narrow = Bench::new(|limits| Limits { max_storage_buffer_binding_size: 20 << 10, ..limits });

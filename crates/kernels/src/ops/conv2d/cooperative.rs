@@ -27,9 +27,6 @@ const TILES: [Tile; 5] = [
 /// Workgroups below which smaller tiles are the default: about as many as a large GPU has cores.
 const FEW: u64 = 128;
 
-/// Terms of a sum that a step takes.
-const DEPTH: u64 = 32;
-
 /// The sum of [`Direct`] in f16 products and f32 sums of the matrices that subgroups hold. It takes the same weights.
 pub(super) struct Cooperative<'a> {
     pub layer: &'a Layer,
@@ -70,25 +67,28 @@ impl<'a> Cooperative<'a> {
         (self.tile.columns == 64 || self.layer.desc.out_channels > 64)
             && self.invocations()
                 <= limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
-            && self.memory(1) <= limits.max_compute_workgroup_storage_size
+            && self.memory(32, 1) <= limits.max_compute_workgroup_storage_size
             && self.panel_len() * abreast <= self.layer.context.room().binding
     }
 
-    /// Counts the invocations: a subgroup of 32 makes 64 pixels (or 32 where a tile is small) by 32 channels.
+    /// Counts the invocations: a subgroup of 32 makes 64 pixels (or fewer where a tile is small) by 32 channels.
     fn invocations(&self) -> u32 {
-        let Tile { rows, columns } = self.tile;
-        let pixels = if rows * columns >= 128 * 64 { 64 } else { 32 };
-        rows / pixels * columns
+        (self.tile.rows * self.tile.columns / 64).max(128)
     }
 
-    /// Counts the bytes of workgroup memory with so many buffers.
-    fn memory(&self, buffers: u32) -> u32 {
+    /// Counts the bytes of workgroup memory for steps of a depth, with so many buffers.
+    fn memory(&self, depth: u32, buffers: u32) -> u32 {
         let Tile { rows, columns } = self.tile;
-        buffers * (rows * 10 + 32 * (columns / 4 + 2)) * 8 + self.invocations() / 32 * 144 * 16
+        buffers * (rows * (depth / 4 + 2) + depth * (columns / 4 + 2)) * 8 + self.invocations() / 32 * 144 * 16
     }
 
-    fn buffers(&self) -> u32 {
-        if self.memory(2) <= self.layer.context.limits().max_compute_workgroup_storage_size { 2 } else { 1 }
+    /// Chooses how many terms of the sum a step takes, and from how many buffers. Two buffers spare a barrier, deep steps wait less often for
+    /// loads; an invocation holds up to four of either operand.
+    fn steps(&self) -> [u32; 2] {
+        let loads = |depth: u32| depth * self.tile.rows.max(self.tile.columns) / 8 / self.invocations();
+        let allowed = self.layer.context.limits().max_compute_workgroup_storage_size;
+        let fits = |&[depth, buffers]: &[u32; 2]| loads(depth) <= 4 && self.memory(depth, buffers) <= allowed;
+        [[64, 2], [32, 2], [64, 1]].into_iter().find(fits).unwrap_or([32, 1])
     }
 
     /// Counts the words of a panel of weights.
@@ -112,13 +112,15 @@ impl<'a> Cooperative<'a> {
         self.layer.desc.packed_channels().is_multiple_of(8)
     }
 
-    fn constants(&self) -> [(&'static str, f64); 5] {
+    fn constants(&self) -> [(&'static str, f64); 6] {
         let Tile { rows, columns } = self.tile;
+        let [depth, buffers] = self.steps();
         [
             ("rows", f64::from(rows)),
             ("columns", f64::from(columns)),
             ("invocations", f64::from(self.invocations())),
-            ("buffers", f64::from(self.buffers())),
+            ("depth", f64::from(depth)),
+            ("buffers", f64::from(buffers)),
             ("wide", f64::from(u8::from(self.wide()))),
         ]
     }
@@ -152,6 +154,7 @@ impl Algorithm for Cooperative<'_> {
         let (layer, context, tile) = (self.layer, &self.layer.context, self.tile);
         let banded = Banded::of(layer);
         let constants = self.constants();
+        let depth = self.depth().next_multiple_of(self.steps()[0].into());
         let pipeline = context.pipeline(&shaders::CONV2D_COOPERATIVE, banded.target.entry, &constants);
         let abreast = u64::from(tile.columns / layer.panel());
         let panels = u64::from(layer.desc.out_channels.div_ceil(layer.panel()));
@@ -172,7 +175,7 @@ impl Algorithm for Cooperative<'_> {
                 // The input is bound twice: as quads, and as pairs of them, which no single pixel of four channels fills.
                 let pairs = if self.wide() { entries[1].1.clone() } else { Bind::Slice(nothing.slice(..)) };
                 let entries = [entries.as_slice(), &[(10, pairs)]].concat();
-                let products = groups * u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(DEPTH);
+                let products = groups * u64::from(tile.rows * tile.columns) * depth;
                 steps.push(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
             }
         }
