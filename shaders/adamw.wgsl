@@ -6,6 +6,8 @@
 // Layouts   flat, the same for all: vec4 (main, whole vec4 only) or scalars (ragged, any length).
 // Dispatch  64 invocations a workgroup, one vec4 or scalar each. The length is the bound window's.
 // Limits    bound by memory: 16 bytes read and 12 written a parameter.
+// In bounds main: an index past the end is drawn back to the last before anything is read, and nothing is bound empty; ragged leaves
+//           first. The four operands are windows of the same length.
 // Paper     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2; Kingma and Ba, "Adam: A
 //           Method for Stochastic Optimization", ICLR 2015, algorithm 1.
 // Twin      kernels::reference::adamw.

@@ -4,6 +4,7 @@
 // Layouts   flat, the same for all three: vec4 (main, whole vec4 only) or scalars (ragged, any length).
 // Dispatch  64 invocations a workgroup, one vec4 or scalar each. The length is the bound window's.
 // Limits    bound by memory: 8 bytes read and 4 written an element.
+// In bounds those past the end leave first; the operands are windows of the same length.
 // Twin      kernels::reference::add_relu.
 
 override relu: bool = true;

@@ -7,6 +7,7 @@
 // Dispatch  64 invocations a workgroup, one vec4, scalar or quad of the output each, numbered as they lie.
 // Limits    bound by memory: kernel height x width reads an output, most from the cache. Padding is half the kernel or less,
 //           so that no window lies wholly outside.
+// In bounds those past `total` leave first. A window is clipped to the image on all sides before it is read, its rows are among those bound.
 // Paper     LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11),
 //           1998, section II.B.
 // Twin      kernels::reference::avg_pool2d.

@@ -10,6 +10,8 @@
 //           reads 8 quads for 64 multiply-adds, all but the first of each from the first cache: a quarter to a half of a core's
 //           peak, where 64 bytes a clock come from there. From groups of 32 on the tile is better.
 // Limits    group_in and group_out divisible by 4; the whole weight in one binding. About 50 registers.
+// In bounds w and bias: o4 is taken modulo its quads, taps and channels end with the weight. x: only inside of the image, of pixels of this
+//           window (others start below every image), whose rows are bound. y and residual: pixels before pixel_end.
 // Paper     Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", 2016, section 3.
 // Twin      kernels::reference::conv2d.
 
@@ -43,7 +45,7 @@ struct Params {
     groups: u32,      // workgroups in all
     phases: u32,        // of columns, where rows are read (texture family)
     phase_columns: u32, // columns of a phase (texture family)
-    pad: u32,
+    parts: u32,         // of k (tiled family)
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -44,7 +44,7 @@ struct Params {
     groups: u32,      // workgroups in all
     phases: u32,        // of columns, where rows are read
     phase_columns: u32, // columns of a phase
-    pad: u32,
+    parts: u32,         // of k (tiled family)
 }
 
 override lanes: u32 = 8u;    // of a subgroup

@@ -4,6 +4,7 @@
 // Layouts   table: [rows, width], output: [batch, width], row-major, rows of whole vec4. picks: u32.
 // Dispatch  64 invocations a workgroup, one vec4 of the output each: neighbours read and write neighbours.
 // Limits    bound by memory: 16 bytes read and 16 written an invocation.
+// In bounds those past the end leave first; picks are rows of the table, which the host checks, and the batch's picks are in the list.
 // Twin      kernels::reference::dense.
 
 struct Params {

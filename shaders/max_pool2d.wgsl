@@ -6,6 +6,7 @@
 //           channels, first, count and the bases count. y from `first` on, at `y_base` of a window; x from `x_base` on (wrapping).
 // Dispatch  64 invocations a workgroup, one scalar, vec4 or quad of the output each, channels fastest.
 // Limits    bound by memory: a 3x3 window of stride 2 reads each element 2.25 times, from the cache but once.
+// In bounds those past `count` leave first. A tap outside of the image is left out before it is read; the rows that a band touches are bound.
 // Twin      kernels::reference::max_pool2d.
 
 struct Params {

@@ -5,6 +5,7 @@
 //           With entry halves the output is quads of f16, two to a u32.
 // Dispatch  64 invocations a workgroup, one vec4 or quad of the output each.
 // Limits    bound by memory: 16 bytes read and 16 written an invocation.
+// In bounds those past `total` leave first; only elements inside of `rows` and `columns` are read. A texture gives zeros outside.
 // Twin      kernels::reference::pack.
 
 struct Params {

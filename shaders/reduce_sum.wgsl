@@ -7,6 +7,7 @@
 //           neighbours, whatever the number of columns.
 // Limits    bound by memory: each input element is read once. With R = sqrt(rows) two runs give the column sums, no chain
 //           of additions being longer than sqrt(rows): the error grows by 2 sqrt(rows), not by rows.
+// In bounds those past `outputs` leave first; e stays below `elements`, and grows, for `outputs` isn't zero.
 // Paper     blocked summation: Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 4.2.
 // Twin      kernels::reference::reduce_sum.
 

@@ -5,6 +5,7 @@
 //           scalars (ragged), or quads of f16 beside an f32 gate (halves: C padded to whole quads with zeros, save in the gate).
 // Dispatch  64 invocations a workgroup, one vec4, scalar or quad each.
 // Limits    bound by memory: 8 bytes read and 4 written an element; the gate comes from the cache.
+// In bounds those past `total` leave first; channels past the last read the last one's gate.
 // Paper     Hu, Shen, Albanie, Sun and Wu, "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
 // Twin      kernels::reference::scale_add_relu.
 

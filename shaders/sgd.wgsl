@@ -6,6 +6,7 @@
 // Layouts   flat, the same for all: vec4 (main, whole vec4 only) or scalars (ragged, any length).
 // Dispatch  64 invocations a workgroup, one vec4 or scalar each. The length is the bound window's.
 // Limits    bound by memory: 12 bytes read and 8 written a parameter.
+// In bounds those past the end leave first; the operands are windows of the same length. Without momentum its buffer of nothing is not touched.
 // Paper     Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", ICML
 //           2013, section 2; the momentum holds gradients, not steps, so the learning rate may change.
 // Twin      kernels::reference::sgd.

@@ -11,6 +11,8 @@
 // How       three passes over a row: its maximum (so that exp stays in range at any logit), the sum, the gradient. An
 //           invocation takes every lanes-th class and reads the other lanes' results after a barrier: two barriers in all.
 // Limits    64 invocations, 768 bytes of workgroup memory.
+// In bounds groups past the last leave together. A row past the end has no classes and leaves after the barriers. A label is an index only
+//           below `classes`. Lanes are a power of two up to 64, so that every loop ends and leader + i stays below 64.
 // Paper     Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7 (smoothing);
 //           Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer. Anal.
 //           41(4), 2021, section 4.

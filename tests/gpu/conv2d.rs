@@ -1,7 +1,7 @@
 //! `conv2d` on the adapter against its twin.
 
 use kernels::{
-    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Precision, Tile, Tune, TuneTable, Variant,
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Precision, Tile, TuneTable, Variant,
     reference::{self, Conv2dInputs},
     wgpu::Limits,
 };
@@ -45,10 +45,20 @@ fn check_plan(gpu: &Gpu, conv: &Conv2d, seed: u64) -> (usize, bool) {
 fn check_families(desc: &Conv2dDesc, seed: u64) {
     for family in gpu().families() {
         let plan = Conv2d::new(&gpu().context(family), desc).unwrap();
-        for variant in plan.variants() {
+        for variant in [plan.variants(), splits(&plan)].concat() {
             check_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
         }
     }
+}
+
+/// Lists variants in parts that are not worth it but possible: every tile, numbers of parts that divide the terms and that don't.
+fn splits(conv: &Conv2d) -> Vec<Variant> {
+    let possible = |variant: &Variant| conv.with_variant(*variant).is_ok();
+    let split = |variant| match variant {
+        Variant::Direct(tile) => [2, 3].map(|parts| Variant::Split { tile, parts }).to_vec(),
+        _ => Vec::new(),
+    };
+    conv.variants().into_iter().flat_map(split).filter(possible).collect()
 }
 
 proptest! {
@@ -131,7 +141,7 @@ fn winograd_is_used_and_right() {
                 let plan = Conv2d::new(&gpu().context(family), &desc).unwrap();
                 let mut variants = plan.variants().into_iter();
                 let winograd = variants.find(|variant| matches!(variant, Variant::Winograd { .. })).unwrap();
-                let mut tune = Tune::new(family);
+                let mut tune = testkit::tune(family);
                 tune.table = TuneTable::from([(plan.class(), winograd)]);
                 let context = Context::with_tune(&gpu().device, tune);
                 let (dispatches, winograd) = check(gpu(), &context, &desc, 17);
@@ -144,7 +154,7 @@ fn winograd_is_used_and_right() {
 #[test]
 fn winograd_can_be_left_out() {
     for family in gpu().families() {
-        let mut tune = Tune::new(family);
+        let mut tune = testkit::tune(family);
         tune.winograd = false;
         let context = Context::with_tune(&gpu().device, tune);
         let (_, winograd) = check(gpu(), &context, &Conv2dDesc::new(1, [8, 8], [64, 64], 3), 19);
@@ -195,7 +205,7 @@ fn a_table_chooses_for_its_class_alone() {
     for family in gpu().families() {
         let desc = Conv2dDesc::new(1, [60, 60], [64, 64], 3);
         let plan = |table: &TuneTable, desc: &Conv2dDesc| {
-            let mut tune = Tune::new(family);
+            let mut tune = testkit::tune(family);
             tune.table = table.clone();
             Conv2d::new(&Context::with_tune(&gpu().device, tune), desc).unwrap()
         };
@@ -220,7 +230,7 @@ fn a_table_chooses_for_its_class_alone() {
 #[test]
 fn what_is_computed_is_at_least_what_is_asked_for() {
     for family in gpu().families() {
-        let mut tune = Tune::new(family);
+        let mut tune = testkit::tune(family);
         tune.winograd = false;
         let context = Context::with_tune(&gpu().device, tune);
         let computed = |desc: Conv2dDesc| (Conv2d::new(&context, &desc).unwrap().computed_flops(), desc.flops());
@@ -231,7 +241,7 @@ fn what_is_computed_is_at_least_what_is_asked_for() {
         let plan = Conv2d::new(&context, &grouped).unwrap();
         for variant in plan.variants() {
             let waste = match variant {
-                Variant::Direct(tile) => u64::from(tile.columns / 4),
+                Variant::Direct(tile) | Variant::Split { tile, .. } => u64::from(tile.columns / 4),
                 _ => 1,
             };
             assert_eq!(plan.with_variant(variant).unwrap().computed_flops(), waste * grouped.flops());

@@ -16,7 +16,7 @@ fn rounded(value: f32) -> f32 {
     if value.abs() < 1.0 / 16384.0 { 0.0 } else { value }
 }
 
-fn samples(samples: &mut Samples, len: u64) -> Vec<f32> {
+pub(crate) fn samples(samples: &mut Samples, len: u64) -> Vec<f32> {
     samples.vec(len as usize).into_iter().map(rounded).collect()
 }
 

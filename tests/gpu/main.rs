@@ -3,6 +3,7 @@
 mod adamw;
 mod add_relu;
 mod avg_pool2d;
+mod context;
 mod conv2d;
 mod cooperative;
 mod dense;

@@ -1,7 +1,7 @@
 //! `matmul` on the adapter against its twin.
 
 use kernels::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Tune, TuneTable, Variant, reference, wgpu::Limits,
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, TuneTable, Variant, reference, wgpu::Limits,
 };
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
@@ -18,7 +18,8 @@ fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
     let expected = reference::matmul(desc, &a, &b, bias.as_deref());
     let matmul = Matmul::new(&gpu.context(family), desc).unwrap();
     assert_eq!(matmul.variant(), matmul.variants()[0]);
-    let dispatches = matmul.variants().into_iter().map(|variant| {
+    let variants = [matmul.variants(), splits(&matmul)].concat();
+    let dispatches = variants.into_iter().map(|variant| {
         let output = gpu.output(size(desc.m, desc.n));
         let buffers = MatmulBuffers {
             a: gpu_a.slice(..),
@@ -32,6 +33,16 @@ fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
         commands.dispatches()
     });
     dispatches.collect::<Vec<_>>()[0]
+}
+
+/// Lists variants in parts that are not worth it but possible: every tile, numbers of parts that divide the terms and that don't.
+fn splits(matmul: &Matmul) -> Vec<Variant> {
+    let possible = |variant: &Variant| matmul.with_variant(*variant).is_ok();
+    let split = |variant| match variant {
+        Variant::Direct(tile) => [2, 3, 4].map(|parts| Variant::Split { tile, parts }).to_vec(),
+        _ => Vec::new(),
+    };
+    matmul.variants().into_iter().flat_map(split).filter(possible).collect()
 }
 
 proptest! {
@@ -76,7 +87,7 @@ fn work_beyond_a_binding_is_split() {
 #[test]
 fn a_table_chooses_for_its_class_alone() {
     let plan = |table: TuneTable, m: u32| {
-        let mut tune = Tune::new(Family::Tiled);
+        let mut tune = testkit::tune(Family::Tiled);
         tune.table = table;
         Matmul::new(&Context::with_tune(&gpu().device, tune), &MatmulDesc::new(m, 20, 30)).unwrap()
     };

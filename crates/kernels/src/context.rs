@@ -11,7 +11,7 @@ use std::{
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor, BufferSlice,
     BufferUsages, ComputePipeline, ComputePipelineDescriptor, CooperativeMatrixProperties, CooperativeScalarType,
-    Device, Limits, PipelineCache, PipelineCompilationOptions, ShaderModule, ShaderModuleDescriptor,
+    Device, DeviceType, Limits, PipelineCache, PipelineCompilationOptions, ShaderModule, ShaderModuleDescriptor,
     ShaderRuntimeChecks, ShaderSource, TextureView,
 };
 
@@ -43,8 +43,12 @@ struct Inner {
     tune: Tune,
     limits: Limits,
     room: Room,
+    /// Whether the adapter is a GPU of its own, of many cores.
+    discrete: bool,
     /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
+    /// Whether modules check their indices at run time.
+    checks: bool,
     cache: Option<PipelineCache>,
     cooperative: Cooperative,
     /// Each is compiled by the first thread that wants it, while others compile others.
@@ -129,12 +133,15 @@ impl Context {
     }
 
     fn of(device: &Device, tune: Tune, cache: Option<PipelineCache>, cooperative: Cooperative) -> Self {
+        let adapter = device.adapter_info();
         let inner = Inner {
             device: device.clone(),
+            checks: tune.checks.unwrap_or(adapter.device_type == DeviceType::Cpu),
             tune,
             room: Room::of(&device.limits()),
             limits: device.limits(),
-            lanes: tune::lanes(&device.adapter_info(), device.features()),
+            discrete: adapter.device_type == DeviceType::DiscreteGpu,
+            lanes: tune::lanes(&adapter, device.features()),
             cache,
             cooperative,
             pipelines: Mutex::default(),
@@ -150,6 +157,11 @@ impl Context {
     /// Gives the choice of kernels with which plans are made.
     pub fn tune(&self) -> &Tune {
         &self.inner.tune
+    }
+
+    /// Tells whether shaders check their indices at run time: see [`Tune::checks`].
+    pub fn checks(&self) -> bool {
+        self.inner.checks
     }
 
     /// Counts the pipelines that plans have made so far.
@@ -169,6 +181,11 @@ impl Context {
     /// Gives the lanes of a subgroup, for plans of the texture family.
     pub(crate) fn lanes(&self) -> u32 {
         self.inner.lanes.unwrap_or(1)
+    }
+
+    /// Tells whether the adapter is a GPU of its own, of many cores.
+    pub(crate) fn discrete(&self) -> bool {
+        self.inner.discrete
     }
 
     /// Tells whether there are cooperative matrices to compute with.
@@ -223,16 +240,15 @@ impl Context {
             source: ShaderSource::Wgsl(source),
         };
         let device = &self.inner.device;
-        if *shader != shaders::CONV2D_COOPERATIVE {
-            return device.create_shader_module(descriptor(shader.source.into()));
-        }
         #[cfg(feature = "reference")]
-        if self.inner.cooperative == Cooperative::Emulation {
+        if *shader == shaders::CONV2D_COOPERATIVE && self.inner.cooperative == Cooperative::Emulation {
             return device.create_shader_module(descriptor(crate::emulation::emulated(shader.source).into()));
         }
-        // SAFETY: without checks, an index out of bounds or a loop without end would be undefined. Workgroup memory is indexed by what the
-        // overrides bound, storage by pixels and channels that are compared with the sizes which the bindings were made from; each loop
-        // ends with a number of steps, or with quads left in a tap, of which there is one at least. Tests run the text with checks.
+        if self.inner.checks {
+            return device.create_shader_module(descriptor(shader.source.into()));
+        }
+        // SAFETY: the text is one of this library's own. Each argues in its header that its indices are in bounds and its loops end, for
+        // the parameters that plans make and the buffers whose sizes they check; every kernel's tests run checked too.
         unsafe {
             device.create_shader_module_trusted(descriptor(shader.source.into()), ShaderRuntimeChecks::unchecked())
         }

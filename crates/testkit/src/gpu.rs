@@ -62,6 +62,17 @@ fn open(demands: impl FnOnce(&wgpu::Adapter) -> (wgpu::Features, wgpu::Limits)) 
     Gpu { device: host.device.clone(), queue: host.queue.clone(), host }
 }
 
+/// Chooses the default kernels of a family. `KERNELS_CHECKS`, `on` or `off`, says whether shaders check their indices, instead of the adapter.
+pub fn tune(family: Family) -> Tune {
+    let mut tune = Tune::new(family);
+    tune.checks = std::env::var("KERNELS_CHECKS").ok().map(|checks| match &*checks {
+        "on" => true,
+        "off" => false,
+        other => panic!("KERNELS_CHECKS is on or off, not {other:?}"),
+    });
+    tune
+}
+
 impl Gpu {
     /// Lists the families that this device can run: both on lavapipe, only the tiled one elsewhere.
     pub fn families(&self) -> Vec<Family> {
@@ -73,7 +84,7 @@ impl Gpu {
 
     /// Makes a context with the kernels of a family.
     pub fn context(&self, family: Family) -> Context {
-        Context::with_tune(&self.device, Tune::new(family))
+        Context::with_tune(&self.device, tune(family))
     }
 
     /// Makes a storage buffer with this content.

@@ -80,7 +80,7 @@ impl Conv2d {
         }
         let mut plan = Conv2d { variant: default_variant(&layer), layer };
         if let Some(&tuned) = context.tune().table.get(&plan.class())
-            && plan.variants().contains(&tuned)
+            && plan.computes(tuned)
         {
             plan.variant = tuned;
         }
@@ -123,12 +123,25 @@ impl Conv2d {
         variants
     }
 
+    /// Tells whether a variant computes it: any number of parts does, though few are listed.
+    fn computes(&self, variant: Variant) -> bool {
+        let layer = &self.layer;
+        match variant {
+            Variant::Split { tile, parts } => {
+                parts > 1
+                    && Direct::variants(layer).contains(&Variant::Direct(tile))
+                    && Direct { layer, tile, parts }.splits()
+            }
+            _ => self.variants().contains(&variant),
+        }
+    }
+
     /// Plans the same convolution in another variant.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a variant that isn't among [`Conv2d::variants`].
+    /// [`Error::Shape`] for a variant that neither is among [`Conv2d::variants`] nor differs from one in its number of parts.
     pub fn with_variant(&self, variant: Variant) -> Result<Self, Error> {
-        match self.variants().contains(&variant) {
+        match self.computes(variant) {
             true => Ok(Conv2d { variant, ..self.clone() }),
             false => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
         }
@@ -225,7 +238,8 @@ impl Conv2d {
     fn algorithm(&self) -> Box<dyn Algorithm + '_> {
         let layer = &self.layer;
         match self.variant {
-            Variant::Direct(tile) => Box::new(Direct { layer, tile }),
+            Variant::Direct(tile) => Box::new(Direct { layer, tile, parts: 1 }),
+            Variant::Split { tile, parts } => Box::new(Direct { layer, tile, parts }),
             Variant::Cooperative(tile) => Box::new(Cooperative { layer, tile }),
             Variant::Grouped => Box::new(Grouped { layer }),
             Variant::Winograd { tile, band } => Box::new(Winograd { layer, tile, band }),

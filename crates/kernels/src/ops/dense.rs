@@ -265,7 +265,7 @@ impl Dense {
 
     /// Gives the tile of the tiled family's products.
     fn tile(&self) -> Tile {
-        tiles(&self.context, Family::Tiled, self.desc.classes.into())[0]
+        tiles(&self.context, Family::Tiled, self.desc.classes.into(), self.desc.batch.into())[0]
     }
 
     /// Computes the scratch memory that it needs.

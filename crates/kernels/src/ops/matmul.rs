@@ -9,13 +9,13 @@ use crate::{
     ops::pack::pack_and_mirror,
     params::params,
     step::Step,
-    tile::{columns, tiled_constants, tiles},
+    tile::{columns, default_parts, tiled_constants, tiles, worthwhile_parts},
     tune::magnitude,
     window::{Window, ranges},
 };
 use std::ops::Range;
 use texture::TextureOperands;
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::{Buffer, BufferSlice, BufferUsages};
 
 const OP: &str = "matmul";
 
@@ -142,7 +142,12 @@ pub struct Matmul {
     desc: MatmulDesc,
     family: Family,
     tile: Tile,
+    /// Parts of the terms of each sum: more than one in the tiled family alone.
+    parts: u32,
 }
+
+/// The part of the workspace that holds the sums of the parts, in the tiled family.
+const PARTIALS: usize = 1;
 
 impl Matmul {
     /// Plans the product.
@@ -162,19 +167,17 @@ impl Matmul {
             Family::Texture if !fits_textures(context, desc) => Family::Tiled,
             family => family,
         };
-        let mut plan =
-            Matmul { context: context.clone(), desc: *desc, family, tile: tiles(context, family, desc.m.into())[0] };
-        if let Some(&Variant::Direct(tile)) = context.tune().table.get(&plan.class())
-            && tiles(context, family, desc.m.into()).contains(&tile)
-        {
-            plan.tile = tile;
-        }
-        Ok(plan)
+        let tile = tiles(context, family, desc.m.into(), desc.n.into())[0];
+        let plan = Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 };
+        let parts = default_parts(context, plan.workgroups(), desc.k.into());
+        let plan = plan.in_variant(Variant::Split { tile, parts }).unwrap_or(plan);
+        let tuned = context.tune().table.get(&plan.class());
+        Ok(tuned.and_then(|&tuned| plan.in_variant(tuned)).unwrap_or(plan))
     }
 
     /// Plans with the tiled family, whatever the context prefers.
     pub(crate) fn tiled(context: &Context, desc: &MatmulDesc, tile: Tile) -> Result<Self, Error> {
-        Ok(Matmul { family: Family::Tiled, tile, ..Matmul::new(context, desc)? })
+        Ok(Matmul { family: Family::Tiled, tile, parts: 1, ..Matmul::new(context, desc)? })
     }
 
     /// Gives its sizes.
@@ -198,7 +201,12 @@ impl Matmul {
 
     /// Tells in which variant it computes.
     pub fn variant(&self) -> Variant {
-        Variant::Direct(self.tile)
+        self.variant_of(self.parts)
+    }
+
+    fn variant_of(&self, parts: u32) -> Variant {
+        let tile = self.tile;
+        if parts > 1 { Variant::Split { tile, parts } } else { Variant::Direct(tile) }
     }
 
     /// Tells which family of kernels it uses.
@@ -208,22 +216,60 @@ impl Matmul {
 
     /// Lists every variant that computes it here and differs in speed, the default first.
     pub fn variants(&self) -> Vec<Variant> {
-        self.tiles().into_iter().map(Variant::Direct).collect()
+        let tiles = self.tiles();
+        let plan = Matmul { tile: tiles[0], parts: 1, ..self.clone() };
+        let parts = default_parts(&self.context, plan.workgroups(), self.desc.k.into());
+        let split = |parts: u32| plan.in_variant(Variant::Split { tile: plan.tile, parts }).map(|plan| plan.variant());
+        let others = worthwhile_parts(plan.workgroups(), self.desc.k.into()).filter(|&other| other != parts);
+        let direct = tiles.iter().copied().map(Variant::Direct);
+        split(parts).into_iter().chain(direct).chain(others.filter_map(split)).collect()
+    }
+
+    /// Plans it in another variant, if that computes it.
+    fn in_variant(&self, variant: Variant) -> Option<Self> {
+        let (tile, parts) = match variant {
+            Variant::Direct(tile) => (tile, 1),
+            Variant::Split { tile, parts } if parts > 1 => (tile, parts),
+            _ => return None,
+        };
+        let plan = Matmul { tile, parts, ..self.clone() };
+        (self.tiles().contains(&tile) && (parts == 1 || plan.splits())).then_some(plan)
+    }
+
+    /// Tells whether it computes in parts here: sums are long enough, one dispatch takes all and one binding shows the parts' sums.
+    fn splits(&self) -> bool {
+        let enough = self.parts <= self.desc.k.div_ceil(16);
+        self.family == Family::Tiled && enough && self.whole() && self.partials() <= self.context.room().binding
+    }
+
+    /// Tells whether one binding shows each operand, so that one dispatch takes all.
+    fn whole(&self) -> bool {
+        let desc = &self.desc;
+        [desc.a_len(), desc.b_len(), desc.output_len()].iter().all(|&len| len <= self.context.room().binding)
+    }
+
+    /// Counts the words of the parts' sums, in whole quads of columns.
+    fn partials(&self) -> u64 {
+        u64::from(self.parts) * product(self.desc.batch, self.desc.m, self.desc.n.next_multiple_of(4))
+    }
+
+    /// Counts the workgroups of a part, where one dispatch takes all.
+    fn workgroups(&self) -> u64 {
+        let MatmulDesc { batch, m, n, .. } = self.desc;
+        product(batch, m.div_ceil(self.tile.rows), n.div_ceil(self.tile.columns))
     }
 
     /// Plans the same product in another variant.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a variant that isn't among [`Matmul::variants`].
+    /// [`Error::Shape`] for a variant that neither is among [`Matmul::variants`] nor differs from one in its number of parts.
     pub fn with_variant(&self, variant: Variant) -> Result<Self, Error> {
-        match variant {
-            Variant::Direct(tile) if self.tiles().contains(&tile) => Ok(Matmul { tile, ..self.clone() }),
-            _ => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
-        }
+        let foreign = || Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()));
+        self.in_variant(variant).ok_or_else(foreign)
     }
 
     fn tiles(&self) -> Vec<Tile> {
-        tiles(&self.context, self.family, self.desc.m.into())
+        tiles(&self.context, self.family, self.desc.m.into(), self.desc.n.into())
     }
 
     fn pack_b(&self) -> Option<PackDesc> {
@@ -233,6 +279,9 @@ impl Matmul {
     /// Computes the scratch memory that it needs.
     pub fn workspace_size(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
+        if self.parts > 1 {
+            size.bytes[PARTIALS] = self.partials() * 4;
+        }
         if self.family == Family::Texture {
             for (slot, (pack, len)) in
                 [(self.desc.pack_a(), self.desc.a_len()), (self.pack_b(), self.desc.b_len())].into_iter().enumerate()
@@ -273,7 +322,7 @@ impl Matmul {
         }
         match self.family {
             Family::Texture => self.bind_texture(workspace, buffers),
-            Family::Tiled => self.bind_tiled(buffers),
+            Family::Tiled => self.bind_tiled(workspace, buffers),
         }
     }
 
@@ -307,15 +356,17 @@ impl Matmul {
         Ok(commands)
     }
 
-    fn bind_tiled(&self, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
+    fn bind_tiled(&self, workspace: &Workspace, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
         let room = self.context.room();
-        let whole = [desc.a_len(), desc.b_len(), desc.output_len()].iter().all(|&len| len <= room.binding);
         let mut commands = Commands::new(OP);
-        if whole {
+        if self.whole() {
             let band = Band { batch: 0..u64::from(desc.batch), m: 0..m, k: 0..k, n: 0..n };
-            commands.steps.push(self.tiled_step(buffers, &band)?);
+            match self.parts {
+                1 => commands.steps.push(self.tiled_step(buffers, &band)?),
+                _ => commands.steps.extend(self.split_steps(workspace, buffers, &band)?),
+            }
             return Ok(commands);
         }
         // Bands of stored rows that fit a binding.
@@ -346,65 +397,91 @@ impl Matmul {
     }
 
     fn tiled_step(&self, buffers: &MatmulBuffers<'_>, band: &Band) -> Result<Step, Error> {
-        let desc = &self.desc;
-        let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
-        let stored = |transposed, rows: (&Range<u64>, u64), columns: (&Range<u64>, u64)| {
-            let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
-            Operand::of_rows(band, rows, columns)
-        };
-        let a = stored(desc.transpose_a, (&band.m, m), (&band.k, k));
-        let b = stored(desc.transpose_b, (&band.k, k), (&band.n, n));
-        let c = stored(false, (&band.m, m), (&band.n, n));
-        let length = |range: &Range<u64>| (range.end - range.start) as u32;
-        let groups = length(&band.batch) as u64
+        let operands = Operands::of(&self.desc, band);
+        let params = self.context.uniform(&self.params(band, &operands))?;
+        let none = self.context.nothing()?;
+        let unused = self.context.nothing()?;
+        // Of each operand the scalars or the vec4 are used; what isn't shows a buffer of nothing.
+        let mut entries = vec![(0, Bind::Uniform(&params)), (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..))))];
+        entries.extend(operands.entries(buffers, &none));
+        entries.extend(operands.output(buffers, &unused));
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &self.constants(operands.quads));
+        let groups = self.groups(band);
+        let products =
+            groups * u64::from(self.tile.rows * self.tile.columns) * (band.k.end - band.k.start).next_multiple_of(16);
+        Ok(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
+    }
+
+    /// Makes the steps that compute each part by workgroups of its own, and add the parts up.
+    fn split_steps(&self, workspace: &Workspace, buffers: &MatmulBuffers<'_>, band: &Band) -> Result<[Step; 2], Error> {
+        let operands = Operands::of(&self.desc, band);
+        let workgroups = self.groups(band);
+        let groups = workgroups * u64::from(self.parts);
+        let params = Params { parts: self.parts, groups: groups as u32, ..self.params(band, &operands) };
+        let params = self.context.uniform(&params)?;
+        let none = self.context.nothing()?;
+        let unused = self.context.nothing()?;
+        let partials = (8, Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?));
+        let mut entries = vec![(0, Bind::Uniform(&params)), partials.clone()];
+        entries.extend(operands.entries(buffers, &none));
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "partial", &self.constants(operands.quads));
+        let multiply = self.context.dispatch(OP, &pipeline, &entries, groups)?;
+        let depth = (band.k.end - band.k.start).next_multiple_of(16);
+        let products = workgroups * u64::from(self.tile.rows * self.tile.columns) * depth;
+        let bias = Bind::Slice(buffers.bias.unwrap_or(none.slice(..)));
+        let mut entries = vec![(0, Bind::Uniform(&params)), (3, bias), partials];
+        entries.extend(operands.output(buffers, &unused));
+        // The tile is nothing to the sum of the parts: one pipeline for all.
+        let quads = [("quads", f64::from(u8::from(operands.quads)))];
+        let pipeline = self.context.pipeline(&shaders::MATMUL, "reduce", &quads);
+        let quads = self.partials() / u64::from(self.parts) / 4;
+        let add = self.context.dispatch(OP, &pipeline, &entries, quads.div_ceil(64))?;
+        Ok([multiply.multiplying(products), add])
+    }
+
+    fn constants(&self, quads: bool) -> Vec<(&'static str, f64)> {
+        [tiled_constants(self.tile).as_slice(), &[("quads", f64::from(u8::from(quads)))]].concat()
+    }
+
+    /// Counts the workgroups of a band.
+    fn groups(&self, band: &Band) -> u64 {
+        (band.batch.end - band.batch.start)
             * (band.m.end - band.m.start).div_ceil(self.tile.rows.into())
-            * (band.n.end - band.n.start).div_ceil(self.tile.columns.into());
+            * (band.n.end - band.n.start).div_ceil(self.tile.columns.into())
+    }
+
+    fn params(&self, band: &Band, operands: &Operands) -> Params {
+        let desc = &self.desc;
         let (a_row, a_column) = if desc.transpose_a { (1, desc.m) } else { (desc.k, 1) };
         let (b_row, b_column) = if desc.transpose_b { (1, desc.k) } else { (desc.n, 1) };
         let first = band.k.start == 0;
-        let plain = !desc.transpose_a && !desc.transpose_b;
-        let sizes = [a.base, length(&band.k), desc.k, b.base, length(&band.n), desc.n, c.base];
-        let quads = plain && sizes.iter().all(|size| size.is_multiple_of(4));
-        let params = self.context.uniform(&Params {
+        Params {
             m: length(&band.m),
             n: length(&band.n),
             k: length(&band.k),
-            groups: groups as u32,
-            a_base: a.base,
+            groups: self.groups(band) as u32,
+            a_base: operands.a.base,
             a_batch: desc.m * desc.k,
             a_row,
             a_column,
-            b_base: b.base,
+            b_base: operands.b.base,
             b_batch: desc.k * desc.n,
             b_row,
             b_column,
-            c_base: c.base,
+            c_base: operands.c.base,
             c_batch: desc.m * desc.n,
             c_row: desc.n,
             bias_base: band.n.start as u32,
             has_bias: u32::from(desc.bias && first),
             accumulate: u32::from(!first),
-            pad: [0; 2],
-        })?;
-        let none = self.context.nothing()?;
-        let unused = self.context.nothing()?;
-        // Of each operand the scalars or the vec4 are used; what isn't shows a buffer of nothing.
-        let operands = [
-            (1, 5, Bind::Slice(a.window.show(buffers.a)), &none),
-            (2, 6, Bind::Slice(b.window.show(buffers.b)), &none),
-            (4, 7, Bind::Slice(c.window.show(buffers.output)), &unused),
-        ];
-        let mut entries = vec![(0, Bind::Uniform(&params)), (3, Bind::Slice(buffers.bias.unwrap_or(none.slice(..))))];
-        for (scalar, quad, operand, nothing) in operands {
-            let (used, unused) = if quads { (quad, scalar) } else { (scalar, quad) };
-            entries.extend([(used, operand), (unused, Bind::Slice(nothing.slice(..)))]);
+            parts: 1,
+            batches: length(&band.batch),
         }
-        let constants = [tiled_constants(self.tile).as_slice(), &[("quads", f64::from(u8::from(quads)))]].concat();
-        let pipeline = self.context.pipeline(&shaders::MATMUL, "main", &constants);
-        let products =
-            groups * u64::from(self.tile.rows * self.tile.columns) * (band.k.end - band.k.start).next_multiple_of(16);
-        Ok(self.context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products))
     }
+}
+
+fn length(range: &Range<u64>) -> u32 {
+    (range.end - range.start) as u32
 }
 
 fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
@@ -423,6 +500,48 @@ struct Band {
     m: Range<u64>,
     k: Range<u64>,
     n: Range<u64>,
+}
+
+/// What a dispatch of the tiled family binds of each operand, and whether as vec4.
+struct Operands {
+    a: Operand,
+    b: Operand,
+    c: Operand,
+    quads: bool,
+}
+
+impl Operands {
+    fn of(desc: &MatmulDesc, band: &Band) -> Self {
+        let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
+        let stored = |transposed, rows: (&Range<u64>, u64), columns: (&Range<u64>, u64)| {
+            let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
+            Operand::of_rows(band, rows, columns)
+        };
+        let a = stored(desc.transpose_a, (&band.m, m), (&band.k, k));
+        let b = stored(desc.transpose_b, (&band.k, k), (&band.n, n));
+        let c = stored(false, (&band.m, m), (&band.n, n));
+        let plain = !desc.transpose_a && !desc.transpose_b;
+        let sizes = [a.base, length(&band.k), desc.k, b.base, length(&band.n), desc.n, c.base];
+        let quads = plain && sizes.iter().all(|size| size.is_multiple_of(4));
+        Operands { a, b, c, quads }
+    }
+
+    /// Gives the bindings of A and B, as scalars and as vec4.
+    fn entries<'a>(&self, buffers: &MatmulBuffers<'a>, nothing: &'a Buffer) -> [(u32, Bind<'a>); 4] {
+        let [a0, a1] = self.shown([1, 5], self.a.window.show(buffers.a), nothing);
+        let [b0, b1] = self.shown([2, 6], self.b.window.show(buffers.b), nothing);
+        [a0, a1, b0, b1]
+    }
+
+    /// Gives the bindings of C, as scalars and as vec4.
+    fn output<'a>(&self, buffers: &MatmulBuffers<'a>, nothing: &'a Buffer) -> [(u32, Bind<'a>); 2] {
+        self.shown([4, 7], self.c.window.show(buffers.output), nothing)
+    }
+
+    fn shown<'a>(&self, [scalar, quad]: [u32; 2], slice: BufferSlice<'a>, nothing: &'a Buffer) -> [(u32, Bind<'a>); 2] {
+        let (used, unused) = if self.quads { (quad, scalar) } else { (scalar, quad) };
+        [(used, Bind::Slice(slice)), (unused, Bind::Slice(nothing.slice(..)))]
+    }
 }
 
 /// The rows of an operand that a dispatch binds, and where in them its first element stands.
@@ -461,6 +580,7 @@ params! {
         bias_base: u32,
         has_bias: u32,
         accumulate: u32,
-        pad: [u32; 2],
+        parts: u32,
+        batches: u32,
     }
 }

@@ -13,7 +13,7 @@ pub struct Tile {
 
 /// A way to compute an operation. All give the same result within the operation's stated error, in different times.
 ///
-/// Its text is what tables are kept as: `direct 64x64`, `winograd 16x64 16MiB`.
+/// Its text is what tables are kept as: `direct 64x64`, `direct 64x64 k4`, `winograd 16x64 16MiB`.
 ///
 /// ```
 /// use kernels::{Tile, Variant};
@@ -27,6 +27,14 @@ pub struct Tile {
 pub enum Variant {
     /// The sum as it is defined.
     Direct(Tile),
+    /// The sum as it is defined, its terms in parts that workgroups of their own add up, and then the parts: where an output is small
+    /// and its sums are long.
+    Split {
+        /// The tile of each workgroup.
+        tile: Tile,
+        /// Parts of the terms, two or more.
+        parts: u32,
+    },
     /// The sum as it is defined, of f16 tensors on cooperative matrices (tensor cores).
     Cooperative(Tile),
     /// The sum as it is defined, of narrow groups of channels.
@@ -50,6 +58,7 @@ impl fmt::Display for Variant {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Variant::Direct(tile) => write!(out, "direct {tile}"),
+            Variant::Split { tile, parts } => write!(out, "direct {tile} k{parts}"),
             Variant::Cooperative(tile) => write!(out, "cooperative {tile}"),
             Variant::Grouped => write!(out, "grouped"),
             Variant::Winograd { tile, band } => write!(out, "winograd {tile} {band}MiB"),
@@ -73,6 +82,9 @@ impl FromStr for Variant {
         let words: Vec<&str> = text.split(' ').collect();
         let variant = match words[..] {
             ["direct", size] => tile(size).map(Variant::Direct),
+            ["direct", size, parts] => tile(size)
+                .zip(parts.strip_prefix('k').and_then(|parts| parts.parse().ok()))
+                .map(|(tile, parts)| Variant::Split { tile, parts }),
             ["cooperative", size] => tile(size).map(Variant::Cooperative),
             ["grouped"] => Some(Variant::Grouped),
             ["winograd", size, band] => tile(size)
@@ -101,14 +113,22 @@ mod tests {
     #[test]
     fn variants_are_read_as_they_are_written() {
         let tile = Tile { rows: 32, columns: 64 };
-        for variant in
-            [Variant::Direct(tile), Variant::Cooperative(tile), Variant::Grouped, Variant::Winograd { tile, band: 4 }]
-        {
+        let split = Variant::Split { tile, parts: 4 };
+        let winograd = Variant::Winograd { tile, band: 4 };
+        for variant in [Variant::Direct(tile), split, Variant::Cooperative(tile), Variant::Grouped, winograd] {
             assert_eq!(variant.to_string().parse(), Ok(variant));
         }
-        for text in
-            ["", "direct", "direct 64", "direct 64x", "direct 064x64", "winograd 64x64", "winograd 64x64 4", "x"]
-        {
+        for text in [
+            "",
+            "direct",
+            "direct 64",
+            "direct 64x",
+            "direct 064x64",
+            "winograd 64x64",
+            "winograd 64x64 4",
+            "direct 64x64 4",
+            "x",
+        ] {
             assert!(text.parse::<Variant>().is_err(), "{text:?}");
         }
     }

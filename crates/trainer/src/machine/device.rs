@@ -24,6 +24,8 @@ pub struct Selection {
     pub adapter: Option<String>,
     /// The family of kernels to use instead of the one that suits the adapter.
     pub family: Option<Family>,
+    /// Whether shaders check their indices at run time, instead of as suits the adapter.
+    pub checks: Option<bool>,
     /// The folder with tables of measured kernels; none for the default kernel of each shape.
     pub tables: Option<PathBuf>,
     /// How the backbone's weights and activations are stored.
@@ -132,6 +134,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
     if selection.precision == Precision::F16 && tune.family == Family::Texture {
         return Err(Error::NoF16);
     }
+    tune.checks = selection.checks;
     let (mut tuned, mut table_problem) = (None, None);
     if let Some(folder) = &selection.tables {
         match tune::load(folder, &tune::Key::of(&adapter.get_info())) {

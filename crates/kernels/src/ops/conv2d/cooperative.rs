@@ -104,7 +104,7 @@ impl<'a> Cooperative<'a> {
 
     /// Gives the layer's weights as [`Direct`] packs them.
     fn direct(&self) -> Direct<'a> {
-        Direct { layer: self.layer, tile: self.tile }
+        Direct { layer: self.layer, tile: self.tile, parts: 1 }
     }
 
     /// Tells whether pairs of quads are loaded at once.

@@ -14,7 +14,7 @@ use crate::{
     context::Bind,
     mirror,
     step::Step,
-    tile::{texture_constants, tiled_constants, tiles},
+    tile::{default_parts, texture_constants, tiled_constants, tiles, worthwhile_parts},
     window::{ranges, show},
 };
 use std::ops::Range;
@@ -22,12 +22,16 @@ use std::ops::Range;
 /// Parts of the workspace.
 const INPUT: usize = 0;
 const RAW: usize = 1;
+/// The sums of the parts, in the tiled family.
+const PARTIALS: usize = 1;
 const RESIDUAL: usize = 3;
 
 /// The sum as it is defined, in tiles of pixels and output channels.
 pub(super) struct Direct<'a> {
     pub layer: &'a Layer,
     pub tile: Tile,
+    /// Parts of the terms of each sum: more than one in the tiled family alone.
+    pub parts: u32,
 }
 
 impl Direct<'_> {
@@ -51,7 +55,53 @@ impl Direct<'_> {
 
     /// Lists its variants, the default first.
     pub fn variants(layer: &Layer) -> Vec<Variant> {
-        tiles(&layer.context, layer.family, layer.output_pixels()).into_iter().map(Variant::Direct).collect()
+        let columns = layer.desc.out_channels.into();
+        let mut tiles = tiles(&layer.context, layer.family, layer.output_pixels(), columns);
+        // Panels side by side share their pixels, if they see the same channels and one binding shows both.
+        let both = layer.desc.groups == 1 && Direct { layer, tile: tiles[0], parts: 1 }.panels_at_once() >= 2;
+        tiles.retain(|tile| both || tile.columns <= layer.panel());
+        let direct = |parts| Direct { layer, tile: tiles[0], parts };
+        let (workgroups, depth) = (direct(1).workgroups(), direct(1).depth().into());
+        let parts = default_parts(&layer.context, workgroups, depth);
+        let split = |parts| direct(parts).splits().then_some(Variant::Split { tile: tiles[0], parts });
+        let first = split(parts);
+        let others = worthwhile_parts(workgroups, depth).filter(|&other| other != parts).filter_map(split);
+        first.into_iter().chain(tiles.iter().copied().map(Variant::Direct)).chain(others).collect()
+    }
+
+    /// Tells whether it computes in parts here: sums are long enough, one dispatch takes all and one binding shows the parts' sums.
+    pub fn splits(&self) -> bool {
+        let layer = self.layer;
+        let whole = Banded::of(layer).bands().is_ok_and(|bands| bands.len() == 1);
+        layer.family == Family::Tiled
+            && self.parts > 1
+            && self.parts <= self.depth().div_ceil(16)
+            && whole
+            && u64::from(self.panels()) <= self.panels_at_once()
+            && self.partials() <= layer.context.room().binding
+    }
+
+    /// Counts the words of the parts' sums, in whole quads of channels.
+    fn partials(&self) -> u64 {
+        let quads = u64::from(self.layer.desc.out_channels.div_ceil(4));
+        u64::from(self.parts) * self.layer.output_pixels() * quads * 4
+    }
+
+    /// Counts the workgroups of a part, where one dispatch takes all.
+    fn workgroups(&self) -> u64 {
+        let panels = u64::from(self.layer.desc.out_channels.div_ceil(self.tile.columns));
+        self.layer.output_pixels().div_ceil(self.tile.rows.into()) * panels
+    }
+
+    /// Counts the panels of packed weights that one binding shows, in the tiled family.
+    fn panels_at_once(&self) -> u64 {
+        let unit = u64::from(self.tile.columns / self.layer.panel()).max(1);
+        self.layer.context.room().aligned_lines(self.panel_words(), unit)
+    }
+
+    /// Counts the words of a packed panel, in the tiled family.
+    fn panel_words(&self) -> u64 {
+        u64::from(self.layer.panel() * self.depth()) / if self.layer.f16() { 2 } else { 1 }
     }
 
     /// Tells how it reads rows of numbers, where it does.
@@ -197,18 +247,21 @@ impl Direct<'_> {
         }
         let banded = Banded::of(self.layer);
         let constants = [tiled_constants(tile).as_slice(), &[self.layer.f16_tensors()]].concat();
-        let pipeline = context.pipeline(&shaders::CONV2D, banded.target.entry, &constants);
         let weight = weights.buffer()?;
-        let panels = u64::from(self.panels());
-        let panel_len = weight.size() / 4 / panels;
-        context.room().check(OP, "elements of 64 output channels of the weight", panel_len)?;
-        let panels_at_once = context.room().aligned_lines(panel_len, 1);
         let nothing = &context.nothing()?;
         let shown = Shown { input, weights, buffers, nothing };
+        if self.parts > 1 {
+            steps.extend(self.split_steps(workspace, &banded, &shown, &constants)?);
+            return Ok(steps);
+        }
+        let pipeline = context.pipeline(&shaders::CONV2D, banded.target.entry, &constants);
+        let (panels, panel_len, panels_at_once) = (self.panels().into(), self.panel_words(), self.panels_at_once());
+        context.room().check(OP, "elements of 64 output channels of the weight", panel_len)?;
         for band in banded.bands()? {
             let pixels = banded.pixels(&band);
             for some in ranges(panels, panels_at_once) {
-                let groups = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * (some.end - some.start);
+                let strips = ((some.end - some.start) * u64::from(self.layer.panel())).div_ceil(tile.columns.into());
+                let groups = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * strips;
                 let params = Params { panel_first: some.start as u32, ..banded.params(&band, groups) };
                 let params = context.uniform(&params)?;
                 let weight = show(weight.slice(..), some.start * panel_len..some.end * panel_len);
@@ -219,6 +272,37 @@ impl Direct<'_> {
             }
         }
         Ok(steps)
+    }
+
+    /// Makes the steps that compute each part by workgroups of its own, and add the parts up.
+    fn split_steps(
+        &self,
+        workspace: &Workspace,
+        banded: &Banded<'_>,
+        shown: &Shown<'_>,
+        constants: &[(&'static str, f64)],
+    ) -> Result<[Step; 2], Error> {
+        let (context, tile) = (&self.layer.context, self.tile);
+        let bands = banded.bands()?;
+        let [band] = &bands[..] else {
+            return Err(Error::shape(OP, "the sums' parts take more than one dispatch"));
+        };
+        let weight = shown.weights.buffer()?.slice(..);
+        let workgroups = self.workgroups();
+        let groups = workgroups * u64::from(self.parts);
+        let params = context.uniform(&Params { parts: self.parts, ..banded.params(band, groups) })?;
+        let partials = (10, Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?));
+        let entries = banded.entries(band, &params, weight, shown);
+        let [uniform, input, weight, rest @ ..] = entries;
+        let partial = context.pipeline(&shaders::CONV2D, "partial", constants);
+        let multiply = context.dispatch(OP, &partial, &[uniform.clone(), input, weight, partials.clone()], groups)?;
+        let products = workgroups * u64::from(tile.rows * tile.columns * self.depth().next_multiple_of(16));
+        // The tile is nothing to the sum of the parts: one pipeline for all.
+        let reduce = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
+        let [bias, residual, output] = rest;
+        let quads = self.partials() / u64::from(self.parts) / 4;
+        let add = context.dispatch(OP, &reduce, &[uniform, bias, residual, output, partials], quads.div_ceil(64))?;
+        Ok([multiply.multiplying(products), add])
     }
 }
 
@@ -236,6 +320,9 @@ impl Algorithm for Direct<'_> {
         let mut size = WorkspaceSize::default();
         let pack = self.padding_pack();
         size.bytes[0] = pack.map_or(0, |pack| pack.output_len() * 4);
+        if self.parts > 1 {
+            size.bytes[PARTIALS] = self.partials() * 4;
+        }
         if self.layer.family == Family::Texture {
             size.texels[INPUT] = pack.map_or(desc.input_len(), |pack| pack.output_len()) / 4;
             if pack.is_some() && desc.input_len().is_multiple_of(4) {

@@ -30,6 +30,8 @@ pub(super) fn runs(layer: &Layer, rows: Option<Rows>) -> [u32; 2] {
 /// one invocation writes at once.
 pub(super) struct Target {
     pub entry: &'static str,
+    /// The entry point that adds up the sums of parts.
+    pub reduce: &'static str,
     residual: u32,
     words: u64,
 }
@@ -37,12 +39,12 @@ pub(super) struct Target {
 impl Target {
     pub fn of(layer: &Layer) -> Self {
         let whole = layer.desc.out_channels.is_multiple_of(4);
-        let (entry, residual, words) = match (layer.f16(), whole) {
-            (true, _) => ("halves", 8, 2),
-            (false, true) => ("main", 4, 4),
-            (false, false) => ("ragged", 6, 1),
+        let ([entry, reduce], residual, words) = match (layer.f16(), whole) {
+            (true, _) => (["halves", "reduce_halves"], 8, 2),
+            (false, true) => (["main", "reduce"], 4, 4),
+            (false, false) => (["ragged", "reduce_ragged"], 6, 1),
         };
-        Target { entry, residual, words }
+        Target { entry, reduce, residual, words }
     }
 }
 
@@ -150,7 +152,7 @@ impl Params {
             groups: groups as u32,
             phases: rows.map_or(1, |rows| rows.phases),
             phase_columns: rows.map_or(0, |rows| rows.columns(out_width)),
-            pad: 0,
+            parts: 1,
         }
     }
 }
@@ -184,6 +186,6 @@ params! {
         groups: u32,
         phases: u32,
         phase_columns: u32,
-        pad: u32,
+        parts: u32,
     }
 }

@@ -99,7 +99,10 @@ impl Winograd<'_> {
         }
         let of_tile = |tile| list.iter().map(move |&band| Variant::Winograd { tile, band });
         let rows = tiles_of_band(layer, list[0]);
-        tiles(&layer.context, layer.family, rows).into_iter().flat_map(of_tile).collect()
+        tiles(&layer.context, layer.family, rows, layer.desc.out_channels.into())
+            .into_iter()
+            .flat_map(of_tile)
+            .collect()
     }
 
     fn tile_bands(&self) -> impl Iterator<Item = Range<u64>> {
@@ -212,7 +215,7 @@ impl Winograd<'_> {
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Slice(buffers.input)), (2, Bind::Slice(v))];
-            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(64);
+            let groups = (count * u64::from(desc.in_channels / 2)).div_ceil(64);
             steps.push(context.dispatch(OP, &input_transform, &entries, groups)?);
             let products = MatmulDesc {
                 batch: POINTS as u32,
@@ -229,7 +232,7 @@ impl Winograd<'_> {
                 (7, Bind::Slice(f16_output[0])),
                 (8, Bind::Slice(f16_output[1])),
             ];
-            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(64);
+            let groups = (count * u64::from(desc.out_channels / 2)).div_ceil(64);
             steps.push(context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)
