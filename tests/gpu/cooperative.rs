@@ -10,6 +10,10 @@ use proptest::prelude::*;
 use std::sync::OnceLock;
 use testkit::{Gpu, Samples, gpu, gpu_with_halves};
 
+fn is(variant: &Variant) -> bool {
+    matches!(variant, Variant::Cooperative(_) | Variant::CooperativeSplit { .. })
+}
+
 /// A device, and the contexts to test on it: with the matrices of the device where it has them, and with emulated ones.
 struct Bench {
     gpu: Gpu,
@@ -32,20 +36,25 @@ impl Bench {
         BENCH.get_or_init(|| Bench::new(|limits| limits))
     }
 
-    /// Compares every cooperative variant of a layer with the twin; gives how many there were and the most dispatches.
+    /// Compares every cooperative variant of a layer with the twin; gives how many tiles there were and their most dispatches.
     fn check(&self, desc: &Conv2dDesc, seed: u64) -> (usize, usize) {
         let desc = &Conv2dDesc { precision: Precision::F16, ..*desc };
         let (mut checked, mut most) = (0, 0);
         for context in &self.contexts {
             let plan = Conv2d::new(context, desc).unwrap();
-            assert!(matches!(plan.variant(), Variant::Cooperative(_)), "{} {desc:?}", plan.variant());
-            for variant in plan.variants() {
-                if matches!(variant, Variant::Cooperative(_)) {
-                    let plan = plan.with_variant(variant).unwrap();
-                    assert!(plan.computed_flops() >= desc.flops(), "{variant} {desc:?}");
-                    let (dispatches, winograd) = half::check_plan(&self.gpu, &plan, seed);
-                    assert!(!winograd);
-                    (checked, most) = (checked + 1, most.max(dispatches));
+            assert!(is(&plan.variant()), "{} {desc:?}", plan.variant());
+            // Few parts are listed; any number does.
+            let split = [2, 3].map(|parts| Variant::CooperativeSplit { tile: Tile { rows: 64, columns: 64 }, parts });
+            let listed = plan.variants().into_iter().filter(is);
+            let others = split.into_iter().filter(|&split| plan.with_variant(split).is_ok());
+            for variant in listed.chain(others).collect::<std::collections::HashSet<_>>() {
+                let plan = plan.with_variant(variant).unwrap();
+                assert!(plan.computed_flops() >= desc.flops(), "{variant} {desc:?}");
+                let (dispatches, winograd) = half::check_plan(&self.gpu, &plan, seed);
+                assert!(!winograd);
+                match variant {
+                    Variant::CooperativeSplit { .. } => assert_eq!(dispatches, 2, "{variant} {desc:?}"),
+                    _ => (checked, most) = (checked + 1, most.max(dispatches)),
                 }
             }
         }
@@ -84,6 +93,13 @@ fn the_layers_of_a_resnet_in_every_tile() {
         Conv2dDesc { residual: true, out_channels: 200, ..one },
         Conv2dDesc { in_channels: 200, relu: false, ..one },
         Conv2dDesc { in_channels: 12, out_channels: 9, ..block },
+        // Runs of 4 and of 8 taps, not whole; taps apart are none.
+        Conv2dDesc { relu: true, ..Conv2dDesc::new(1, [13, 9], [3, 40], 3) },
+        Conv2dDesc { padding: [0, 2], ..Conv2dDesc::new(2, [13, 12], [4, 72], 5) },
+        Conv2dDesc { kernel: [2, 8], stride: [1, 3], residual: true, ..Conv2dDesc::new(1, [7, 30], [1, 64], 1) },
+        Conv2dDesc { dilation: [2, 2], ..Conv2dDesc::new(1, [9, 9], [3, 64], 3) },
+        Conv2dDesc { dilation: [2, 1], ..Conv2dDesc::new(1, [9, 9], [3, 64], 3) },
+        Conv2dDesc { kernel: [1, 9], padding: [0, 4], ..Conv2dDesc::new(1, [4, 20], [3, 64], 1) },
         // More whole tiles than the largest has pixels, and a single pixel.
         Conv2dDesc { batch: 1, height: 16, width: 32, in_channels: 8, ..one },
         Conv2dDesc { batch: 1, height: 1, width: 1, in_channels: 72, out_channels: 68, ..block },
@@ -91,6 +107,17 @@ fn the_layers_of_a_resnet_in_every_tile() {
         let (checked, dispatches) = Bench::shared().check(&desc, 3);
         assert!(checked >= 2, "{desc:?}: {checked} tiles");
         assert_eq!(dispatches, 1, "{desc:?}");
+    }
+}
+
+/// Steps of other depths, from one buffer or two, and no larger tiles.
+#[test]
+fn less_workgroup_memory() {
+    let small = Conv2dDesc { relu: true, residual: true, ..Conv2dDesc::new(1, [9, 11], [40, 72], 3) };
+    for (bytes, tiles) in [(28_700, 3), (23_100, 2), (20_000, 2), (16_384, 1)] {
+        let bench = Bench::new(|limits| Limits { max_compute_workgroup_storage_size: bytes, ..limits });
+        let (checked, _) = bench.check(&small, 9);
+        assert_eq!(checked, tiles * bench.contexts.len(), "{bytes} bytes");
     }
 }
 
@@ -120,7 +147,7 @@ fn two_runs_give_the_same_bits() {
     for context in contexts {
         let plan = Conv2d::new(context, &desc).unwrap();
         let weights = plan.weights(&gpu.queue, &weight, None).unwrap();
-        for variant in plan.variants().into_iter().filter(|variant| matches!(variant, Variant::Cooperative(_))) {
+        for variant in plan.variants().into_iter().filter(is) {
             let plan = plan.with_variant(variant).unwrap();
             let runs = [(); 2].map(|()| {
                 let y = half::output(gpu, desc.output_len(), 128);
@@ -165,13 +192,19 @@ fn nan_is_kept_and_what_is_too_large_is_noticed() {
 
 #[test]
 fn it_is_chosen_only_where_it_computes() {
-    let is = |variant: &Variant| matches!(variant, Variant::Cooperative(_));
     let precision = Precision::F16;
     let desc = Conv2dDesc { precision, ..Conv2dDesc::new(8, [56, 56], [64, 256], 1) };
     for context in &Bench::shared().contexts {
         let chosen = |desc: &Conv2dDesc| Conv2d::new(context, desc).unwrap();
-        assert_eq!(chosen(&desc).variant(), Variant::Cooperative(Tile { rows: 128, columns: 64 }));
-        // Fewer workgroups than a large GPU has cores: smaller tiles.
+        let large = context.device().limits().max_compute_workgroup_storage_size >= 40_000;
+        let tile = Tile { rows: 128, columns: if large { 128 } else { 64 } };
+        assert_eq!(chosen(&desc).variant(), Variant::Cooperative(tile));
+        let narrow = Conv2dDesc { out_channels: 64, ..desc };
+        assert_eq!(chosen(&narrow).variant(), Variant::Cooperative(Tile { rows: 128, columns: 64 }));
+        // Fewer workgroups than a large GPU has cores: parts of the sums, where those are long enough, or smaller tiles.
+        let long = Conv2dDesc { precision, ..Conv2dDesc::new(8, [7, 7], [512, 512], 3) };
+        let split = Variant::CooperativeSplit { tile: Tile { rows: 64, columns: 64 }, parts: 4 };
+        assert_eq!(chosen(&long).variant(), split);
         let few = Conv2dDesc { height: 7, width: 7, ..desc };
         assert_eq!(chosen(&few).variant(), Variant::Cooperative(Tile { rows: 32, columns: 64 }));
         for other in [Conv2dDesc { precision: Precision::F32, ..desc }, Conv2dDesc { groups: 2, ..desc }] {

@@ -200,7 +200,7 @@ impl Context {
     }
 
     /// Tells whether there are cooperative matrices to compute with.
-    pub(crate) fn cooperative(&self) -> bool {
+    pub fn cooperative(&self) -> bool {
         self.inner.cooperative != Cooperative::Nobody
     }
 

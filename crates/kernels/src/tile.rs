@@ -4,11 +4,11 @@
 use crate::{Context, Family, Tile};
 
 /// Workgroups below which a large GPU has cores without work, and those that give each of them two.
-const FEW_WORKGROUPS: u64 = 132;
-const ENOUGH_WORKGROUPS: u64 = 264;
+pub(crate) const FEW_WORKGROUPS: u64 = 132;
+pub(crate) const ENOUGH_WORKGROUPS: u64 = 264;
 
 /// The fewest terms that are worth a part: its sums are written and read once more.
-const PART_DEPTH: u64 = 256;
+pub(crate) const PART_DEPTH: u64 = 256;
 
 /// Lists the tiles for an output of so many rows (of a matrix, or pixels) and columns (or output channels), the default first.
 ///

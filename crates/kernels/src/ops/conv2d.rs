@@ -132,6 +132,9 @@ impl Conv2d {
                     && Direct::variants(layer).contains(&Variant::Direct(tile))
                     && Direct { layer, tile, parts }.splits()
             }
+            Variant::CooperativeSplit { tile, parts } => {
+                parts > 1 && Cooperative::applies(layer) && Cooperative { layer, tile, parts }.computes()
+            }
             _ => self.variants().contains(&variant),
         }
     }
@@ -246,7 +249,8 @@ impl Conv2d {
         match self.variant {
             Variant::Direct(tile) => Box::new(Direct { layer, tile, parts: 1 }),
             Variant::Split { tile, parts } => Box::new(Direct { layer, tile, parts }),
-            Variant::Cooperative(tile) => Box::new(Cooperative { layer, tile }),
+            Variant::Cooperative(tile) => Box::new(Cooperative { layer, tile, parts: 1 }),
+            Variant::CooperativeSplit { tile, parts } => Box::new(Cooperative { layer, tile, parts }),
             Variant::Grouped => Box::new(Grouped { layer }),
             Variant::Winograd { tile, band } => Box::new(Winograd { layer, tile, band }),
         }

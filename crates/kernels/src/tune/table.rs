@@ -37,6 +37,13 @@ pub enum Variant {
     },
     /// The sum as it is defined, of f16 tensors on cooperative matrices (tensor cores).
     Cooperative(Tile),
+    /// As that, in parts as [`Variant::Split`].
+    CooperativeSplit {
+        /// The tile of each workgroup.
+        tile: Tile,
+        /// Parts of the terms, two or more.
+        parts: u32,
+    },
     /// The sum as it is defined, of narrow groups of channels.
     Grouped,
     /// Winograd F(4x4, 3x3), whose 36 products are computed in tiles.
@@ -60,6 +67,7 @@ impl fmt::Display for Variant {
             Variant::Direct(tile) => write!(out, "direct {tile}"),
             Variant::Split { tile, parts } => write!(out, "direct {tile} k{parts}"),
             Variant::Cooperative(tile) => write!(out, "cooperative {tile}"),
+            Variant::CooperativeSplit { tile, parts } => write!(out, "cooperative {tile} k{parts}"),
             Variant::Grouped => write!(out, "grouped"),
             Variant::Winograd { tile, band } => write!(out, "winograd {tile} {band}MiB"),
         }
@@ -79,12 +87,14 @@ impl FromStr for Variant {
             let (rows, columns) = text.split_once('x')?;
             Some(Tile { rows: rows.parse().ok()?, columns: columns.parse().ok()? })
         };
+        let parts = |text: &str| text.strip_prefix('k')?.parse().ok();
         let words: Vec<&str> = text.split(' ').collect();
         let variant = match words[..] {
             ["direct", size] => tile(size).map(Variant::Direct),
-            ["direct", size, parts] => tile(size)
-                .zip(parts.strip_prefix('k').and_then(|parts| parts.parse().ok()))
-                .map(|(tile, parts)| Variant::Split { tile, parts }),
+            ["direct", size, count] => tile(size).zip(parts(count)).map(|(tile, parts)| Variant::Split { tile, parts }),
+            ["cooperative", size, count] => {
+                tile(size).zip(parts(count)).map(|(tile, parts)| Variant::CooperativeSplit { tile, parts })
+            }
             ["cooperative", size] => tile(size).map(Variant::Cooperative),
             ["grouped"] => Some(Variant::Grouped),
             ["winograd", size, band] => tile(size)
@@ -114,8 +124,11 @@ mod tests {
     fn variants_are_read_as_they_are_written() {
         let tile = Tile { rows: 32, columns: 64 };
         let split = Variant::Split { tile, parts: 4 };
+        let cooperative = Variant::CooperativeSplit { tile, parts: 3 };
         let winograd = Variant::Winograd { tile, band: 4 };
-        for variant in [Variant::Direct(tile), split, Variant::Cooperative(tile), Variant::Grouped, winograd] {
+        for variant in
+            [Variant::Direct(tile), split, Variant::Cooperative(tile), cooperative, Variant::Grouped, winograd]
+        {
             assert_eq!(variant.to_string().parse(), Ok(variant));
         }
         for text in [

@@ -32,7 +32,7 @@ pub struct Diagnosis {
     pub tuned: Option<Tuned>,
     /// The least and the most lanes of a subgroup.
     pub subgroup: [u32; 2],
-    /// The features that matter here, and whether it has them (of `shader-checks`: whether shaders check their indices at run time).
+    /// The features that matter here, and whether it has them.
     pub features: Vec<(&'static str, bool)>,
     /// What our work on it makes use of, and whether it does.
     pub in_use: Vec<(&'static str, bool)>,
@@ -111,11 +111,12 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
             ("subgroup", has(wgpu::Features::SUBGROUP)),
             ("precision-f16", family == Family::Tiled),
             ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
-            ("shader-checks", gpu.context.checks()),
         ],
         in_use: vec![
             ("precision-f16", gpu.precision == Precision::F16),
             ("timestamps", gpu.device.features().contains(TIMING)),
+            ("run-time checks", gpu.context.checks()),
+            ("cooperative matrices", gpu.context.cooperative()),
         ],
         limits: known,
         matmul_gflops,

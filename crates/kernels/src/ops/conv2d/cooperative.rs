@@ -12,28 +12,28 @@ use crate::{
     Error, Family, Tile, Variant, Workspace, WorkspaceSize,
     context::Bind,
     step::Step,
+    tile::{ENOUGH_WORKGROUPS, FEW_WORKGROUPS, PART_DEPTH, worthwhile_parts},
     window::{ranges, show},
 };
 
-/// The tiles by what they move for each product, the least first, but those of two panels last: they waste more where channels are few.
-const TILES: [Tile; 5] = [
-    Tile { rows: 128, columns: 64 },
-    Tile { rows: 64, columns: 64 },
-    Tile { rows: 32, columns: 64 },
-    Tile { rows: 128, columns: 128 },
-    Tile { rows: 64, columns: 128 },
-];
+/// The tiles, the one that moves least for each product first.
+const TILES: [Tile; 5] = [WIDE, TALL, SQUARE, Tile { rows: 32, columns: 64 }, Tile { rows: 64, columns: 128 }];
+const WIDE: Tile = Tile { rows: 128, columns: 128 };
+const TALL: Tile = Tile { rows: 128, columns: 64 };
+const SQUARE: Tile = Tile { rows: 64, columns: 64 };
 
-/// Workgroups below which smaller tiles are the default: about as many as a large GPU has cores.
-const FEW: u64 = 128;
+const INVOCATIONS: u32 = 128;
+const SUBGROUPS: u32 = INVOCATIONS / 32;
 
-/// Terms of a sum that a step takes.
-const DEPTH: u64 = 32;
+/// Part of the workspace: the sums of the parts.
+const PARTIALS: usize = 0;
 
 /// The sum of [`Direct`] in f16 products and f32 sums of the matrices that subgroups hold. It takes the same weights.
 pub(super) struct Cooperative<'a> {
     pub layer: &'a Layer,
     pub tile: Tile,
+    /// Parts of the terms of each sum.
+    pub parts: u32,
 }
 
 impl<'a> Cooperative<'a> {
@@ -48,47 +48,109 @@ impl<'a> Cooperative<'a> {
 
     /// Lists its variants, the default first.
     pub fn variants(layer: &Layer) -> Vec<Variant> {
-        let fitting = TILES.into_iter().filter(|&tile| Cooperative { layer, tile }.fits());
-        let mut tiles: Vec<Tile> = fitting.collect();
-        let groups = |tile: &Tile| {
-            let pixels = layer.output_pixels().div_ceil(tile.rows.into());
-            pixels * u64::from(layer.desc.out_channels.div_ceil(tile.columns))
+        let of = |tile, parts| Cooperative { layer, tile, parts };
+        let tiles: Vec<Tile> = TILES.into_iter().filter(|&tile| of(tile, 1).computes()).collect();
+        let split = |tile| {
+            let all = of(tile, 1);
+            let parts = worthwhile_parts(all.workgroups(), all.depth());
+            parts.map(move |parts| of(tile, parts)).filter(Cooperative::computes)
         };
-        let narrow = tiles.iter().filter(|tile| tile.columns == 64).count();
-        let default = tiles.iter().take(narrow).position(|tile| groups(tile) >= FEW);
-        let default = default.unwrap_or(narrow.saturating_sub(1));
-        if let Some(until_default) = tiles.get_mut(..=default) {
-            until_default.rotate_right(1);
+        let splits = tiles.iter().filter(|&&tile| tile == WIDE || tile == SQUARE).flat_map(|&tile| split(tile));
+        let mut plans: Vec<_> = tiles.iter().map(|&tile| of(tile, 1)).chain(splits).collect();
+        if let Some(default) = Cooperative::default(layer, &tiles) {
+            plans.insert(0, default);
         }
-        tiles.into_iter().map(Variant::Cooperative).collect()
+        let mut variants: Vec<Variant> = Vec::new();
+        for variant in plans.iter().map(Cooperative::variant) {
+            if !variants.contains(&variant) {
+                variants.push(variant);
+            }
+        }
+        variants
     }
 
-    /// Tells whether the device has room for the tile, and the layer's channels fill it.
-    fn fits(&self) -> bool {
-        let limits = self.layer.context.limits();
-        let abreast = u64::from(self.tile.columns / self.layer.panel());
-        (self.tile.columns == 64 || self.layer.desc.out_channels > 64)
-            && self.invocations()
-                <= limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
-            && self.memory(1) <= limits.max_compute_workgroup_storage_size
-            && self.panel_len() * abreast <= self.layer.context.room().binding
+    /// Chooses the largest tile that leaves a workgroup to each core of a large GPU, by parts if need be: small tiles move more.
+    fn default(layer: &'a Layer, tiles: &[Tile]) -> Option<Self> {
+        let of = |tile, parts| Cooperative { layer, tile, parts };
+        for tile in [WIDE, TALL, SQUARE] {
+            if !tiles.contains(&tile) || tile == WIDE && layer.desc.out_channels < 128 {
+                continue;
+            }
+            let workgroups = of(tile, 1).workgroups();
+            if workgroups >= FEW_WORKGROUPS {
+                return Some(of(tile, 1));
+            }
+            // The sums of parts are written and read once more: the more parts, the longer that takes.
+            if tile == SQUARE || tile == WIDE && workgroups * 2 >= FEW_WORKGROUPS {
+                let parts = (ENOUGH_WORKGROUPS / workgroups).min(of(tile, 1).depth() / PART_DEPTH).max(1) as u32;
+                let split = of(tile, parts);
+                if parts > 1 && split.computes() {
+                    return Some(split);
+                }
+            }
+        }
+        // Few workgroups of short sums.
+        let small = [Tile { rows: 32, columns: 64 }, SQUARE, TALL];
+        small.into_iter().find(|tile| tiles.contains(tile)).map(|tile| of(tile, 1))
     }
 
-    /// Counts the invocations: a subgroup of 32 makes 64 pixels (or 32 where a tile is small) by 32 channels.
-    fn invocations(&self) -> u32 {
+    /// Names this way to compute.
+    fn variant(&self) -> Variant {
+        match (self.tile, self.parts) {
+            (tile, 1) => Variant::Cooperative(tile),
+            (tile, parts) => Variant::CooperativeSplit { tile, parts },
+        }
+    }
+
+    /// Tells whether the device has room for it, and the layer's channels fill the tile.
+    pub fn computes(&self) -> bool {
+        let (limits, room) = (self.layer.context.limits(), self.layer.context.room());
+        let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+        TILES.contains(&self.tile)
+            && (self.tile.columns == 64 || self.layer.desc.out_channels > 64)
+            && INVOCATIONS <= invocations
+            && self.memory(32) <= limits.max_compute_workgroup_storage_size
+            && self.panel_len() * self.abreast() <= room.binding
+            && (self.parts == 1 || self.splits())
+    }
+
+    /// Tells whether one dispatch takes all, one binding shows the parts' sums, and each part has terms.
+    fn splits(&self) -> bool {
+        let room = self.layer.context.room();
+        Banded::of(self.layer).bands().is_ok_and(|bands| bands.len() == 1)
+            && self.panels().next_multiple_of(self.abreast()) * self.panel_len() <= room.binding
+            && self.partials() <= room.binding
+            && u64::from(self.parts) <= self.depth().div_ceil(64)
+    }
+
+    /// Counts the bytes of workgroup memory for steps of a depth.
+    fn memory(&self, depth: u32) -> u32 {
         let Tile { rows, columns } = self.tile;
-        let pixels = if rows * columns >= 128 * 64 { 64 } else { 32 };
-        rows / pixels * columns
+        let stage = SUBGROUPS * 16 * (self.sub_columns() / 4 + 1) * 16;
+        (rows * (depth / 4 + 2) + depth * (columns / 4 + 2)) * 8 + stage
     }
 
-    /// Counts the bytes of workgroup memory with so many buffers.
-    fn memory(&self, buffers: u32) -> u32 {
-        let Tile { rows, columns } = self.tile;
-        buffers * (rows * 10 + 32 * (columns / 4 + 2)) * 8 + self.invocations() / 32 * 144 * 16
+    /// Counts the channels of a subgroup's tile.
+    fn sub_columns(&self) -> u32 {
+        self.tile.columns / 2
     }
 
-    fn buffers(&self) -> u32 {
-        if self.memory(2) <= self.layer.context.limits().max_compute_workgroup_storage_size { 2 } else { 1 }
+    /// Chooses how many terms of the sum a step takes: deep steps wait less often for loads; an invocation holds up to four of either operand.
+    fn step(&self) -> u32 {
+        let loads = 64 * self.tile.rows.max(self.tile.columns) / 8 / INVOCATIONS;
+        let allowed = self.layer.context.limits().max_compute_workgroup_storage_size;
+        if loads <= 4 && self.memory(64) <= allowed { 64 } else { 32 }
+    }
+
+    /// Counts the quads of a row of the kernel that are loaded as a run, where pixels of one quad follow each other.
+    fn run(&self) -> u32 {
+        let desc = &self.layer.desc;
+        match desc.kernel[1] {
+            _ if desc.packed_channels() > 4 || desc.dilation[1] > 1 => 0,
+            2..=4 => 4,
+            5..=8 => 8,
+            _ => 0,
+        }
     }
 
     /// Counts the words of a panel of weights.
@@ -96,10 +158,31 @@ impl<'a> Cooperative<'a> {
         self.depth() * u64::from(self.layer.panel()) / 2
     }
 
+    fn panels(&self) -> u64 {
+        self.layer.desc.out_channels.div_ceil(self.layer.panel()).into()
+    }
+
+    /// Counts the panels of a tile.
+    fn abreast(&self) -> u64 {
+        (self.tile.columns / self.layer.panel()).into()
+    }
+
     /// Counts the terms of an output's sum, those of padded channels among them.
     fn depth(&self) -> u64 {
         let [height, width] = self.layer.desc.kernel.map(u64::from);
         height * width * u64::from(self.layer.desc.packed_channels())
+    }
+
+    /// Counts the workgroups of a part, where one dispatch takes all.
+    fn workgroups(&self) -> u64 {
+        let columns = u64::from(self.layer.desc.out_channels.div_ceil(self.tile.columns));
+        self.layer.output_pixels().div_ceil(self.tile.rows.into()) * columns
+    }
+
+    /// Counts the words of the parts' sums, in whole quads of channels.
+    fn partials(&self) -> u64 {
+        let quads = u64::from(self.layer.desc.out_channels.div_ceil(4));
+        u64::from(self.parts) * self.layer.output_pixels() * quads * 4
     }
 
     /// Gives the layer's weights as [`Direct`] packs them.
@@ -112,15 +195,37 @@ impl<'a> Cooperative<'a> {
         self.layer.desc.packed_channels().is_multiple_of(8)
     }
 
-    fn constants(&self) -> [(&'static str, f64); 5] {
+    fn constants(&self) -> [(&'static str, f64); 8] {
         let Tile { rows, columns } = self.tile;
+        let flag = |value: bool| f64::from(u8::from(value));
         [
             ("rows", f64::from(rows)),
             ("columns", f64::from(columns)),
-            ("invocations", f64::from(self.invocations())),
-            ("buffers", f64::from(self.buffers())),
-            ("wide", f64::from(u8::from(self.wide()))),
+            ("sub_columns", f64::from(self.sub_columns())),
+            ("invocations", f64::from(INVOCATIONS)),
+            ("depth", f64::from(self.step())),
+            ("wide", flag(self.wide())),
+            ("run", f64::from(self.run())),
+            ("split", flag(self.parts > 1)),
         ]
+    }
+
+    /// Fills in what is told of runs: they are the kernel's rows, of one tap each.
+    fn params(&self, params: Params) -> Params {
+        let params = Params { phases: params.kernel_w, parts: self.parts, ..params };
+        match self.run() {
+            0 => params,
+            run => Params { kernel_w: 1, span4: run, ..params },
+        }
+    }
+
+    /// Makes the step that adds up the parts' sums: the same as [`Direct`]'s.
+    fn reduce(&self, banded: &Banded<'_>, entries: &[(u32, Bind<'_>)], partials: Bind<'_>) -> Result<Step, Error> {
+        let context = &self.layer.context;
+        let pipeline = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
+        let entries = [&entries[..1], &entries[3..], &[(11, partials)]].concat();
+        let quads = self.partials() / u64::from(self.parts) / 4;
+        context.dispatch(OP, &pipeline, &entries, quads.div_ceil(64))
     }
 }
 
@@ -132,7 +237,11 @@ impl Algorithm for Cooperative<'_> {
     }
 
     fn workspace(&self) -> WorkspaceSize {
-        WorkspaceSize::default()
+        let mut size = WorkspaceSize::default();
+        if self.parts > 1 {
+            size.bytes[PARTIALS] = self.partials() * 4;
+        }
+        size
     }
 
     fn packing(&self) -> Packing {
@@ -145,35 +254,42 @@ impl Algorithm for Cooperative<'_> {
 
     fn bind(
         &self,
-        _workspace: &Workspace,
+        workspace: &Workspace,
         weights: &Conv2dWeights,
         buffers: &Conv2dBuffers<'_>,
     ) -> Result<Vec<Step>, Error> {
-        let (layer, context, tile) = (self.layer, &self.layer.context, self.tile);
-        let banded = Banded::of(layer);
-        let constants = self.constants();
-        let pipeline = context.pipeline(&shaders::CONV2D_COOPERATIVE, banded.target.entry, &constants);
-        let abreast = u64::from(tile.columns / layer.panel());
-        let panels = u64::from(layer.desc.out_channels.div_ceil(layer.panel()));
-        let panels_at_once = context.room().aligned_lines(self.panel_len(), abreast);
-        let (nothing, overflow) = (&context.nothing()?, &context.overflow()?);
+        let (context, tile) = (&self.layer.context, self.tile);
+        let banded = Banded::of(self.layer);
+        let pipeline = context.pipeline(&shaders::CONV2D_COOPERATIVE, banded.target.entry, &self.constants());
+        let panels_at_once = context.room().aligned_lines(self.panel_len(), self.abreast());
+        // One that is read, one that may be written.
+        let (nothing, unwritten) = (&context.nothing()?, context.nothing()?);
+        let overflow = &context.overflow()?;
+        let partials = match self.parts {
+            1 => Bind::Slice(unwritten.slice(..)),
+            _ => Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?),
+        };
         let shown = Shown { input: buffers.input, weights, buffers, nothing, overflow };
+        let terms = u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(self.step().into());
         let mut steps = Vec::new();
         for band in banded.bands()? {
             let pixels = banded.pixels(&band);
-            for some in ranges(panels, panels_at_once) {
-                let blocks = (some.end - some.start).div_ceil(abreast);
-                let groups = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * blocks;
-                let params = Params { panel_first: some.start as u32, ..banded.params(&band, groups) };
-                let params = context.uniform(&params)?;
+            for some in ranges(self.panels(), panels_at_once) {
+                let blocks = (some.end - some.start).div_ceil(self.abreast());
+                let tiles = (pixels.end - pixels.start).div_ceil(tile.rows.into()) * blocks;
+                let groups = tiles * u64::from(self.parts);
+                let params = self.params(banded.params(&band, groups));
+                let params = context.uniform(&Params { panel_first: some.start as u32, ..params })?;
                 let weight =
                     show(weights.buffer()?.slice(..), some.start * self.panel_len()..some.end * self.panel_len());
                 let entries = banded.entries(&band, &params, weight, &shown);
                 // The input is bound twice: as quads, and as pairs of them, which no single pixel of four channels fills.
                 let pairs = if self.wide() { entries[1].1.clone() } else { Bind::Slice(nothing.slice(..)) };
-                let entries = [entries.as_slice(), &[(12, pairs)]].concat();
-                let products = groups * u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(DEPTH);
-                steps.push(context.dispatch(OP, &pipeline, &entries, groups)?.multiplying(products));
+                let all = [entries.as_slice(), &[(11, partials.clone()), (12, pairs)]].concat();
+                steps.push(context.dispatch(OP, &pipeline, &all, groups)?.multiplying(tiles * terms));
+                if self.parts > 1 {
+                    steps.push(self.reduce(&banded, &entries, partials.clone())?);
+                }
             }
         }
         Ok(steps)
