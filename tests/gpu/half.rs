@@ -1,5 +1,6 @@
 //! The kernels on f16 tensors, each against its twin on the numbers that f16 holds.
 
+use crate::conv2d;
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Conv2d, Conv2dBuffers, Conv2dDesc, Family, GlobalAvgPool2d,
     GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluBuffers,
@@ -39,7 +40,26 @@ pub(crate) fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
     from_halves(&words, channels as usize)
 }
 
+/// Plans a convolution of f16 tensors.
+fn plan(gpu: &Gpu, desc: &Conv2dDesc) -> Conv2d {
+    Conv2d::new(gpu.shared_context(Family::Tiled), &Conv2dDesc { precision: Precision::F16, ..*desc }).unwrap()
+}
+
+/// Checks a convolution in every way.
+fn conv_variants(desc: &Conv2dDesc, seed: u64) {
+    let plan = plan(gpu(), desc);
+    for variant in [plan.variants(), conv2d::splits(&plan)].concat() {
+        conv_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
+    }
+}
+
+/// Checks a convolution; gives its dispatches, and whether it is Winograd.
 fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
+    conv_plan(gpu, &plan(gpu, desc), seed)
+}
+
+fn conv_plan(gpu: &Gpu, plan: &Conv2d, seed: u64) -> (usize, bool) {
+    let desc = plan.desc();
     let mut random = Samples::new(seed);
     let input = samples(&mut random, desc.input_len());
     let weight = samples(&mut random, desc.weight_len());
@@ -48,8 +68,6 @@ fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
     let (x, added) =
         (upload(gpu, &input, desc.in_channels), residual.as_ref().map(|r| upload(gpu, r, desc.out_channels)));
     let y = output(gpu, desc.output_len(), desc.out_channels);
-    let desc = &Conv2dDesc { precision: Precision::F16, ..*desc };
-    let plan = Conv2d::new(&gpu.context(Family::Tiled), desc).unwrap();
     let weights = plan.weights(&gpu.queue, &weight, Some(&bias)).unwrap();
     let buffers =
         Conv2dBuffers { input: x.slice(..), residual: added.as_ref().map(|r| r.slice(..)), output: y.slice() };
@@ -57,7 +75,7 @@ fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
     gpu.run([&commands]);
     let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
     let expected = reference::conv2d(desc, &inputs, plan.is_winograd()).to_f16();
-    assert_close(&format!("{desc:?}"), &read(gpu, &y, desc.out_channels), &expected);
+    assert_close(&format!("{} {desc:?}", plan.variant()), &read(gpu, &y, desc.out_channels), &expected);
     (commands.dispatches(), plan.is_winograd())
 }
 
@@ -75,7 +93,7 @@ proptest! {
             kernel, stride, padding, dilation, groups, residual, relu, precision: Precision::F16,
         };
         prop_assume!(desc.output_size().is_some());
-        conv(gpu(), &desc, seed);
+        conv_variants(&desc, seed);
     }
 
     #[test]
@@ -165,6 +183,14 @@ fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
     let expected = reference::scale_add_relu(&desc, &input, &gate, &residual).to_f16();
     assert_close(&format!("{desc:?}"), &read(gpu, &y, channels), &expected);
     commands.dispatches()
+}
+
+/// Tiles of two panels of 64 output channels, the last of which is alone.
+#[test]
+fn odd_numbers_of_panels() {
+    for outputs in [130, 132] {
+        conv_variants(&Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(1, [6, 12], [20, outputs], 3) }, 7);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor, BufferSlice,
-    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, DeviceType, Limits, PipelineCache,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, Limits, PipelineCache,
     PipelineCompilationOptions, ShaderModuleDescriptor, ShaderSource, TextureView,
 };
 
@@ -41,8 +41,6 @@ struct Inner {
     tune: Tune,
     limits: Limits,
     room: Room,
-    /// Whether the adapter is a GPU of its own, of many cores.
-    discrete: bool,
     /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
     cache: Option<PipelineCache>,
@@ -89,7 +87,6 @@ impl Context {
             tune,
             room: Room::of(&device.limits()),
             limits: device.limits(),
-            discrete: device.adapter_info().device_type == DeviceType::DiscreteGpu,
             lanes: tune::lanes(&device.adapter_info(), device.features()),
             cache,
             pipelines: Mutex::default(),
@@ -124,11 +121,6 @@ impl Context {
     /// Gives the lanes of a subgroup, for plans of the texture family.
     pub(crate) fn lanes(&self) -> u32 {
         self.inner.lanes.unwrap_or(1)
-    }
-
-    /// Tells whether the adapter is a GPU of its own, of many cores.
-    pub(crate) fn discrete(&self) -> bool {
-        self.inner.discrete
     }
 
     pub(crate) fn limits(&self) -> &Limits {

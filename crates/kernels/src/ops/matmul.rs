@@ -168,11 +168,20 @@ impl Matmul {
             family => family,
         };
         let tile = tiles(context, family, desc.m.into(), desc.n.into())[0];
-        let plan = Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 };
-        let parts = default_parts(context, plan.workgroups(), desc.k.into());
-        let plan = plan.in_variant(Variant::Split { tile, parts }).unwrap_or(plan);
+        let plan = Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 }.in_default_parts();
         let tuned = context.tune().table.get(&plan.class());
         Ok(tuned.and_then(|&tuned| plan.in_variant(tuned)).unwrap_or(plan))
+    }
+
+    /// Plans the default of the tiled family, whatever the context prefers, for sizes that the caller has checked.
+    pub(crate) fn tiled_default(context: &Context, desc: &MatmulDesc) -> Self {
+        let (family, tile) = (Family::Tiled, tiles(context, Family::Tiled, desc.m.into(), desc.n.into())[0]);
+        Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 }.in_default_parts()
+    }
+
+    fn in_default_parts(self) -> Self {
+        let parts = default_parts(&self.context, self.workgroups(), self.desc.k.into());
+        self.in_variant(Variant::Split { tile: self.tile, parts }).unwrap_or(self)
     }
 
     /// Plans with the tiled family, whatever the context prefers.

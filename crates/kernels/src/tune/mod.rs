@@ -38,14 +38,17 @@ pub struct Tune {
     /// Whether 3x3 convolutions of stride 1 may use Winograd F(4x4, 3x3): 2.25 to 4 times fewer multiplications, a
     /// rounding error about ten times larger (still near 1e-6 of the output's scale).
     pub winograd: bool,
-    /// What was measured to be the fastest; empty for the defaults, which depend on nothing but the shape.
+    /// Whether the adapter has so many cores that small outputs leave some without work: sums are split into parts then, and
+    /// Winograd's transformed values taken in larger bands. WebGPU doesn't tell; GPUs of their own are taken to.
+    pub many_cores: bool,
+    /// What was measured to be the fastest; empty for the defaults.
     pub table: TuneTable,
 }
 
 impl Tune {
-    /// Takes a family, with Winograd and the default variant of each shape.
+    /// Takes a family, with Winograd and the default variant of each shape, for an adapter of few cores.
     pub fn new(family: Family) -> Self {
-        Tune { family, winograd: true, table: TuneTable::new() }
+        Tune { family, winograd: true, many_cores: false, table: TuneTable::new() }
     }
 
     /// Chooses for an adapter and the features that the device was made with.
@@ -54,7 +57,8 @@ impl Tune {
     /// [`Family::Tiled`].
     pub fn for_adapter(info: &AdapterInfo, features: Features) -> Self {
         let texture = info.device_type == DeviceType::Cpu && lanes(info, features).is_some();
-        Tune::new(if texture { Family::Texture } else { Family::Tiled })
+        let family = if texture { Family::Texture } else { Family::Tiled };
+        Tune { many_cores: info.device_type == DeviceType::DiscreteGpu, ..Tune::new(family) }
     }
 
     /// Chooses as [`Tune::for_adapter`] does, asking the device itself.
