@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput};
 use kernels::{
-    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Family, Tune,
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Family,
     reference::{self, Conv2dInputs},
 };
 use testkit::{Gpu, Samples, assert_close, gpu};
@@ -34,7 +34,7 @@ pub fn bench(criterion: &mut Criterion) {
         let shapes: &[_] = if software && family == Family::Tiled { &small } else { &shapes };
         for &(name, desc) in shapes {
             for winograd in [false, true] {
-                let mut tune = Tune::new(family);
+                let mut tune = testkit::tune(family);
                 tune.winograd = winograd;
                 let context = Context::with_tune(&gpu.device, tune);
                 let conv = Conv2d::new(&context, &desc).unwrap();

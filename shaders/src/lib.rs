@@ -36,6 +36,7 @@ shaders! {
     ADD_RELU "add_relu": "Sum of two tensors, with or without ReLU.";
     AVG_POOL2D "avg_pool2d": "Mean over sliding windows.";
     CONV2D "conv2d": "Convolution for GPUs: an implicit matrix product.";
+    CONV2D_COOPERATIVE "conv2d_cooperative": "Convolution of f16 tensors on cooperative matrices (tensor cores).";
     CONV2D_GROUPED "conv2d_grouped": "Convolution of narrow groups for GPUs.";
     CONV2D_TEXTURE "conv2d_texture": "Convolution for software adapters: pixels in a linear texture.";
     CONV2D_WINOGRAD "conv2d_winograd": "Winograd transforms of 3x3 convolutions for GPUs.";

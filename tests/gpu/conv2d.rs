@@ -1,7 +1,7 @@
 //! `conv2d` on the adapter against its twin.
 
 use kernels::{
-    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Precision, Tile, Tune, TuneTable, Variant,
+    Context, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, Precision, Tile, TuneTable, Variant,
     reference::{self, Conv2dInputs},
     wgpu::Limits,
 };
@@ -159,7 +159,7 @@ fn winograd_is_used_and_right() {
                 let plan = Conv2d::new(&gpu().context(family), &desc).unwrap();
                 let mut variants = plan.variants().into_iter();
                 let winograd = variants.find(|variant| matches!(variant, Variant::Winograd { .. })).unwrap();
-                let mut tune = Tune::new(family);
+                let mut tune = testkit::tune(family);
                 tune.table = TuneTable::from([(plan.class(), winograd)]);
                 let context = Context::with_tune(&gpu().device, tune);
                 let (dispatches, winograd) = check(gpu(), &context, &desc, 17);
@@ -172,7 +172,7 @@ fn winograd_is_used_and_right() {
 #[test]
 fn winograd_can_be_left_out() {
     for family in gpu().families() {
-        let mut tune = Tune::new(family);
+        let mut tune = testkit::tune(family);
         tune.winograd = false;
         let context = Context::with_tune(&gpu().device, tune);
         let (_, winograd) = check(gpu(), &context, &Conv2dDesc::new(1, [8, 8], [64, 64], 3), 19);
@@ -222,7 +222,7 @@ fn every_variant_is_right() {
 #[test]
 fn many_cores_split_small_outputs() {
     let plan = |many_cores, desc: &Conv2dDesc| {
-        let mut tune = Tune::new(Family::Tiled);
+        let mut tune = testkit::tune(Family::Tiled);
         tune.many_cores = many_cores;
         Conv2d::new(&Context::with_tune(&gpu().device, tune), desc).unwrap()
     };
@@ -251,7 +251,7 @@ fn a_table_chooses_for_its_class_alone() {
     for family in gpu().families() {
         let desc = Conv2dDesc::new(1, [60, 60], [64, 64], 3);
         let plan = |table: &TuneTable, desc: &Conv2dDesc| {
-            let mut tune = Tune::new(family);
+            let mut tune = testkit::tune(family);
             tune.table = table.clone();
             Conv2d::new(&Context::with_tune(&gpu().device, tune), desc).unwrap()
         };
@@ -276,7 +276,7 @@ fn a_table_chooses_for_its_class_alone() {
 #[test]
 fn what_is_computed_is_at_least_what_is_asked_for() {
     for family in gpu().families() {
-        let mut tune = Tune::new(family);
+        let mut tune = testkit::tune(family);
         tune.winograd = false;
         let context = Context::with_tune(&gpu().device, tune);
         let computed = |desc: Conv2dDesc| (Conv2d::new(&context, &desc).unwrap().computed_flops(), desc.flops());

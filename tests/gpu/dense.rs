@@ -1,13 +1,13 @@
 //! `dense` on the adapter against its twin.
 
-use kernels::{Context, Dense, DenseDesc, Error, Family, RowTable, Tune, Workspace, reference, wgpu::Limits};
+use kernels::{Context, Dense, DenseDesc, Error, Family, RowTable, Workspace, reference, wgpu::Limits};
 use proptest::prelude::*;
-use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
+use testkit::{Gpu, Samples, assert_close, gpu, gpu_with, tune};
 
 /// Runs forward and backward on rows picked from a table, from a pick in its middle on.
 fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
     check_in(gpu, &gpu.context(family), desc, rows, seed);
-    let mut tune = Tune::new(family);
+    let mut tune = tune(family);
     tune.many_cores = true;
     if family == Family::Tiled {
         check_in(gpu, &Context::with_tune(&gpu.device, tune), desc, rows, seed);
@@ -76,7 +76,7 @@ fn long_sums_in_parts() {
     for (batch, width, classes) in [(8, 2048, 10), (1024, 68, 5), (512, 512, 70)] {
         let desc = DenseDesc { batch, width, classes };
         let size = |tune| Dense::new(&Context::with_tune(&gpu().device, tune), &desc).unwrap().workspace_size();
-        let (few, mut many) = (Tune::new(Family::Tiled), Tune::new(Family::Tiled));
+        let (few, mut many) = (tune(Family::Tiled), tune(Family::Tiled));
         many.many_cores = true;
         assert!(size(many).total_bytes() > size(few).total_bytes(), "{desc:?} isn't split");
         check(gpu(), Family::Tiled, &desc, 40, 6);

@@ -17,7 +17,7 @@ fn rounded(value: f32) -> f32 {
     if value.abs() < 1.0 / 16384.0 { 0.0 } else { value }
 }
 
-fn samples(samples: &mut Samples, len: u64) -> Vec<f32> {
+pub(crate) fn samples(samples: &mut Samples, len: u64) -> Vec<f32> {
     samples.vec(len as usize).into_iter().map(rounded).collect()
 }
 
@@ -49,16 +49,17 @@ fn plan(gpu: &Gpu, desc: &Conv2dDesc) -> Conv2d {
 fn conv_variants(desc: &Conv2dDesc, seed: u64) {
     let plan = plan(gpu(), desc);
     for variant in [plan.variants(), conv2d::splits(&plan)].concat() {
-        conv_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
+        check_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
     }
 }
 
 /// Checks a convolution; gives its dispatches, and whether it is Winograd.
 fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
-    conv_plan(gpu, &plan(gpu, desc), seed)
+    check_plan(gpu, &plan(gpu, desc), seed)
 }
 
-fn conv_plan(gpu: &Gpu, plan: &Conv2d, seed: u64) -> (usize, bool) {
+/// Runs a plan of f16 tensors and compares; gives its dispatches and whether Winograd ran.
+pub(crate) fn check_plan(gpu: &Gpu, plan: &Conv2d, seed: u64) -> (usize, bool) {
     let desc = plan.desc();
     let mut random = Samples::new(seed);
     let input = samples(&mut random, desc.input_len());

@@ -3,7 +3,9 @@
 mod adamw;
 mod add_relu;
 mod avg_pool2d;
+mod context;
 mod conv2d;
+mod cooperative;
 mod dense;
 mod fixtures;
 mod global_avg_pool2d;

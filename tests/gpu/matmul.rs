@@ -1,7 +1,7 @@
 //! `matmul` on the adapter against its twin.
 
 use kernels::{
-    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Tune, TuneTable, Variant, reference, wgpu::Limits,
+    Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, TuneTable, Variant, reference, wgpu::Limits,
 };
 use proptest::prelude::*;
 use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
@@ -87,7 +87,7 @@ fn work_beyond_a_binding_is_split() {
 /// Few workgroups of long sums: on many cores they are split without a table.
 #[test]
 fn many_cores_split_small_outputs() {
-    let mut tune = Tune::new(Family::Tiled);
+    let mut tune = testkit::tune(Family::Tiled);
     tune.many_cores = true;
     let context = Context::with_tune(&gpu().device, tune);
     let variant = |m, k, n| Matmul::new(&context, &MatmulDesc::new(m, k, n)).unwrap().variant().to_string();
@@ -101,7 +101,7 @@ fn many_cores_split_small_outputs() {
 #[test]
 fn a_table_chooses_for_its_class_alone() {
     let plan = |table: TuneTable, m: u32| {
-        let mut tune = Tune::new(Family::Tiled);
+        let mut tune = testkit::tune(Family::Tiled);
         tune.table = table;
         Matmul::new(&Context::with_tune(&gpu().device, tune), &MatmulDesc::new(m, 20, 30)).unwrap()
     };

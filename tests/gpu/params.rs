@@ -16,11 +16,16 @@ fn parse(shader: &Shader) -> naga::Module {
 fn every_shader_is_valid_with_the_capabilities_it_is_meant_to_need() {
     for shader in shaders::ALL {
         let module = parse(shader);
-        // Texture kernels shuffle within subgroups; nothing else needs more than plain WGSL. That has packed f16, which naga
+        // Texture kernels shuffle within subgroups, one has cooperative matrices; nothing else needs more than plain WGSL. That has packed f16, which naga
         // counts as a capability because OpenGL ES lacks it.
         let texture = shader.name.ends_with("_texture");
         let plain = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        let capabilities = if texture { Capabilities::SUBGROUP } else { plain };
+        let matrices = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+        let capabilities = match shader.name {
+            _ if texture => Capabilities::SUBGROUP,
+            "conv2d_cooperative" => plain | matrices,
+            _ => plain,
+        };
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         if texture {
             validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::SHUFFLE);

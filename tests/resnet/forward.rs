@@ -2,7 +2,7 @@
 
 use crate::fixture::{Case, Fixture, Tap as Expected};
 use crate::network::walk;
-use kernels::{Context, Family, Precision, Tune, TuneTable};
+use kernels::{Context, Family, Precision, TuneTable};
 use resnet::{
     Architecture, Attention, Backbone, BackboneOptions, Block, Engine, Error, ImageTensor, LayerPlan, Slicing, Stage,
     Tap, WeightFile,
@@ -91,7 +91,7 @@ fn a_tuned_network_gives_what_pytorch_gives() {
             let layers = case.architecture().layers(&gpu().context(family), &options(case)).unwrap();
             let table: TuneTable =
                 (layers.iter()).filter_map(|layer| Some((layer.class()?, *layer.variants().last()?))).collect();
-            let mut tune = Tune::new(family);
+            let mut tune = testkit::tune(family);
             tune.table = table.clone();
             let context = Context::with_tune(&gpu().device, tune);
             let tuned = case.architecture().layers(&context, &options(case)).unwrap();

@@ -3,14 +3,16 @@
 use crate::{Error, Family, Tune, step::Step, tune, window::Room};
 use bytemuck::Pod;
 use std::{
+    borrow::Cow,
     collections::HashMap,
     num::NonZeroU64,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferDescriptor, BufferSlice,
-    BufferUsages, ComputePipeline, ComputePipelineDescriptor, Device, Limits, PipelineCache,
-    PipelineCompilationOptions, ShaderModuleDescriptor, ShaderSource, TextureView,
+    BufferUsages, ComputePipeline, ComputePipelineDescriptor, CooperativeMatrixProperties, CooperativeScalarType,
+    Device, DeviceType, Limits, PipelineCache, PipelineCompilationOptions, ShaderModule, ShaderModuleDescriptor,
+    ShaderRuntimeChecks, ShaderSource, TextureView,
 };
 
 /// The compiled kernels of one device: what every plan is made from.
@@ -43,7 +45,10 @@ struct Inner {
     room: Room,
     /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
+    /// Whether modules check their indices at run time.
+    checks: bool,
     cache: Option<PipelineCache>,
+    cooperative: Cooperative,
     /// Each is compiled by the first thread that wants it, while others compile others.
     pipelines: Mutex<HashMap<PipelineKey, Arc<OnceLock<ComputePipeline>>>>,
 }
@@ -58,6 +63,37 @@ struct PipelineKey {
 /// Lists the features of an adapter that the kernels can use; ask for them when making the device.
 pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE)
+}
+
+/// Lists the features that [`Precision::F16`](crate::Precision::F16) is several times faster with, where the adapter's
+/// cooperative matrices (tensor cores) are of the shape that the kernels take: 16x16x16, f16 with f32 sums, in subgroups of 32.
+///
+/// They are experimental in wgpu, so they are for the caller to ask for: in [`Host::open`](crate::Host::open), or in
+/// `required_features` with `experimental_features`, which is unsafe.
+pub fn cooperative_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    let half_sums = |shape: &CooperativeMatrixProperties| {
+        [shape.m_size, shape.n_size, shape.k_size] == [16; 3]
+            && (shape.ab_type, shape.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32)
+    };
+    let shapes = adapter.cooperative_matrix_properties();
+    let fits = adapter.features().contains(COOPERATIVE) && of_32_lanes(&adapter.get_info());
+    if fits && shapes.iter().any(half_sums) { COOPERATIVE } else { wgpu::Features::empty() }
+}
+
+const COOPERATIVE: wgpu::Features = wgpu::Features::SHADER_F16.union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+
+fn of_32_lanes(info: &wgpu::AdapterInfo) -> bool {
+    (info.subgroup_min_size, info.subgroup_max_size) == (32, 32)
+}
+
+/// Who computes the products of cooperative matrices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cooperative {
+    Nobody,
+    Device,
+    /// Plain WGSL in place of them.
+    #[cfg(feature = "reference")]
+    Emulation,
 }
 
 /// The resource of a bind group entry.
@@ -82,13 +118,29 @@ impl Context {
     /// Makes a context as [`Context::with_tune`] does, with the driver's cache of compiled pipelines: what it holds isn't compiled again, and
     /// what is compiled is added to it. The caller keeps it, say in a file between runs.
     pub fn with_cache(device: &Device, tune: Tune, cache: Option<PipelineCache>) -> Self {
+        let ready = device.features().contains(COOPERATIVE) && of_32_lanes(&device.adapter_info());
+        Context::of(device, tune, cache, if ready { Cooperative::Device } else { Cooperative::Nobody })
+    }
+
+    /// Makes a context whose cooperative matrices are emulated, for tests of all but the matrices themselves on devices that have
+    /// none. The device needs SHADER_F16.
+    #[cfg(feature = "reference")]
+    #[doc(hidden)]
+    pub fn with_emulation(device: &Device, tune: Tune) -> Self {
+        Context::of(device, tune, None, Cooperative::Emulation)
+    }
+
+    fn of(device: &Device, tune: Tune, cache: Option<PipelineCache>, cooperative: Cooperative) -> Self {
+        let adapter = device.adapter_info();
         let inner = Inner {
             device: device.clone(),
+            checks: tune.checks.unwrap_or(adapter.device_type == DeviceType::Cpu),
             tune,
             room: Room::of(&device.limits()),
             limits: device.limits(),
-            lanes: tune::lanes(&device.adapter_info(), device.features()),
+            lanes: tune::lanes(&adapter, device.features()),
             cache,
+            cooperative,
             pipelines: Mutex::default(),
         };
         Context { inner: Arc::new(inner) }
@@ -102,6 +154,11 @@ impl Context {
     /// Gives the choice of kernels with which plans are made.
     pub fn tune(&self) -> &Tune {
         &self.inner.tune
+    }
+
+    /// Tells whether shaders check their indices at run time: see [`Tune::checks`].
+    pub fn checks(&self) -> bool {
+        self.inner.checks
     }
 
     /// Counts the pipelines that plans have made so far.
@@ -121,6 +178,11 @@ impl Context {
     /// Gives the lanes of a subgroup, for plans of the texture family.
     pub(crate) fn lanes(&self) -> u32 {
         self.inner.lanes.unwrap_or(1)
+    }
+
+    /// Tells whether there are cooperative matrices to compute with.
+    pub(crate) fn cooperative(&self) -> bool {
+        self.inner.cooperative != Cooperative::Nobody
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -150,10 +212,7 @@ impl Context {
         drop(pipelines);
         let device = &self.inner.device;
         let compile = || {
-            let module = device.create_shader_module(ShaderModuleDescriptor {
-                label: Some(shader.name),
-                source: ShaderSource::Wgsl(shader.source.into()),
-            });
+            let module = self.module(shader);
             device.create_compute_pipeline(&ComputePipelineDescriptor {
                 label: Some(shader.name),
                 layout: None,
@@ -165,6 +224,26 @@ impl Context {
             })
         };
         place.get_or_init(compile).clone()
+    }
+
+    fn module(&self, shader: &'static shaders::Shader) -> ShaderModule {
+        let descriptor = |source: Cow<'static, str>| ShaderModuleDescriptor {
+            label: Some(shader.name),
+            source: ShaderSource::Wgsl(source),
+        };
+        let device = &self.inner.device;
+        #[cfg(feature = "reference")]
+        if *shader == shaders::CONV2D_COOPERATIVE && self.inner.cooperative == Cooperative::Emulation {
+            return device.create_shader_module(descriptor(crate::emulation::emulated(shader.source).into()));
+        }
+        if self.inner.checks {
+            return device.create_shader_module(descriptor(shader.source.into()));
+        }
+        // SAFETY: the text is one of this library's own. Each argues in its header that its indices are in bounds and its loops end, for
+        // the parameters that plans make and the buffers whose sizes they check; every kernel's tests run checked too.
+        unsafe {
+            device.create_shader_module_trusted(descriptor(shader.source.into()), ShaderRuntimeChecks::unchecked())
+        }
     }
 
     /// Makes a buffer with the kernel's parameters, written once.

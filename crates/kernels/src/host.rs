@@ -2,7 +2,11 @@
 //!
 //! A program that has a device of its own doesn't need this: the kernels take any wgpu device as it is.
 
-use crate::{Error, context::wanted_features, error::Cause};
+use crate::{
+    Error,
+    context::{cooperative_features, wanted_features},
+    error::Cause,
+};
 use bytemuck::Pod;
 use std::{
     future::{Future, poll_fn},
@@ -11,7 +15,7 @@ use std::{
 };
 use wgpu::{
     Adapter, Buffer, BufferAsyncError, BufferDescriptor, BufferSlice, BufferUsages, BufferView, Device,
-    DeviceDescriptor, DeviceLostReason, Features, Limits, MapMode, Queue,
+    DeviceDescriptor, DeviceLostReason, ExperimentalFeatures, Features, Limits, MapMode, Queue,
 };
 
 /// An open device with its queue, and what it has complained about.
@@ -36,15 +40,26 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens an adapter with the features that kernels can use, those of `features` that it has, and these limits.
+    /// Opens an adapter with the features that kernels can use, those of `features` that it has, and these limits. Of the experimental
+    /// features it takes what [`cooperative_features`] gives, where they are among `features`.
     ///
     /// # Errors
     /// [`Error::Device`] when the driver refuses.
     pub async fn open(adapter: &Adapter, features: Features, limits: Limits) -> Result<Self, Error> {
+        let known = cooperative_features(adapter) | Features::all_experimental_mask().complement();
+        let required_features = wanted_features(adapter) | (adapter.features() & features & known);
+        let experimental_features = if required_features.intersects(Features::all_experimental_mask()) {
+            // SAFETY: what may be undefined is what shaders do with cooperative matrices (docs/adr/0013). The caller asked for them by name,
+            // and the kernels' one shader that has them loads and stores whole matrices within its workgroup memory.
+            unsafe { ExperimentalFeatures::enabled() }
+        } else {
+            ExperimentalFeatures::disabled()
+        };
         let descriptor = DeviceDescriptor {
             label: Some("kernels"),
-            required_features: wanted_features(adapter) | (adapter.features() & features),
+            required_features,
             required_limits: limits,
+            experimental_features,
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;

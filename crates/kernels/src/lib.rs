@@ -11,6 +11,8 @@ pub use wgpu;
 mod commands;
 mod context;
 mod decay;
+#[cfg(feature = "reference")]
+mod emulation;
 mod error;
 pub mod host;
 mod mirror;
@@ -27,7 +29,7 @@ mod window;
 mod workspace;
 
 pub use commands::{Commands, Cost, encode_all, encode_first_use, slices};
-pub use context::{Context, wanted_features};
+pub use context::{Context, cooperative_features, wanted_features};
 pub use error::{Cause, Error};
 pub use host::Host;
 pub use ops::*;

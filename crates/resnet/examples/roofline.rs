@@ -65,7 +65,7 @@ fn dispatches(layer: &PlannedLayer) -> Vec<Dispatch> {
     let products = plan.computed_flops() as f64 / 2.0;
     let tiles = |pixels: f64, rows: u32| (pixels / f64::from(rows)).ceil() * (outputs / 64.0).ceil();
     match plan.variant() {
-        Variant::Direct(tile) => {
+        Variant::Direct(tile) | Variant::Cooperative(tile) => {
             let sum = Dispatch { products, bytes, groups: tiles(batch * height * width, tile.rows) };
             // The kernel reads whole vec4: pixels of other lengths, such as f32 photos, are padded by a dispatch before.
             if desc.precision == Precision::F16 || desc.in_channels.is_multiple_of(4) {

@@ -1,7 +1,7 @@
 //! A device for tests, and outputs that show what wasn't written, or written behind.
 
 use kernels::{
-    Commands, Context, Family, Host, Tune, encode_all,
+    Commands, Context, Family, Host, Tune, cooperative_features, encode_all,
     wgpu::{self, BufferUsages},
 };
 use std::sync::OnceLock;
@@ -44,13 +44,34 @@ pub fn gpu() -> &'static Gpu {
 
 /// Opens a device of its own, for tests of narrower limits.
 pub fn gpu_with(limits: wgpu::Limits) -> Gpu {
+    open(|_| (wgpu::Features::empty(), limits))
+}
+
+/// Opens a device of its own with what half precision is fastest with, and these limits of those that the adapter has.
+pub fn gpu_with_halves(limits: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Gpu {
+    open(|adapter| (wgpu::Features::SHADER_F16 | cooperative_features(adapter), limits(adapter.limits())))
+}
+
+fn open(demands: impl FnOnce(&wgpu::Adapter) -> (wgpu::Features, wgpu::Limits)) -> Gpu {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::VALIDATION;
     let instance = wgpu::Instance::new(descriptor);
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
         .expect("the tests need an adapter: install a GPU driver, or mesa-vulkan-drivers for a software one");
-    let host = pollster::block_on(Host::open(&adapter, wgpu::Features::empty(), limits)).expect("the adapter opens");
+    let (features, limits) = demands(&adapter);
+    let host = pollster::block_on(Host::open(&adapter, features, limits)).expect("the adapter opens");
     Gpu { device: host.device.clone(), queue: host.queue.clone(), host, shared: Default::default() }
+}
+
+/// Chooses the default kernels of a family. `KERNELS_CHECKS`, `on` or `off`, says whether shaders check their indices, instead of the adapter.
+pub fn tune(family: Family) -> Tune {
+    let mut tune = Tune::new(family);
+    tune.checks = std::env::var("KERNELS_CHECKS").ok().map(|checks| match &*checks {
+        "on" => true,
+        "off" => false,
+        other => panic!("KERNELS_CHECKS is on or off, not {other:?}"),
+    });
+    tune
 }
 
 impl Gpu {
@@ -64,7 +85,7 @@ impl Gpu {
 
     /// Makes a context with the kernels of a family.
     pub fn context(&self, family: Family) -> Context {
-        Context::with_tune(&self.device, Tune::new(family))
+        Context::with_tune(&self.device, tune(family))
     }
 
     /// Gives the context of a family that this device's tests share, so that each pipeline is compiled once.

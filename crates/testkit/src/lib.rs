@@ -8,5 +8,5 @@ mod gpu;
 mod sample;
 
 pub use compare::{assert_close, assert_control};
-pub use gpu::{Gpu, Output, gpu, gpu_with};
+pub use gpu::{Gpu, Output, gpu, gpu_with, gpu_with_halves, tune};
 pub use sample::Samples;

@@ -73,6 +73,18 @@ pub enum Error {
         /// The empty ones.
         classes: Vec<String>,
     },
+    /// A class of which no photo is in a format that can be read.
+    #[error("{}: none of the {count} photos of class {class:?} can be read: {reason}", path.display())]
+    UnreadableClass {
+        /// The folder that holds the class folders.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// How many there are.
+        count: usize,
+        /// Why the first one can't be read.
+        reason: String,
+    },
     /// Folders that are named as the parts of a split are, and can't be used as such.
     #[error("{}: the folders {} look like the parts of a split, but {problem}", path.display(), quoted(folders))]
     UnusableSplit {

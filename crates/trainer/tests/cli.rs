@@ -302,7 +302,11 @@ fn the_doctor_measures_each_layer() {
         assert!(layer["ms"].as_f64().unwrap() > 0.0 && layer["share"].as_f64().unwrap() > 0.0, "{layer}");
         assert!(!layer["kernel"].as_str().unwrap().is_empty(), "{layer}");
     }
-    assert!(bench["yardstick"]["gflops"].as_f64().unwrap() > 0.0 && bench["images_per_second"].as_f64().unwrap() > 0.0);
+    assert!(bench["yardstick"]["gflops"].as_f64().unwrap() > 0.0);
+    for figure in ["memory_gb_s", "starting_ms", "layers_ms", "pass_ms", "pipelined_ms", "images_per_second"] {
+        assert!(bench[figure].as_f64().unwrap() > 0.0, "{figure}: {bench}");
+    }
+    assert!(bench["full_workgroups"].is_null() || bench["full_workgroups"].as_u64().unwrap() > 0);
     let (_, err) = world.expect(2, "doctor --architecture resnet50");
     assert!(err.contains("--bench"), "{err}");
     let (_, err) = world.expect(3, "doctor --bench --architecture resnet19");

@@ -1,8 +1,9 @@
 //! Convolution: the plan, which picks an algorithm and hands over to it.
 //!
-//! An algorithm is a struct of its own, `direct`, `grouped` or `winograd`, over what they share: `desc`, `layer`, `weights`.
+//! An algorithm is a struct of its own, `direct`, `cooperative`, `grouped` or `winograd`, over what they share: `desc`, `layer`, `weights`.
 
 mod algorithm;
+mod cooperative;
 mod desc;
 mod direct;
 mod grouped;
@@ -19,6 +20,7 @@ pub use weights::Conv2dWeights;
 
 use crate::{Commands, Context, Error, Family, Variant, Workspace, WorkspaceSize, tune::magnitude};
 use algorithm::Algorithm;
+use cooperative::Cooperative;
 use desc::OP;
 use direct::Direct;
 use grouped::Grouped;
@@ -109,9 +111,11 @@ impl Conv2d {
     pub fn variants(&self) -> Vec<Variant> {
         let layer = &self.layer;
         let mut variants = vec![default_variant(layer)];
+        let cooperative = Cooperative::applies(layer).then(|| Cooperative::variants(layer));
+        let cooperative = cooperative.into_iter().flatten();
         let grouped = Grouped::applies(layer).then_some(Variant::Grouped);
         let winograd = Winograd::applies(layer).then(|| Winograd::variants(layer));
-        for variant in Direct::variants(layer).into_iter().chain(grouped).chain(winograd.into_iter().flatten()) {
+        for variant in cooperative.chain(Direct::variants(layer)).chain(grouped).chain(winograd.into_iter().flatten()) {
             if !variants.contains(&variant) {
                 variants.push(variant);
             }
@@ -236,6 +240,7 @@ impl Conv2d {
         match self.variant {
             Variant::Direct(tile) => Box::new(Direct { layer, tile, parts: 1 }),
             Variant::Split { tile, parts } => Box::new(Direct { layer, tile, parts }),
+            Variant::Cooperative(tile) => Box::new(Cooperative { layer, tile }),
             Variant::Grouped => Box::new(Grouped { layer }),
             Variant::Winograd { tile, band } => Box::new(Winograd { layer, tile, band }),
         }
@@ -243,6 +248,9 @@ impl Conv2d {
 }
 
 fn default_variant(layer: &Layer) -> Variant {
+    if Cooperative::applies(layer) {
+        return Cooperative::variants(layer)[0];
+    }
     if Grouped::applies(layer) && Grouped::pays(&layer.desc) {
         return Variant::Grouped;
     }

@@ -1,7 +1,7 @@
 //! The mean over all pixels of an image.
 
 use crate::{
-    Commands, Context, Error, Precision,
+    Commands, Context, Error, Family, Precision,
     context::{Bind, volume},
     params::params,
     step::Step,
@@ -10,6 +10,12 @@ use crate::{
 use wgpu::{BufferSlice, BufferUsages};
 
 const OP: &str = "global_avg_pool2d";
+
+/// Pixels from which several invocations share an image's: below, most of a workgroup would have none.
+const WORTH_STRIPS: u64 = 16;
+
+/// Vec4, scalars or quads of a pixel that a workgroup takes in strips.
+const STRIPED_LANES: u64 = 8;
 
 /// Sizes of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +121,12 @@ impl GlobalAvgPool2d {
     fn step(&self, input: BufferSlice<'_>, output: BufferSlice<'_>, band: &Band) -> Result<Step, Error> {
         let (lines, means) = (self.lines(), u64::from(self.desc.channels));
         let channels = lines.words;
-        // Entry point, bindings of input and output, words of the input that an invocation reads at once, and of the output.
-        let (entry, bindings, lanes, written_lanes) = match self.desc.precision {
-            Precision::F16 => ("halves", [5, 4], 2, 1),
-            Precision::F32 if channels.is_multiple_of(4) => ("main", [1, 2], 4, 4),
-            Precision::F32 => ("ragged", [3, 4], 1, 1),
+        // Entry points one by one and in strips, bindings of input and output, words of the input that an invocation reads at once, and
+        // of the output.
+        let (entries, bindings, lanes, written_lanes) = match self.desc.precision {
+            Precision::F16 => (["halves", "strips_halves"], [5, 4], 2, 1),
+            Precision::F32 if channels.is_multiple_of(4) => (["main", "strips"], [1, 2], 4, 4),
+            Precision::F32 => (["ragged", "strips_ragged"], [3, 4], 1, 1),
         };
         let read = lines.window(band);
         let written = Window::of(band.images.start * means..band.images.end * means);
@@ -137,12 +144,14 @@ impl GlobalAvgPool2d {
             divisor: if last { lines.count as f32 } else { 1.0 },
             channels: self.desc.channels,
         })?;
+        let strips = self.context.tune().family == Family::Tiled && pixels >= WORTH_STRIPS;
+        let workgroups = if strips { images * (channels / lanes).div_ceil(STRIPED_LANES) } else { total.div_ceil(64) };
+        let pipeline = self.context.pipeline(&shaders::GLOBAL_AVG_POOL2D, entries[usize::from(strips)], &[]);
         let entries = [
             (0, Bind::Uniform(&params)),
             (bindings[0], Bind::Slice(read.show(input))),
             (bindings[1], Bind::Slice(written.show(output))),
         ];
-        let pipeline = self.context.pipeline(&shaders::GLOBAL_AVG_POOL2D, entry, &[]);
-        self.context.dispatch(OP, &pipeline, &entries, total.div_ceil(64))
+        self.context.dispatch(OP, &pipeline, &entries, workgroups)
     }
 }

@@ -41,6 +41,10 @@ pub struct Tune {
     /// Whether the adapter has so many cores that small outputs leave some without work: sums are split into parts then, and
     /// Winograd's transformed values taken in larger bands. WebGPU doesn't tell; GPUs of their own are taken to.
     pub many_cores: bool,
+    /// Whether shaders check every index and bound every loop at run time. None: on software adapters, where it costs 3 %, and not on
+    /// hardware, where it costs a fifth of the arithmetic. Every index of every kernel is argued to be in bounds, so that checking finds
+    /// nothing but faults of the kernels, the compiler's or the driver's.
+    pub checks: Option<bool>,
     /// What was measured to be the fastest; empty for the defaults.
     pub table: TuneTable,
 }
@@ -48,7 +52,7 @@ pub struct Tune {
 impl Tune {
     /// Takes a family, with Winograd and the default variant of each shape, for an adapter of few cores.
     pub fn new(family: Family) -> Self {
-        Tune { family, winograd: true, many_cores: false, table: TuneTable::new() }
+        Tune { family, winograd: true, many_cores: false, checks: None, table: TuneTable::new() }
     }
 
     /// Chooses for an adapter and the features that the device was made with.

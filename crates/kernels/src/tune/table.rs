@@ -35,6 +35,8 @@ pub enum Variant {
         /// Parts of the terms, two or more.
         parts: u32,
     },
+    /// The sum as it is defined, of f16 tensors on cooperative matrices (tensor cores).
+    Cooperative(Tile),
     /// The sum as it is defined, of narrow groups of channels.
     Grouped,
     /// Winograd F(4x4, 3x3), whose 36 products are computed in tiles.
@@ -57,6 +59,7 @@ impl fmt::Display for Variant {
         match self {
             Variant::Direct(tile) => write!(out, "direct {tile}"),
             Variant::Split { tile, parts } => write!(out, "direct {tile} k{parts}"),
+            Variant::Cooperative(tile) => write!(out, "cooperative {tile}"),
             Variant::Grouped => write!(out, "grouped"),
             Variant::Winograd { tile, band } => write!(out, "winograd {tile} {band}MiB"),
         }
@@ -82,6 +85,7 @@ impl FromStr for Variant {
             ["direct", size, parts] => tile(size)
                 .zip(parts.strip_prefix('k').and_then(|parts| parts.parse().ok()))
                 .map(|(tile, parts)| Variant::Split { tile, parts }),
+            ["cooperative", size] => tile(size).map(Variant::Cooperative),
             ["grouped"] => Some(Variant::Grouped),
             ["winograd", size, band] => tile(size)
                 .zip(band.strip_suffix("MiB").and_then(|band| band.parse().ok()))
@@ -110,7 +114,8 @@ mod tests {
     fn variants_are_read_as_they_are_written() {
         let tile = Tile { rows: 32, columns: 64 };
         let split = Variant::Split { tile, parts: 4 };
-        for variant in [Variant::Direct(tile), split, Variant::Grouped, Variant::Winograd { tile, band: 4 }] {
+        let winograd = Variant::Winograd { tile, band: 4 };
+        for variant in [Variant::Direct(tile), split, Variant::Cooperative(tile), Variant::Grouped, winograd] {
             assert_eq!(variant.to_string().parse(), Ok(variant));
         }
         for text in [

@@ -142,7 +142,7 @@ impl Plan {
             batch: options.batch,
             input_size: options.input_size,
             taps: &options.taps,
-            stem_images: stem_images(&network, options),
+            stem_images: stem_images(&network, options, context),
             convert: precision == Precision::F16,
         };
         let graph = Graph::new(&network, layout);
@@ -228,9 +228,15 @@ impl Plan {
 /// 32-bit words at whose multiples a binding may begin, on every device.
 const ALIGNMENT: usize = 64;
 
-/// Chooses how many images the stem takes at a time: as many as need no more memory than what follows, or all where an image's place in a buffer
-/// can't be bound.
-fn stem_images(network: &Network, options: &BackboneOptions) -> usize {
+/// Bytes that the stem's output may have on a GPU: what WebGPU promises of a buffer, 83 photos of 224x224 behind 64 channels in f32.
+const STEM_BYTES: u64 = 256 << 20;
+
+/// Chooses how many images the stem takes at a time, or all where an image's place in a buffer can't be bound.
+///
+/// Software adapters (the texture family) take as many as need no more memory than what follows: it is the process's own, and what is
+/// small stays in the processor's caches. A GPU takes all, up to [`STEM_BYTES`], for each part is two more dispatches that
+/// wait for each other; beyond that, parts of about one size, so that the last one has little to do again.
+fn stem_images(network: &Network, options: &BackboneOptions, context: &Context) -> usize {
     let &BackboneOptions { batch, input_size: input, precision, .. } = options;
     let stem = network.stem.iter().fold(input, |size, conv| conv.output_size(size));
     let pooled = network.pool.output_size(stem);
@@ -240,7 +246,14 @@ fn stem_images(network: &Network, options: &BackboneOptions) -> usize {
     if ![len(input, 3), len(pooled, channels)].iter().all(|len| len.is_multiple_of(ALIGNMENT)) {
         return batch;
     }
-    (batch * len(pooled, following)).div_ceil(len(stem, channels).max(1))
+    let image = len(stem, channels).max(1);
+    let small = (batch * len(pooled, following)).div_ceil(image);
+    if context.tune().family == Family::Texture {
+        return small;
+    }
+    let bytes = STEM_BYTES.min(context.device().limits().max_buffer_size);
+    let most = small.max((bytes / (image as u64 * 4)) as usize).max(1);
+    batch.div_ceil(batch.div_ceil(most))
 }
 
 fn stored(tensor: &Tensor, precision: Precision) -> Precision {

@@ -23,6 +23,7 @@ use crate::words::count;
 ///
 /// With --bench, also each layer of a network: its kernel, milliseconds, GFLOP/s, and its share of the fastest matrix product at
 /// hand (on a software adapter a CPU's, on all cores; on a GPU its own best). Layers below 20 % of that are named with the reason.
+/// Images a second are those of passes one after the other, each submitted before the last is waited for.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer doctor
@@ -153,13 +154,16 @@ fn text(diagnosis: &Diagnosis) -> String {
 fn bench_text(bench: &Bench) -> String {
     let [height, width] = bench.input_size;
     let mut out = format!(
-        "{}, {} of {height}x{width} at once, by {}\nYardstick {}: {:.1} GFLOP/s; memory {:.1} GB/s\n\n",
+        "{}, {} of {height}x{width} at once, by {}\nYardstick {}: {:.1} GFLOP/s; memory {:.1} GB/s\n\
+         Starting a dispatch: {:.4} ms{}\n\n",
         bench.architecture,
         count(bench.batch, "image"),
         bench.timer,
         bench.yardstick.name,
         bench.yardstick.gflops,
         bench.memory_gb_s,
+        bench.starting_ms,
+        bench.full_workgroups.map(|full| format!("; full from about {full} workgroups on")).unwrap_or_default(),
     );
     let widest = |of: fn(&Layer) -> &str, least: &str| {
         bench.layers.iter().map(|layer| of(layer).len()).max().unwrap_or(0).max(least.len())
@@ -201,8 +205,8 @@ fn bench_text(bench: &Bench) -> String {
     }
     let _ = write!(
         out,
-        "\n{:.1} ms in layers; {:.1} ms a pass, {:.1} images/s\n",
-        bench.layers_ms, bench.pass_ms, bench.images_per_second
+        "\n{:.3} ms in layers; {:.3} ms a pass by itself, {:.3} ms with the next under way: {:.1} images/s\n",
+        bench.layers_ms, bench.pass_ms, bench.pipelined_ms, bench.images_per_second
     );
     out
 }

@@ -26,6 +26,9 @@ pub(crate) struct Global {
     /// Take these kernels: `texture` for software adapters, `tiled` for GPUs
     #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Everywhere")]
     pub(crate) kernels: Kernels,
+    /// Let shaders check every index at run time on GPUs too, as they do on software adapters: slower, to find faults of kernels and drivers
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) checks: bool,
     /// Leave the measurements of `trainer tune` aside: the default kernel of each shape
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) no_tune: bool,
@@ -106,6 +109,7 @@ impl Global {
                 Kernels::Texture => Some(Family::Texture),
                 Kernels::Tiled => Some(Family::Tiled),
             },
+            checks: self.checks.then_some(true),
             tables: tables().filter(|_| !self.no_tune),
             precision: match self.precision {
                 PrecisionName::F32 => Precision::F32,

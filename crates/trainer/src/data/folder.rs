@@ -90,6 +90,10 @@ impl Scan {
                         warnings.push(format!("class {class:?} has no photos in {}", name_below(root, path)));
                     }
                 }
+                if index == 0 && learnt && listing.photos.is_empty() && !listing.rejected.is_empty() {
+                    let (count, reason) = (listing.rejected.len(), listing.rejected[0].reason.clone());
+                    return Err(Error::UnreadableClass { path: path.clone(), class: class.clone(), count, reason });
+                }
                 photos.extend(listing.photos.into_iter().map(|photo| Photo {
                     target: Class::new(place).into(),
                     part: *part,
@@ -379,6 +383,24 @@ mod tests {
         assert_eq!(names(&dataset), ["a/1.png", "b/1.png", "b/again.png"]);
         let broken = Rejected { name: "a/broken.png".into(), reason: "a link to nothing".into() };
         assert_eq!(dataset.rejected, [broken]);
+    }
+
+    #[test]
+    fn photos_of_other_formats_are_rejected_by_name() {
+        let dir =
+            tree(&["a/1.jfif", "a/2.HEIC", "a/3.cr2", "b/1.jpe", "b/2.mov", "b/3.jfi", "b/notes.txt", "b/README"]);
+        std::fs::write(dir.path().join("a/4"), b"\x89PNG\r\n\x1a\n").unwrap();
+        std::fs::write(dir.path().join("a/5.heic"), b"\0\0\0\x14ftypheic\0\0\0\0mif1").unwrap();
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!(names(&dataset), ["a/1.jfif", "a/4", "b/1.jpe", "b/3.jfi"]);
+        let rejected: Vec<_> = dataset.rejected.iter().map(|photo| (&*photo.name, &photo.reason[..7])).collect();
+        assert_eq!(
+            rejected,
+            [("a/2.HEIC", "a .heic"), ("a/3.cr2", "a .cr2 "), ("a/5.heic", "HEIC, w"), ("b/2.mov", "a .mov ")]
+        );
+        let class = message(&["cat/1.jpg", "dog/1.heic", "dog/2.heic"]);
+        assert!(class.contains("none of the 2 photos of class \"dog\" can be read: a .heic file"), "{class}");
+        assert!(class.contains("convert it to JPEG") && !class.contains("remove the folder"), "{class}");
     }
 
     #[test]

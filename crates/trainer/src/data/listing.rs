@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::data::photo::{EXTENSIONS, Photo, Rejected, is_photo};
+use crate::data::photo::{EXTENSIONS, Photo, Rejected, look};
 use crate::data::target::Target;
 use crate::error::{Error, Result};
+use crate::photos::Look;
 
 /// Names of files that operating systems, archivers and network drives leave lying about.
 const JUNK: [&str; 6] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"];
@@ -17,7 +18,8 @@ const JUNK: [&str; 6] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", 
 pub struct Listing {
     /// The files that look like photos; none has a target.
     pub photos: Vec<Photo>,
-    /// Entries that should have been listed and couldn't be: broken links, folders without permission.
+    /// Entries that should have been listed and couldn't be: broken links, folders without permission, photos of
+    /// formats that can't be read.
     pub rejected: Vec<Rejected>,
     /// Files of other kinds, neither hidden nor known junk.
     pub others: Vec<String>,
@@ -88,10 +90,12 @@ pub(super) fn walk(root: &Path, folder: &Path) -> Listing {
             Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) => {
                 let name = name_below(root, entry.path());
-                if is_photo(&name) {
-                    listing.photos.push(Photo { path: entry.into_path(), name, target: Target::None, part: None });
-                } else {
-                    listing.others.push(name);
+                match look(entry.path()) {
+                    Look::Photo => {
+                        listing.photos.push(Photo { path: entry.into_path(), name, target: Target::None, part: None });
+                    }
+                    Look::Foreign(reason) => listing.rejected.push(Rejected { name, reason }),
+                    Look::Other => listing.others.push(name),
                 }
             }
             // A link back to a folder we are in: everything there is being listed already.
@@ -134,10 +138,10 @@ pub(super) fn level(root: &Path, path: &Path) -> Result<Level> {
         }
         if entry.path().is_dir() {
             level.folders.insert(name, entry.path());
-        } else if is_photo(&name) {
-            level.photos.push(name_below(root, &entry.path()));
-        } else {
+        } else if look(&entry.path()) == Look::Other {
             level.others.push(name_below(root, &entry.path()));
+        } else {
+            level.photos.push(name_below(root, &entry.path()));
         }
     }
     level.photos.sort();

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::part::Part;
 use crate::data::target::Target;
+use crate::photos::{self, Look};
 
 /// The endings of a photo's file name, in any case.
-pub(super) const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+pub(super) const EXTENSIONS: [&str; 11] =
+    ["jpg", "jpeg", "jfif", "jpe", "jfi", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// A file that looks like a photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +41,22 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// Tells whether a file name ends as a photo's does.
-pub(super) fn is_photo(name: &str) -> bool {
-    Path::new(name)
-        .extension()
-        .and_then(|end| end.to_str())
-        .is_some_and(|end| EXTENSIONS.iter().any(|known| end.eq_ignore_ascii_case(known)))
+/// The endings of files that hold pictures or videos and can't be read.
+const FOREIGN: [&str; 30] = [
+    "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpx", "jpf", "cr2", "cr3", "crw", "nef", "arw", "dng", "orf",
+    "rw2", "raf", "pef", "srw", "x3f", "mrw", "psd", "pdf", "mp4", "mov", "avi", "mkv", "m4v", "webm",
+];
+
+/// Tells what a file is by its name's ending and, where that says that it can't be read or there is none, by how the file begins.
+pub(super) fn look(path: &Path) -> Look {
+    let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
+    match end.as_deref() {
+        Some(end) if EXTENSIONS.contains(&end) => Look::Photo,
+        Some(end) if FOREIGN.contains(&end) => match photos::look(path) {
+            Look::Other => Look::Foreign(format!("a .{end} file, which can't be read here: convert it to JPEG or PNG")),
+            seen => seen,
+        },
+        Some(_) => Look::Other,
+        None => photos::look(path),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytemuck::Pod;
 use kernels::wgpu::{self, Adapter, Backends, DeviceType};
-use kernels::{Context, Family, Host, Precision, Tune};
+use kernels::{Context, Family, Host, Precision, Tune, cooperative_features};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub struct Selection {
     pub adapter: Option<String>,
     /// The family of kernels to use instead of the one that suits the adapter.
     pub family: Option<Family>,
+    /// Whether shaders check their indices at run time, instead of as suits the adapter.
+    pub checks: Option<bool>,
     /// The folder with tables of measured kernels; none for the default kernel of each shape.
     pub tables: Option<PathBuf>,
     /// How the backbone's weights and activations are stored.
@@ -118,7 +120,12 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
 /// Opens an adapter for work within these limits.
 pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
     let name = adapter.get_info().name;
-    let host = Host::open(&adapter, TIMING, limits).await.map_err(|error| match failed(error) {
+    // Experimental in wgpu: only who asks for half precision gets them.
+    let matrices = match selection.precision {
+        Precision::F16 => cooperative_features(&adapter),
+        Precision::F32 => wgpu::Features::empty(),
+    };
+    let host = Host::open(&adapter, TIMING | matrices, limits).await.map_err(|error| match failed(error) {
         Error::Device(message) => Error::Device(format!("{name}: {message}")),
         other => other,
     })?;
@@ -128,6 +135,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
     if selection.precision == Precision::F16 && tune.family == Family::Texture {
         return Err(Error::NoF16);
     }
+    tune.checks = selection.checks;
     let (mut tuned, mut table_problem) = (None, None);
     if let Some(folder) = &selection.tables {
         match tune::load(folder, &tune::Key::of(&adapter.get_info())) {

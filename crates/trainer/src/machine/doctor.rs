@@ -1,7 +1,6 @@
 //! Examines the machine: what it has, what will be slow on it, and what to do about it.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
@@ -11,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::machine::bench::Bench;
 use crate::machine::compiled::Found;
 use crate::machine::device::{Gpu, Summary};
+use crate::machine::timer::Timer;
 use crate::machine::tune::Tuned;
 
 /// Rows and columns of the matrices that are multiplied to measure speed.
@@ -31,7 +31,7 @@ pub struct Diagnosis {
     pub tuned: Option<Tuned>,
     /// The least and the most lanes of a subgroup.
     pub subgroup: [u32; 2],
-    /// The features that matter here, and whether it has them.
+    /// The features that matter here, and whether it has them (of `shader-checks`: whether shaders check their indices at run time).
     pub features: Vec<(&'static str, bool)>,
     /// The limits that matter here.
     pub limits: Vec<(&'static str, u64)>,
@@ -99,6 +99,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
             ("subgroup", has(wgpu::Features::SUBGROUP)),
             ("precision-f16", family == Family::Tiled),
             ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
+            ("shader-checks", gpu.context.checks()),
         ],
         limits: vec![
             ("bytes a binding", limits.max_storage_buffer_binding_size),
@@ -151,14 +152,10 @@ fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
     let output = buffer(&vec![f32::NAN; count]);
     let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
     let matmul = Matmul::new(&gpu.context, &desc)?.bind(&buffers)?;
+    let timer = Timer::new(gpu);
     let mut best = f64::INFINITY;
     for _ in 0..5 {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        matmul.encode(&mut encoder);
-        let start = Instant::now();
-        gpu.queue.submit([encoder.finish()]);
-        gpu.wait()?;
-        best = best.min(start.elapsed().as_secs_f64());
+        best = best.min(timer.each(&[&matmul])?[0]);
     }
     let result: Vec<f32> = gpu.read(&output)?;
     let wrong = (0..count).find(|&i| {

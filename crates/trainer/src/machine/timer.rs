@@ -1,13 +1,12 @@
 //! How long work takes on an adapter, by its own clock where that can be believed.
 
 use std::cell::Cell;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use kernels::Commands;
 use kernels::wgpu::{self, BufferUsages, CommandBuffer, CommandEncoder};
+use kernels::{Commands, encode_all, slices};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::device::{Gpu, TIMING};
 
 /// Pieces that are timed between two waits. Each is a submit of its own: a driver may kill one that takes long.
@@ -16,6 +15,9 @@ const BETWEEN_WAITS: usize = 16;
 const SLICE: Duration = Duration::from_millis(100);
 /// Work that is timed from outside is repeated until it outweighs what a submit costs.
 const OUTWEIGHS: Duration = Duration::from_millis(5);
+
+/// Work to be timed: it records itself into an encoder, any number of times.
+pub(crate) type Work<'a> = &'a dyn Fn(&mut CommandEncoder);
 
 /// Times pieces of work.
 pub struct Timer<'a> {
@@ -52,6 +54,16 @@ impl<'a> Timer<'a> {
     /// # Errors
     /// The device failed or was lost.
     pub fn each(&self, pieces: &[&Commands]) -> Result<Vec<f64>> {
+        let pieces: Vec<_> =
+            pieces.iter().map(|&piece| move |encoder: &mut CommandEncoder| piece.encode(encoder)).collect();
+        self.each_work(&pieces.iter().map(|piece| piece as Work<'_>).collect::<Vec<_>>())
+    }
+
+    /// Like [`Timer::each`], of whatever records itself.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub(crate) fn each_work(&self, pieces: &[Work<'_>]) -> Result<Vec<f64>> {
         let mut seconds = Vec::with_capacity(pieces.len());
         for pieces in pieces.chunks(BETWEEN_WAITS) {
             if self.timestamps.get() {
@@ -70,10 +82,11 @@ impl<'a> Timer<'a> {
         Ok(seconds)
     }
 
-    /// Between timestamps around each piece; none if they contradict the time that passed outside.
-    fn by_its_clock(&self, pieces: &[&Commands]) -> Result<Option<Vec<f64>>> {
+    /// Between timestamps around each piece; none if they contradict the time that passed outside. Each piece has two of its own,
+    /// since a fast adapter waits between submits for the next, which is no part of any.
+    fn by_its_clock(&self, pieces: &[Work<'_>]) -> Result<Option<Vec<f64>>> {
         let device = &self.gpu.device;
-        let count = pieces.len() as u32 + 1;
+        let count = 2 * pieces.len() as u32;
         let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timer"),
             ty: wgpu::QueryType::Timestamp,
@@ -86,14 +99,12 @@ impl<'a> Timer<'a> {
             mapped_at_creation: false,
         });
         let mut submits = Vec::with_capacity(pieces.len());
-        for (index, piece) in pieces.iter().enumerate() {
+        for (index, piece) in (0..count).step_by(2).zip(pieces) {
             let mut encoder = device.create_command_encoder(&Default::default());
-            if index == 0 {
-                encoder.write_timestamp(&queries, 0);
-            }
-            piece.encode(&mut encoder);
-            encoder.write_timestamp(&queries, index as u32 + 1);
-            if index + 1 == pieces.len() {
+            encoder.write_timestamp(&queries, index);
+            piece(&mut encoder);
+            encoder.write_timestamp(&queries, index + 1);
+            if index + 2 == count {
                 encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             }
             submits.push(encoder.finish());
@@ -103,8 +114,8 @@ impl<'a> Timer<'a> {
         Ok(intervals(&stamps, f64::from(self.gpu.queue.get_timestamp_period()), outside))
     }
 
-    fn by_ours(&self, piece: &Commands) -> Result<f64> {
-        let repeated = |times: u32| self.submit(|encoder| (0..times).for_each(|_| piece.encode(encoder)));
+    fn by_ours(&self, piece: Work<'_>) -> Result<f64> {
+        let repeated = |times: u32| self.submit(|encoder| (0..times).for_each(|_| piece(encoder)));
         let once = repeated(1)?;
         if once >= OUTWEIGHS {
             return Ok(once.as_secs_f64());
@@ -129,12 +140,37 @@ impl<'a> Timer<'a> {
     /// # Errors
     /// The device failed or was lost.
     pub fn pass(&self, pieces: &[&Commands], seconds: &[f64]) -> Result<Duration> {
+        self.run(self.record(pieces, seconds))
+    }
+
+    /// Runs the pieces `times` times in their order, each time submitted before the last one is waited for, as features are computed,
+    /// and gives the time of one. Submits are those of [`Timer::pass`].
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub fn pipelined(&self, pieces: &[&Commands], seconds: &[f64], times: u32) -> Result<Duration> {
+        let start = Instant::now();
+        let mut before = None;
+        for _ in 0..times {
+            let last =
+                self.record(pieces, seconds).into_iter().map(|commands| self.gpu.queue.submit([commands])).last();
+            if let Some(submission_index) = std::mem::replace(&mut before, last) {
+                let wait = wgpu::PollType::Wait { submission_index: Some(submission_index), timeout: None };
+                self.gpu.device.poll(wait).map_err(|error| Error::Device(format!("waiting failed: {error}")))?;
+            }
+        }
+        self.gpu.wait()?;
+        Ok(start.elapsed() / times.max(1))
+    }
+
+    /// Records the pieces into as few submits as are short enough.
+    fn record(&self, pieces: &[&Commands], seconds: &[f64]) -> Vec<CommandBuffer> {
         let submits = slices(seconds, SLICE.as_secs_f64()).into_iter().map(|slice| {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            pieces[slice].iter().for_each(|piece| piece.encode(&mut encoder));
+            encode_all(&mut encoder, pieces[slice].iter().copied());
             encoder.finish()
         });
-        self.run(submits.collect::<Vec<_>>())
+        submits.collect()
     }
 
     /// Submits one after the other and waits for all; gives the time from the first submit to the end.
@@ -148,32 +184,15 @@ impl<'a> Timer<'a> {
     }
 }
 
-/// Ranges of neighbours that take no more than `most` together; who takes more is alone.
-fn slices(seconds: &[f64], most: f64) -> Vec<Range<usize>> {
-    let mut slices: Vec<Range<usize>> = Vec::new();
-    let mut sum = 0.0;
-    for (index, &seconds) in seconds.iter().enumerate() {
-        sum += seconds;
-        match slices.last_mut() {
-            Some(last) if sum <= most => last.end = index + 1,
-            _ => {
-                slices.push(index..index + 1);
-                sum = seconds;
-            }
-        }
-    }
-    slices
-}
-
-/// Seconds between timestamps of so many nanoseconds a tick; none where one runs backwards, or all of them together take no
-/// time or more than passed outside.
+/// Seconds between pairs of timestamps of so many nanoseconds a tick; none where one runs backwards, or all of them together take
+/// no time, or more passes between the first and the last than passed outside.
 fn intervals(stamps: &[u64], period: f64, outside: Duration) -> Option<Vec<f64>> {
-    let seconds: Option<Vec<f64>> = (stamps.windows(2))
-        .map(|pair| pair[1].checked_sub(pair[0]).map(|ticks| ticks as f64 * period * 1e-9))
-        .collect();
-    let total: f64 = seconds.as_ref()?.iter().sum();
+    let forwards = stamps.is_sorted();
+    let of = |from: u64, to: u64| to.saturating_sub(from) as f64 * period * 1e-9;
+    let seconds: Vec<f64> = stamps.chunks_exact(2).map(|pair| of(pair[0], pair[1])).collect();
+    let all = of(*stamps.first()?, *stamps.last()?);
     // A tenth for clocks that go differently.
-    (total > 0.0 && total <= 1.1 * outside.as_secs_f64()).then_some(seconds?)
+    (forwards && seconds.iter().sum::<f64>() > 0.0 && all <= 1.1 * outside.as_secs_f64()).then_some(seconds)
 }
 
 /// The middle value; of an even number the lower.
@@ -190,18 +209,12 @@ mod tests {
     #[test]
     fn a_clock_that_contradicts_ours_is_not_believed() {
         let ours = Duration::from_micros(10);
-        let seconds = intervals(&[5, 1005, 5005], 2.0, ours).unwrap();
-        assert!((seconds[0] - 2e-6).abs() < 1e-12 && (seconds[1] - 8e-6).abs() < 1e-12, "{seconds:?}");
-        for wrong in [[5, 5, 5], [5, 1005, 1004], [0, 1000, 100_000]] {
+        // What passes between two pieces is part of neither.
+        let seconds = intervals(&[5, 1005, 1500, 4000], 2.0, ours).unwrap();
+        assert!((seconds[0] - 2e-6).abs() < 1e-12 && (seconds[1] - 5e-6).abs() < 1e-12, "{seconds:?}");
+        for wrong in [[5, 5, 5, 5], [5, 1005, 1004, 1010], [5, 1005, 2000, 1999], [0, 1000, 99_000, 100_000]] {
             assert_eq!(intervals(&wrong, 2.0, ours), None);
         }
-    }
-
-    #[test]
-    fn no_submit_takes_long() {
-        assert_eq!(slices(&[0.04, 0.05, 0.02, 0.3, 0.01], 0.1), [0..2, 2..3, 3..4, 4..5]);
-        assert_eq!(slices(&[0.01; 3], 0.1), [Range { start: 0, end: 3 }]);
-        assert!(slices(&[], 0.1).is_empty());
     }
 
     #[test]
@@ -244,6 +257,14 @@ mod tests {
         let (inside, outside) = (of(&timer), of(&Timer::from_outside(&gpu)));
         assert!(inside[0] > 0.0 && inside[0] < inside[1], "{} {inside:?}", timer.method());
         assert!(outside[0] > 0.0 && outside[0] < outside[1], "{outside:?}");
+        // A pass takes as long as its pieces, and no longer where the next is under way.
+        let both = Duration::from_secs_f64(inside[0] + inside[1]);
+        let best = |pass: &dyn Fn() -> Duration| (0..5).map(|_| pass()).min().unwrap();
+        let pass = best(&|| timer.pass(&[&small, &large], &inside).unwrap());
+        let pipelined = best(&|| timer.pipelined(&[&small, &large], &inside, 3).unwrap());
+        for time in [pass, pipelined] {
+            assert!((both / 5..both * 5 + OUTWEIGHS).contains(&time), "{time:?}, its pieces {both:?}");
+        }
         let ratio = inside[1] / outside[1];
         assert!((0.2..5.0).contains(&ratio), "{}: {inside:?}, from outside {outside:?}", timer.method());
     }

@@ -10,7 +10,7 @@ use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageForma
 use crate::photos::limits::Limits;
 use crate::photos::picture::{Picture, into_rgb};
 use crate::photos::reading::{Exif, Reading};
-use crate::photos::{bmp, foreign, gif, jpeg, orientation, tiff, webp};
+use crate::photos::{bmp, foreign, gif, jpeg, jpeg_header, orientation, tiff, webp};
 
 /// The bytes that a decoder may take besides the pixels, for metadata that unfold and for strips and tiles, in bytes.
 const OVERHEAD: u64 = 64 << 20;
@@ -46,6 +46,7 @@ pub(crate) fn decode_into(
     }
     let bytes = match format {
         ImageFormat::Bmp => bmp::mended(bytes),
+        ImageFormat::Jpeg => jpeg_header::mended(bytes)?,
         ImageFormat::Tiff => tiff::mended(bytes)?,
         ImageFormat::WebP => webp::mended(bytes),
         _ => bytes.into(),

@@ -9,7 +9,9 @@ mod foreign;
 mod gif;
 mod guard;
 mod jpeg;
+mod jpeg_header;
 mod limits;
+mod look;
 mod orientation;
 mod picture;
 mod preparation;
@@ -28,3 +30,4 @@ pub use reading::{Background, Exif, Reading};
 
 pub(crate) use decode::decode_into;
 pub(crate) use guard::{Decoder, decode_by};
+pub(crate) use look::{Look, look};

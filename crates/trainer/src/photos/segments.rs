@@ -5,6 +5,8 @@
 pub(super) struct Segment<'a> {
     /// The marker's second byte.
     pub(super) marker: u8,
+    /// Where the marker begins.
+    pub(super) at: usize,
     /// What follows the length.
     pub(super) payload: &'a [u8],
 }
@@ -24,15 +26,15 @@ pub(super) fn of_jpeg(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
         while !matches!(bytes.get(at..at + 2)?, [0xff, 0x01..=0xfe]) {
             at += 1;
         }
-        let marker = bytes[at + 1];
+        let (marker, start) = (bytes[at + 1], at);
         at += 2;
         if matches!(marker, 0x01 | 0xd0..=END_OF_IMAGE) {
-            return Some(Segment { marker, payload: &[] });
+            return Some(Segment { marker, at: start, payload: &[] });
         }
         let length = usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])).max(2);
         let payload = bytes.get(at + 2..at + length)?;
         at += length;
-        Some(Segment { marker, payload })
+        Some(Segment { marker, at: start, payload })
     })
 }
 

@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::photos::Reading;
+use crate::run::config::Config;
 use crate::run::folder::MODEL;
 use crate::run::parts::Seen;
 use crate::run::preparation::{reading_of, recipe_of};
@@ -64,6 +65,8 @@ pub struct Run {
     pub head: Head,
     /// The recipe, from the network's metadata.
     pub recipe: Recipe,
+    /// How it was made; none where that isn't known, as of a weight file that no training wrote.
+    pub config: Option<Config>,
     /// How photos are read, from the network's metadata.
     pub reading: Reading,
 }
@@ -94,7 +97,8 @@ impl Run {
             return Err(invalid(reason));
         }
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
-        Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading })
+        let config = Config::read(folder)?;
+        Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading, config })
     }
 
     /// Opens a weight file with its own head as if it were a run.
@@ -115,7 +119,9 @@ impl Run {
             .unwrap_or_else(|| (0..linear.classes).map(|class| class.to_string()).collect());
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { folder, weights, head, recipe, reading })
+        // A `config.json` beside a weight file may be anybody's: one that isn't ours says nothing here.
+        let config = Config::read(&folder).ok().flatten();
+        Ok(Self { folder, weights, head, recipe, reading, config })
     }
 
     /// Says what the head has seen already.
@@ -155,6 +161,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Run::open(dir.path()).err().unwrap();
         assert!(error.to_string().contains("no model.safetensors in it"), "{error}");
+    }
+
+    #[test]
+    fn the_configuration_of_others_beside_a_weight_file_is_none_of_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        let architecture = Architecture::basic([1; 4], [4, 4, 8, 8], Some(2));
+        write("weights.safetensors", &random_weights(&architecture, 1));
+        write("config.json", br#"{"architecture": "resnet18", "label_names": ["cat", "dog"]}"#);
+        let run = Run::of_weights(&dir.path().join("weights.safetensors")).unwrap();
+        assert_eq!((run.config, run.head.classes), (None, vec!["cat".to_owned(), "dog".to_owned()]));
+        // In a run's own folder it is damage.
+        let weights = WeightFile::from_bytes(random_weights(&architecture, 1)).unwrap();
+        write(MODEL, &model(&weights, &head(), &Recipe::default(), &Reading::default()).unwrap());
+        let error = Run::open(dir.path()).err().unwrap();
+        assert!(error.to_string().contains("not a usable run: config.json: "), "{error}");
     }
 
     #[test]
@@ -207,8 +229,9 @@ mod tests {
         // A run's own, in the metadata of its model, before any file beside it.
         let head = head();
         let own = Recipe { input_size: [32, 32], ..Recipe::default() };
-        std::fs::write(dir.path().join(MODEL), model(&weights, &head, &own, &Reading::default()).unwrap()).unwrap();
-        let run = Run::open(dir.path()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(MODEL), model(&weights, &head, &own, &Reading::default()).unwrap()).unwrap();
+        let run = Run::open(folder.path()).unwrap();
         assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
         assert_eq!((run.recipe, run.head), (own, head.clone()));
         let narrow = Head { weight: vec![0.5; 8], ..head };

@@ -3,7 +3,7 @@
 use crate::data::{Photo, Rejected};
 use crate::error::Result;
 use crate::report::Prediction;
-use crate::run::{Config, Run};
+use crate::run::Run;
 use crate::session::{Keep, Pretrained, Session};
 use crate::tasks::known::Known;
 
@@ -34,8 +34,7 @@ pub(crate) fn known<'a>(
     unlisted: &[Rejected],
 ) -> Result<Known<'a>> {
     // The run's features are keyed by the file that the backbone came from, whose digest its configuration has.
-    let config = Config::read(&run.folder)?;
-    let (sha256, keep) = match &config {
+    let (sha256, keep) = match &run.config {
         Some(config) => (&*config.weights.sha256, Keep::Read(&config.features)),
         None => ("", Keep::No),
     };

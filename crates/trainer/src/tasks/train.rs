@@ -6,7 +6,7 @@ use std::time::Instant;
 use resnet::WeightFile;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Dataset, Part, Target};
+use crate::data::{Class, Dataset, Part, Target};
 use crate::digest;
 use crate::error::Result;
 use crate::head::metrics::{Evaluation, evaluate, majority};
@@ -69,7 +69,8 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let solved = Instant::now();
 
     let predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
-    let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, &train.targets);
+    let majority = majority(&counts(&train.targets, &dataset.classes));
+    let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, majority);
     let (test, validation) = (evaluated(Part::Test)?, evaluated(Part::Validation)?);
     let metrics = Metrics {
         photos: Counts::new(&parts, known.rejected.len(), known.computed),
@@ -110,21 +111,26 @@ fn open_weights(path: &Path) -> Result<(WeightFile, String)> {
     Ok((weights?, sha256?))
 }
 
-/// Evaluates the predictions of a part, given the targets that were learnt from; none where nothing plays that part.
+/// Evaluates the predictions of a part, beside always guessing `majority`; none where nothing plays that part.
 fn evaluate_part(
     predictions: &[Prediction],
     part: Part,
     classes: &[String],
-    learnt: &[Target],
+    majority: Class,
 ) -> Result<Option<Evaluation>> {
     let mut photos = predictions.iter().filter(|photo| photo.part == Some(part)).peekable();
     if photos.peek().is_none() {
         return Ok(None);
     }
-    let mut counts = vec![0; classes.len()];
-    learnt.iter().filter_map(Target::class).for_each(|class| counts[class.index()] += 1);
     let photos = photos.map(|photo| (&photo.logits[..], &photo.target));
-    evaluate(photos, classes, majority(&counts)).map(Some)
+    evaluate(photos, classes, majority).map(Some)
+}
+
+/// Counts the targets of each class.
+fn counts(targets: &[Target], classes: &[String]) -> Vec<usize> {
+    let mut counts = vec![0; classes.len()];
+    targets.iter().filter_map(Target::class).for_each(|class| counts[class.index()] += 1);
+    counts
 }
 
 /// Makes a path that means the same from any folder.

@@ -158,7 +158,7 @@ impl Params {
 }
 
 params! {
-    CONV2D, CONV2D_GROUPED, CONV2D_TEXTURE: struct Params {
+    CONV2D, CONV2D_COOPERATIVE, CONV2D_GROUPED, CONV2D_TEXTURE: struct Params {
         height: u32,
         width: u32,
         channels4: u32,

@@ -221,7 +221,7 @@ impl Winograd<'_> {
             let v = workspace.buffer(OP, 0, POINTS * count * u64::from(desc.in_channels) * 4)?;
             let m = workspace.buffer(OP, 1, POINTS * count * u64::from(desc.out_channels) * 4)?;
             let entries = [(0, Bind::Uniform(&params)), (1, Bind::Slice(buffers.input)), (2, Bind::Slice(v))];
-            let groups = (count * u64::from(desc.in_channels / 4)).div_ceil(64);
+            let groups = (count * u64::from(desc.in_channels / 2)).div_ceil(64);
             steps.push(context.dispatch(OP, &input_transform, &entries, groups)?);
             let products = MatmulDesc {
                 batch: POINTS as u32,
@@ -238,7 +238,7 @@ impl Winograd<'_> {
                 (7, Bind::Slice(f16_output[0])),
                 (8, Bind::Slice(f16_output[1])),
             ];
-            let groups = (count * u64::from(desc.out_channels / 4)).div_ceil(64);
+            let groups = (count * u64::from(desc.out_channels / 2)).div_ceil(64);
             steps.push(context.dispatch(OP, &output_transform, &entries, groups)?);
         }
         Ok(steps)

@@ -6,10 +6,8 @@ use serde::Serialize;
 
 /// A layer below this share of the yardstick is called slow, and why is said.
 pub const SLOW: f64 = 0.2;
-/// A layer that takes less is mostly the cost of starting it.
-const STARTING_MS: f64 = 0.2;
-/// Workgroups that a GPU needs to be full: a few for each of its dozens of cores.
-const FULL: u64 = 128;
+/// A layer that takes less than so many times what starting its dispatches costs is mostly that.
+const STARTS: f64 = 2.0;
 /// Products of a sum that a software driver computes in the time in which it stores it.
 const SHORT: u64 = 256;
 
@@ -30,6 +28,8 @@ pub struct Layer {
     pub bytes: u64,
     /// Workgroups of its largest dispatch.
     pub workgroups: u64,
+    /// Dispatches.
+    pub dispatches: usize,
     /// Milliseconds, the median.
     pub ms: f64,
     /// 10⁹ operations a second; Winograd may exceed the yardstick, since it needs fewer than the definition.
@@ -42,21 +42,38 @@ pub struct Layer {
     pub slow: Option<String>,
 }
 
-/// A planned layer as it was measured: seconds of all its parts, and the workgroups of its largest dispatch.
+/// A planned layer as it was measured: seconds and dispatches of all its parts, and the workgroups of its largest dispatch.
 pub(crate) struct Measured {
     pub(crate) plan: PlannedLayer,
     pub(crate) seconds: f64,
+    pub(crate) dispatches: usize,
     pub(crate) workgroups: u64,
 }
 
+/// What layers are measured by.
+pub(crate) struct Machine {
+    /// The yardstick's speed.
+    pub(crate) gflops: f64,
+    pub(crate) memory_gb_s: f64,
+    /// What the smallest dispatch takes.
+    pub(crate) starting_ms: f64,
+    /// Workgroups that fill it; none on a software adapter, which a few fill.
+    pub(crate) full_workgroups: Option<u64>,
+}
+
+impl Machine {
+    fn is_software(&self) -> bool {
+        self.full_workgroups.is_none()
+    }
+}
+
 impl Layer {
-    /// Computes the figures of a layer, beside a machine's `gflops` and `memory_gb_s`.
-    pub(crate) fn new(measured: &Measured, [gflops, memory_gb_s]: [f64; 2], software: bool) -> Self {
-        let Measured { plan, seconds, workgroups } = measured;
+    /// Computes the figures of a layer, beside a machine's.
+    pub(crate) fn new(measured: &Measured, machine: &Machine) -> Self {
+        let Measured { plan, seconds, dispatches, workgroups } = measured;
         let (reached, gb_s) = (plan.flops as f64 / seconds / 1e9, plan.bytes as f64 / seconds / 1e9);
-        let memory_share = gb_s / memory_gb_s;
-        let share = if plan.flops > 0 { reached / gflops } else { memory_share };
-        let ms = seconds * 1e3;
+        let memory_share = gb_s / machine.memory_gb_s;
+        let share = if plan.flops > 0 { reached / machine.gflops } else { memory_share };
         Self {
             name: plan.name.clone(),
             op: plan.op(),
@@ -65,18 +82,22 @@ impl Layer {
             flops: plan.flops,
             bytes: plan.bytes,
             workgroups: *workgroups,
-            ms,
+            dispatches: *dispatches,
+            ms: seconds * 1e3,
             gflops: reached,
             gb_s,
             share,
-            slow: (share < SLOW).then(|| reasons(plan, ms, memory_share, *workgroups, software)),
+            slow: (share < SLOW).then(|| reasons(measured, memory_share, machine)),
         }
     }
 }
 
 /// Says why a layer is slow: all reasons that apply.
-fn reasons(layer: &PlannedLayer, ms: f64, memory_share: f64, workgroups: u64, software: bool) -> String {
+fn reasons(measured: &Measured, memory_share: f64, machine: &Machine) -> String {
+    let Measured { plan: layer, seconds, dispatches, workgroups } = measured;
     let mut reasons = Vec::new();
+    let software = machine.is_software();
+    let short = seconds * 1e3 < STARTS * machine.starting_ms * *dispatches as f64;
     let family = match &layer.plan {
         LayerPlan::Conv2d(plan) => {
             let times = plan.computed_flops() as f64 / plan.desc().flops() as f64;
@@ -106,13 +127,13 @@ fn reasons(layer: &PlannedLayer, ms: f64, memory_share: f64, workgroups: u64, so
     if software && family == Some(Family::Tiled) {
         reasons.push("tiled kernels are made for GPUs, this is a software adapter".to_owned());
     }
-    if ms < STARTING_MS {
+    if short {
         reasons.push("so short that starting it is most of it".to_owned());
     }
-    if !software && workgroups < FULL {
-        reasons.push(format!("{workgroups} workgroups don't fill a GPU: a larger batch does"));
+    if let Some(full) = machine.full_workgroups.filter(|full| workgroups < full) {
+        reasons.push(format!("{workgroups} workgroups don't fill this GPU, about {full} do: a larger batch has more"));
     }
-    if layer.flops == 0 && ms >= STARTING_MS {
+    if layer.flops == 0 && !short {
         reasons.push("it compares or adds value by value".to_owned());
     }
     match reasons.is_empty() {
@@ -139,20 +160,31 @@ mod tests {
             flops: desc.flops(),
             bytes: 1,
         };
+        // 20 µs a dispatch, and 600 workgroups that fill it.
+        let machine = |full_workgroups| Machine { gflops: 1e3, memory_gb_s: 100.0, starting_ms: 0.02, full_workgroups };
+        let (gpu_600, software) = (machine(Some(600)), machine(None));
+        let why = |plan: &PlannedLayer, [ms, memory_share]: [f64; 2], workgroups: u64, machine: &Machine| {
+            let measured = Measured { plan: plan.clone(), seconds: ms / 1e3, dispatches: 3, workgroups };
+            reasons(&measured, memory_share, machine)
+        };
         let dense = layer(Conv2dDesc::new(1, [32, 32], [64, 64], 3));
-        assert!(reasons(&dense, 5.0, 0.1, 1000, false).starts_with("no reason known"));
-        assert_eq!(reasons(&dense, 5.0, 0.7, 1000, false), "bound by memory, at 70 % of its speed");
-        assert!(reasons(&dense, 5.0, 0.1, 1000, true).contains("made for GPUs"));
-        assert!(reasons(&dense, 0.1, 0.1, 1000, false).contains("starting it"));
-        assert!(reasons(&dense, 5.0, 0.1, 4, false).contains("4 workgroups"));
+        assert!(why(&dense, [5.0, 0.1], 600, &gpu_600).starts_with("no reason known"));
+        assert_eq!(why(&dense, [5.0, 0.7], 600, &gpu_600), "bound by memory, at 70 % of its speed");
+        assert!(why(&dense, [5.0, 0.1], 600, &software).contains("made for GPUs"));
+        // Three dispatches: starting them takes 0.06 ms.
+        assert!(why(&dense, [0.11, 0.1], 600, &gpu_600).contains("starting it"));
+        assert!(why(&dense, [0.13, 0.1], 600, &gpu_600).starts_with("no reason known"));
+        assert!(why(&dense, [5.0, 0.1], 599, &gpu_600).contains("599 workgroups don't fill this GPU, about 600 do"));
+        assert!(!why(&dense, [5.0, 0.1], 4, &software).contains("workgroups"));
         // The default of narrow groups has no such zeros.
         let desc = Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, [32, 32], [64, 64], 3) };
         let plan = Conv2d::new(&gpu.context, &desc).unwrap();
         let direct = plan.variants().into_iter().find(|variant| matches!(variant, Variant::Direct(_))).unwrap();
         let grouped = PlannedLayer { plan: LayerPlan::Conv2d(plan.with_variant(direct).unwrap()), ..layer(desc) };
-        let why = reasons(&grouped, 5.0, 0.1, 1000, false);
-        assert_eq!(why, "with the zeros of other groups it computes 16.0 times the products asked for");
+        let zeros = "with the zeros of other groups it computes 16.0 times the products asked for";
+        assert_eq!(why(&grouped, [5.0, 0.1], 1000, &gpu_600), zeros);
         let pool = PlannedLayer { plan: LayerPlan::Other("max_pool2d"), flops: 0, ..dense };
-        assert!(reasons(&pool, 5.0, 0.1, 1000, false).contains("value by value"));
+        assert!(why(&pool, [5.0, 0.1], 1000, &gpu_600).contains("value by value"));
+        assert!(!why(&pool, [0.1, 0.1], 1000, &gpu_600).contains("value by value"));
     }
 }

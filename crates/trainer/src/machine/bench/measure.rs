@@ -4,19 +4,24 @@ use std::time::{Duration, Instant};
 
 use kernels::Commands;
 use kernels::wgpu::DeviceType;
-use resnet::{Backbone, BackboneOptions, PlannedLayer, Tap, WeightFile};
+use resnet::{Backbone, BackboneOptions, Engine as _, ImageTensor, PlannedLayer, Tap, WeightFile};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::machine::bench::layer::{Layer, Measured};
-use crate::machine::bench::yardstick::{Product, Yardstick, memory};
+use crate::machine::bench::filling::{full, starting};
+use crate::machine::bench::layer::{Layer, Machine, Measured};
+use crate::machine::bench::memory::memory;
+use crate::machine::bench::yardstick::{Product, Yardstick};
 use crate::machine::device::Gpu;
 use crate::machine::timer::{Timer, median};
 use crate::progress::{Progress, Stage};
+use crate::random::SplitMix64;
 
 /// Passes that are measured, behind one that isn't; fewer where they take longer than [`ENOUGH`] together.
 const PASSES: usize = 7;
 const ENOUGH: Duration = Duration::from_secs(15);
+/// Passes in flight are so many that they take so many seconds, but two at least.
+const IN_FLIGHT: f64 = 0.05;
 
 /// A network, layer by layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,15 +38,21 @@ pub struct Bench {
     pub yardstick: Yardstick,
     /// 10⁹ bytes a second, read and written, of a copy on the adapter.
     pub memory_gb_s: f64,
+    /// Milliseconds of the smallest dispatch, by the clock of the layers.
+    pub starting_ms: f64,
+    /// Workgroups from which on a GPU is at most of its speed; none on a software adapter, which a few fill.
+    pub full_workgroups: Option<u64>,
     /// The layers in their order.
     pub layers: Vec<Layer>,
     /// The five that take the longest, the slowest first: their places among the layers.
     pub slowest: Vec<usize>,
     /// Milliseconds of all layers, each timed by itself.
     pub layers_ms: f64,
-    /// Milliseconds of a whole pass, its layers without a wait between them.
+    /// Milliseconds of a whole pass from its submit to its end, its layers without a wait between them.
     pub pass_ms: f64,
-    /// Images a second of whole passes.
+    /// Milliseconds a pass where each is submitted before the last one is waited for, as features are computed.
+    pub pipelined_ms: f64,
+    /// Images a second of passes one after the other without a pause, by `pipelined_ms`.
     pub images_per_second: f64,
 }
 
@@ -66,41 +77,60 @@ pub fn measure(
     let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
     gpu.check()?;
     let timer = Timer::new(gpu);
-    let product = Product::new(gpu)?;
+    // Random ones: a GPU computes zeros with less power, and so faster.
+    backbone.submit(&random_images(input_size, batch))?.wait(Tap::Features)?;
+    let product = Product::new(gpu, &timer)?;
     let pieces: Vec<&Commands> = backbone.layer_commands().iter().collect();
-    let Runs { layers, passes, products } = run(&timer, &pieces, &product, progress)?;
+    let Runs { layers, passes, pipelined, products } = run(&timer, &pieces, &product, progress)?;
 
     let yardstick = Yardstick { name: product.name(), gflops: median(products) };
-    let memory_gb_s = memory(gpu, &timer)?;
     let software = gpu.adapter.get_info().device_type == DeviceType::Cpu;
-    let layers: Vec<Layer> = by_name(backbone.layers(), &pieces, layers)
-        .iter()
-        .map(|measured| Layer::new(measured, [yardstick.gflops, memory_gb_s], software))
-        .collect();
+    let starting = starting(gpu, &timer)?;
+    let machine = Machine {
+        gflops: yardstick.gflops,
+        memory_gb_s: memory(gpu, &timer)?,
+        starting_ms: starting * 1e3,
+        full_workgroups: if software { None } else { Some(full(gpu, &timer, starting)?) },
+    };
+    let layers: Vec<Layer> =
+        by_name(backbone.layers(), &pieces, layers).iter().map(|measured| Layer::new(measured, &machine)).collect();
     let mut slowest: Vec<usize> = (0..layers.len()).collect();
     slowest.sort_by(|&a, &b| layers[b].ms.total_cmp(&layers[a].ms));
     slowest.truncate(5);
-    let pass = median(passes);
+    let (pass, pipelined) = (median(passes), median(pipelined));
     Ok(Bench {
         architecture: architecture.to_string(),
         batch,
         input_size,
         timer: timer.method(),
         yardstick,
-        memory_gb_s,
+        memory_gb_s: machine.memory_gb_s,
+        starting_ms: machine.starting_ms,
+        full_workgroups: machine.full_workgroups,
         slowest,
         layers_ms: layers.iter().map(|layer| layer.ms).sum(),
         layers,
         pass_ms: pass * 1e3,
-        images_per_second: batch as f64 / pass,
+        pipelined_ms: pipelined * 1e3,
+        images_per_second: batch as f64 / pipelined,
     })
 }
 
-/// Seconds of each layer and of whole passes, and the yardstick's speeds, of every pass.
+/// A batch of images of values in (-2, 2).
+fn random_images([height, width]: [usize; 2], batch: usize) -> Vec<ImageTensor> {
+    let mut random = SplitMix64(1);
+    let mut value = || (random.bits() >> 40) as f32 / (1u64 << 22) as f32 - 2.0;
+    (0..batch)
+        .map(|_| ImageTensor { height, width, data: (0..height * width * 3).map(|_| value()).collect() })
+        .collect()
+}
+
+/// Seconds of each layer and of whole passes, by themselves and in flight, and the yardstick's speeds, of every pass.
 #[derive(Default)]
 struct Runs {
     layers: Vec<Vec<f64>>,
     passes: Vec<f64>,
+    pipelined: Vec<f64>,
     products: Vec<f64>,
 }
 
@@ -120,7 +150,10 @@ fn run(timer: &Timer<'_>, pieces: &[&Commands], product: &Product, progress: &dy
             let seconds = timer.each(pieces)?;
             // The first pass compiles, and lets the memory be touched.
             if pass > 0 {
-                runs.passes.push(timer.pass(pieces, &seconds)?.as_secs_f64());
+                let whole = timer.pass(pieces, &seconds)?.as_secs_f64();
+                let times = (IN_FLIGHT / whole.max(1e-6)).ceil().clamp(2.0, 200.0) as u32;
+                runs.passes.push(whole);
+                runs.pipelined.push(timer.pipelined(pieces, &seconds, times)?.as_secs_f64());
                 runs.layers.iter_mut().zip(seconds).for_each(|(layer, seconds)| layer.push(seconds));
                 runs.products.push(product.gflops(timer)?);
             }
@@ -137,15 +170,16 @@ fn run(timer: &Timer<'_>, pieces: &[&Commands], product: &Product, progress: &dy
 fn by_name(layers: &[PlannedLayer], pieces: &[&Commands], seconds: Vec<Vec<f64>>) -> Vec<Measured> {
     let mut joined: Vec<Measured> = Vec::new();
     for ((layer, commands), seconds) in layers.iter().zip(pieces).zip(seconds) {
-        let (seconds, workgroups) = (median(seconds), commands.workgroups());
+        let (seconds, dispatches, workgroups) = (median(seconds), commands.dispatches(), commands.workgroups());
         match joined.iter_mut().find(|known| known.plan.name == layer.name) {
             Some(known) => {
                 known.plan.flops += layer.flops;
                 known.plan.bytes += layer.bytes;
                 known.seconds += seconds;
+                known.dispatches += dispatches;
                 known.workgroups = workgroups.max(known.workgroups);
             }
-            None => joined.push(Measured { plan: layer.clone(), seconds, workgroups }),
+            None => joined.push(Measured { plan: layer.clone(), seconds, dispatches, workgroups }),
         }
     }
     joined
@@ -187,11 +221,15 @@ mod tests {
         assert_eq!((bench.layers[0].name.as_str(), bench.layers.last().unwrap().name.as_str()), ("conv1", "fc"));
         let mut sum = 0.0;
         for layer in &bench.layers {
-            assert!(layer.ms > 0.0 && layer.workgroups > 0 && layer.gb_s > 0.0, "{layer:?}");
+            assert!(layer.ms > 0.0 && layer.workgroups > 0 && layer.dispatches > 0 && layer.gb_s > 0.0, "{layer:?}");
             assert_eq!(layer.slow.is_some(), layer.share < SLOW, "{layer:?}");
             sum += layer.ms;
         }
-        assert!((bench.layers_ms - sum).abs() < 1e-9 && bench.pass_ms > 0.0);
+        assert!((bench.layers_ms - sum).abs() < 1e-9 && bench.pass_ms > 0.0 && bench.pipelined_ms > 0.0);
+        assert!((bench.images_per_second * bench.pipelined_ms - 2e3).abs() < 1e-6, "{bench:?}");
+        assert!(bench.starting_ms > 0.0 && bench.memory_gb_s > 0.0, "{bench:?}");
+        let software = gpu.adapter.get_info().device_type == DeviceType::Cpu;
+        assert_eq!(bench.full_workgroups.is_none(), software);
         let slowest = bench.slowest[0];
         assert!(bench.layers.iter().all(|layer| layer.ms <= bench.layers[slowest].ms));
         let json = serde_json::to_value(&bench).unwrap();

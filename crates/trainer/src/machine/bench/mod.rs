@@ -1,7 +1,9 @@
 //! Each layer of a network by itself, beside what the machine can do at best: `trainer doctor --bench`.
 
+mod filling;
 mod layer;
 mod measure;
+mod memory;
 mod yardstick;
 
 pub(crate) use layer::{Layer, SLOW};

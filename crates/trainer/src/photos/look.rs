@@ -1,0 +1,56 @@
+//! Tells by a file's first bytes whether it is a photo, without decoding it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::photos::{foreign, tiff};
+
+/// Formats say what they are in their first bytes; of cameras' raw ones, whose directory may lie further behind, this finds most.
+const BEGINNING: u64 = 4096;
+
+/// What a file looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A photo that may be read.
+    Photo,
+    /// It holds pictures in a format that can't be read here: the reason names it and the way out.
+    Foreign(String),
+    /// Nothing of this kind, or it can't be opened.
+    Other,
+}
+
+/// Looks at how a file begins.
+pub(crate) fn look(path: &Path) -> Look {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
+    match foreign::reason(&bytes) {
+        _ if read.is_err() => Look::Other,
+        Some(reason) => Look::Foreign(reason),
+        None if tiff::guess_format(&bytes).is_some() => Look::Photo,
+        None => Look::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_by_how_they_begin() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = |bytes: &[u8]| {
+            std::fs::write(dir.path().join("file"), bytes).unwrap();
+            look(&dir.path().join("file"))
+        };
+        for photo in [&b"\xff\xd8\xff\xe0"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP"] {
+            assert_eq!(seen(photo), Look::Photo, "{photo:?}");
+        }
+        let heic = seen(b"\0\0\0\x14ftypheic\0\0\0\0mif1");
+        assert!(matches!(&heic, Look::Foreign(reason) if reason.starts_with("HEIC")), "{heic:?}");
+        for other in [&b""[..], b"notes", b"#!/bin/sh"] {
+            assert_eq!(seen(other), Look::Other, "{other:?}");
+        }
+        assert_eq!(look(&dir.path().join("absent")), Look::Other);
+    }
+}
