@@ -44,7 +44,7 @@ fn check_plan(gpu: &Gpu, conv: &Conv2d, seed: u64) -> (usize, bool) {
 
 fn check_families(desc: &Conv2dDesc, seed: u64) {
     for family in gpu().families() {
-        let plan = Conv2d::new(&gpu().context(family), desc).unwrap();
+        let plan = Conv2d::new(gpu().shared_context(family), desc).unwrap();
         for variant in [plan.variants(), splits(&plan)].concat() {
             check_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
         }
@@ -52,7 +52,7 @@ fn check_families(desc: &Conv2dDesc, seed: u64) {
 }
 
 /// Lists variants in parts that are not worth it but possible: every tile, numbers of parts that divide the terms and that don't.
-fn splits(conv: &Conv2d) -> Vec<Variant> {
+pub(crate) fn splits(conv: &Conv2d) -> Vec<Variant> {
     let possible = |variant: &Variant| conv.with_variant(*variant).is_ok();
     let split = |variant| match variant {
         Variant::Direct(tile) => [2, 3].map(|parts| Variant::Split { tile, parts }).to_vec(),
@@ -91,6 +91,24 @@ fn the_layers_of_a_resnet() {
         Conv2dDesc { kernel: [1, 1], padding: [0, 0], residual: true, relu: true, ..block },
     ] {
         check_families(&desc, 11);
+    }
+}
+
+/// Tiles of two panels of 64 output channels, the last of which is alone.
+#[test]
+fn odd_numbers_of_panels() {
+    for outputs in [130, 132] {
+        check_families(&Conv2dDesc { residual: true, ..Conv2dDesc::new(1, [6, 12], [20, outputs], 3) }, 7);
+    }
+    // Of three panels a binding shows two, or one.
+    for binding in [64 << 10, 40 << 10] {
+        let narrow = gpu_with(Limits { max_storage_buffer_binding_size: binding, ..Limits::default() });
+        let plan = Conv2d::new(&narrow.context(Family::Tiled), &Conv2dDesc::new(1, [5, 6], [92, 130], 1)).unwrap();
+        let wide = plan.with_variant(Variant::Direct(Tile { rows: 128, columns: 128 }));
+        assert_eq!(wide.is_ok(), binding == 64 << 10);
+        for plan in wide.into_iter().chain([plan]) {
+            assert!(check_plan(&narrow, &plan, 8).0 > 1);
+        }
     }
 }
 
@@ -176,9 +194,9 @@ fn every_variant_is_right() {
         Conv2dDesc { groups: 16, ..Conv2dDesc::new(1, [9, 8], [64, 64], 3) },
     ];
     for family in gpu().families() {
-        let context = gpu().context(family);
+        let context = gpu().shared_context(family);
         for (i, desc) in shapes.iter().enumerate() {
-            let plan = Conv2d::new(&context, desc).unwrap();
+            let plan = Conv2d::new(context, desc).unwrap();
             let variants = plan.variants();
             assert_eq!(variants[0], plan.variant(), "without a table, the default");
             let texts: std::collections::HashSet<String> = variants.iter().map(Variant::to_string).collect();
@@ -195,9 +213,37 @@ fn every_variant_is_right() {
             }
         }
         let unknown = Variant::Direct(Tile { rows: 7, columns: 64 });
-        let error = Conv2d::new(&context, &one).unwrap().with_variant(unknown).unwrap_err().to_string();
+        let error = Conv2d::new(context, &one).unwrap().with_variant(unknown).unwrap_err().to_string();
         assert!(error.contains("`direct 7x64` isn't a way to compute"), "{error}");
     }
+}
+
+/// Few workgroups of long sums: on many cores they are split without a table, elsewhere not.
+#[test]
+fn many_cores_split_small_outputs() {
+    let plan = |many_cores, desc: &Conv2dDesc| {
+        let mut tune = testkit::tune(Family::Tiled);
+        tune.many_cores = many_cores;
+        Conv2d::new(&Context::with_tune(&gpu().device, tune), desc).unwrap()
+    };
+    let one = Conv2dDesc { kernel: [1, 1], padding: [0, 0], ..Conv2dDesc::new(1, [7, 6], [1024, 64], 1) };
+    let half = Conv2dDesc { relu: true, residual: true, stride: [2, 2], ..Conv2dDesc::new(1, [11, 9], [128, 70], 3) };
+    for (desc, variant) in [(one, "direct 64x64 k4"), (half, "direct 32x64 k4")] {
+        let many = plan(true, &desc);
+        assert_eq!((many.variant().to_string().as_str(), many.variants()[0]), (variant, many.variant()));
+        assert!(matches!(plan(false, &desc).variant(), Variant::Direct(_)));
+        assert_eq!(check_plan(gpu(), &many, 3).0, 2);
+    }
+    // Sums too short, pixels enough: one part.
+    for desc in [Conv2dDesc { in_channels: 508, ..one }, Conv2dDesc { height: 96, width: 96, ..one }] {
+        assert!(matches!(plan(true, &desc).variant(), Variant::Direct(_)), "{desc:?}");
+    }
+    // What Winograd transforms stays in larger caches, where there is so much of it.
+    let large = Conv2dDesc::new(32, [56, 56], [64, 64], 3);
+    let bands = [false, true].map(|many_cores| plan(many_cores, &large).variant().to_string());
+    assert_eq!(bands, ["winograd 64x64 16MiB", "winograd 64x64 64MiB"]);
+    let small = Conv2dDesc { batch: 8, ..large };
+    assert_eq!(plan(true, &small).variant(), plan(false, &small).variant());
 }
 
 #[test]

@@ -1,12 +1,21 @@
 //! `dense` on the adapter against its twin.
 
-use kernels::{Dense, DenseDesc, Error, Family, RowTable, Workspace, reference, wgpu::Limits};
+use kernels::{Context, Dense, DenseDesc, Error, Family, RowTable, Workspace, reference, wgpu::Limits};
 use proptest::prelude::*;
-use testkit::{Gpu, Samples, assert_close, gpu, gpu_with};
+use testkit::{Gpu, Samples, assert_close, gpu, gpu_with, tune};
 
 /// Runs forward and backward on rows picked from a table, from a pick in its middle on.
 fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
-    let context = gpu.context(family);
+    check_in(gpu, &gpu.context(family), desc, rows, seed);
+    let mut tune = tune(family);
+    tune.many_cores = true;
+    if family == Family::Tiled {
+        check_in(gpu, &Context::with_tune(&gpu.device, tune), desc, rows, seed);
+    }
+}
+
+fn check_in(gpu: &Gpu, context: &Context, desc: &DenseDesc, rows: u32, seed: u64) {
+    let family = context.tune().family;
     let mut samples = Samples::new(seed);
     let len = |a: u32, b: u32| (a * b) as usize;
     let (first, batch) = (8, desc.batch as usize);
@@ -15,7 +24,7 @@ fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
     let weight = samples.vec(len(desc.classes, desc.width));
     let grad_output = samples.vec(len(desc.classes, desc.batch));
 
-    let table = RowTable::new(&context, rows, desc.width, picks.len() as u32).unwrap();
+    let table = RowTable::new(context, rows, desc.width, picks.len() as u32).unwrap();
     // In two parts, the second of which starts in the middle of a texture's row.
     let half = len(rows / 2, desc.width);
     table.write(&gpu.queue, rows / 2, &table_rows[half..]).unwrap();
@@ -23,8 +32,8 @@ fn check(gpu: &Gpu, family: Family, desc: &DenseDesc, rows: u32, seed: u64) {
     table.pick(&gpu.queue, &picks).unwrap();
     let (gpu_weight, gpu_grad) = (gpu.upload(&weight), gpu.upload(&grad_output));
     let (output, grad_weight) = (gpu.output(grad_output.len()), gpu.output(weight.len()));
-    let dense = Dense::new(&context, desc).unwrap();
-    let workspace = Workspace::new(&context, dense.workspace_size()).unwrap();
+    let dense = Dense::new(context, desc).unwrap();
+    let workspace = Workspace::new(context, dense.workspace_size()).unwrap();
     let forward = dense.bind_forward(&workspace, table.batch(first), gpu_weight.slice(..), output.slice()).unwrap();
     let backward =
         dense.bind_backward(&workspace, table.batch(first), gpu_grad.slice(..), grad_weight.slice()).unwrap();
@@ -58,6 +67,19 @@ fn tile_edges() {
         }
         // Rows that begin and end anywhere in a texture's rows of 4096 texels, and span several.
         check(gpu(), family, &DenseDesc { batch: 8, width: 16 * 1024 + 4, classes: 3 }, 6, 1);
+    }
+}
+
+/// Few workgroups of long sums: on many cores both products are added up from parts.
+#[test]
+fn long_sums_in_parts() {
+    for (batch, width, classes) in [(8, 2048, 10), (1024, 68, 5), (512, 512, 70)] {
+        let desc = DenseDesc { batch, width, classes };
+        let size = |tune| Dense::new(&Context::with_tune(&gpu().device, tune), &desc).unwrap().workspace_size();
+        let (few, mut many) = (tune(Family::Tiled), tune(Family::Tiled));
+        many.many_cores = true;
+        assert!(size(many).total_bytes() > size(few).total_bytes(), "{desc:?} isn't split");
+        check(gpu(), Family::Tiled, &desc, 40, 6);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kernels on f16 tensors, each against its twin on the numbers that f16 holds.
 
+use crate::conv2d;
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Commands, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, GlobalAvgPool2d,
     GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, OverflowFlag, OverflowFlags, Pack,
@@ -39,9 +40,22 @@ pub(crate) fn read(gpu: &Gpu, output: &Output, channels: u32) -> Vec<f32> {
     from_halves(&words, channels as usize)
 }
 
+/// Plans a convolution of f16 tensors.
+fn plan(gpu: &Gpu, desc: &Conv2dDesc) -> Conv2d {
+    Conv2d::new(gpu.shared_context(Family::Tiled), &Conv2dDesc { precision: Precision::F16, ..*desc }).unwrap()
+}
+
+/// Checks a convolution in every way.
+fn conv_variants(desc: &Conv2dDesc, seed: u64) {
+    let plan = plan(gpu(), desc);
+    for variant in [plan.variants(), conv2d::splits(&plan)].concat() {
+        check_plan(gpu(), &plan.with_variant(variant).unwrap(), seed);
+    }
+}
+
+/// Checks a convolution; gives its dispatches, and whether it is Winograd.
 fn conv(gpu: &Gpu, desc: &Conv2dDesc, seed: u64) -> (usize, bool) {
-    let desc = &Conv2dDesc { precision: Precision::F16, ..*desc };
-    check_plan(gpu, &Conv2d::new(&gpu.context(Family::Tiled), desc).unwrap(), seed)
+    check_plan(gpu, &plan(gpu, desc), seed)
 }
 
 /// Runs a plan of f16 tensors and compares; gives its dispatches and whether Winograd ran.
@@ -80,7 +94,7 @@ proptest! {
             kernel, stride, padding, dilation, groups, residual, relu, precision: Precision::F16,
         };
         prop_assume!(desc.output_size().is_some());
-        conv(gpu(), &desc, seed);
+        conv_variants(&desc, seed);
     }
 
     #[test]
@@ -184,6 +198,14 @@ fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
     let expected = reference::scale_add_relu(&desc, &input, &gate, &residual).to_f16();
     assert_close(&format!("{desc:?}"), &read(gpu, &y, channels), &expected);
     commands.dispatches()
+}
+
+/// Tiles of two panels of 64 output channels, the last of which is alone.
+#[test]
+fn odd_numbers_of_panels() {
+    for outputs in [130, 132] {
+        conv_variants(&Conv2dDesc { residual: true, relu: true, ..Conv2dDesc::new(1, [6, 12], [20, outputs], 3) }, 7);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn check(gpu: &Gpu, family: Family, desc: &MatmulDesc, seed: u64) -> usize {
     let (gpu_a, gpu_b) = (gpu.upload(&a), gpu.upload(&b));
     let gpu_bias = bias.as_ref().map(|bias| gpu.upload(bias));
     let expected = reference::matmul(desc, &a, &b, bias.as_deref());
-    let matmul = Matmul::new(&gpu.context(family), desc).unwrap();
+    let matmul = Matmul::new(gpu.shared_context(family), desc).unwrap();
     assert_eq!(matmul.variant(), matmul.variants()[0]);
     let variants = [matmul.variants(), splits(&matmul)].concat();
     let dispatches = variants.into_iter().map(|variant| {
@@ -82,6 +82,20 @@ fn work_beyond_a_binding_is_split() {
             assert!(dispatches > 2, "{family:?}: {dispatches} dispatches");
         }
     }
+}
+
+/// Few workgroups of long sums: on many cores they are split without a table.
+#[test]
+fn many_cores_split_small_outputs() {
+    let mut tune = testkit::tune(Family::Tiled);
+    tune.many_cores = true;
+    let context = Context::with_tune(&gpu().device, tune);
+    let variant = |m, k, n| Matmul::new(&context, &MatmulDesc::new(m, k, n)).unwrap().variant().to_string();
+    assert_eq!(variant(64, 2048, 64), "direct 64x64 k8");
+    assert_eq!(variant(20, 2048, 640), "direct 32x64 k8");
+    assert_eq!(variant(640, 2048, 640), "direct 64x64 k3");
+    assert_eq!(variant(64, 511, 64), "direct 64x64");
+    assert_eq!(variant(2048, 2048, 640), "direct 64x64");
 }
 
 #[test]

@@ -45,8 +45,6 @@ struct Inner {
     tune: Tune,
     limits: Limits,
     room: Room,
-    /// Whether the adapter is a GPU of its own, of many cores.
-    discrete: bool,
     /// The lanes of a subgroup, where the texture family runs.
     lanes: Option<u32>,
     /// Whether modules check their indices at run time.
@@ -142,7 +140,6 @@ impl Context {
             tune,
             room: Room::of(&device.limits()),
             limits: device.limits(),
-            discrete: adapter.device_type == DeviceType::DiscreteGpu,
             lanes: tune::lanes(&adapter, device.features()),
             cache,
             cooperative,
@@ -192,11 +189,6 @@ impl Context {
     /// Gives the lanes of a subgroup, for plans of the texture family.
     pub(crate) fn lanes(&self) -> u32 {
         self.inner.lanes.unwrap_or(1)
-    }
-
-    /// Tells whether the adapter is a GPU of its own, of many cores.
-    pub(crate) fn discrete(&self) -> bool {
-        self.inner.discrete
     }
 
     /// Tells whether there are cooperative matrices to compute with.

@@ -12,14 +12,15 @@ pub(crate) const PART_DEPTH: u64 = 256;
 
 /// Lists the tiles for an output of so many rows (of a matrix, or pixels) and columns (or output channels), the default first.
 ///
-/// Tiled: larger tiles read less and leave fewer workgroups. Texture: a texel of columns
+/// Tiled: larger tiles read less and leave fewer workgroups; of 64 rows half would be idle where there are 32. Texture: a texel of columns
 /// a lane; the low tile loads as much for half the sums, which is a sixth slower, but wastes fewer rows.
 pub(crate) fn tiles(context: &Context, family: Family, rows: u64, columns: u64) -> Vec<Tile> {
     let width = self::columns(context, family);
     let narrow = |rows| Tile { rows, columns: width };
+    let wide = (columns > 64).then_some(Tile { rows: 128, columns: 128 });
     match family {
-        Family::Tiled if columns > 64 => vec![narrow(64), narrow(128), narrow(32), Tile { rows: 128, columns: 128 }],
-        Family::Tiled => vec![narrow(64), narrow(128), narrow(32)],
+        Family::Tiled if rows <= 32 => [32, 64, 128].map(narrow).into_iter().chain(wide).collect(),
+        Family::Tiled => [64, 128, 32].map(narrow).into_iter().chain(wide).collect(),
         Family::Texture if rows.next_multiple_of(32) * 6 > rows.next_multiple_of(16) * 7 => {
             vec![narrow(16), narrow(32)]
         }
@@ -60,10 +61,10 @@ pub(crate) fn worthwhile_parts(workgroups: u64, depth: u64) -> impl Iterator<Ite
     })
 }
 
-/// Chooses the number of parts for so many workgroups of sums of so many terms: one, but on a GPU of its own where few workgroups
-/// leave cores without work. WebGPU doesn't tell how many cores there are.
+/// Chooses the number of parts for so many workgroups of sums of so many terms: one, but where few workgroups leave
+/// cores without work.
 pub(crate) fn default_parts(context: &Context, workgroups: u64, depth: u64) -> u32 {
-    match context.discrete() && workgroups < FEW_WORKGROUPS {
+    match context.tune().many_cores && workgroups < FEW_WORKGROUPS {
         true => ENOUGH_WORKGROUPS.div_ceil(workgroups).min(depth / PART_DEPTH).max(1) as u32,
         false => 1,
     }

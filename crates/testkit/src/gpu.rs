@@ -15,6 +15,7 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     /// Both, with what the device complains about.
     pub host: Host,
+    shared: [OnceLock<Context>; 2],
 }
 
 /// Words behind an output that no kernel may touch.
@@ -59,7 +60,7 @@ fn open(demands: impl FnOnce(&wgpu::Adapter) -> (wgpu::Features, wgpu::Limits)) 
         .expect("the tests need an adapter: install a GPU driver, or mesa-vulkan-drivers for a software one");
     let (features, limits) = demands(&adapter);
     let host = pollster::block_on(Host::open(&adapter, features, limits)).expect("the adapter opens");
-    Gpu { device: host.device.clone(), queue: host.queue.clone(), host }
+    Gpu { device: host.device.clone(), queue: host.queue.clone(), host, shared: Default::default() }
 }
 
 /// Chooses the default kernels of a family. `KERNELS_CHECKS`, `on` or `off`, says whether shaders check their indices, instead of the adapter.
@@ -85,6 +86,12 @@ impl Gpu {
     /// Makes a context with the kernels of a family.
     pub fn context(&self, family: Family) -> Context {
         Context::with_tune(&self.device, tune(family))
+    }
+
+    /// Gives the context of a family that this device's tests share, so that each pipeline is compiled once.
+    pub fn shared_context(&self, family: Family) -> &Context {
+        let place = &self.shared[usize::from(family == Family::Texture)];
+        place.get_or_init(|| self.context(family))
     }
 
     /// Makes a storage buffer with this content.

@@ -265,7 +265,7 @@ fn default_variant(layer: &Layer) -> Variant {
         return Variant::Grouped;
     }
     let direct = Direct::variants(layer)[0];
-    if !Winograd::applies(layer) || !Winograd::pays(&layer.desc) {
+    if !Winograd::applies(layer) || !Winograd::pays(layer) {
         return direct;
     }
     let winograd = Winograd::variants(layer)[0];

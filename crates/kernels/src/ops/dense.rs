@@ -1,12 +1,11 @@
 //! A dense layer on rows picked out of a table, and the gradient of its weights.
 
 use crate::{
-    Commands, Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Tile, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, Matmul, MatmulBuffers, MatmulDesc, Workspace, WorkspaceSize,
     context::{Bind, volume},
     mirror,
     params::params,
     step::Step,
-    tile::tiles,
 };
 use wgpu::{Buffer, BufferSlice, BufferUsages, Queue, Texture, TextureView};
 
@@ -14,6 +13,8 @@ const OP: &str = "dense";
 /// Classes of a block, and blocks that the registers of a workgroup hold, in the texture family.
 const BLOCK: u32 = 16;
 const BLOCKS: u32 = 4;
+/// The part of the workspace that holds the picked rows, in the tiled family; the products take the other.
+const ROWS: usize = 0;
 
 /// Sizes of a dense layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,9 +264,11 @@ impl Dense {
         parts.into_iter().filter(|part| part.tiles > 0)
     }
 
-    /// Gives the tile of the tiled family's products.
-    fn tile(&self) -> Tile {
-        tiles(&self.context, Family::Tiled, self.desc.classes.into(), self.desc.batch.into())[0]
+    /// Plans the tiled family's products, forward and backward.
+    fn products(&self) -> [Matmul; 2] {
+        let DenseDesc { batch, width, classes } = self.desc;
+        let forward = MatmulDesc { transpose_b: true, ..MatmulDesc::new(classes, width, batch) };
+        [forward, MatmulDesc::new(classes, batch, width)].map(|desc| Matmul::tiled_default(&self.context, &desc))
     }
 
     /// Computes the scratch memory that it needs.
@@ -275,7 +278,11 @@ impl Dense {
         let mut size = WorkspaceSize::default();
         match self.family {
             Family::Texture => size.texels[..2].copy_from_slice(&[classes * width / 4, classes * batch / 4]),
-            Family::Tiled => size.bytes[0] = batch * width * 4,
+            Family::Tiled => {
+                let [forward, backward] = self.products().map(|product| product.workspace_size());
+                size = forward.union(backward);
+                size.bytes[ROWS] = batch * width * 4;
+            }
         }
         size
     }
@@ -302,7 +309,7 @@ impl Dense {
                 commands.steps = self.texture_steps(workspace, rows, &product, (weight, output))?;
             }
             Storage::Buffers { rows: table, picks } => {
-                let batch_rows = workspace.buffer(OP, 0, self.workspace_size().bytes[0])?;
+                let batch_rows = workspace.buffer(OP, ROWS, self.workspace_size().bytes[ROWS])?;
                 let params = self.params(rows.first, batch * (width / 4), u64::from(batch * (width / 4)).div_ceil(64));
                 let uniform = self.context.uniform(&params)?;
                 let entries = [
@@ -313,9 +320,9 @@ impl Dense {
                 ];
                 let pipeline = self.context.pipeline(&shaders::DENSE, "gather", &[]);
                 commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, u64::from(params.groups))?);
-                let desc = MatmulDesc { transpose_b: true, ..MatmulDesc::new(classes, width, batch) };
                 let buffers = MatmulBuffers { a: weight, b: batch_rows, bias: None, output };
-                commands.steps.extend(Matmul::tiled(&self.context, &desc, self.tile())?.bind(&buffers)?.steps);
+                let [forward, _] = self.products();
+                commands.steps.extend(forward.bind_in(workspace, &buffers)?.steps);
             }
         }
         Ok(commands)
@@ -343,10 +350,10 @@ impl Dense {
                 commands.steps = self.texture_steps(workspace, rows, &product, (grad_output, grad_weight))?;
             }
             Storage::Buffers { .. } => {
-                let b = workspace.buffer(OP, 0, self.workspace_size().bytes[0])?;
+                let b = workspace.buffer(OP, ROWS, self.workspace_size().bytes[ROWS])?;
                 let buffers = MatmulBuffers { a: grad_output, b, bias: None, output: grad_weight };
-                let matmul = Matmul::tiled(&self.context, &MatmulDesc::new(classes, batch, width), self.tile())?;
-                commands.steps.extend(matmul.bind(&buffers)?.steps);
+                let [_, backward] = self.products();
+                commands.steps.extend(backward.bind_in(workspace, &buffers)?.steps);
             }
         }
         Ok(commands)

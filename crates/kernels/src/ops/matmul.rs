@@ -1,9 +1,13 @@
 //! Matrix products, batched and in any transposition.
 
+mod desc;
+mod operands;
 pub(crate) mod texture;
 
+pub use desc::{MatmulBuffers, MatmulDesc};
+
 use crate::{
-    Commands, Context, Error, Family, PackDesc, Precision, Tile, Variant, Workspace, WorkspaceSize,
+    Commands, Context, Error, Family, PackDesc, Tile, Variant, Workspace, WorkspaceSize,
     context::{Bind, volume},
     mirror,
     ops::pack::pack_and_mirror,
@@ -11,107 +15,12 @@ use crate::{
     step::Step,
     tile::{columns, default_parts, tiled_constants, tiles, worthwhile_parts},
     tune::magnitude,
-    window::{Window, ranges},
+    window::ranges,
 };
-use std::ops::Range;
+use desc::{OP, product};
+use operands::{Band, Operands, length};
 use texture::TextureOperands;
-use wgpu::{Buffer, BufferSlice, BufferUsages};
-
-const OP: &str = "matmul";
-
-/// Sizes and layout of a (batched) matrix product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MatmulDesc {
-    /// Products of the same sizes.
-    pub batch: u32,
-    /// Rows of the output.
-    pub m: u32,
-    /// Terms of each sum.
-    pub k: u32,
-    /// Columns of the output.
-    pub n: u32,
-    /// Whether A is stored as `[batch, k, m]`.
-    pub transpose_a: bool,
-    /// Whether B is stored as `[batch, n, k]`.
-    pub transpose_b: bool,
-    /// Whether a bias of `n` elements is added to every row.
-    pub bias: bool,
-}
-
-impl MatmulDesc {
-    /// Takes one product of row-major matrices without bias.
-    pub fn new(m: u32, k: u32, n: u32) -> Self {
-        MatmulDesc { batch: 1, m, k, n, transpose_a: false, transpose_b: false, bias: false }
-    }
-
-    /// Counts multiplications and additions: 2 M K N a product.
-    pub fn flops(&self) -> u64 {
-        2 * [self.batch, self.m, self.k, self.n].iter().map(|&size| u64::from(size)).product::<u64>()
-    }
-
-    fn a_len(&self) -> u64 {
-        product(self.batch, self.m, self.k)
-    }
-
-    fn b_len(&self) -> u64 {
-        product(self.batch, self.k, self.n)
-    }
-
-    fn output_len(&self) -> u64 {
-        product(self.batch, self.m, self.n)
-    }
-
-    /// Packs A as the texture kernel reads it, rows of whole texels, when it isn't so already.
-    fn pack_a(&self) -> Option<PackDesc> {
-        let (row_stride, column_stride) = if self.transpose_a { (1, self.m) } else { (self.k, 1) };
-        (self.transpose_a || !self.k.is_multiple_of(4)).then(|| PackDesc {
-            batch: self.batch,
-            rows: self.m,
-            columns: self.k,
-            row_stride,
-            column_stride,
-            batch_stride: self.m * self.k,
-            padded_rows: self.m,
-            panel: self.k.next_multiple_of(4),
-            precision: Precision::F32,
-        })
-    }
-
-    /// Packs B as the texture kernel reads it, panels of so many columns and whole groups of four k, when it isn't so already.
-    fn pack_b(&self, panel: u32) -> Option<PackDesc> {
-        let (row_stride, column_stride) = if self.transpose_b { (1, self.k) } else { (self.n, 1) };
-        // Rows a power of two apart share a few lines of a cache: many rows of A make up for the packing.
-        let many = self.m >= 256;
-        (many || self.transpose_b || !self.n.is_multiple_of(4) || !self.k.is_multiple_of(4)).then(|| PackDesc {
-            batch: self.batch,
-            rows: self.k,
-            columns: self.n,
-            row_stride,
-            column_stride,
-            batch_stride: self.k * self.n,
-            padded_rows: self.k.next_multiple_of(4),
-            panel,
-            precision: Precision::F32,
-        })
-    }
-}
-
-fn product(a: u32, b: u32, c: u32) -> u64 {
-    u64::from(a) * u64::from(b) * u64::from(c)
-}
-
-/// The operands of a [`Matmul`].
-#[derive(Debug, Clone, Copy)]
-pub struct MatmulBuffers<'a> {
-    /// `[batch, m, k]`, or `[batch, k, m]` when transposed.
-    pub a: BufferSlice<'a>,
-    /// `[batch, k, n]`, or `[batch, n, k]` when transposed.
-    pub b: BufferSlice<'a>,
-    /// `[n]`, when the descriptor has a bias.
-    pub bias: Option<BufferSlice<'a>>,
-    /// `[batch, m, n]`.
-    pub output: BufferSlice<'a>,
-}
+use wgpu::BufferUsages;
 
 /// A planned matrix product: `output[b,m,n] = sum over k of a[b,m,k] b[b,k,n] (+ bias[n])`.
 ///
@@ -168,11 +77,20 @@ impl Matmul {
             family => family,
         };
         let tile = tiles(context, family, desc.m.into(), desc.n.into())[0];
-        let plan = Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 };
-        let parts = default_parts(context, plan.workgroups(), desc.k.into());
-        let plan = plan.in_variant(Variant::Split { tile, parts }).unwrap_or(plan);
+        let plan = Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 }.in_default_parts();
         let tuned = context.tune().table.get(&plan.class());
         Ok(tuned.and_then(|&tuned| plan.in_variant(tuned)).unwrap_or(plan))
+    }
+
+    /// Plans the default of the tiled family, whatever the context prefers, for sizes that the caller has checked.
+    pub(crate) fn tiled_default(context: &Context, desc: &MatmulDesc) -> Self {
+        let (family, tile) = (Family::Tiled, tiles(context, Family::Tiled, desc.m.into(), desc.n.into())[0]);
+        Matmul { context: context.clone(), desc: *desc, family, tile, parts: 1 }.in_default_parts()
+    }
+
+    fn in_default_parts(self) -> Self {
+        let parts = default_parts(&self.context, self.workgroups(), self.desc.k.into());
+        self.in_variant(Variant::Split { tile: self.tile, parts }).unwrap_or(self)
     }
 
     /// Plans with the tiled family, whatever the context prefers.
@@ -480,10 +398,6 @@ impl Matmul {
     }
 }
 
-fn length(range: &Range<u64>) -> u32 {
-    (range.end - range.start) as u32
-}
-
 fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
     let capacity = mirror::capacity(context.device());
     let bindable = context.room().binding;
@@ -492,72 +406,6 @@ fn fits_textures(context: &Context, desc: &MatmulDesc) -> bool {
         None => len / 4 <= capacity,
         Some(pack) => *len <= bindable && pack.output_len() / 4 <= capacity,
     })
-}
-
-/// A part of the product that one dispatch computes.
-struct Band {
-    batch: Range<u64>,
-    m: Range<u64>,
-    k: Range<u64>,
-    n: Range<u64>,
-}
-
-/// What a dispatch of the tiled family binds of each operand, and whether as vec4.
-struct Operands {
-    a: Operand,
-    b: Operand,
-    c: Operand,
-    quads: bool,
-}
-
-impl Operands {
-    fn of(desc: &MatmulDesc, band: &Band) -> Self {
-        let (m, k, n) = (u64::from(desc.m), u64::from(desc.k), u64::from(desc.n));
-        let stored = |transposed, rows: (&Range<u64>, u64), columns: (&Range<u64>, u64)| {
-            let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
-            Operand::of_rows(band, rows, columns)
-        };
-        let a = stored(desc.transpose_a, (&band.m, m), (&band.k, k));
-        let b = stored(desc.transpose_b, (&band.k, k), (&band.n, n));
-        let c = stored(false, (&band.m, m), (&band.n, n));
-        let plain = !desc.transpose_a && !desc.transpose_b;
-        let sizes = [a.base, length(&band.k), desc.k, b.base, length(&band.n), desc.n, c.base];
-        let quads = plain && sizes.iter().all(|size| size.is_multiple_of(4));
-        Operands { a, b, c, quads }
-    }
-
-    /// Gives the bindings of A and B, as scalars and as vec4.
-    fn entries<'a>(&self, buffers: &MatmulBuffers<'a>, nothing: &'a Buffer) -> [(u32, Bind<'a>); 4] {
-        let [a0, a1] = self.shown([1, 5], self.a.window.show(buffers.a), nothing);
-        let [b0, b1] = self.shown([2, 6], self.b.window.show(buffers.b), nothing);
-        [a0, a1, b0, b1]
-    }
-
-    /// Gives the bindings of C, as scalars and as vec4.
-    fn output<'a>(&self, buffers: &MatmulBuffers<'a>, nothing: &'a Buffer) -> [(u32, Bind<'a>); 2] {
-        self.shown([4, 7], self.c.window.show(buffers.output), nothing)
-    }
-
-    fn shown<'a>(&self, [scalar, quad]: [u32; 2], slice: BufferSlice<'a>, nothing: &'a Buffer) -> [(u32, Bind<'a>); 2] {
-        let (used, unused) = if self.quads { (quad, scalar) } else { (scalar, quad) };
-        [(used, Bind::Slice(slice)), (unused, Bind::Slice(nothing.slice(..)))]
-    }
-}
-
-/// The rows of an operand that a dispatch binds, and where in them its first element stands.
-struct Operand {
-    window: Window,
-    base: u32,
-}
-
-impl Operand {
-    /// Finds the rows of the band's matrices among all rows, and the columns among all columns.
-    fn of_rows(band: &Band, (rows, all): (&Range<u64>, u64), (columns, width): (&Range<u64>, u64)) -> Self {
-        let start = (band.batch.start * all + rows.start) * width;
-        let end = ((band.batch.end - 1) * all + rows.end) * width;
-        let window = Window::of(start..end);
-        Operand { base: (window.base + columns.start) as u32, window }
-    }
 }
 
 params! {

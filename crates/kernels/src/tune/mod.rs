@@ -38,18 +38,21 @@ pub struct Tune {
     /// Whether 3x3 convolutions of stride 1 may use Winograd F(4x4, 3x3): 2.25 to 4 times fewer multiplications, a
     /// rounding error about ten times larger (still near 1e-6 of the output's scale).
     pub winograd: bool,
+    /// Whether the adapter has so many cores that small outputs leave some without work: sums are split into parts then, and
+    /// Winograd's transformed values taken in larger bands. WebGPU doesn't tell; GPUs of their own are taken to.
+    pub many_cores: bool,
     /// Whether shaders check every index and bound every loop at run time. None: on software adapters, where it costs 3 %, and not on
     /// hardware, where it costs a fifth of the arithmetic. Every index of every kernel is argued to be in bounds, so that checking finds
     /// nothing but faults of the kernels, the compiler's or the driver's.
     pub checks: Option<bool>,
-    /// What was measured to be the fastest; empty for the defaults, which depend on nothing but the shape.
+    /// What was measured to be the fastest; empty for the defaults.
     pub table: TuneTable,
 }
 
 impl Tune {
-    /// Takes a family, with Winograd and the default variant of each shape.
+    /// Takes a family, with Winograd and the default variant of each shape, for an adapter of few cores.
     pub fn new(family: Family) -> Self {
-        Tune { family, winograd: true, checks: None, table: TuneTable::new() }
+        Tune { family, winograd: true, many_cores: false, checks: None, table: TuneTable::new() }
     }
 
     /// Chooses for an adapter and the features that the device was made with.
@@ -58,7 +61,8 @@ impl Tune {
     /// [`Family::Tiled`].
     pub fn for_adapter(info: &AdapterInfo, features: Features) -> Self {
         let texture = info.device_type == DeviceType::Cpu && lanes(info, features).is_some();
-        Tune::new(if texture { Family::Texture } else { Family::Tiled })
+        let family = if texture { Family::Texture } else { Family::Tiled };
+        Tune { many_cores: info.device_type == DeviceType::DiscreteGpu, ..Tune::new(family) }
     }
 
     /// Chooses as [`Tune::for_adapter`] does, asking the device itself.

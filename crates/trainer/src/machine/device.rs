@@ -130,7 +130,8 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
         other => other,
     })?;
     let (device, queue) = (host.device.clone(), host.queue.clone());
-    let mut tune = selection.family.map_or_else(|| Tune::for_device(&device), Tune::new);
+    let mut tune = Tune::for_device(&device);
+    tune.family = selection.family.unwrap_or(tune.family);
     if selection.precision == Precision::F16 && tune.family == Family::Texture {
         return Err(Error::NoF16);
     }

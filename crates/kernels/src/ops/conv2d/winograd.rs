@@ -21,10 +21,13 @@ const TRANSFORMED: usize = 1;
 const RESIDUAL: usize = 3;
 
 /// Lists how many MiB of transformed values a band of tiles may take, at most, so that what is written is still cached when it is read; the default
-/// first. GPUs need more, to have enough to do.
-fn bands(family: Family) -> [u32; 3] {
-    match family {
+/// first. GPUs need more, to have enough to do, and those of many cores and large caches the most where there is more than twice the less.
+fn bands(layer: &Layer) -> [u32; 3] {
+    let channels = u64::from(layer.desc.in_channels.max(layer.desc.out_channels));
+    let much = layer.context.tune().many_cores && all_tiles(&layer.desc) * POINTS * channels > 32 << 18;
+    match layer.family {
         Family::Texture => [4, 16, 64],
+        Family::Tiled if much => [64, 16, 4],
         Family::Tiled => [16, 4, 64],
     }
 }
@@ -84,15 +87,18 @@ impl Winograd<'_> {
     }
 
     /// Tells whether it is worth it: the transforms cost the same for each channel, and what they save grows with the other side's channels.
-    pub fn pays(desc: &Conv2dDesc) -> bool {
+    /// In the tiled family half of the lowest tile of the products must be filled, for weights are read whole however few rows there are.
+    pub fn pays(layer: &Layer) -> bool {
+        let desc = &layer.desc;
+        let filled = layer.family == Family::Texture || all_tiles(desc) > 16;
         let weight = POINTS * 4 * u64::from(desc.in_channels) * u64::from(desc.out_channels);
-        desc.in_channels.min(desc.out_channels) >= 64 && weight <= WEIGHT_BYTES_A_TILE * all_tiles(desc)
+        filled && desc.in_channels.min(desc.out_channels) >= 64 && weight <= WEIGHT_BYTES_A_TILE * all_tiles(desc)
     }
 
     /// Lists its variants, the default first; bands that come to the same tiles are listed once.
     pub fn variants(layer: &Layer) -> Vec<Variant> {
         let mut list: Vec<u32> = Vec::new();
-        for band in bands(layer.family) {
+        for band in bands(layer) {
             if list.iter().all(|&other| tiles_of_band(layer, other) != tiles_of_band(layer, band)) {
                 list.push(band);
             }
