@@ -30,7 +30,7 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 
-// 32, 64 or 128 pixels, 64 or 128 channels, of a subgroup 32 or 64, 32 or 64 k a step; with as many invocations as make one load up to 4
+// 32, 64 or 128 pixels, 64 or 128 channels, of a subgroup 32 or 64, 16, 32 or 64 k a step; with as many invocations as make one load up to 4
 // times of x and 2 or 4 times of w, 8 f16 each.
 override rows: u32 = 128u;
 override columns: u32 = 64u;
