@@ -34,7 +34,7 @@ fn main() {
     let weights = folder.path().join("resnet18.safetensors");
     let architecture = resnet::Architecture::named("resnet18", Some(10)).expect("a published network");
     fs::write(&weights, testkit::formula::weights(&architecture.tensors())).expect("weights");
-    let session = Session { gpu, batch: BATCH, limits: Limits::default(), progress: &() };
+    let session = Session { gpu, batch: Some(BATCH), limits: Limits::default(), progress: &() };
     let gpu = &session.gpu;
     eprintln!("{photos} photos of {} kB on {}", bytes / photos / 1000, gpu.adapter.get_info().name);
 

@@ -32,16 +32,18 @@ struct Params {
 @group(0) @binding(9) var<storage, read> input_half: array<vec2<u32>>;
 @group(0) @binding(10) var<storage, read> residual_half: array<vec2<u32>>;
 @group(0) @binding(11) var<storage, read_write> output_half: array<vec2<u32>>;
+@group(0) @binding(12) var<storage, read_write> overflow: array<atomic<u32>>; // set where f16 is too small
 
 fn from_half(bits: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
 }
 
-// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and so are noticed. Bits are compared (with
-// those of 65504), for compilers may take it that nothing is NaN.
+// WGSL leaves open what becomes of numbers beyond f16: here they become infinite or NaN, and the flag is set, whatever later layers make of
+// them. Bits are compared (with those of 65504), for compilers may take it that nothing is NaN.
 fn to_half2(v: vec2<f32>) -> u32 {
-    let size = bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu);
-    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), size <= vec2<u32>(0x477fe000u));
+    let held = (bitcast<vec2<u32>>(v) & vec2<u32>(0x7fffffffu)) <= vec2<u32>(0x477fe000u);
+    if !all(held) { atomicStore(&overflow[0], 1u); }
+    let lost = select(vec2<u32>(0x7c00u, 0x7c000000u), vec2<u32>(), held);
     return pack2x16float(clamp(v, vec2<f32>(-65504.0), vec2<f32>(65504.0))) | lost.x | lost.y;
 }
 

@@ -12,6 +12,7 @@ mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
 mod measure;
+mod normalize;
 mod pack;
 mod reduce_sum;
 mod scale_add_relu;
@@ -33,6 +34,7 @@ fn main() {
     global_avg_pool2d::bench(&mut criterion);
     matmul::bench(&mut criterion);
     max_pool2d::bench(&mut criterion);
+    normalize::bench(&mut criterion);
     pack::bench(&mut criterion);
     reduce_sum::bench(&mut criterion);
     scale_add_relu::bench(&mut criterion);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use resnet::{ImageTensor, Interpolation, Recipe, Resize};
+use resnet::{ImageBytes, Interpolation, Recipe, Resize};
 use trainer::photos::{Background, Exif, Limits, Preparation, Reading, decode_unguarded};
 
 fuzz_target!(|data: &[u8]| {
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         ..Recipe::default()
     };
     let preparation = Preparation { recipe, reading, limits };
-    let tensor = preparation.tensor(&picture, ImageTensor::default()).expect("the recipe can be followed");
+    let tensor = preparation.image(&picture, ImageBytes::default()).expect("the recipe can be followed").tensor();
     assert_eq!(tensor.data.len(), 3 * 16 * 16);
     assert!(tensor.data.iter().all(|value| value.is_finite()));
 });

@@ -48,6 +48,7 @@ shaders! {
     MATMUL_TEXTURE "matmul_texture": "Matrix product for software adapters: operands in linear textures.";
     MAX_POOL2D "max_pool2d": "Max-pooling for GPUs.";
     MAX_POOL2D_TEXTURE "max_pool2d_texture": "Max-pooling for software adapters: input in a linear texture.";
+    NORMALIZE "normalize": "Photos as bytes to normalised pixels.";
     PACK "pack": "Strided matrices into padded rows and panels.";
     REDUCE_SUM "reduce_sum": "Sum over the rows of a matrix.";
     SCALE_ADD_RELU "scale_add_relu": "Gated channels plus a residual, rectified.";

@@ -1,9 +1,9 @@
 //! The kernels on f16 tensors, each against its twin on the numbers that f16 holds.
 
 use kernels::{
-    AvgPool2d, AvgPool2dDesc, Commands, Conv2d, Conv2dBuffers, Conv2dDesc, Family, GlobalAvgPool2d,
-    GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluBuffers,
-    ScaleAddReluDesc, from_halves, halves,
+    AvgPool2d, AvgPool2dDesc, Commands, Conv2d, Conv2dBuffers, Conv2dDesc, Error, Family, GlobalAvgPool2d,
+    GlobalAvgPool2dDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, OverflowFlag, OverflowFlags, Pack,
+    PackDesc, Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc, from_halves, halves,
     reference::{self, Conv2dInputs, Expected},
     wgpu::{Buffer, Limits},
 };
@@ -152,6 +152,20 @@ fn pools(gpu: &Gpu, sizes: [u32; 4], window: [u32; 3], seed: u64) -> usize {
     dispatches + commands.dispatches()
 }
 
+#[test]
+fn photos_are_normalised_to_halves() {
+    for pixels in [1, 63, 64, 257] {
+        let desc = NormalizeDesc { precision: Precision::F16, ..NormalizeDesc::new(pixels) };
+        let (bytes, table) = (crate::normalize::photos(pixels, 7), crate::normalize::table(8));
+        let y = output(gpu(), u64::from(pixels) * 4, 4);
+        let (input, tables) = (gpu().upload(&bytes), gpu().upload(table.as_flattened()));
+        let plan = Normalize::new(&gpu().context(Family::Tiled), &desc).unwrap();
+        gpu().run([&plan.bind(input.slice(..), tables.slice(..), y.slice()).unwrap()]);
+        let expected = reference::normalize(&desc, &bytes, &table).to_f16();
+        assert_close(&format!("{pixels} pixels"), &read(gpu(), &y, 4), &expected);
+    }
+}
+
 fn gate(gpu: &Gpu, sizes: [u32; 4], seed: u64) -> usize {
     let [batch, height, width, channels] = sizes;
     let mut random = Samples::new(seed);
@@ -247,6 +261,105 @@ fn what_is_too_large_is_noticed() {
     let plan = Conv2d::new(&context, &desc).unwrap();
     let error = plan.weights(&gpu.queue, &[-7e4; 16], None).unwrap_err();
     assert_eq!(error.to_string(), "conv2d: a weight of -70000 is beyond f16, which ends at 65504: use f32");
+}
+
+/// Runs an operation that watches the second of three flags, and tells whether that is set. No other may be.
+fn flagged(gpu: &Gpu, operation: impl FnOnce(&OverflowFlag) -> Commands) -> bool {
+    let flags = OverflowFlags::new(&gpu.device, 3).unwrap();
+    gpu.run([&operation(&flags.flag(1).unwrap())]);
+    let words: Vec<u32> = gpu.download(flags.buffer());
+    let set = flags.first(&words).is_some();
+    assert_eq!(flags.first(&words), set.then_some(1));
+    assert_eq!(words.iter().filter(|&&word| word != 0).count(), usize::from(set));
+    set
+}
+
+/// Tells whether a convolution that makes one and a half of one element of the input, and nothing of the others, sets its flag.
+fn conv_flags(gpu: &Gpu, plan: &Conv2d, element: u64, value: f32) -> bool {
+    let desc = plan.desc();
+    let mut input = vec![0.0; desc.input_len() as usize];
+    input[element as usize] = value;
+    let mut weight = vec![0.0; desc.weight_len() as usize];
+    let taps = (desc.kernel[0] * desc.kernel[1]) as usize;
+    let channel = element as usize % desc.in_channels as usize;
+    let (group_in, group_out) = ((desc.in_channels / desc.groups) as usize, (desc.out_channels / desc.groups) as usize);
+    let output = channel / group_in * group_out + group_out - 1;
+    weight[(output * group_in + channel % group_in) * taps + taps / 2] = 1.5;
+    let weights = plan.weights(&gpu.queue, &weight, None).unwrap();
+    let x = upload(gpu, &input, desc.in_channels);
+    let y = output_of(gpu, desc);
+    flagged(gpu, |flag| {
+        let buffers = Conv2dBuffers { input: x.slice(..), residual: None, output: y.slice() };
+        plan.watched(flag).bind(&weights, &buffers).unwrap()
+    })
+}
+
+fn output_of(gpu: &Gpu, desc: &Conv2dDesc) -> Output {
+    output(gpu, desc.output_len(), desc.out_channels)
+}
+
+/// One number beyond f16, or one NaN, sets the flag of the convolution that makes it, in each of its variants; what ReLU takes away doesn't.
+#[test]
+fn a_convolution_flags_what_is_too_large() {
+    let block = Conv2dDesc { precision: Precision::F16, ..Conv2dDesc::new(2, [9, 10], [64, 64], 3) };
+    let narrow = gpu_with(Limits { max_storage_buffer_binding_size: 20 << 10, ..Limits::default() });
+    let mut algorithms = std::collections::HashSet::new();
+    for (gpu, desc) in [
+        (gpu(), block),
+        (gpu(), Conv2dDesc { groups: 8, ..block }),
+        (gpu(), Conv2dDesc { kernel: [1, 1], padding: [0, 0], out_channels: 10, ..block }),
+        (&narrow, Conv2dDesc { batch: 12, in_channels: 16, out_channels: 20, ..block }),
+    ] {
+        for relu in [true, false] {
+            let desc = Conv2dDesc { relu, ..desc };
+            let plan = Conv2d::new(&gpu.context(Family::Tiled), &desc).unwrap();
+            for variant in plan.variants() {
+                algorithms.insert(variant.to_string().split(' ').next().unwrap().to_owned());
+                let plan = plan.with_variant(variant).unwrap();
+                for element in [0, desc.input_len() / 2 + 3, desc.input_len() - 1] {
+                    for (value, expected) in
+                        [(0.0, false), (4e4, false), (5e4, true), (-4e4, false), (-5e4, !relu), (f32::NAN, true)]
+                    {
+                        let got = conv_flags(gpu, &plan, element, value);
+                        assert_eq!(got, expected, "{variant} {desc:?}: {value} at {element}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(algorithms.len() >= 3, "{algorithms:?}");
+}
+
+#[test]
+fn gates_and_packing_flag_what_is_too_large() {
+    let (context, precision) = (gpu().context(Family::Tiled), Precision::F16);
+    for channels in [8, 7] {
+        let len = 6 * channels as usize;
+        for place in [0, len / 2, len - 1] {
+            for (value, expected) in [(0.0, false), (-5e4, false), (6e4, false), (7e4, true), (f32::NAN, true)] {
+                let what = format!("{value} at {place} of {channels} channels");
+                let mut input = vec![1.0; len];
+                input[place] = value;
+                let y = output(gpu(), len as u64, channels);
+                let desc = PackDesc { precision, ..PackDesc::rows(6, channels) };
+                let (plan, x) = (Pack::new(&context, &desc).unwrap(), gpu().upload(&input));
+                let got = flagged(gpu(), |flag| plan.watched(flag).bind(x.slice(..), y.slice()).unwrap());
+                assert_eq!(got, expected, "pack: {what}");
+
+                // Half of it comes by the gate, half by the residual.
+                let half = input.iter().map(|value| value / 2.0).collect::<Vec<_>>();
+                let (x, gate) = (upload(gpu(), &half, channels), gpu().upload(&vec![30f32; channels as usize]));
+                let desc = ScaleAddReluDesc { precision, ..ScaleAddReluDesc::new(1, 2, 3, channels) };
+                let plan = ScaleAddRelu::new(&context, &desc).unwrap();
+                let (input, gate, residual, output) = (x.slice(..), gate.slice(..), x.slice(..), y.slice());
+                let buffers = ScaleAddReluBuffers { input, gate, residual, output };
+                let got = flagged(gpu(), |flag| plan.watched(flag).bind(&buffers).unwrap());
+                assert_eq!(got, expected, "scale_add_relu: {what}");
+            }
+        }
+    }
+    let flags = OverflowFlags::new(&gpu().device, 3).unwrap();
+    assert!(matches!(flags.flag(3), Err(Error::Shape { .. })));
 }
 
 /// Why Winograd's transformed values stay f32: rounded to f16 they would be ten times as wrong as a

@@ -14,6 +14,7 @@ mod host;
 mod matmul;
 mod max_pool2d;
 mod nan;
+mod normalize;
 mod pack;
 mod params;
 mod reduce_sum;

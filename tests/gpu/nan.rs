@@ -3,8 +3,8 @@
 use crate::half;
 use kernels::{
     AddRelu, AddReluBuffers, AddReluDesc, AvgPool2d, AvgPool2dDesc, Conv2d, Conv2dBuffers, Conv2dDesc, Family,
-    GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc,
-    Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc,
+    GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers, MatmulDesc, MaxPool2d, MaxPool2dDesc, Normalize,
+    NormalizeDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc,
     reference::{self, Conv2dInputs, Expected},
     wgpu::Buffer,
 };
@@ -56,6 +56,17 @@ fn assert_all_nans(what: &str, got: &[f32], expected: &Expected) {
     assert!(got.iter().any(|value| !value.is_nan()), "{what}: NaN is everywhere");
     for (i, (got, want)) in got.iter().zip(&expected.values).enumerate() {
         assert!(got.is_nan() || !want.is_nan(), "{what}: element {i} is {got} instead of NaN");
+    }
+}
+
+/// A lost NaN, a NaN too many and one everywhere are all seen.
+#[test]
+fn the_comparison_can_fail() {
+    let (nan, expected) = (f32::NAN, Expected::exact(&[1.0, f32::NAN, 2.0]));
+    assert_same_nans("right", &[1.0, nan, 2.0], &expected);
+    for got in [[1.0, 3.0, 2.0], [nan, nan, 2.0], [nan; 3]] {
+        let seen = std::panic::catch_unwind(|| assert_same_nans("wrong", &got, &expected));
+        assert!(seen.is_err(), "{got:?} passes");
     }
 }
 
@@ -199,6 +210,23 @@ fn scale_add_relu() {
             gpu().run([&ScaleAddRelu::new(&gpu().context(Family::Tiled), &desc).unwrap().bind(&buffers).unwrap()]);
             assert_same_nans(&format!("{precision:?} {channels}"), &read(precision, &y, channels), &expected);
         }
+    }
+}
+
+#[test]
+fn normalize() {
+    // Byte 3 of green becomes NaN, as a deviation of zero makes it.
+    let mut table = [[1.0; 256], [2.0; 256], [3.0; 256]];
+    table[1][3] = f32::NAN;
+    let bytes = [3, 1, 3, 0, 3, 0, 3, 2, 3, 9, 9, 9];
+    for precision in PRECISIONS {
+        let desc = NormalizeDesc { precision, ..NormalizeDesc::new(4) };
+        let expected = reference::normalize(&desc, &bytes, &table);
+        let (x, tables) = (gpu().upload(&bytes), gpu().upload(table.as_flattened()));
+        let y = output(precision, &expected, 4);
+        let plan = Normalize::new(&gpu().context(Family::Tiled), &desc).unwrap();
+        gpu().run([&plan.bind(x.slice(..), tables.slice(..), y.slice()).unwrap()]);
+        assert_same_nans(&format!("{precision:?}"), &read(precision, &y, 4), &expected);
     }
 }
 

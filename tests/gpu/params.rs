@@ -1,7 +1,7 @@
 //! The shaders as text: valid with the capabilities that they are meant to need, and in step with Rust.
 
 use naga::{
-    TypeInner,
+    AddressSpace, TypeInner,
     valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 use shaders::Shader;
@@ -35,6 +35,29 @@ fn every_shader_is_valid_with_the_capabilities_it_is_meant_to_need() {
         }
         assert!(!module.entry_points.is_empty(), "{}", shader.name);
     }
+}
+
+/// WebGPU promises no more to a stage.
+#[test]
+fn no_kernel_binds_more_than_eight_storage_buffers() {
+    let mut most = 0;
+    for shader in shaders::ALL {
+        let module = parse(shader);
+        let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+            .subgroup_stages(ShaderStages::COMPUTE)
+            .subgroup_operations(SubgroupOperationSet::SHUFFLE)
+            .validate(&module)
+            .unwrap();
+        for (number, entry) in module.entry_points.iter().enumerate() {
+            let used = |handle: naga::Handle<naga::GlobalVariable>| !info.get_entry_point(number)[handle].is_empty();
+            let storage = |space| matches!(space, AddressSpace::Storage { .. });
+            let variables = module.global_variables.iter();
+            let count = variables.filter(|(handle, variable)| storage(variable.space) && used(*handle)).count();
+            assert!(count <= 8, "{} {}: {count} storage buffers", shader.name, entry.name);
+            most = most.max(count);
+        }
+    }
+    assert!(most >= 7, "{most}: Winograd's output transform alone binds seven");
 }
 
 #[test]

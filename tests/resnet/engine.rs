@@ -1,9 +1,12 @@
 //! Tests that code which uses an engine needs no GPU: the same consumer runs on an engine of this file and on the WGSL one.
 
 use crate::fixture::Fixture;
-use resnet::{Backbone, BackboneOptions, Engine, Error, ImageTensor, Pending, Tap};
+use kernels::{Family, Precision};
+use resnet::{
+    Architecture, Backbone, BackboneOptions, Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile,
+};
 use std::sync::Mutex;
-use testkit::gpu;
+use testkit::{Samples, formula, gpu};
 
 /// Gives the mean of each colour as features, and keeps how many images each pass had.
 #[derive(Default)]
@@ -104,4 +107,68 @@ fn the_wgsl_engine_serves_the_same_consumer() {
     }
     let pass = got.len() / images.len() * batch;
     assert_eq!(got[..pass], got[pass..2 * pass], "the same images in the next batch");
+}
+
+/// Makes photos of all bytes, as a recipe's that no default is.
+fn photos(count: usize, [height, width]: [usize; 2]) -> Vec<ImageBytes> {
+    let photo = |seed| ImageBytes {
+        height,
+        width,
+        data: Samples::new(seed as u64).vec(height * width * 3).iter().map(|x| (x.to_bits() >> 8) as u8).collect(),
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.5, 1.0],
+    };
+    (0..count).map(photo).collect()
+}
+
+#[test]
+fn bytes_give_the_features_of_their_tensors_to_the_last_bit() {
+    // An odd number of pixels, so that no photo but the first begins at a whole word, and one of whole words.
+    for (size, taps) in [([45, 71], vec![Tap::Stem, Tap::Features]), ([32, 64], vec![Tap::Features])] {
+        let file = formula::weights(&Architecture::basic([1; 4], [5, 8, 9, 12], None).tensors());
+        let file = WeightFile::from_bytes(file).unwrap();
+        let photos = photos(3, size);
+        let tensors: Vec<ImageTensor> = photos.iter().map(ImageBytes::tensor).collect();
+        let halves = [(Family::Tiled, Precision::F16)];
+        for (family, precision) in gpu().families().into_iter().map(|family| (family, Precision::F32)).chain(halves) {
+            let options =
+                BackboneOptions { input_size: size, precision, taps: taps.clone(), ..BackboneOptions::new(3) };
+            let backbone = Backbone::new(&gpu().context(family), &gpu().queue, &file, &options).unwrap();
+            // In turns, the last of fewer than a batch, and two on their way at a time.
+            for count in [3, 2, 1] {
+                let mut pending =
+                    [backbone.submit_bytes(&photos[..count]).unwrap(), backbone.submit(&tensors[..count]).unwrap()];
+                for &tap in &taps {
+                    let [bytes, floats] = pending.each_mut().map(|pending| pending.wait(tap).unwrap());
+                    assert!(bytes.iter().any(|value| *value != bytes[0]), "features differ");
+                    assert_eq!(bytes, floats, "{size:?} {family:?} {precision:?} {tap:?} {count}");
+                }
+            }
+            // Others of another normalisation are another input.
+            let mut others = photos.clone();
+            others.iter_mut().for_each(|photo| photo.mean[1] = 0.3);
+            let [one, other] = [&photos, &others].map(|photos| backbone.submit_bytes(photos).unwrap().wait(taps[0]));
+            assert_ne!(one.unwrap(), other.unwrap());
+            gpu().host.check().unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_knows_tensors_alone_takes_bytes() {
+    let photos = photos(3, [2, 1]);
+    let tensors: Vec<ImageTensor> = photos.iter().map(ImageBytes::tensor).collect();
+    let means = Means::default();
+    let got = means.submit_bytes(&photos).unwrap().wait(Tap::Features).unwrap();
+    assert_eq!(got, means.submit(&tensors).unwrap().wait(Tap::Features).unwrap());
+    let mut mixed = photos.clone();
+    mixed[2].std[0] = 0.3;
+    let short = ImageBytes { data: vec![0; 5], ..photos[0].clone() };
+    for (images, problem) in [
+        (mixed, "image 2 has another mean or deviation than the first"),
+        (vec![short], "image 0 is [2, 1], the backbone takes [2, 1]"),
+        (vec![], "0 images for a batch of 3"),
+    ] {
+        assert_eq!(means.submit_bytes(&images).unwrap_err().to_string(), format!("backbone: {problem}"));
+    }
 }

@@ -372,8 +372,8 @@ fn what_it_cannot_do_is_an_error() {
     assert!(matches!(backbone.submit(&images(case)), Err(Error::Options(_))));
 }
 
-/// Makes the small network's weights, but for one BatchNorm's scale, which is a million times as large.
-fn with_a_large_scale(norm: &str) -> WeightFile {
+/// Makes the small network's weights, but for one BatchNorm's scale, which is so many times as large.
+fn with_a_large_scale(norm: &str, times: f32) -> WeightFile {
     use resnet::safetensors::{SafeTensors, serialize, tensor::TensorView};
     let bytes = formula::weights(&Architecture::basic([1, 1, 1, 1], [32, 64, 128, 256], Some(10)).tensors());
     let tensors: Vec<(String, TensorView)> = SafeTensors::deserialize(&bytes).unwrap().tensors();
@@ -382,7 +382,7 @@ fn with_a_large_scale(norm: &str) -> WeightFile {
         .find(|(name, _)| *name == format!("{norm}.weight"))
         .map(|(_, tensor)| tensor.data().as_chunks().0.iter())
         .unwrap()
-        .flat_map(|value| (f32::from_le_bytes(*value) * 1e6).to_le_bytes())
+        .flat_map(|value| (f32::from_le_bytes(*value) * times).to_le_bytes())
         .collect();
     let tensors = tensors.iter().map(|(name, tensor)| {
         let data = if *name == format!("{norm}.weight") { &large } else { tensor.data() };
@@ -395,7 +395,7 @@ fn with_a_large_scale(norm: &str) -> WeightFile {
 #[test]
 fn a_weight_beyond_f16_is_told_by_its_name_and_is_no_lack_of_memory() {
     let context = gpu().context(Family::Tiled);
-    let weights = with_a_large_scale("layer2.0.downsample.1");
+    let weights = with_a_large_scale("layer2.0.downsample.1", 1e6);
     let options = BackboneOptions { input_size: [64, 64], ..BackboneOptions::new(1) };
     assert!(Backbone::new(&context, &gpu().queue, &weights, &options).is_ok());
     let halved = BackboneOptions { precision: Precision::F16, ..options };
@@ -404,6 +404,52 @@ fn a_weight_beyond_f16_is_told_by_its_name_and_is_no_lack_of_memory() {
     let cause = std::error::Error::source(&error).expect("the kernel's own words").to_string();
     assert!(cause.contains("beyond f16"), "{cause}");
     assert!(!error.is_too_large());
+}
+
+/// What f16 can't hold is an error that names the first such layer, though the tap in front of it is whole. The next pass starts anew.
+#[test]
+fn what_overflows_f16_is_told_by_its_layer() {
+    let context = gpu().context(Family::Tiled);
+    let weights = with_a_large_scale("layer2.0.bn1", 1e3);
+    let options = BackboneOptions {
+        input_size: [64, 64],
+        taps: vec![Tap::Stage(1), Tap::Features],
+        precision: Precision::F16,
+        ..BackboneOptions::new(2)
+    };
+    let backbone = Backbone::new(&context, &gpu().queue, &weights, &options).unwrap();
+    let image = |scale: f32| {
+        let data = formula::input("image", 64 * 64 * 3).iter().map(|value| value * scale).collect();
+        ImageTensor { height: 64, width: 64, data }
+    };
+    let whole = backbone.submit(&[image(1.0), image(1.0)]).unwrap().wait(Tap::Features).unwrap();
+    assert!(whole.iter().all(|value| value.is_finite()), "{:?}", &whole[..8]);
+    for (images, layer) in [
+        ([image(100.0), image(1.0)], "layer2.0.conv1"),
+        ([image(1.0), image(100.0)], "layer2.0.conv1"),
+        ([image(1.0), image(1e5)], "input"),
+        ([image(1.0), image(f32::NAN)], "input"),
+    ] {
+        let mut large = backbone.submit(&images).unwrap();
+        // On its way together with the one before. The image that isn't given doesn't count.
+        let mut next = backbone.submit(&images[..1]).unwrap();
+        for tap in [Tap::Features, Tap::Stage(1), Tap::Features] {
+            let error = large.wait(tap).unwrap_err();
+            let expected =
+                format!("backbone: `{layer}` gives numbers beyond f16, which ends at 65504, or NaN: use f32");
+            assert_eq!(error.to_string(), expected);
+            assert!(!error.is_too_large());
+        }
+        let next = next.wait(Tap::Features);
+        match images[0].data == image(1.0).data {
+            true => assert_eq!(next.unwrap(), whole[..whole.len() / 2]),
+            false => assert!(matches!(next, Err(Error::Overflow { .. }))),
+        }
+    }
+    let plain = BackboneOptions { precision: Precision::F32, ..options };
+    let backbone = Backbone::new(&context, &gpu().queue, &weights, &plain).unwrap();
+    let features = backbone.submit(&[image(100.0)]).unwrap().wait(Tap::Features).unwrap();
+    assert!(features.iter().all(|value| value.is_finite()));
 }
 
 #[test]

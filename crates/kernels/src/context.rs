@@ -1,6 +1,6 @@
 //! The device, its limits and its compiled pipelines: what every plan is made from.
 
-use crate::{Error, Family, Tune, step::Step, tune, window::Room};
+use crate::{Error, Family, OverflowFlag, Tune, step::Step, tune, window::Room};
 use bytemuck::Pod;
 use std::{
     borrow::Cow,
@@ -35,6 +35,8 @@ use wgpu::{
 #[derive(Debug, Clone)]
 pub struct Context {
     inner: Arc<Inner>,
+    /// What a plan's kernels set where f16 is too small, if anyone reads it.
+    overflow: Option<OverflowFlag>,
 }
 
 #[derive(Debug)]
@@ -146,7 +148,7 @@ impl Context {
             cooperative,
             pipelines: Mutex::default(),
         };
-        Context { inner: Arc::new(inner) }
+        Context { inner: Arc::new(inner), overflow: None }
     }
 
     /// Gives the device that the plans belong to.
@@ -167,6 +169,15 @@ impl Context {
     /// Counts the pipelines that plans have made so far.
     pub fn pipelines(&self) -> usize {
         self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Shows the pipelines that plans have made so far, as shader, entry point and constants, to those who look at what drivers make of them.
+    #[doc(hidden)]
+    pub fn each_pipeline(&self, mut visit: impl FnMut(&'static str, &'static str, &[(&'static str, f64)])) {
+        for key in self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).keys() {
+            let constants: Vec<_> = key.constants.iter().map(|&(name, bits)| (name, f64::from_bits(bits))).collect();
+            visit(key.shader, key.entry, &constants);
+        }
     }
 
     /// Gives the family to plan with, if the device can run it.
@@ -277,6 +288,16 @@ impl Context {
     /// Gives the small buffer that is bound where an operand is absent.
     pub(crate) fn nothing(&self) -> Result<Buffer, Error> {
         self.filled(BufferUsages::STORAGE, &[0; 16])
+    }
+
+    /// Gives the context of a plan that sets this flag.
+    pub(crate) fn watched(&self, flag: &OverflowFlag) -> Self {
+        Context { overflow: Some(flag.clone()), ..self.clone() }
+    }
+
+    /// Gives the flag to bind where kernels write f16.
+    pub(crate) fn overflow(&self) -> Result<OverflowFlag, Error> {
+        self.overflow.clone().map_or_else(|| self.nothing().map(OverflowFlag::unread), Ok)
     }
 
     pub(crate) fn storage(&self, label: &'static str, bytes: u64) -> Buffer {

@@ -17,6 +17,7 @@ mod error;
 pub mod host;
 mod mirror;
 mod ops;
+mod overflow;
 mod params;
 mod precision;
 #[cfg(feature = "reference")]
@@ -33,6 +34,7 @@ pub use context::{Context, cooperative_features, wanted_features};
 pub use error::{Cause, Error};
 pub use host::Host;
 pub use ops::*;
+pub use overflow::{OverflowFlag, OverflowFlags};
 pub use precision::{Precision, from_halves, halves};
 pub use tune::{Family, Tile, Tune, TuneTable, UnknownVariant, Variant};
 pub use workspace::{Workspace, WorkspaceSize};

@@ -6,9 +6,7 @@
 //! ```
 
 use kernels::{Context, wanted_features, wgpu};
-use resnet::{
-    Architecture, Backbone, BackboneOptions, Engine, Error, ImageTensor, ImageView, Recipe, Tap, WeightFile, preprocess,
-};
+use resnet::{Architecture, Backbone, BackboneOptions, Engine, Error, ImageBytes, ImageView, Recipe, Tap, WeightFile};
 use safetensors::{Dtype, SafeTensorError, serialize, tensor::TensorView};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => return Err("give a weight file and a photo, or nothing".into()),
     };
     let mirrored = image::imageops::flip_horizontal(&photo);
-    let images = [tensor(&photo, &recipe)?, tensor(&mirrored, &recipe)?];
+    let images = [prepare(&photo, &recipe)?, prepare(&mirrored, &recipe)?];
 
     let adapter = pollster::block_on(wgpu::Instance::default().request_adapter(&Default::default()))?;
     let required_features = wanted_features(&adapter);
@@ -39,14 +37,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A photo as the network's input.
-fn tensor(photo: &image::RgbImage, recipe: &Recipe) -> Result<ImageTensor, Error> {
-    preprocess(ImageView::new(photo.width() as usize, photo.height() as usize, photo.as_raw())?, recipe)
+/// A photo as the network takes it.
+fn prepare(photo: &image::RgbImage, recipe: &Recipe) -> Result<ImageBytes, Error> {
+    ImageBytes::of(ImageView::new(photo.width() as usize, photo.height() as usize, photo.as_raw())?, recipe)
 }
 
 /// Both photos' features, from one pass. Any engine will do.
-fn features(engine: &dyn Engine, images: &[ImageTensor; 2]) -> Result<[Vec<f32>; 2], Error> {
-    let mut features = engine.submit(images)?.wait(Tap::Features)?;
+fn features(engine: &dyn Engine, images: &[ImageBytes; 2]) -> Result<[Vec<f32>; 2], Error> {
+    let mut features = engine.submit_bytes(images)?.wait(Tap::Features)?;
     let second = features.split_off(features.len() / 2);
     Ok([features, second])
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::tensor::ImageTensor;
+use crate::tensor::{ImageBytes, ImageTensor};
 
 /// An output that a forward pass can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,18 +26,18 @@ pub enum Tap {
 /// [`Backbone`](crate::Backbone) runs it by WGSL kernels. Who works with a `dyn Engine` needs no GPU to be tested.
 ///
 /// # Shapes
-/// An image is an [`ImageTensor`] of [`input_size`](Self::input_size), normalised as the weights' [`Recipe`](crate::Recipe) says. A tap
-/// gives [`len_of`](Self::len_of) values for each, channels last.
+/// An image is an [`ImageBytes`] or [`ImageTensor`] of [`input_size`](Self::input_size), prepared as the weights' [`Recipe`](crate::Recipe)
+/// says. A tap gives [`len_of`](Self::len_of) values for each, channels last.
 ///
 /// # Example
 /// ```
-/// use resnet::{Engine, Error, ImageTensor, Tap};
+/// use resnet::{Engine, Error, ImageBytes, Tap};
 ///
-/// /// Features of any number of images, of which two batches are on their way at a time.
-/// fn features(engine: &dyn Engine, images: &[ImageTensor]) -> Result<Vec<f32>, Error> {
+/// /// Features of any number of photos, of which two batches are on their way at a time.
+/// fn features(engine: &dyn Engine, photos: &[ImageBytes]) -> Result<Vec<f32>, Error> {
 ///     let (mut features, mut flying) = (Vec::new(), None::<resnet::Pending>);
-///     for batch in images.chunks(engine.batch()) {
-///         let next = engine.submit(batch)?;
+///     for batch in photos.chunks(engine.batch()) {
+///         let next = engine.submit_bytes(batch)?;
 ///         if let Some(mut done) = flying.replace(next) {
 ///             features.extend(done.wait(Tap::Features)?);
 ///         }
@@ -64,24 +64,55 @@ pub trait Engine: Send + Sync {
     /// What [`check`](Self::check) finds; what the engine itself can't do.
     fn submit(&self, images: &[ImageTensor]) -> Result<Pending, Error>;
 
+    /// Starts a pass over photos that aren't normalised yet, with the same results: an engine may do it where the photos go. As it
+    /// stands, this is left to the CPU, and [`submit`](Self::submit) follows.
+    ///
+    /// # Errors
+    /// What [`check_bytes`](Self::check_bytes) finds; what the engine itself can't do.
+    fn submit_bytes(&self, images: &[ImageBytes]) -> Result<Pending, Error> {
+        self.check_bytes(images)?;
+        self.submit(&images.iter().map(ImageBytes::tensor).collect::<Vec<_>>())
+    }
+
     /// Checks that a pass can take these images.
     ///
     /// # Errors
     /// [`Error::Options`] when there are none, more than the batch, or one of another size.
     fn check(&self, images: &[ImageTensor]) -> Result<(), Error> {
-        let (batch, [height, width]) = (self.batch(), self.input_size());
-        if images.is_empty() || images.len() > batch {
-            return Err(Error::Options(format!("{} images for a batch of {batch}", images.len())));
-        }
-        for (place, image) in images.iter().enumerate() {
-            if [image.height, image.width] != [height, width] || image.data.len() != height * width * 3 {
-                let got = [image.height, image.width];
-                let expected = [height, width];
-                return Err(Error::Options(format!("image {place} is {got:?}, the backbone takes {expected:?}")));
-            }
-        }
-        Ok(())
+        let sizes = images.iter().map(|image| ([image.height, image.width], image.data.len()));
+        check_sizes(sizes, self.batch(), self.input_size())
     }
+
+    /// Checks that a pass can take these photos.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Options`] too where one is normalised in another way than the first.
+    fn check_bytes(&self, images: &[ImageBytes]) -> Result<(), Error> {
+        let sizes = images.iter().map(|image| ([image.height, image.width], image.data.len()));
+        check_sizes(sizes, self.batch(), self.input_size())?;
+        let normalised = |image: &ImageBytes| (image.mean, image.std);
+        match images.iter().position(|image| normalised(image) != normalised(&images[0])) {
+            Some(place) => Err(Error::Options(format!("image {place} has another mean or deviation than the first"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks sizes and numbers of values of images, for a batch of such a size.
+fn check_sizes(
+    images: impl ExactSizeIterator<Item = ([usize; 2], usize)>,
+    batch: usize,
+    expected: [usize; 2],
+) -> Result<(), Error> {
+    if images.len() == 0 || images.len() > batch {
+        return Err(Error::Options(format!("{} images for a batch of {batch}", images.len())));
+    }
+    for (place, (got, values)) in images.enumerate() {
+        if got != expected || values != expected[0] * expected[1] * 3 {
+            return Err(Error::Options(format!("image {place} is {got:?}, the backbone takes {expected:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// A batch on its way through a network.

@@ -110,6 +110,12 @@ pub enum Error {
         /// What the kernel says.
         source: kernels::Error,
     },
+    /// A layer's numbers, of which f16 holds those up to 65504, are beyond, or NaN.
+    #[error("backbone: `{layer}` gives numbers beyond f16, which ends at 65504, or NaN: use f32")]
+    Overflow {
+        /// The first such layer, in torchvision's (or timm's) names; `input` where it is an image's values.
+        layer: String,
+    },
     /// The device was lost while it worked.
     #[error("backbone: the device was lost")]
     Device(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -75,8 +75,8 @@ pub(crate) struct Layout<'a> {
     /// Images that the stem does at a time, at most: what it computes is the largest by far, and no more of it need be there than
     /// of what follows.
     pub stem_images: usize,
-    /// Whether photos are stored in another way than activations, so that the first layer converts them.
-    pub convert: bool,
+    /// Channels in which the first layer stores the photos, where the others don't read them as they come.
+    pub convert: Option<usize>,
 }
 
 /// Layers in the order in which they run; tensor 0 is the photos.
@@ -140,7 +140,10 @@ impl Builder<'_> {
         let photos = self.tensor(self.layout.batch, [height, width, 3]);
         let tensor = &mut self.graph.tensors[photos.tensor];
         (tensor.full, tensor.kept) = (true, true);
-        if self.layout.convert { self.add("input", Op::Convert, &[photos], [height, width, 3]) } else { photos }
+        match self.layout.convert {
+            Some(channels) => self.add("input", Op::Convert, &[photos], [height, width, channels]),
+            None => photos,
+        }
     }
 
     /// Adds the stem and its pooling, of a few images at a time. The last part may do some images again.
@@ -279,7 +282,7 @@ mod tests {
 
     fn graph(name: &str, batch: usize, stem_images: usize, taps: &[Tap]) -> Graph {
         let network = Architecture::named(name, Some(7)).unwrap().network();
-        Graph::new(&network, Layout { batch, input_size: [64, 96], taps, stem_images, convert: false })
+        Graph::new(&network, Layout { batch, input_size: [64, 96], taps, stem_images, convert: None })
     }
 
     /// Lists each layer's name, what it reads and what it writes.

@@ -4,15 +4,15 @@
 //! [`Architecture`] and [`Network`] say what the layers are: plain, wide and grouped (ResNeXt) residual networks, with the deep
 //! stems and pooled shortcuts of ResNet-C, -D and timm's -S and -T, with squeeze and excitation (SE) or efficient channel
 //! attention (ECA); [`FoldedConv`] is a convolution with its BatchNorm folded in.
-//! [`preprocess`] turns a photo into the tensor that the weights' [`Recipe`] asks for; an [`Engine`], such as [`Backbone`], turns batches of
-//! those into features.
+//! [`ImageBytes`] is a photo, resized and cropped as the weights' [`Recipe`] asks for; an [`Engine`], such as [`Backbone`], normalises
+//! batches of those and turns them into features. It takes normalised floats too: [`ImageTensor`], which [`preprocess`] makes.
 //!
 //! ```
-//! use resnet::{Architecture, ImageView, Recipe, preprocess};
+//! use resnet::{Architecture, ImageBytes, ImageView, Recipe};
 //!
 //! let grey = vec![128; 500 * 375 * 3];
-//! let tensor = preprocess(ImageView::new(500, 375, &grey)?, &Recipe::default())?;
-//! assert_eq!((tensor.height, tensor.width, tensor.data.len()), (224, 224, 224 * 224 * 3));
+//! let photo = ImageBytes::of(ImageView::new(500, 375, &grey)?, &Recipe::default())?;
+//! assert_eq!((photo.height, photo.width, photo.data.len()), (224, 224, 224 * 224 * 3));
 //!
 //! let network = Architecture::named("resnet18", None).unwrap().network();
 //! assert_eq!(network.convs().count(), 20);
@@ -48,5 +48,5 @@ pub use problems::TensorProblems;
 pub use recipe::{CropRounding, Interpolation, Recipe, Resize};
 pub use resize::{ImageView, resize};
 pub use safetensors;
-pub use tensor::{ImageTensor, preprocess, preprocess_into};
+pub use tensor::{ImageBytes, ImageTensor, preprocess};
 pub use weights::WeightFile;

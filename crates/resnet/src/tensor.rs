@@ -1,4 +1,4 @@
-//! Turns photos into the tensors that a network takes: resize, centre crop, normalise.
+//! Turns photos into what a network takes: resize, centre crop, normalise.
 
 use std::ops::Range;
 
@@ -17,56 +17,105 @@ pub struct ImageTensor {
     pub data: Vec<f32>,
 }
 
-/// Resizes, crops the centre and normalises, as `recipe` says.
+/// A photo that is resized and cropped, as bytes, with what normalises it: a quarter of an [`ImageTensor`], which it stands for.
 ///
-/// Every byte x of the crop becomes `(x / 255 − mean) / std`. A resized photo smaller than the crop is padded with zero
-/// bytes (black) on all sides.
+/// An [`Engine`](crate::Engine) takes either, and gives the same for both.
 ///
-/// # Numerics
-/// Resizing gives the bytes that Pillow gives; see [`resize`](crate::resize()). The long side and the normalisation in f32
-/// are torchvision's; so is the crop's position, unless the recipe's [`CropRounding`] is another.
+/// ```
+/// # fn main() -> Result<(), resnet::Error> {
+/// use resnet::{ImageBytes, ImageView, Recipe, preprocess};
+/// let (grey, recipe) = (vec![128; 500 * 375 * 3], Recipe::default());
+/// let photo = ImageBytes::of(ImageView::new(500, 375, &grey)?, &recipe)?;
+/// assert_eq!(photo.data, vec![128; 224 * 224 * 3]);
+/// assert_eq!(photo.tensor(), preprocess(ImageView::new(500, 375, &grey)?, &recipe)?);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImageBytes {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Red, green and blue of each pixel, row by row.
+    pub data: Vec<u8>,
+    /// What is subtracted from a colour on a scale of 0 to 1, by channel.
+    pub mean: [f32; 3],
+    /// What it is then divided by.
+    pub std: [f32; 3],
+}
+
+impl ImageBytes {
+    /// Resizes and crops a photo, as `recipe` says.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] if the recipe can't be followed.
+    pub fn of(image: ImageView, recipe: &Recipe) -> Result<Self, Error> {
+        let mut bytes = Self::default();
+        bytes.prepare(image, recipe)?;
+        Ok(bytes)
+    }
+
+    /// Becomes what [`ImageBytes::of`] gives. Its memory is used again: what it held doesn't matter.
+    ///
+    /// A resized photo smaller than the crop is padded with zero bytes (black) on all sides.
+    ///
+    /// # Numerics
+    /// Resizing gives the bytes that Pillow gives; see [`resize`](crate::resize()). The long side is torchvision's; so is the crop's
+    /// position, unless the recipe's [`CropRounding`] is another.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] if the recipe can't be followed.
+    pub fn prepare(&mut self, image: ImageView, recipe: &Recipe) -> Result<(), Error> {
+        recipe.check()?;
+        let resized = match recipe.resize {
+            Resize::Exact(size) => size,
+            Resize::ShorterSide(side) if image.width <= image.height => [side * image.height / image.width, side],
+            Resize::ShorterSide(side) => [side, side * image.width / image.height],
+        };
+        let [height, width] = recipe.input_size;
+        let (rows, top) = centre(resized[0], height, recipe.crop_rounding);
+        let (columns, left) = centre(resized[1], width, recipe.crop_rounding);
+        let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
+
+        (self.height, self.width, self.mean, self.std) = (height, width, recipe.mean, recipe.std);
+        self.data.resize(height * width * 3, 0);
+        if rows.len() < height || columns.len() < width {
+            self.data.fill(0);
+        }
+        let rows = self.data.chunks_exact_mut(width * 3).skip(top);
+        for (to, from) in rows.zip(cropped.chunks_exact(columns.len() * 3)) {
+            to[left * 3..][..from.len()].copy_from_slice(from);
+        }
+        Ok(())
+    }
+
+    /// Normalises it: every byte x becomes `(x / 255 − mean) / std`, computed in f32 as torchvision does.
+    pub fn tensor(&self) -> ImageTensor {
+        let table = self.table();
+        let mut data = vec![0.0; self.data.len()];
+        look_up(&table, &self.data, &mut data);
+        ImageTensor { height: self.height, width: self.width, data }
+    }
+
+    /// Computes what each byte of red, green and blue becomes.
+    pub(crate) fn table(&self) -> [[f32; 256]; 3] {
+        std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - self.mean[c]) / self.std[c]))
+    }
+}
+
+/// Normalises bytes by their table.
+pub(crate) fn look_up(table: &[[f32; 256]; 3], bytes: &[u8], values: &mut [f32]) {
+    for (to, from) in values.as_chunks_mut::<3>().0.iter_mut().zip(bytes.as_chunks::<3>().0) {
+        *to = std::array::from_fn(|c| table[c][usize::from(from[c])]);
+    }
+}
+
+/// Resizes, crops the centre and normalises, as `recipe` says: [`ImageBytes::of`], then [`ImageBytes::tensor`].
 ///
 /// # Errors
 /// [`Error::Recipe`] if the recipe can't be followed.
 pub fn preprocess(image: ImageView, recipe: &Recipe) -> Result<ImageTensor, Error> {
-    let mut tensor = ImageTensor::default();
-    preprocess_into(image, recipe, &mut tensor)?;
-    Ok(tensor)
-}
-
-/// Prepares a photo as [`preprocess`] does, into a tensor whose memory is used again: what it held doesn't matter.
-///
-/// # Errors
-/// [`Error::Recipe`] if the recipe can't be followed.
-pub fn preprocess_into(image: ImageView, recipe: &Recipe, tensor: &mut ImageTensor) -> Result<(), Error> {
-    recipe.check()?;
-    let resized = match recipe.resize {
-        Resize::Exact(size) => size,
-        Resize::ShorterSide(side) if image.width <= image.height => [side * image.height / image.width, side],
-        Resize::ShorterSide(side) => [side, side * image.width / image.height],
-    };
-    let [height, width] = recipe.input_size;
-    let (rows, top) = centre(resized[0], height, recipe.crop_rounding);
-    let (columns, left) = centre(resized[1], width, recipe.crop_rounding);
-    let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
-
-    let normalised: [[f32; 256]; 3] =
-        std::array::from_fn(|c| std::array::from_fn(|x| (x as f32 / 255.0 - recipe.mean[c]) / recipe.std[c]));
-    let black = [normalised[0][0], normalised[1][0], normalised[2][0]];
-    (tensor.height, tensor.width) = (height, width);
-    tensor.data.resize(height * width * 3, 0.0);
-    if rows.len() < height || columns.len() < width {
-        tensor.data.as_chunks_mut().0.fill(black);
-    }
-    let rows = tensor.data.chunks_exact_mut(width * 3).skip(top);
-    for (to, from) in rows.zip(cropped.chunks_exact(columns.len() * 3)) {
-        let (to, _) = to[left * 3..].as_chunks_mut::<3>();
-        let (from, _) = from.as_chunks::<3>();
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = std::array::from_fn(|c| normalised[c][usize::from(from[c])]);
-        }
-    }
-    Ok(())
+    ImageBytes::of(image, recipe).map(|photo| photo.tensor())
 }
 
 /// Finds the part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
@@ -129,9 +178,9 @@ mod tests {
             ..Recipe::default()
         };
         let tensor = preprocess(ImageView::new(2, 2, &white).unwrap(), &recipe).unwrap();
-        let mut again = ImageTensor { height: 7, width: 1, data: vec![f32::NAN; 99] };
-        preprocess_into(ImageView::new(2, 2, &white).unwrap(), &recipe, &mut again).unwrap();
-        assert_eq!(again, tensor);
+        let mut again = ImageBytes { height: 7, width: 1, data: vec![7; 99], mean: [9.0; 3], std: [9.0; 3] };
+        again.prepare(ImageView::new(2, 2, &white).unwrap(), &recipe).unwrap();
+        assert_eq!(again.tensor(), tensor);
         let red: Vec<f32> = tensor.data.iter().step_by(3).copied().collect();
         let (b, w) = (-2.0, 2.0);
         assert_eq!(red, [b, b, b, b, b, w, w, b, b, w, w, b, b, b, b, b, b, b, b, b]);

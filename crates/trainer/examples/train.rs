@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let printed = Printed::default();
     let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-    let session = Session { gpu, batch: 8, limits: Limits::default(), progress: &printed };
+    let session = Session { gpu, batch: None, limits: Limits::default(), progress: &printed };
     let request = Request {
         data: photos,
         weights,

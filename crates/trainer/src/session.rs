@@ -20,14 +20,14 @@ use crate::words::chain;
 /// use trainer::{Session, machine, photos::Limits};
 ///
 /// let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-/// let session = Session { gpu, batch: 8, limits: Limits::default(), progress: &() };
+/// let session = Session { gpu, batch: None, limits: Limits::default(), progress: &() };
 /// # Ok::<(), trainer::Error>(())
 /// ```
 pub struct Session<'a> {
     /// The adapter.
     pub gpu: Gpu,
-    /// Photos that pass through the backbone at once, at most.
-    pub batch: usize,
+    /// Photos that pass through the backbone at once, at most; `None` for what suits the adapter, see [`Gpu::batch`].
+    pub batch: Option<usize>,
     /// Bounds on photos.
     pub limits: Limits,
     /// Who watches.
@@ -75,6 +75,11 @@ pub(crate) enum Keep<'a> {
 }
 
 impl Session<'_> {
+    /// Tells how many photos of this size pass through the backbone at once, at most.
+    pub(crate) fn batch(&self, input_size: [usize; 2]) -> usize {
+        self.batch.unwrap_or_else(|| self.gpu.batch(input_size))
+    }
+
     /// Passes photos through a backbone, but for those whose features are known. New features are kept as `keep` says, also
     /// when the work ends with an error.
     pub(crate) fn features(
@@ -93,7 +98,10 @@ impl Session<'_> {
         };
         let before = features.count();
         let engines = Engines::on(&self.gpu, weights, recipe.input_size);
-        let mut extractor = Extractor::new(engines, self.batch.min(photos.len()));
+        let most = self.batch(recipe.input_size);
+        // Who asked for a size gets it.
+        let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
+        let mut extractor = Extractor::new(engines, most.min(photos.len()));
         let extraction = extract(photos, &mut extractor, &mut features, &preparation, self.progress);
         let saved = match keep {
             Keep::Add(path) if features.count() > before => features.save(path, &key),
@@ -101,6 +109,12 @@ impl Session<'_> {
         };
         Ok((features, settle(extraction, saved, self.progress)?))
     }
+}
+
+/// Counts the photos of a batch with which the adapter starts early on a small set: a quarter of them, in whole eights, so that it works
+/// while most are still decoded.
+fn early(photos: usize) -> usize {
+    photos.div_ceil(4).next_multiple_of(8)
 }
 
 /// Joins what came of some work and of saving its features thereafter. The first error is the cause; that features are lost besides is told.
@@ -133,6 +147,11 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::progress::Warnings;
+
+    #[test]
+    fn a_small_set_starts_early() {
+        assert_eq!([1, 8, 32, 33, 100, 224, 225, 10_000].map(early), [8, 8, 8, 16, 32, 56, 64, 2504]);
+    }
 
     #[test]
     fn a_failing_save_hides_no_other_error() {

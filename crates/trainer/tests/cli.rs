@@ -278,7 +278,9 @@ fn the_doctor_examines() {
     let findings = world.json("doctor --json");
     assert!(findings["matmul_gflops"].as_f64().unwrap() > 0.0);
     assert!(["tiled", "texture"].contains(&findings["kernels"].as_str().unwrap()));
+    assert_eq!(findings["in_use"][0], serde_json::json!(["precision-f16", false]));
     let (out, _) = world.expect(0, "doctor --kernels tiled");
+    assert!(out.contains("\nIn use    precision-f16 no, "), "{out}");
     assert!(out.contains("Kernels   tiled"), "{out}");
     assert!(out.contains("\nCompiled  "), "{out}");
     // What the first compiled, the second found.

@@ -4,9 +4,9 @@ use crate::gpu::{Gpu, Planned};
 use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, AddRelu, AddReluBuffers, AddReluDesc, AvgPool2d, AvgPool2dDesc, Context, Conv2d,
     Conv2dBuffers, Conv2dDesc, Dense, DenseDesc, Error, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers,
-    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ReduceSum, ReduceSumDesc, RowTable, Sgd,
-    SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Workspace,
-    from_halves, halves,
+    MatmulDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, Pack, PackDesc, Precision, ReduceSum,
+    ReduceSumDesc, RowTable, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers,
+    SoftmaxCrossEntropyDesc, Workspace, from_halves, halves,
     reference::{self, Conv2dInputs, Expected},
 };
 
@@ -194,6 +194,17 @@ pub fn pack(gpu: &Gpu, context: &Context, desc: &PackDesc) -> Result<Planned, Er
     let expected = reference::pack(desc, &input);
     let (input, output) = (gpu.upload(&input), gpu.output(&expected));
     let commands = Pack::new(context, desc)?.bind(input.slice(..), output.slice(..))?;
+    Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
+}
+
+pub fn normalize(gpu: &Gpu, context: &Context, pixels: u32) -> Result<Planned, Error> {
+    let desc = NormalizeDesc::new(pixels);
+    let bytes: Vec<u8> = (0..desc.input_words() * 4).map(|i| ((i * 2_654_435_761) >> 24) as u8).collect();
+    let table = std::array::from_fn(|c| std::array::from_fn(|x| x as f32 / 57.0 - c as f32 * 0.9));
+    let expected = reference::normalize(&desc, &bytes, &table);
+    let (input, output) = (gpu.upload(&bytes), gpu.output(&expected));
+    let table = gpu.upload(table.as_flattened());
+    let commands = Normalize::new(context, &desc)?.bind(input.slice(..), table.slice(..), output.slice(..))?;
     Ok(Planned { commands: vec![commands], outputs: vec![(output, expected)], f16_channels: None })
 }
 

@@ -11,8 +11,8 @@ mod cases;
 mod gpu;
 
 use cases::{
-    adamw, add_relu, avg_pool2d, conv2d, convolutions, dense, global_avg_pool2d, matmul, matmuls, max_pool2d, pack,
-    reduce_sum, sgd, shape_of_conv2d, shape_of_matmul, softmax_cross_entropy,
+    adamw, add_relu, avg_pool2d, conv2d, convolutions, dense, global_avg_pool2d, matmul, matmuls, max_pool2d,
+    normalize, pack, reduce_sum, sgd, shape_of_conv2d, shape_of_matmul, softmax_cross_entropy,
 };
 use gpu::Gpu;
 use kernels::{
@@ -100,6 +100,7 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
         row("add_relu", len.to_string(), add_relu(gpu, &context, &AddReluDesc { len, relu: true }));
     }
     row("pack", "2x3x19x23 to NHWC".into(), pack(gpu, &context, &PackDesc::nchw_to_nhwc(2, 3, 19, 23)));
+    row("normalize", "2x19x23 RGB".into(), normalize(gpu, &context, 2 * 19 * 23));
     for desc in [
         ReduceSumDesc { rows: 300, columns: 512 },
         ReduceSumDesc { rows: 1001, columns: 7 },

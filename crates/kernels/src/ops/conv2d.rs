@@ -18,7 +18,7 @@ pub(crate) mod winograd;
 pub use desc::{Conv2dBuffers, Conv2dDesc};
 pub use weights::Conv2dWeights;
 
-use crate::{Commands, Context, Error, Family, Variant, Workspace, WorkspaceSize, tune::magnitude};
+use crate::{Commands, Context, Error, Family, OverflowFlag, Variant, Workspace, WorkspaceSize, tune::magnitude};
 use algorithm::Algorithm;
 use cooperative::Cooperative;
 use desc::OP;
@@ -148,6 +148,12 @@ impl Conv2d {
             true => Ok(Conv2d { variant, ..self.clone() }),
             false => Err(Error::shape(OP, format_args!("`{variant}` isn't a way to compute {}", self.class()))),
         }
+    }
+
+    /// Plans the same convolution, which sets this flag where an output in f16 is beyond f16 or NaN.
+    pub fn watched(&self, flag: &OverflowFlag) -> Self {
+        let layer = Layer { context: self.layer.context.watched(flag), ..self.layer.clone() };
+        Conv2d { layer, variant: self.variant }
     }
 
     /// Counts the multiplications and additions that the kernel does, in whole tiles and with the zeros of other groups;

@@ -8,6 +8,7 @@ mod dense;
 mod global_avg_pool2d;
 mod matmul;
 mod max_pool2d;
+mod normalize;
 mod pack;
 mod reduce_sum;
 mod scale_add_relu;
@@ -22,6 +23,7 @@ pub use dense::{Dense, DenseDesc, RowBatch, RowTable};
 pub use global_avg_pool2d::{GlobalAvgPool2d, GlobalAvgPool2dDesc};
 pub use matmul::{Matmul, MatmulBuffers, MatmulDesc};
 pub use max_pool2d::{MaxPool2d, MaxPool2dDesc};
+pub use normalize::{Normalize, NormalizeDesc};
 pub use pack::{Pack, PackDesc};
 pub use reduce_sum::{ReduceSum, ReduceSumDesc};
 pub use scale_add_relu::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc};
@@ -42,6 +44,7 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
         matmul::Params::LAYOUTS,
         matmul::texture::Params::LAYOUTS,
         max_pool2d::Params::LAYOUTS,
+        normalize::Params::LAYOUTS,
         pack::Params::LAYOUTS,
         reduce_sum::Params::LAYOUTS,
         scale_add_relu::Params::LAYOUTS,

@@ -1,7 +1,7 @@
 //! Packs strided matrices into padded rows and panels: transposing, padding, layouts, f32 to f16.
 
 use crate::{
-    Commands, Context, Error, Precision,
+    Commands, Context, Error, OverflowFlag, Precision,
     context::{Bind, volume},
     mirror,
     params::params,
@@ -155,6 +155,11 @@ impl Pack {
         Ok(Pack { context: context.clone(), desc: *desc })
     }
 
+    /// Plans the same packing, which sets this flag where an output in f16 is beyond f16 or NaN.
+    pub fn watched(&self, flag: &OverflowFlag) -> Self {
+        Pack { context: self.context.watched(flag), desc: self.desc }
+    }
+
     /// Ties the buffers. The output is written in windows where it exceeds what one binding may show; the input must
     /// fit one binding, or have its rows one after the other.
     ///
@@ -214,6 +219,7 @@ impl Pack {
     fn steps(&self, entry: &'static str, input: (u32, Bind<'_>), output: BufferSlice<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
         let pipeline = self.context.pipeline(&shaders::PACK, entry, &[]);
+        let overflow = self.context.overflow()?;
         let mut commands = Commands::new(OP);
         let (numbers, output_binding) = (self.numbers(), if self.desc.precision == Precision::F16 { 4 } else { 3 });
         for words in self.context.room().flat(desc.output_len() / numbers) {
@@ -232,8 +238,11 @@ impl Pack {
                 pad: [0; 2],
             })?;
             let workgroups = ((range.end - range.start) / 4).div_ceil(64);
-            let entries =
-                [(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(show(output, words)))];
+            let mut entries =
+                vec![(0, Bind::Uniform(&params)), input.clone(), (output_binding, Bind::Slice(show(output, words)))];
+            if desc.precision == Precision::F16 {
+                entries.push((5, Bind::Slice(overflow.word())));
+            }
             commands.steps.push(self.context.dispatch(OP, &pipeline, &entries, workgroups)?);
         }
         Ok(commands)

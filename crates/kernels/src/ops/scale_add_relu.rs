@@ -1,7 +1,7 @@
 //! Gated channels plus a residual, rectified: the end of a block with channel attention.
 
 use crate::{
-    Commands, Context, Error, Precision,
+    Commands, Context, Error, OverflowFlag, Precision,
     context::{Bind, volume},
     params::params,
     step::Step,
@@ -105,6 +105,11 @@ impl ScaleAddRelu {
         Ok(ScaleAddRelu { context: context.clone(), desc: *desc })
     }
 
+    /// Plans the same sum, which sets this flag where an output in f16 is beyond f16 or NaN.
+    pub fn watched(&self, flag: &OverflowFlag) -> Self {
+        ScaleAddRelu { context: self.context.watched(flag), desc: self.desc }
+    }
+
     /// Ties the buffers. Tensors beyond what one binding may show are taken in bands of images, or of pixels.
     ///
     /// # Errors
@@ -156,13 +161,17 @@ impl ScaleAddRelu {
             gates: self.desc.channels,
             pad: [0; 2],
         })?;
-        let entries = [
+        let overflow = self.context.overflow()?;
+        let mut entries = vec![
             (0, Bind::Uniform(&params)),
             (bindings[0], Bind::Slice(shown.show(buffers.input))),
             (bindings[1], Bind::Slice(gates.show(buffers.gate))),
             (bindings[2], Bind::Slice(shown.show(buffers.residual))),
             (bindings[3], Bind::Slice(shown.show(buffers.output))),
         ];
+        if self.desc.precision == Precision::F16 {
+            entries.push((12, Bind::Slice(overflow.word())));
+        }
         let pipeline = self.context.pipeline(&shaders::SCALE_ADD_RELU, entry, &[]);
         self.context.dispatch(OP, &pipeline, &entries, u64::from(total).div_ceil(64))
     }

@@ -2,8 +2,8 @@
 
 use kernels::{
     AvgPool2d, AvgPool2dDesc, Context, Conv2d, Conv2dDesc, Family, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul,
-    MatmulDesc, MaxPool2d, MaxPool2dDesc, Pack, PackDesc, Precision, ScaleAddRelu, ScaleAddReluDesc, Variant,
-    WorkspaceSize,
+    MatmulDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, OverflowFlag, Pack, PackDesc, Precision,
+    ScaleAddRelu, ScaleAddReluDesc, Variant, WorkspaceSize,
 };
 
 use super::layers::{LayerPlan, PlannedLayer};
@@ -89,8 +89,13 @@ impl Architecture {
 }
 
 /// The kernel of a layer.
+#[derive(Clone)]
 pub(super) enum Kernel {
-    Convert(Pack),
+    /// The photos as whole quads, from floats or from bytes.
+    Convert {
+        floats: Pack,
+        bytes: Normalize,
+    },
     /// A convolution, and the number of its weights in the plan.
     Conv(Conv2d, usize),
     MaxPool(MaxPool2d),
@@ -101,12 +106,22 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
+    /// Gives the same kernel, which sets this flag where an output is beyond f16. What pools can't be the first.
+    pub fn watched(&self, flag: &OverflowFlag) -> Self {
+        match self {
+            Kernel::Convert { floats, bytes } => Kernel::Convert { floats: floats.watched(flag), bytes: bytes.clone() },
+            Kernel::Conv(plan, weights) => Kernel::Conv(plan.watched(flag), *weights),
+            Kernel::GatedSum(plan) => Kernel::GatedSum(plan.watched(flag)),
+            Kernel::MaxPool(_) | Kernel::AvgPool(_) | Kernel::GlobalAvgPool(_) | Kernel::Head(_) => self.clone(),
+        }
+    }
+
     fn workspace_size(&self) -> WorkspaceSize {
         match self {
             Kernel::Conv(plan, _) => plan.workspace_size(),
             Kernel::MaxPool(plan) => plan.workspace_size(),
             Kernel::Head(plan) => plan.workspace_size(),
-            Kernel::Convert(_) | Kernel::AvgPool(_) | Kernel::GlobalAvgPool(_) | Kernel::GatedSum(_) => {
+            Kernel::Convert { .. } | Kernel::AvgPool(_) | Kernel::GlobalAvgPool(_) | Kernel::GatedSum(_) => {
                 WorkspaceSize::default()
             }
         }
@@ -143,7 +158,7 @@ impl Plan {
             input_size: options.input_size,
             taps: &options.taps,
             stem_images: stem_images(&network, options, context),
-            convert: precision == Precision::F16,
+            convert: (context.tune().family != Family::Texture).then_some(QUAD),
         };
         let graph = Graph::new(&network, layout);
         check_sizes(&graph)?;
@@ -207,7 +222,7 @@ impl Plan {
             Kernel::Head(plan) => {
                 (LayerPlan::Matmul(plan.clone()), (u64::from(plan.desc().k) + 1) * u64::from(plan.desc().n))
             }
-            Kernel::Convert(_) => (LayerPlan::Other("pack"), 0),
+            Kernel::Convert { .. } => (LayerPlan::Other("pack"), 0),
             Kernel::MaxPool(_) => (LayerPlan::Other("max_pool2d"), 0),
             Kernel::AvgPool(_) => (LayerPlan::Other("avg_pool2d"), 0),
             Kernel::GlobalAvgPool(_) => (LayerPlan::Other("global_avg_pool2d"), 0),
@@ -224,6 +239,9 @@ impl Plan {
         }
     }
 }
+
+/// Channels of a photo on a GPU: red, green, blue, and zero, for kernels read four channels at a time.
+const QUAD: usize = 4;
 
 /// 32-bit words at whose multiples a binding may begin, on every device.
 const ALIGNMENT: usize = 64;
@@ -243,12 +261,16 @@ fn stem_images(network: &Network, options: &BackboneOptions, context: &Context) 
     let channels = network.stem.last().map_or(0, |conv| conv.out_channels);
     let following = network.blocks.first().and_then(|block| block.convs.last()).map_or(0, |conv| conv.out_channels);
     let len = |size: [usize; 2], channels: usize| size[0] * size[1] * precision.words(channels as u32) as usize;
-    if ![len(input, 3), len(pooled, channels)].iter().all(|len| len.is_multiple_of(ALIGNMENT)) {
+    let texture = context.tune().family == Family::Texture;
+    if ![len(input, if texture { 3 } else { QUAD }), len(pooled, channels)]
+        .iter()
+        .all(|len| len.is_multiple_of(ALIGNMENT))
+    {
         return batch;
     }
     let image = len(stem, channels).max(1);
     let small = (batch * len(pooled, following)).div_ceil(image);
-    if context.tune().family == Family::Texture {
+    if texture {
         return small;
     }
     let bytes = STEM_BYTES.min(context.device().limits().max_buffer_size);
@@ -291,7 +313,12 @@ impl Planner<'_> {
         let (context, precision) = (self.context, self.precision);
         let [batch, height, width, channels] = sizes(layer);
         Ok(match &layer.op {
-            Op::Convert => Kernel::Convert(Pack::new(context, &convert(layer, precision))?),
+            Op::Convert => {
+                let pixels = batch * height * width;
+                let floats = PackDesc { precision, ..PackDesc::rows(pixels, channels) };
+                let bytes = NormalizeDesc { precision, ..NormalizeDesc::new(pixels) };
+                Kernel::Convert { floats: Pack::new(context, &floats)?, bytes: Normalize::new(context, &bytes)? }
+            }
             Op::Conv(spec) => {
                 let plan = Conv2d::new(context, &conv(layer, spec, precision))?;
                 self.conv(plan, Source::Folded(spec.clone()))?
@@ -358,11 +385,6 @@ impl Planner<'_> {
 fn sizes(layer: &Layer) -> [u32; 4] {
     let [height, width, channels] = layer.input;
     [layer.images, height, width, channels].map(|size| size as u32)
-}
-
-fn convert(layer: &Layer, precision: Precision) -> PackDesc {
-    let [batch, height, width, channels] = sizes(layer);
-    PackDesc { precision, ..PackDesc::rows(batch * height * width, channels) }
 }
 
 fn conv(layer: &Layer, spec: &ConvSpec, precision: Precision) -> Conv2dDesc {

@@ -32,13 +32,23 @@ pub(super) fn read(
     staging: &Buffer,
     shape: TensorShape,
 ) -> Result<Vec<f32>, Error> {
+    match shape.precision {
+        Precision::F32 => words(device, submission, staging, shape.bytes()),
+        Precision::F16 => Ok(from_halves(&words(device, submission, staging, shape.bytes())?, shape.channels)),
+    }
+}
+
+/// Waits for a submission and reads the 32-bit words that it copied into `staging`.
+pub(super) fn words<T: bytemuck::Pod>(
+    device: &Device,
+    submission: SubmissionIndex,
+    staging: &Buffer,
+    bytes: u64,
+) -> Result<Vec<T>, Error> {
     // Not for what was submitted after it: the next batch may be on its way.
     let until = PollType::Wait { submission_index: Some(submission), timeout: None };
-    let view = host::block_on(device, until, host::map(staging.slice(0..shape.bytes())))?;
-    let values = match shape.precision {
-        Precision::F32 => bytemuck::pod_collect_to_vec(&view),
-        Precision::F16 => from_halves(&bytemuck::pod_collect_to_vec::<u8, u32>(&view), shape.channels),
-    };
+    let view = host::block_on(device, until, host::map(staging.slice(0..bytes)))?;
+    let values = bytemuck::pod_collect_to_vec(&view);
     drop(view);
     staging.unmap();
     Ok(values)

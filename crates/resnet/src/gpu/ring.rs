@@ -5,10 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, Device, MapMode};
+use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, BufferViewMut, Device, MapMode};
 
 use crate::error::Error;
-use crate::tensor::ImageTensor;
 
 /// The staging buffers of one batch.
 #[derive(Debug)]
@@ -17,12 +16,12 @@ pub(crate) struct Staging {
     upload: Buffer,
     /// Whether the device has let go of `upload`.
     mapped: Arc<AtomicBool>,
-    /// The buffer to read back into, of each tap.
+    /// The buffers to read back into: each tap's and, where tensors are f16, that of the flags of overflow.
     pub read_back: Vec<Buffer>,
 }
 
 impl Staging {
-    fn new(device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Self {
+    fn new(device: &Device, upload: u64, read: impl Iterator<Item = u64>) -> Self {
         let buffer = |label, size, usage, mapped_at_creation| {
             device.create_buffer(&BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
         };
@@ -30,20 +29,17 @@ impl Staging {
         Self {
             upload: buffer("resnet upload", upload, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true),
             mapped: Arc::new(AtomicBool::new(true)),
-            read_back: taps.map(read_back).collect(),
+            read_back: read.map(read_back).collect(),
         }
     }
 
-    /// Lays the images down one after the other and hands them to the device: the buffer, and how many bytes of it.
-    pub fn fill(&self, images: &[ImageTensor]) -> Result<(&Buffer, u64), Error> {
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(Error::device)?;
-        let mut bytes = 0;
-        for image in images {
-            let data: &[u8] = bytemuck::cast_slice(&image.data);
-            view.slice(bytes..bytes + data.len()).copy_from_slice(data);
-            bytes += data.len();
-        }
-        drop(view);
+    /// Lays down what `write` gives and hands it to the device: the buffer, and how many bytes of it, in whole words.
+    pub fn fill(&self, write: impl FnOnce(&mut Writer)) -> Result<(&Buffer, u64), Error> {
+        let view = self.upload.get_mapped_range_mut(..).map_err(Error::device)?;
+        let mut writer = Writer { view, bytes: 0 };
+        write(&mut writer);
+        let bytes = writer.bytes.next_multiple_of(4);
+        drop(writer);
         self.upload.unmap();
         Ok((&self.upload, bytes as u64))
     }
@@ -53,6 +49,19 @@ impl Staging {
         self.mapped.store(false, Ordering::Release);
         let mapped = Arc::clone(&self.mapped);
         self.upload.map_async(MapMode::Write, .., move |result| mapped.store(result.is_ok(), Ordering::Release));
+    }
+}
+
+/// Writes into a staging buffer, one piece after the other.
+pub(crate) struct Writer {
+    view: BufferViewMut,
+    bytes: usize,
+}
+
+impl Writer {
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.view.slice(self.bytes..self.bytes + bytes.len()).copy_from_slice(bytes);
+        self.bytes += bytes.len();
     }
 }
 
@@ -66,9 +75,13 @@ impl Ring {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a free staging, or makes a new one for `upload` bytes and taps of these sizes.
-    pub fn take(&self, device: &Device, upload: u64, taps: impl Iterator<Item = u64>) -> Staging {
-        self.lock().pop().unwrap_or_else(|| Staging::new(device, upload, taps))
+    /// Takes a free staging of `upload` bytes, or makes a new one to read back so many bytes.
+    pub fn take(&self, device: &Device, upload: u64, read: impl Iterator<Item = u64>) -> Staging {
+        let mut free = self.lock();
+        let place = free.iter().position(|staging| staging.upload.size() == upload);
+        let found = place.map(|place| free.swap_remove(place));
+        drop(free);
+        found.unwrap_or_else(|| Staging::new(device, upload, read))
     }
 
     /// Takes a staging back. One that the device still holds is left to it.
@@ -93,12 +106,14 @@ mod tests {
             device.create_buffer(&BufferDescriptor { label: None, size: 36, usage, mapped_at_creation: false });
         let ring = Ring::default();
         for round in 0..5 {
-            // An odd number of pixels, so that the second image starts where nothing could be mapped.
-            let images = [1.0, 2.0, 3.0].map(|x| ImageTensor { height: 1, width: 1, data: vec![x * round as f32; 3] });
+            // Pieces of an odd number of pixels, so that the second starts where nothing could be mapped.
+            let images = [1.0, 2.0, 3.0].map(|x| vec![x * round as f32; 3]);
             let staging = ring.take(&device, 36, [36].into_iter());
             assert_eq!(ring.lock().len(), 0);
             let mut encoder = device.create_command_encoder(&Default::default());
-            let (upload, bytes) = staging.fill(&images).unwrap();
+            let (upload, bytes) = staging
+                .fill(|writer| images.iter().for_each(|image| writer.push(bytemuck::cast_slice(image))))
+                .unwrap();
             assert_eq!(bytes, 36);
             encoder.copy_buffer_to_buffer(upload, 0, &target, 0, bytes);
             encoder.copy_buffer_to_buffer(&target, 0, &staging.read_back[0], 0, bytes);
@@ -107,15 +122,17 @@ mod tests {
             staging.read_back[0].map_async(MapMode::Read, .., |result| result.unwrap());
             device.poll(PollType::wait_indefinitely()).unwrap();
             let view = staging.read_back[0].get_mapped_range(..).unwrap();
-            let want: Vec<f32> = images.iter().flat_map(|image| image.data.clone()).collect();
-            assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&view), want);
+            assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&view), images.concat());
             drop(view);
             staging.read_back[0].unmap();
             ring.give(staging);
             assert_eq!(ring.lock().len(), 1);
         }
+        let other = ring.take(&device, 40, [36].into_iter());
+        assert_eq!((other.upload.size(), ring.lock().len()), (40, 1), "one of another size is no use");
+        assert_eq!(other.fill(|writer| writer.push(&[1; 9])).unwrap().1, 12, "whole words");
         let held = ring.take(&device, 36, [36].into_iter());
-        held.fill(&[ImageTensor { height: 1, width: 1, data: vec![0.0; 3] }]).unwrap();
+        held.fill(|writer| writer.push(&[0; 12])).unwrap();
         held.mapped.store(false, Ordering::Release);
         ring.give(held);
         assert_eq!(ring.lock().len(), 0, "what the device holds isn't given to another batch");

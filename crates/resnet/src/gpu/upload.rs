@@ -38,6 +38,19 @@ impl Source {
             Source::Gate(spec) => file.gate(spec),
         }
     }
+
+    /// Adds zeros where the convolution is planned for more channels a group than it has: photos come as red, green, blue and zero.
+    fn widened(&self, weight: Vec<f32>, channels: u32) -> Vec<f32> {
+        match self {
+            Source::Folded(spec) if spec.in_channels / spec.groups < channels as usize => {
+                let (had, taps) = (spec.in_channels / spec.groups, spec.kernel * spec.kernel);
+                let zeros = (channels as usize - had) * taps;
+                let outputs = weight.chunks_exact(had * taps);
+                outputs.flat_map(|output| output.iter().copied().chain(std::iter::repeat_n(0.0, zeros))).collect()
+            }
+            _ => weight,
+        }
+    }
 }
 
 /// Weights, and the convolution that says how they are packed.
@@ -62,6 +75,7 @@ pub(super) fn upload<'scope>(
         let mut flying = VecDeque::new();
         move |Packing { plan, source }: &Packing| {
             let (weight, bias) = source.read(file)?;
+            let weight = source.widened(weight, plan.desc().in_channels / plan.desc().groups);
             let packed = plan.weights_in_pieces(queue, &weight, Some(&bias), || {
                 flying.push_back(queue.submit([]));
                 if flying.len() > MOST_FLYING {

@@ -57,7 +57,8 @@ pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Out
             Some(weights) => weights,
             None => WeightFile::from_bytes(random_weights(&network.architecture, global.seed))?,
         };
-        let measured = bench::measure(&session.gpu, &weights, network.input_size, session.batch, terminal)?;
+        let batch = session.batch(network.input_size);
+        let measured = bench::measure(&session.gpu, &weights, network.input_size, batch, terminal)?;
         diagnosis.bench = Some(measured);
     }
     if global.json {
@@ -128,15 +129,12 @@ fn text(diagnosis: &Diagnosis) -> String {
             }
         }
     };
-    let features: Vec<String> =
-        diagnosis.features.iter().map(|(name, has)| format!("{name} {}", if *has { "yes" } else { "no" })).collect();
-    let _ = writeln!(
-        out,
-        "Features  {}; subgroup {} to {} lanes",
-        features.join(", "),
-        diagnosis.subgroup[0],
-        diagnosis.subgroup[1]
-    );
+    let words = |all: &[(&str, bool)]| {
+        all.iter().map(|(name, so)| format!("{name} {}", if *so { "yes" } else { "no" })).collect::<Vec<_>>().join(", ")
+    };
+    let [least, most] = diagnosis.subgroup;
+    let _ = writeln!(out, "Features  {}; subgroup {least} to {most} lanes", words(&diagnosis.features));
+    let _ = writeln!(out, "In use    {}", words(&diagnosis.in_use));
     out.push_str("Limits\n");
     for (name, value) in &diagnosis.limits {
         let _ = writeln!(out, "  {value:>14}  {name}");

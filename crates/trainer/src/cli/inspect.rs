@@ -37,7 +37,10 @@ pub(crate) fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> O
     let mut found = look(&hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?)?;
     // A file can be looked at without an adapter, but not without the one that was asked for.
     match block_on(device::open(&global.selection())) {
-        Ok(gpu) => found.measure(&gpu, global.batch.into())?,
+        Ok(gpu) => {
+            let batch = global.batch.map_or_else(|| gpu.batch(found.recipe.input_size), usize::from);
+            found.measure(&gpu, batch)?;
+        }
         Err(Error::NoAdapter(_)) if global.adapter.is_none() && global.backend.is_none() => {}
         Err(error) => return Err(error),
     }

@@ -51,7 +51,7 @@ pub(crate) fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome
         input_size: network.input_size,
         taps: bench::taps(architecture.classes),
         precision: gpu.precision,
-        ..BackboneOptions::new(session.batch)
+        ..BackboneOptions::new(session.batch(network.input_size))
     };
     let layers = tune::defaults(gpu, architecture, &options)?;
     let tuning = tune::measure(gpu, &layers, Duration::from_secs(args.seconds), terminal)?;

@@ -1,21 +1,23 @@
 //! Makes the engines that run a network for batches of some size, and checks their device for complaints after each call.
 
 use kernels::wgpu::{Device, PollType};
-use resnet::{Backbone, BackboneOptions, Engine, Error, ImageTensor, Pending, Tap, WeightFile};
+use resnet::{Backbone, BackboneOptions, Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile};
 
 use crate::error::Result;
 use crate::machine::device::Gpu;
+use crate::machine::heap;
 
 /// Makes the engines that run a network, each for batches of some size.
 pub struct Engines<'a> {
     plan: Box<dyn Fn(usize) -> Result<Box<dyn Engine>> + 'a>,
     check: Box<dyn Fn() -> Result<()> + 'a>,
+    warn: Box<dyn Fn(usize) -> Option<String> + 'a>,
 }
 
 impl<'a> Engines<'a> {
     /// Takes the engines that `plan` makes, given the most images of a batch.
     pub fn new(plan: impl Fn(usize) -> Result<Box<dyn Engine>> + 'a) -> Self {
-        Self { plan: Box::new(plan), check: Box::new(|| Ok(())) }
+        Self { plan: Box::new(plan), check: Box::new(|| Ok(())), warn: Box::new(|_| None) }
     }
 
     /// Adds `check`, which gives the complaints of the engines' device. It is asked after each call: a complaint is reported rather than
@@ -24,14 +26,25 @@ impl<'a> Engines<'a> {
         Self { check: Box::new(check), ..self }
     }
 
+    /// Adds `warn`, which says what is to be feared of batches of so many images, if anything is.
+    pub fn warned_by(self, warn: impl Fn(usize) -> Option<String> + 'a) -> Self {
+        Self { warn: Box::new(warn), ..self }
+    }
+
     /// Runs the network of `weights` on an adapter, for images of `input_size`.
     pub fn on(gpu: &'a Gpu, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
+        let options =
+            move |batch| BackboneOptions { input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
         let plan = move |batch| -> Result<Box<dyn Engine>> {
-            let options = BackboneOptions { input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
-            let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
+            let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options(batch))?;
             Ok(Box::new(Settled { backbone, device: gpu.device.clone() }))
         };
-        Self::new(plan).checked_by(|| gpu.check())
+        let warn = move |batch| {
+            // What can't be planned fails of itself.
+            let needs = Backbone::memory_of(&gpu.context, weights.architecture(), &options(batch)).ok()?;
+            heap::warning(gpu, batch, &needs)
+        };
+        Self::new(plan).checked_by(|| gpu.check()).warned_by(warn)
     }
 
     /// Plans an engine for batches of so many images.
@@ -42,6 +55,11 @@ impl<'a> Engines<'a> {
         let outcome = (self.plan)(batch);
         (self.check)()?;
         outcome
+    }
+
+    /// Says what is to be feared of batches of so many images: that they take so much of a GPU's memory that its driver gets slow.
+    pub fn warning(&self, batch: usize) -> Option<String> {
+        (self.warn)(batch)
     }
 
     /// Passes on what a call to an engine gave, unless the device complains.
@@ -79,5 +97,9 @@ impl Engine for Settled {
 
     fn submit(&self, images: &[ImageTensor]) -> Result<Pending, Error> {
         self.backbone.submit(images)
+    }
+
+    fn submit_bytes(&self, images: &[ImageBytes]) -> Result<Pending, Error> {
+        self.backbone.submit_bytes(images)
     }
 }

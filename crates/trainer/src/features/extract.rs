@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use resnet::ImageTensor;
+use resnet::ImageBytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::data::{Photo, Rejected};
@@ -41,7 +41,7 @@ impl Extraction {
 /// error or an interruption stays in `features`, also that of the batches on their way.
 ///
 /// # Memory
-/// Besides the features no more than `3 · batch + 2 · threads` tensors exist, used again and again, and a decoded photo a thread,
+/// Besides the features no more than `3 · batch + 2 · threads` prepared photos exist, used again and again, and a decoded photo a thread,
 /// however many photos there are.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub fn extract(
     extract_by(&Source { decoder: decode_into, preparation }, photos, extractor, features, progress)
 }
 
-/// How a photo's bytes become a tensor.
+/// How a photo's bytes become what a network takes.
 struct Source<'a> {
     decoder: Decoder,
     preparation: &'a Preparation,
@@ -117,12 +117,12 @@ fn extract_by(
                 extraction.kept.push((place, digest));
                 progress.advance(1);
             }
-            Loaded::Ready(digest, tensor) => {
+            Loaded::Ready(digest, image) => {
                 extraction.kept.push((place, digest));
                 if queued.insert(digest) {
-                    batches.waiting.push((digest, tensor));
+                    batches.waiting.push((digest, image));
                 } else {
-                    spares.give([tensor]);
+                    spares.give([image]);
                     progress.advance(1);
                 }
             }
@@ -141,18 +141,18 @@ fn extract_by(
     outcome.and(landed).map(|()| extraction)
 }
 
-/// Tensors whose memory is free.
+/// Prepared photos whose memory is free.
 #[derive(Default)]
-struct Spares(Mutex<Vec<ImageTensor>>);
+struct Spares(Mutex<Vec<ImageBytes>>);
 
 impl Spares {
-    /// Takes a free tensor, or makes an empty one.
-    fn take(&self) -> ImageTensor {
+    /// Takes a free one, or makes an empty one.
+    fn take(&self) -> ImageBytes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    fn give(&self, tensors: impl IntoIterator<Item = ImageTensor>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(tensors);
+    fn give(&self, images: impl IntoIterator<Item = ImageBytes>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(images);
     }
 }
 
@@ -162,7 +162,7 @@ struct Batches<'a, 'e> {
     features: &'a mut Features,
     progress: &'a dyn Progress,
     spares: &'a Spares,
-    waiting: Vec<(Digest, ImageTensor)>,
+    waiting: Vec<(Digest, ImageBytes)>,
     flying: Option<(Vec<Digest>, Flight)>,
     computed: usize,
 }
@@ -195,7 +195,7 @@ impl Batches<'_, '_> {
 /// The result of loading a photo.
 enum Loaded {
     Known(Digest),
-    Ready(Digest, ImageTensor),
+    Ready(Digest, ImageBytes),
     Rejected(String),
 }
 
@@ -222,15 +222,15 @@ impl Loader<'_> {
             return Loaded::Known(digest);
         }
         let picture = decode_by(self.source.decoder, bytes, reading, limits, std::mem::take(&mut self.memory));
-        let tensor = picture.and_then(|picture| {
-            let tensor = self.source.preparation.tensor(&picture, self.spares.take());
+        let image = picture.and_then(|picture| {
+            let image = self.source.preparation.image(&picture, self.spares.take());
             if picture.rgb.capacity() <= KEPT {
                 self.memory = picture.rgb;
             }
-            tensor.map_err(|error| error.to_string())
+            image.map_err(|error| error.to_string())
         });
-        match tensor {
-            Ok(tensor) => Loaded::Ready(digest, tensor),
+        match image {
+            Ok(image) => Loaded::Ready(digest, image),
             Err(reason) => Loaded::Rejected(reason),
         }
     }
@@ -470,11 +470,11 @@ mod tests {
             extract(&photos, &mut extractor, &mut Features::new(3), preparation, &()).unwrap();
             given.lock().unwrap().clone()
         };
-        let expected = |preparation: &Preparation| -> Vec<ImageTensor> {
+        let expected = |preparation: &Preparation| -> Vec<resnet::ImageTensor> {
             let tensor = |photo: &Photo| {
                 let bytes = std::fs::read(&photo.path).unwrap();
                 let picture = decode(bytes, &preparation.reading, &preparation.limits).unwrap();
-                preparation.tensor(&picture, ImageTensor::default()).unwrap()
+                preparation.image(&picture, ImageBytes::default()).unwrap().tensor()
             };
             photos.iter().map(tensor).collect()
         };

@@ -1,6 +1,6 @@
 //! Passes images through a network, in batches that its device has memory for.
 
-use resnet::{Engine, ImageTensor, Pending, Tap};
+use resnet::{Engine, ImageBytes, Pending, Tap};
 
 use crate::error::{Error, Result};
 use crate::features::engines::Engines;
@@ -21,7 +21,7 @@ pub struct Extractor<'a> {
 /// A batch on its way, with its images, should it have to be done again.
 pub(super) struct Flight {
     parts: Vec<Pending>,
-    images: Vec<ImageTensor>,
+    images: Vec<ImageBytes>,
 }
 
 impl<'a> Extractor<'a> {
@@ -39,7 +39,7 @@ impl<'a> Extractor<'a> {
     ///
     /// # Errors
     /// The device failed, or has no memory even for a single image.
-    pub(super) fn submit(&mut self, images: Vec<ImageTensor>, progress: &dyn Progress) -> Result<Flight> {
+    pub(super) fn submit(&mut self, images: Vec<ImageBytes>, progress: &dyn Progress) -> Result<Flight> {
         let parts = self.with_engine(progress, |engine| send(engine, &images))?;
         Ok(Flight { parts, images })
     }
@@ -48,7 +48,7 @@ impl<'a> Extractor<'a> {
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub(super) fn wait(&mut self, flight: Flight, progress: &dyn Progress) -> Result<(Vec<f32>, Vec<ImageTensor>)> {
+    pub(super) fn wait(&mut self, flight: Flight, progress: &dyn Progress) -> Result<(Vec<f32>, Vec<ImageBytes>)> {
         let Flight { parts, images } = flight;
         let mut sent = Some(parts);
         let features = self.with_engine(progress, |engine| {
@@ -61,6 +61,15 @@ impl<'a> Extractor<'a> {
         Ok((features, images))
     }
 
+    /// Plans an engine, with a warning where it needs one.
+    fn plan(&self, progress: &dyn Progress) -> Result<Box<dyn Engine>> {
+        let engine = self.engines.plan(self.batch)?;
+        if let Some(warning) = self.engines.warning(self.batch) {
+            progress.warn(&warning);
+        }
+        Ok(engine)
+    }
+
     /// Works with the engine, again with one for half the batch as long as that fails for want of memory.
     fn with_engine<T>(
         &mut self,
@@ -70,7 +79,7 @@ impl<'a> Extractor<'a> {
         let asked = self.batch;
         let mut refused = None;
         loop {
-            let engine = self.engine.take().map_or_else(|| self.engines.plan(self.batch), Ok);
+            let engine = self.engine.take().map_or_else(|| self.plan(progress), Ok);
             let outcome = engine.and_then(|engine| {
                 let outcome = self.engines.verdict(work(&*engine));
                 self.engine = Some(engine);
@@ -97,8 +106,8 @@ impl<'a> Extractor<'a> {
 }
 
 /// Sends images on their way, in as many batches as it takes.
-fn send(engine: &dyn Engine, images: &[ImageTensor]) -> Result<Vec<Pending>, resnet::Error> {
-    images.chunks(engine.batch()).map(|chunk| engine.submit(chunk)).collect()
+fn send(engine: &dyn Engine, images: &[ImageBytes]) -> Result<Vec<Pending>, resnet::Error> {
+    images.chunks(engine.batch()).map(|chunk| engine.submit_bytes(chunk)).collect()
 }
 
 /// Tells whether a smaller batch may succeed where this error came. What is wrong with a weight or an option is wrong in every batch.
@@ -154,17 +163,19 @@ mod tests {
         }
     }
 
-    fn pass(extractor: &mut Extractor, images: &[ImageTensor], progress: &dyn Progress) -> Result<Vec<f32>> {
+    fn pass(extractor: &mut Extractor, images: &[ImageBytes], progress: &dyn Progress) -> Result<Vec<f32>> {
         let flight = extractor.submit(images.to_vec(), progress)?;
         extractor.wait(flight, progress).map(|(features, _)| features)
     }
 
-    fn images(size: usize) -> Vec<ImageTensor> {
+    fn images(size: usize) -> Vec<ImageBytes> {
         let mut random = SplitMix64(7);
-        let mut image = || ImageTensor {
+        let mut image = || ImageBytes {
             height: size,
             width: size,
-            data: (0..size * size * 3).map(|_| (random.bits() >> 40) as f32 / (1 << 24) as f32 - 0.5).collect(),
+            data: (0..size * size * 3).map(|_| (random.bits() >> 40) as u8).collect(),
+            mean: [0.5; 3],
+            std: [1.0; 3],
         };
         (0..8).map(|_| image()).collect()
     }
@@ -172,7 +183,7 @@ mod tests {
     #[test]
     fn a_batch_is_halved_when_memory_runs_out() {
         let (images, warnings) = (images(4), Warnings::default());
-        let whole = colours(&images);
+        let whole = colours(&images.iter().map(ImageBytes::tensor).collect::<Vec<_>>());
         let device = Device::with_room_for(8);
         assert_eq!(pass(&mut Extractor::new(device.engines(), 8), &images, &warnings).unwrap(), whole);
         assert_eq!((&*device.planned.lock().unwrap(), warnings.take().len()), (&vec![8], 0));
@@ -207,6 +218,20 @@ mod tests {
         assert_eq!(error.fault(), crate::Fault::Device);
         assert!(matches!(&error, Error::OutOfMemory(what) if what == "no room for 1 photos"), "{error}");
         assert_eq!((warnings.take().len(), device.planned.lock().unwrap().len()), (0, 4));
+    }
+
+    #[test]
+    fn what_is_to_be_feared_is_told_once_of_the_batch_that_is_taken() {
+        let (images, warnings) = (images(4), Warnings::default());
+        let whole = colours(&images.iter().map(ImageBytes::tensor).collect::<Vec<_>>());
+        let device = Device::with_room_for(4);
+        let engines = device.engines().warned_by(|batch| (batch > 2).then(|| format!("{batch} are many")));
+        let mut extractor = Extractor::new(engines, 8);
+        for _ in 0..2 {
+            assert_eq!(pass(&mut extractor, &images, &warnings).unwrap(), whole);
+        }
+        let told = warnings.take();
+        assert!(told.len() == 2 && told.contains(&"4 are many".to_owned()), "{told:?}");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
-use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Tune};
+use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Precision, Tune};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::machine::bench::Bench;
 use crate::machine::compiled::Found;
-use crate::machine::device::{Gpu, Summary};
+use crate::machine::device::{Gpu, Summary, TIMING};
+use crate::machine::heap;
 use crate::machine::timer::Timer;
 use crate::machine::tune::Tuned;
 
@@ -33,6 +34,8 @@ pub struct Diagnosis {
     pub subgroup: [u32; 2],
     /// The features that matter here, and whether it has them (of `shader-checks`: whether shaders check their indices at run time).
     pub features: Vec<(&'static str, bool)>,
+    /// What our work on it makes use of, and whether it does.
+    pub in_use: Vec<(&'static str, bool)>,
     /// The limits that matter here.
     pub limits: Vec<(&'static str, u64)>,
     /// 10⁹ multiplications and additions a second of a 1024 x 1024 matrix product, checked.
@@ -88,6 +91,15 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
     };
     let has = |feature| gpu.adapter.features().contains(feature);
     let matmul_gflops = matmul_gflops(gpu)?;
+    let mut known = vec![
+        ("bytes a binding", limits.max_storage_buffer_binding_size),
+        ("bytes a buffer", limits.max_buffer_size),
+        ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size.into()),
+        ("invocations a workgroup", limits.max_compute_invocations_per_workgroup.into()),
+        ("workgroups an axis", limits.max_compute_workgroups_per_dimension.into()),
+        ("texels a texture side", limits.max_texture_dimension_2d.into()),
+    ];
+    known.extend(heap::bytes(&gpu.adapter).map(|bytes| ("bytes of its memory", bytes)));
     Ok(Diagnosis {
         adapters: adapters.iter().map(Summary::of).collect(),
         adapter: Summary::of(&gpu.adapter),
@@ -101,14 +113,11 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
             ("timestamp-query", has(wgpu::Features::TIMESTAMP_QUERY)),
             ("shader-checks", gpu.context.checks()),
         ],
-        limits: vec![
-            ("bytes a binding", limits.max_storage_buffer_binding_size),
-            ("bytes a buffer", limits.max_buffer_size),
-            ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size.into()),
-            ("invocations a workgroup", limits.max_compute_invocations_per_workgroup.into()),
-            ("workgroups an axis", limits.max_compute_workgroups_per_dimension.into()),
-            ("texels a texture side", limits.max_texture_dimension_2d.into()),
+        in_use: vec![
+            ("precision-f16", gpu.precision == Precision::F16),
+            ("timestamps", gpu.device.features().contains(TIMING)),
         ],
+        limits: known,
         matmul_gflops,
         compiled: gpu.compiled.as_ref().map(|compiled| (compiled.path().to_owned(), compiled.found())),
         cores: std::thread::available_parallelism().map_or(1, usize::from),

@@ -8,6 +8,7 @@ pub(crate) mod compiled;
 pub(crate) mod device;
 #[cfg(feature = "cli")]
 pub(crate) mod doctor;
+pub(crate) mod heap;
 #[cfg(feature = "cli")]
 pub(crate) mod timer;
 pub(crate) mod tune;

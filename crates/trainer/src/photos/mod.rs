@@ -1,4 +1,4 @@
-//! Photos: from a file's bytes to 8-bit RGB, and on to the tensor that a network takes.
+//! Photos: from a file's bytes to 8-bit RGB, and on to what a network takes.
 //!
 //! The only place where pixels are read: training, evaluating, predicting and embedding all come through [`Preparation`].
 

@@ -1,12 +1,12 @@
-//! How a photo becomes the tensor that a network takes: reading, limits and recipe, which train and predict must share.
+//! How a photo becomes what a network takes: reading, limits and recipe, which train and predict must share.
 
-use resnet::{ImageTensor, ImageView, Recipe, preprocess_into};
+use resnet::{ImageBytes, ImageView, Recipe};
 
 use crate::photos::limits::Limits;
 use crate::photos::picture::Picture;
 use crate::photos::reading::Reading;
 
-/// How a photo becomes the tensor that a network takes: how it is read, within which limits, and what the weights expect of it.
+/// How a photo becomes what a network takes: how it is read, within which limits, and what the weights expect of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preparation {
     /// Resize, crop and normalisation.
@@ -18,14 +18,14 @@ pub struct Preparation {
 }
 
 impl Preparation {
-    /// Resizes, crops and normalises a decoded photo. `spare` is a tensor that nobody needs any more, for its memory's sake.
+    /// Resizes and crops a decoded photo; the engine normalises it. `spare` is one that nobody needs any more, for its memory's sake.
     ///
     /// # Errors
     /// The recipe can't be followed.
-    pub fn tensor(&self, picture: &Picture, spare: ImageTensor) -> Result<ImageTensor, resnet::Error> {
-        let mut tensor = spare;
-        preprocess_into(ImageView::new(picture.width, picture.height, &picture.rgb)?, &self.recipe, &mut tensor)?;
-        Ok(tensor)
+    pub fn image(&self, picture: &Picture, spare: ImageBytes) -> Result<ImageBytes, resnet::Error> {
+        let mut image = spare;
+        image.prepare(ImageView::new(picture.width, picture.height, &picture.rgb)?, &self.recipe)?;
+        Ok(image)
     }
 }
 
@@ -38,13 +38,13 @@ mod tests {
         let preparation =
             Preparation { recipe: Recipe { input_size: [8, 9], ..Recipe::default() }, ..Default::default() };
         let picture = Picture { width: 5, height: 4, rgb: (0..60).collect() };
-        let fresh = preparation.tensor(&picture, ImageTensor::default()).unwrap();
+        let fresh = preparation.image(&picture, ImageBytes::default()).unwrap();
         assert_eq!((fresh.height, fresh.width, fresh.data.len()), (8, 9, 8 * 9 * 3));
-        let spare = ImageTensor { height: 1, width: 2, data: vec![f32::NAN; 1000] };
+        let spare = ImageBytes { height: 1, width: 2, data: vec![77; 1000], mean: [9.0; 3], std: [9.0; 3] };
         let place = spare.data.as_ptr();
-        let again = preparation.tensor(&picture, spare).unwrap();
+        let again = preparation.image(&picture, spare).unwrap();
         assert_eq!((&again, again.data.as_ptr()), (&fresh, place));
         let wrong = Preparation { recipe: Recipe { std: [0.0; 3], ..Recipe::default() }, ..Default::default() };
-        assert!(wrong.tensor(&picture, ImageTensor::default()).is_err());
+        assert!(wrong.image(&picture, ImageBytes::default()).is_err());
     }
 }

@@ -84,6 +84,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
         },
     };
     let model = run::model(&weights, &head, &recipe, &reading)?;
+    let batch = session.batch(recipe.input_size);
     let config = Config {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         data: absolute(&request.data),
@@ -95,7 +96,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
         split: request.split,
         train: request.train,
         features: absolute(&cache),
-        batch: session.batch,
+        batch,
         precision: session.gpu.precision.name().to_owned(),
         adapter: Summary::of(&session.gpu.adapter),
         tuned: session.gpu.tuned.clone(),
@@ -187,7 +188,7 @@ mod tests {
         delicate_photos(&data);
         std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
         let gpu = pollster::block_on(device::open(&Default::default())).unwrap();
-        let mut session = Session { gpu, batch: 5, limits: Limits::default(), progress: &() };
+        let mut session = Session { gpu, batch: Some(5), limits: Limits::default(), progress: &() };
         let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
         let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };
         let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-5);
@@ -227,7 +228,7 @@ mod tests {
                 assert!(close(&all(got), &all(want)), "{}", got.name);
             }
         };
-        session.batch = 4;
+        session.batch = Some(4);
         same(&evaluate(&session, &run, &data, true).unwrap().predictions);
         let photos: Vec<Photo> =
             (data::list(&data).unwrap().photos.iter()).map(|found| Photo::at(&found.path)).collect();

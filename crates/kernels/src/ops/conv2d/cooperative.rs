@@ -228,11 +228,8 @@ impl<'a> Cooperative<'a> {
     fn reduce(&self, banded: &Banded<'_>, entries: &[(u32, Bind<'_>)], partials: Bind<'_>) -> Result<Step, Error> {
         let context = &self.layer.context;
         let pipeline = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
-        let [uniform, _, _, bias, residual, output, ..] = entries else {
-            return Err(Error::shape(OP, "a sum of parts has too few operands"));
-        };
-        let entries = [uniform, bias, residual, output].map(Clone::clone);
-        let entries = [entries.as_slice(), &[(10, partials)]].concat();
+        // All but the input and the weights.
+        let entries = [&entries[..1], &entries[3..], &[(11, partials)]].concat();
         let quads = self.partials() / u64::from(self.parts) / 4;
         context.dispatch(OP, &pipeline, &entries, quads.div_ceil(64))
     }
@@ -272,12 +269,12 @@ impl Algorithm for Cooperative<'_> {
         let pipeline = context.pipeline(&shaders::CONV2D_COOPERATIVE, banded.target.entry, &self.constants());
         let panels_at_once = context.room().aligned_lines(self.panel_len(), self.abreast());
         // One that is read, one that may be written.
-        let (nothing, unwritten) = (&context.nothing()?, context.nothing()?);
+        let (nothing, unwritten, overflow) = (&context.nothing()?, context.nothing()?, &context.overflow()?);
         let partials = match self.parts {
             1 => Bind::Slice(unwritten.slice(..)),
             _ => Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?),
         };
-        let shown = Shown { input: buffers.input, weights, buffers, nothing };
+        let shown = Shown { input: buffers.input, weights, buffers, nothing, overflow };
         let terms =
             u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(self.step().unwrap_or(32).into());
         let mut steps = Vec::new();
@@ -294,7 +291,7 @@ impl Algorithm for Cooperative<'_> {
                 let entries = banded.entries(&band, &params, weight, &shown);
                 // The input is bound twice: as quads, and as pairs of them, which no single pixel of four channels fills.
                 let pairs = if self.wide() { entries[1].1.clone() } else { Bind::Slice(nothing.slice(..)) };
-                let all = [entries.as_slice(), &[(10, partials.clone()), (11, pairs)]].concat();
+                let all = [entries.as_slice(), &[(11, partials.clone()), (12, pairs)]].concat();
                 steps.push(context.dispatch(OP, &pipeline, &all, groups)?.multiplying(tiles * terms));
                 if self.parts > 1 {
                     steps.push(self.reduce(&banded, &entries, partials.clone())?);

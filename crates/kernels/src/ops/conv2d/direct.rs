@@ -248,8 +248,8 @@ impl Direct<'_> {
         let banded = Banded::of(self.layer);
         let constants = [tiled_constants(tile).as_slice(), &[self.layer.f16_tensors()]].concat();
         let weight = weights.buffer()?;
-        let nothing = &context.nothing()?;
-        let shown = Shown { input, weights, buffers, nothing };
+        let (nothing, overflow) = (&context.nothing()?, &context.overflow()?);
+        let shown = Shown { input, weights, buffers, nothing, overflow };
         if self.parts > 1 {
             steps.extend(self.split_steps(workspace, &banded, &shown, &constants)?);
             return Ok(steps);
@@ -291,17 +291,17 @@ impl Direct<'_> {
         let workgroups = self.workgroups();
         let groups = workgroups * u64::from(self.parts);
         let params = context.uniform(&Params { parts: self.parts, ..banded.params(band, groups) })?;
-        let partials = (10, Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?));
+        let partials = (11, Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?));
         let entries = banded.entries(band, &params, weight, shown);
-        let [uniform, input, weight, rest @ ..] = entries;
+        let (operands, results) = entries.split_at(3);
         let partial = context.pipeline(&shaders::CONV2D, "partial", constants);
-        let multiply = context.dispatch(OP, &partial, &[uniform.clone(), input, weight, partials.clone()], groups)?;
+        let multiply = context.dispatch(OP, &partial, &[operands, std::slice::from_ref(&partials)].concat(), groups)?;
         let products = workgroups * u64::from(tile.rows * tile.columns * self.depth().next_multiple_of(16));
         // The tile is nothing to the sum of the parts: one pipeline for all.
         let reduce = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
-        let [bias, residual, output] = rest;
         let quads = self.partials() / u64::from(self.parts) / 4;
-        let add = context.dispatch(OP, &reduce, &[uniform, bias, residual, output, partials], quads.div_ceil(64))?;
+        let add =
+            context.dispatch(OP, &reduce, &[&operands[..1], results, &[partials]].concat(), quads.div_ceil(64))?;
         Ok([multiply.multiplying(products), add])
     }
 }

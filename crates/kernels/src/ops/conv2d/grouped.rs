@@ -61,8 +61,8 @@ impl Algorithm for Grouped<'_> {
         let (layer, context) = (self.layer, &self.layer.context);
         let banded = Banded::of(layer);
         let pipeline = context.pipeline(&shaders::CONV2D_GROUPED, banded.target.entry, &[layer.f16_tensors()]);
-        let nothing = &context.nothing()?;
-        let shown = Shown { input: buffers.input, weights, buffers, nothing };
+        let (nothing, overflow) = (&context.nothing()?, &context.overflow()?);
+        let shown = Shown { input: buffers.input, weights, buffers, nothing, overflow };
         let mut steps = Vec::new();
         for band in banded.bands()? {
             let pixels = banded.pixels(&band);

@@ -8,7 +8,7 @@ use super::{
     weights::Conv2dWeights,
 };
 use crate::{
-    Error,
+    Error, OverflowFlag,
     context::Bind,
     params::params,
     window::{Band, Lines, Sliding},
@@ -56,12 +56,14 @@ pub(super) struct Banded<'a> {
     output: Lines,
 }
 
-/// The buffers that the bands show parts of; a bias or residual that isn't there shows `nothing`.
+/// The buffers that the bands show parts of; a residual that isn't there shows `nothing`.
 pub(super) struct Shown<'a> {
     pub input: BufferSlice<'a>,
     pub weights: &'a Conv2dWeights,
     pub buffers: &'a Conv2dBuffers<'a>,
     pub nothing: &'a Buffer,
+    /// Set by kernels that write f16.
+    pub overflow: &'a OverflowFlag,
 }
 
 impl<'a> Banded<'a> {
@@ -105,17 +107,21 @@ impl<'a> Banded<'a> {
         params: &'b Buffer,
         weight: BufferSlice<'b>,
         shown: &Shown<'b>,
-    ) -> [(u32, Bind<'b>); 6] {
+    ) -> Vec<(u32, Bind<'b>)> {
         let written = self.output.window(band);
         let residual = shown.buffers.residual.map_or(shown.nothing.slice(..), |residual| written.show(residual));
-        [
+        let mut entries = vec![
             (0, Bind::Uniform(params)),
             (1, Bind::Slice(self.input.window(band).show(shown.input))),
             (2, Bind::Slice(weight)),
             (3, Bind::Slice(shown.weights.bias.slice(..))),
             (self.target.residual, Bind::Slice(residual)),
             (self.target.residual + 1, Bind::Slice(written.show(shown.buffers.output))),
-        ]
+        ];
+        if self.layer.f16() {
+            entries.push((10, Bind::Slice(shown.overflow.word())));
+        }
+        entries
     }
 }
 

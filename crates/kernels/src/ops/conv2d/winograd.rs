@@ -198,6 +198,7 @@ impl Winograd<'_> {
         let mut steps = Vec::new();
         let none = context.nothing()?;
         let unused = context.nothing()?;
+        let overflow = context.overflow()?;
         let f16 = self.layer.f16();
         let constants = [("f16_tensors", f64::from(u8::from(f16)))];
         let shader = &shaders::CONV2D_WINOGRAD;
@@ -231,6 +232,7 @@ impl Winograd<'_> {
                 (6, Bind::Slice(f32_output[1])),
                 (7, Bind::Slice(f16_output[0])),
                 (8, Bind::Slice(f16_output[1])),
+                (9, Bind::Slice(overflow.word())),
             ];
             let groups = (count * u64::from(desc.out_channels / 2)).div_ceil(64);
             steps.push(context.dispatch(OP, &output_transform, &entries, groups)?);

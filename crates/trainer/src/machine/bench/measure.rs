@@ -13,6 +13,7 @@ use crate::machine::bench::layer::{Layer, Machine, Measured};
 use crate::machine::bench::memory::memory;
 use crate::machine::bench::yardstick::{Product, Yardstick};
 use crate::machine::device::Gpu;
+use crate::machine::heap;
 use crate::machine::timer::{Timer, median};
 use crate::progress::{Progress, Stage};
 use crate::random::SplitMix64;
@@ -76,6 +77,9 @@ pub fn measure(
     };
     let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options)?;
     gpu.check()?;
+    if let Some(warning) = heap::warning(gpu, batch, &backbone.memory()) {
+        progress.warn(&warning);
+    }
     let timer = Timer::new(gpu);
     // Random ones: a GPU computes zeros with less power, and so faster.
     backbone.submit(&random_images(input_size, batch))?.wait(Tap::Features)?;

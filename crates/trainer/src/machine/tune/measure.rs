@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kernels::wgpu::DeviceType;
 use kernels::{Commands, Context, TuneTable, Variant};
 use resnet::{Architecture, BackboneOptions, PlannedLayer};
 use serde::{Serialize, Serializer};
@@ -18,6 +19,9 @@ const ROUNDS: usize = 9;
 const HOPELESS: f64 = 1.5;
 /// What a candidate must take of the default's time to win: less may be noise, and another result in the last digits.
 const WINS: f64 = 0.97;
+/// How long a GPU works before it is timed: while it waits for the compiler its clock falls to a fifth, under which memory seems fast.
+const WARM_UP: Duration = Duration::from_millis(150);
+
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tuning {
@@ -168,6 +172,14 @@ fn compare(timer: &Timer<'_>, class: Class<'_>, share: Duration, progress: &dyn 
             Err(error) => Some(error.to_string()),
         };
         refused.push(problem);
+    }
+    if let Some(Ok(commands)) = bound.first()
+        && gpu.adapter.get_info().device_type != DeviceType::Cpu
+    {
+        let start = Instant::now();
+        while start.elapsed() < WARM_UP {
+            timer.each(&[commands])?;
+        }
     }
     // Seconds, the best of all rounds.
     let mut best = vec![f64::INFINITY; variants.len()];

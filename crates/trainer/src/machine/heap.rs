@@ -1,0 +1,94 @@
+//! How much memory an adapter has, where it can be asked, and whether a network takes too much of it.
+//!
+//! wgpu has no figure for it: its allocator's report counts what was taken, not what there is. Vulkan's own is asked beneath it; Metal and
+//! DirectX 12 are left unasked. It matters where a driver doesn't refuse what it lacks: on Windows, and on integrated GPUs, it moves memory
+//! to the host instead, and all gets slow without a word.
+
+use kernels::wgpu::{Adapter, DeviceType};
+use resnet::Memory;
+
+use crate::machine::device::Gpu;
+
+/// Part of a discrete GPU's memory that a network may take: the rest is the screen's and the driver's.
+const OF_ITS_OWN: f64 = 0.8;
+/// Part of memory that a GPU shares with all else in the machine.
+const OF_SHARED: f64 = 0.5;
+
+/// Gives the bytes of an adapter's largest memory of its own; none where it can't be asked.
+#[cfg(not(any(target_vendor = "apple", target_arch = "wasm32")))]
+pub(crate) fn bytes(adapter: &Adapter) -> Option<u64> {
+    use kernels::wgpu::hal::api::Vulkan;
+    // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
+    const LOCAL: u32 = 1;
+    // SAFETY: nothing is destroyed or changed: properties are read of a physical device that belongs to this instance, and both live at
+    // least as long as the guard, which is dropped behind the call.
+    let properties = unsafe {
+        let vulkan = adapter.as_hal::<Vulkan>()?;
+        vulkan.shared_instance().raw_instance().get_physical_device_memory_properties(vulkan.raw_physical_device())
+    };
+    let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
+    heaps.filter(|heap| heap.flags.as_raw() & LOCAL != 0).map(|heap| heap.size).max()
+}
+
+/// Here no adapter can be asked.
+#[cfg(any(target_vendor = "apple", target_arch = "wasm32"))]
+pub(crate) fn bytes(_: &Adapter) -> Option<u64> {
+    None
+}
+
+/// Warns of a network that takes more of a GPU's memory than it may, in batches of so many photos; nothing where that isn't known.
+pub(crate) fn warning(gpu: &Gpu, batch: usize, needs: &Memory) -> Option<String> {
+    let (info, bytes) = (gpu.adapter.get_info(), bytes(&gpu.adapter)?);
+    let needed = needs.weights + needs.activations + needs.scratch;
+    let kind = exceeds(info.device_type, needed, bytes)?;
+    let [needed, bytes] = [needed, bytes].map(|bytes| bytes as f64 / 1e9);
+    Some(format!(
+        "the network takes {needed:.1} GB for {batch} photos at once, of {bytes:.1} GB {kind} of {}: a driver that moves memory to the \
+         host gets slow instead of failing; smaller batches take less",
+        info.name
+    ))
+}
+
+/// Names the memory that `needed` bytes are too much of. A software adapter has the machine's, of which its drivers tell no true size.
+fn exceeds(device: DeviceType, needed: u64, bytes: u64) -> Option<&'static str> {
+    let (part, kind) = match device {
+        DeviceType::Cpu => return None,
+        DeviceType::DiscreteGpu => (OF_ITS_OWN, "memory"),
+        _ => (OF_SHARED, "shared memory"),
+    };
+    (needed as f64 > part * bytes as f64).then_some(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::device::{Selection, open};
+
+    #[test]
+    fn a_part_of_the_memory_may_be_taken() {
+        const GB: u64 = 1_000_000_000;
+        let of = |device, needed| exceeds(device, needed, 8 * GB);
+        assert_eq!((of(DeviceType::DiscreteGpu, 6 * GB), of(DeviceType::DiscreteGpu, 7 * GB)), (None, Some("memory")));
+        for device in [DeviceType::IntegratedGpu, DeviceType::VirtualGpu, DeviceType::Other] {
+            assert_eq!((of(device, 4 * GB), of(device, 5 * GB)), (None, Some("shared memory")));
+        }
+        assert_eq!(of(DeviceType::Cpu, 100 * GB), None);
+    }
+
+    #[test]
+    fn vulkan_tells_its_memory_and_a_small_network_fits() {
+        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
+        let info = gpu.adapter.get_info();
+        let bytes = bytes(&gpu.adapter);
+        if info.backend.to_string() == "vulkan" {
+            assert!(bytes.is_some_and(|bytes| bytes >= 1 << 26), "{bytes:?}");
+        }
+        let needs = |activations| Memory { weights: 1, activations, scratch: 1 };
+        assert_eq!(warning(&gpu, 8, &needs(1)), None);
+        let too_much = warning(&gpu, 8, &needs(1 << 50));
+        match (bytes, info.device_type) {
+            (None, _) | (_, DeviceType::Cpu) => assert_eq!(too_much, None),
+            _ => assert!(too_much.is_some_and(|words| words.contains("8 photos at once")), "{info:?}"),
+        }
+    }
+}
