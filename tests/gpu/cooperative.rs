@@ -191,6 +191,25 @@ fn nan_is_kept_and_what_is_too_large_is_noticed() {
 }
 
 #[test]
+fn what_is_too_large_sets_the_flag() {
+    let Bench { gpu, contexts } = Bench::shared();
+    let precision = Precision::F16;
+    for context in contexts {
+        for desc in [Conv2dDesc::new(2, [6, 7], [128, 72], 3), Conv2dDesc::new(1, [9, 10], [3, 70], 7)] {
+            let plan = Conv2d::new(context, &Conv2dDesc { precision, ..desc }).unwrap();
+            let split = Variant::CooperativeSplit { tile: Tile { rows: 64, columns: 64 }, parts: 2 };
+            for variant in plan.variants().into_iter().filter(is).chain([split]) {
+                let plan = plan.with_variant(variant).unwrap();
+                for (value, expected) in [(43_000.0, false), (44_000.0, true), (-44_000.0, true)] {
+                    let element = desc.input_len() / 2;
+                    assert_eq!(half::conv_flags(gpu, &plan, element, value), expected, "{variant}: {value}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn it_is_chosen_only_where_it_computes() {
     let precision = Precision::F16;
     let desc = Conv2dDesc { precision, ..Conv2dDesc::new(8, [56, 56], [64, 256], 1) };
