@@ -110,11 +110,11 @@ fn the_layers_of_a_resnet_in_every_tile() {
     }
 }
 
-/// Steps of other depths, from one buffer or two, and no larger tiles.
+/// Steps of other depths, and fewer tiles.
 #[test]
 fn less_workgroup_memory() {
     let small = Conv2dDesc { relu: true, residual: true, ..Conv2dDesc::new(1, [9, 11], [40, 72], 3) };
-    for (bytes, tiles) in [(28_700, 3), (23_100, 2), (20_000, 2), (16_384, 1)] {
+    for (bytes, tiles) in [(28_700, 5), (23_100, 2), (20_000, 2), (16_384, 1)] {
         let bench = Bench::new(|limits| Limits { max_compute_workgroup_storage_size: bytes, ..limits });
         let (checked, _) = bench.check(&small, 9);
         assert_eq!(checked, tiles * bench.contexts.len(), "{bytes} bytes");
@@ -191,14 +191,31 @@ fn nan_is_kept_and_what_is_too_large_is_noticed() {
 }
 
 #[test]
+fn what_is_too_large_sets_the_flag() {
+    let Bench { gpu, contexts } = Bench::shared();
+    let precision = Precision::F16;
+    for context in contexts {
+        for desc in [Conv2dDesc::new(2, [6, 7], [128, 72], 3), Conv2dDesc::new(1, [9, 10], [3, 70], 7)] {
+            let plan = Conv2d::new(context, &Conv2dDesc { precision, ..desc }).unwrap();
+            let split = Variant::CooperativeSplit { tile: Tile { rows: 64, columns: 64 }, parts: 2 };
+            for variant in plan.variants().into_iter().filter(is).chain([split]) {
+                let plan = plan.with_variant(variant).unwrap();
+                for (value, expected) in [(43_000.0, false), (44_000.0, true), (-44_000.0, true)] {
+                    let element = desc.input_len() / 2;
+                    assert_eq!(half::conv_flags(gpu, &plan, element, value), expected, "{variant}: {value}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn it_is_chosen_only_where_it_computes() {
     let precision = Precision::F16;
     let desc = Conv2dDesc { precision, ..Conv2dDesc::new(8, [56, 56], [64, 256], 1) };
     for context in &Bench::shared().contexts {
         let chosen = |desc: &Conv2dDesc| Conv2d::new(context, desc).unwrap();
-        let large = context.device().limits().max_compute_workgroup_storage_size >= 40_000;
-        let tile = Tile { rows: 128, columns: if large { 128 } else { 64 } };
-        assert_eq!(chosen(&desc).variant(), Variant::Cooperative(tile));
+        assert_eq!(chosen(&desc).variant(), Variant::Cooperative(Tile { rows: 128, columns: 128 }));
         let narrow = Conv2dDesc { out_channels: 64, ..desc };
         assert_eq!(chosen(&narrow).variant(), Variant::Cooperative(Tile { rows: 128, columns: 64 }));
         // Fewer workgroups than a large GPU has cores: parts of the sums, where those are long enough, or smaller tiles.

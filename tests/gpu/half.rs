@@ -297,7 +297,7 @@ fn flagged(gpu: &Gpu, operation: impl FnOnce(&OverflowFlag) -> Commands) -> bool
 }
 
 /// Tells whether a convolution that makes one and a half of one element of the input, and nothing of the others, sets its flag.
-fn conv_flags(gpu: &Gpu, plan: &Conv2d, element: u64, value: f32) -> bool {
+pub(crate) fn conv_flags(gpu: &Gpu, plan: &Conv2d, element: u64, value: f32) -> bool {
     let desc = plan.desc();
     let mut input = vec![0.0; desc.input_len() as usize];
     input[element as usize] = value;

@@ -109,7 +109,7 @@ impl<'a> Cooperative<'a> {
         TILES.contains(&self.tile)
             && (self.tile.columns == 64 || self.layer.desc.out_channels > 64)
             && INVOCATIONS <= invocations
-            && self.memory(32) <= limits.max_compute_workgroup_storage_size
+            && self.step().is_some()
             && self.panel_len() * self.abreast() <= room.binding
             && (self.parts == 1 || self.splits())
     }
@@ -135,11 +135,16 @@ impl<'a> Cooperative<'a> {
         self.tile.columns / 2
     }
 
-    /// Chooses how many terms of the sum a step takes: deep steps wait less often for loads; an invocation holds up to four of either operand.
-    fn step(&self) -> u32 {
-        let loads = 64 * self.tile.rows.max(self.tile.columns) / 8 / INVOCATIONS;
+    /// Chooses how many terms of the sum a step takes: deep steps wait less often for loads. An invocation loads up to four times of either
+    /// operand, of the weights at least twice; none where the device has too little workgroup memory.
+    fn step(&self) -> Option<u32> {
+        let Tile { rows, columns } = self.tile;
         let allowed = self.layer.context.limits().max_compute_workgroup_storage_size;
-        if loads <= 4 && self.memory(64) <= allowed { 64 } else { 32 }
+        let loads = |of: u32, depth: u32| of * depth / 8 / INVOCATIONS;
+        let fits = |&depth: &u32| {
+            loads(rows, depth) <= 4 && (2..=4).contains(&loads(columns, depth)) && self.memory(depth) <= allowed
+        };
+        [64, 32, 16].into_iter().find(fits)
     }
 
     /// Counts the quads of a row of the kernel that are loaded as a run, where pixels of one quad follow each other.
@@ -203,7 +208,7 @@ impl<'a> Cooperative<'a> {
             ("columns", f64::from(columns)),
             ("sub_columns", f64::from(self.sub_columns())),
             ("invocations", f64::from(INVOCATIONS)),
-            ("depth", f64::from(self.step())),
+            ("depth", f64::from(self.step().unwrap_or(32))),
             ("wide", flag(self.wide())),
             ("run", f64::from(self.run())),
             ("split", flag(self.parts > 1)),
@@ -223,6 +228,7 @@ impl<'a> Cooperative<'a> {
     fn reduce(&self, banded: &Banded<'_>, entries: &[(u32, Bind<'_>)], partials: Bind<'_>) -> Result<Step, Error> {
         let context = &self.layer.context;
         let pipeline = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
+        // All but the input and the weights.
         let entries = [&entries[..1], &entries[3..], &[(11, partials)]].concat();
         let quads = self.partials() / u64::from(self.parts) / 4;
         context.dispatch(OP, &pipeline, &entries, quads.div_ceil(64))
@@ -263,14 +269,14 @@ impl Algorithm for Cooperative<'_> {
         let pipeline = context.pipeline(&shaders::CONV2D_COOPERATIVE, banded.target.entry, &self.constants());
         let panels_at_once = context.room().aligned_lines(self.panel_len(), self.abreast());
         // One that is read, one that may be written.
-        let (nothing, unwritten) = (&context.nothing()?, context.nothing()?);
-        let overflow = &context.overflow()?;
+        let (nothing, unwritten, overflow) = (&context.nothing()?, context.nothing()?, &context.overflow()?);
         let partials = match self.parts {
             1 => Bind::Slice(unwritten.slice(..)),
             _ => Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?),
         };
         let shown = Shown { input: buffers.input, weights, buffers, nothing, overflow };
-        let terms = u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(self.step().into());
+        let terms =
+            u64::from(tile.rows * tile.columns) * self.depth().next_multiple_of(self.step().unwrap_or(32).into());
         let mut steps = Vec::new();
         for band in banded.bands()? {
             let pixels = banded.pixels(&band);
