@@ -21,10 +21,10 @@ const TRANSFORMED: usize = 1;
 const RESIDUAL: usize = 3;
 
 /// Lists how many MiB of transformed values a band of tiles may take, at most, so that what is written is still cached when it is read; the default
-/// first. GPUs need more, to have enough to do, and those of many cores and large caches the most where there is more than twice the less.
+/// first. GPUs need more, to have enough to do, and those of many cores and large caches the most.
 fn bands(layer: &Layer) -> [u32; 3] {
     let channels = u64::from(layer.desc.in_channels.max(layer.desc.out_channels));
-    let much = layer.context.tune().many_cores && all_tiles(&layer.desc) * POINTS * channels > 32 << 18;
+    let much = layer.context.tune().many_cores && all_tiles(&layer.desc) * POINTS * channels > 16 << 18;
     match layer.family {
         Family::Texture => [4, 16, 64],
         Family::Tiled if much => [64, 16, 4],
