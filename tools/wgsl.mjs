@@ -12,10 +12,16 @@ const device = await adapter.requestDevice({ requiredFeatures: ['subgroups'] });
 
 // What the kernels set the overrides to that aren't bools.
 const numbers = { lanes: [4, 8, 16], invocations: [128, 256], rows: [4, 8], blocks: [1, 2, 3, 4] };
+// The tiled products' tiles, 64x64, 32x64, 128x64 and 128x128: see tile.rs.
+const tiles = [[128, 16, 8, 4], [128, 16, 4, 4], [128, 8, 8, 8], [256, 16, 8, 8]]
+    .map(([invocations, across, rows, columns]) => ({ invocations, across, rows, columns }));
 
 function combinations(text) {
-    let all = [{}];
-    for (const [, name, type] of text.matchAll(/^override (\w+): (\w+)/gm)) {
+    const overrides = [...text.matchAll(/^override (\w+): (\w+)/gm)].map(([, name, type]) => [name, type]);
+    const tiled = overrides.some(([name]) => name === 'across');
+    let all = tiled ? tiles : [{}];
+    for (const [name, type] of overrides) {
+        if (tiled && name in tiles[0]) continue;
         const values = type === 'bool' ? [0, 1] : numbers[name];
         if (!values) throw new Error(`nobody says what the override ${name} can be`);
         all = all.flatMap((set) => values.map((value) => ({ ...set, [name]: value })));
