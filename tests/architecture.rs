@@ -41,6 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[(
         "untrained",
         "progress",
         "files",
+        "outputs",
         "photos",
         "data",
         "machine",

@@ -66,7 +66,7 @@ pub enum Error {
         hint: String,
     },
     /// Class folders without a photo.
-    #[error("{}: no photos in class {}: add some, or remove the folder", path.display(), quoted(classes))]
+    #[error("{}: no photos in class {}: add some, or take the folder elsewhere", path.display(), quoted(classes))]
     EmptyClass {
         /// The folder that holds the class folders.
         path: PathBuf,
@@ -191,14 +191,14 @@ pub enum Error {
         /// The value, by its name.
         what: String,
     },
-    /// The output folder holds something already.
+    /// Where the output should go, there is something already.
     #[error("{}: {problem}", path.display())]
-    RunExists {
-        /// The folder.
+    OutputExists {
+        /// The folder or file.
         path: PathBuf,
-        /// What it holds.
+        /// What it is.
         problem: &'static str,
-        /// Whether that is a finished run.
+        /// Whether that is a finished output of the same kind, which may be replaced.
         finished: bool,
     },
     /// A folder that should be a run isn't, or is damaged.
@@ -262,8 +262,8 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// Ask for the finished run to be replaced, or write elsewhere.
-    ReplaceRun,
+    /// Ask for the finished output to be replaced, or write elsewhere.
+    ReplaceOutput,
     /// Evaluate on the photos too that the run has seen.
     IncludeSeen,
     /// Close other programs that use the adapter, or take another adapter or a smaller backbone.
@@ -300,7 +300,7 @@ impl Error {
     /// Says what would help, where something is known to.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::RunExists { finished: true, .. } => Some(Remedy::ReplaceRun),
+            Self::OutputExists { finished: true, .. } => Some(Remedy::ReplaceOutput),
             Self::AllSeen { .. } => Some(Remedy::IncludeSeen),
             Self::OutOfMemory(_) => Some(Remedy::FreeMemory),
             Self::NoF16 => Some(Remedy::TakeF32),
@@ -314,7 +314,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Io { .. } | Self::Network { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
-            Self::InvalidOption { .. } | Self::RunExists { .. } | Self::NoF16 => Fault::Usage,
+            Self::InvalidOption { .. } | Self::OutputExists { .. } | Self::NoF16 => Fault::Usage,
             Self::NoAdapter(_)
             | Self::Device(_)
             | Self::OutOfMemory(_)

@@ -39,6 +39,7 @@ mod files;
 pub mod head;
 pub mod hub;
 pub mod machine;
+pub mod outputs;
 pub mod photos;
 pub mod progress;
 mod random;

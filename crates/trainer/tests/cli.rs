@@ -1,101 +1,18 @@
 //! The binary as a user meets it: what it prints, writes and returns. Photos are drawn and weights are random, so accuracy
 //! means nothing here.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod world;
 
-use image::{Rgb, RgbImage};
-use resnet::Architecture;
-use tempfile::TempDir;
-use trainer::random_weights;
+use std::path::PathBuf;
+use std::process::Command;
 
-/// A folder with tiny weights and a data set of three classes, told apart by colour.
-struct World {
-    dir: TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let architecture = Architecture::basic([1; 4], [8, 8, 16, 32], None);
-        std::fs::write(dir.path().join("weights.safetensors"), random_weights(&architecture, 1)).unwrap();
-        let recipe = r#"{"input_size": [32, 32], "resize": {"shorter_side": 36}, "interpolation": "bilinear",
-            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#;
-        std::fs::write(dir.path().join("recipe.json"), recipe).unwrap();
-        let world = Self { dir };
-        for (class, colour) in [("blue", [40, 60, 220]), ("green", [40, 200, 60]), ("red", [220, 50, 40])] {
-            for index in 0..12 {
-                world.draw(&format!("photos/{class}/{index:02}.png"), colour, index);
-            }
-        }
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn draw(&self, name: &str, colour: [u8; 3], index: u32) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let shade = |value: u8, x: u32, y: u32| value.saturating_sub(((x * (index + 3) + y * 5) % 40) as u8);
-        let picture = RgbImage::from_fn(48, 40 + index, |x, y| Rgb(colour.map(|value| shade(value, x, y))));
-        picture.save(path).unwrap();
-    }
-
-    fn run(&self, line: &str) -> Output {
-        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
-            .args(line.split_whitespace())
-            .env("REHEAD_CACHE", self.dir.path().join("kept"))
-            .current_dir(self.dir.path())
-            .env("REHEAD_CACHE", self.path("cache"))
-            .output();
-        output.unwrap()
-    }
-
-    /// Runs, expects an exit code, returns stdout and stderr.
-    fn expect(&self, code: i32, line: &str) -> (String, String) {
-        let output = self.run(line);
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        assert_eq!(output.status.code(), Some(code), "`trainer {line}`\n{out}\n{err}");
-        (out, err)
-    }
-
-    fn train(&self, more: &str) -> (String, String) {
-        self.expect(0, &format!("train photos --backbone weights.safetensors --recipe recipe.json --out run {more}"))
-    }
-
-    fn json(&self, line: &str) -> serde_json::Value {
-        let (out, _) = self.expect(0, line);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}\n{out}"))
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    /// Computes the features of all photos anew.
-    fn features(&self, more: &str) -> Vec<f32> {
-        self.expect(0, &format!("embed photos --backbone weights.safetensors --out f.safetensors {more}"));
-        let bytes = std::fs::read(self.path("f.safetensors")).unwrap();
-        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        file.tensor("features").unwrap().data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-    }
-}
+use world::{World, files};
 
 /// Computes how far numbers lie from others, relative to the norm of these.
 fn distance(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
     norm(&mut got.iter().zip(want).map(|(got, want)| got - want)) / norm(&mut want.iter().copied())
-}
-
-fn files(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[test]
@@ -158,7 +75,7 @@ fn a_second_training_skips_the_backbone_and_repeats_the_first() {
     assert!(metrics.contains("\"computed\": 36"), "{metrics}");
     let line = "train photos --backbone weights.safetensors --recipe recipe.json --out run --seed 5";
     let (_, err) = world.expect(2, line);
-    assert!(err.contains("holds a finished run: give another folder, or --force to replace it"), "{err}");
+    assert!(err.contains("holds a finished run: give another name, or --force to replace it"), "{err}");
     world.train("--seed 5 --force");
     assert!(world.read("run/metrics.json").contains("\"computed\": 0"));
     assert_eq!(world.read("run/predictions.csv"), predictions);
@@ -212,24 +129,6 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
 }
 
 #[test]
-fn features_for_other_programs() {
-    let world = World::new();
-    let command = "embed photos --backbone weights.safetensors --recipe recipe.json --out";
-    let (out, _) = world.expect(0, &format!("{command} features.safetensors"));
-    assert_eq!(out, "36 photos x 32 features in features.safetensors\n");
-    let bytes = std::fs::read(world.path("features.safetensors")).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(file.tensor("features").unwrap().shape(), [36, 32]);
-    world.expect(0, &format!("{command} features.npy"));
-    let npy = std::fs::read(world.path("features.npy")).unwrap();
-    assert!(npy.starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (36, 32), }"));
-    assert_eq!(npy[127], b'\n');
-    assert_eq!(&npy[128..], file.tensor("features").unwrap().data());
-    assert!(world.read("features.txt").starts_with("blue/00.png\nblue/01.png\n"));
-    world.expect(2, &format!("{command} features.csv"));
-}
-
-#[test]
 fn mistakes_have_their_exit_codes() {
     let world = World::new();
     world.expect(2, "train photos");
@@ -244,6 +143,10 @@ fn mistakes_have_their_exit_codes() {
     world.expect(2, &train("photos --backbone weights.safetensors --test 0.9 --val 0.5"));
     world.expect(2, &train("photos --backbone weights.safetensors --learning-rate 0"));
     let (_, err) = world.expect(2, "train photos --backbone weights.safetensors --out photos");
+    assert!(err.contains("lies in the folder of photos"), "{err}");
+    std::fs::create_dir(world.path("full")).unwrap();
+    std::fs::write(world.path("full/notes"), "mine").unwrap();
+    let (_, err) = world.expect(2, "train photos --backbone weights.safetensors --out full");
     assert!(err.contains("isn't empty and holds no run"), "{err}");
     // A backbone can be looked at without an adapter, but not without the one that was asked for.
     let (_, err) = world.expect(4, "inspect weights.safetensors --adapter no-such-adapter");
@@ -262,7 +165,7 @@ fn a_machine_without_adapter_says_what_to_install() {
         .arg("doctor")
         // A Vulkan loader that finds no driver.
         .envs([("VK_ICD_FILENAMES", "/nonexistent.json"), ("VK_DRIVER_FILES", "/nonexistent.json")])
-        .current_dir(world.dir.path())
+        .current_dir(world.path(""))
         .output()
         .unwrap();
     if cfg!(target_os = "linux") {

@@ -11,6 +11,7 @@ use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
 use crate::error::Error;
 use crate::export;
+use crate::outputs::{self, Existing};
 use crate::words::count;
 use crate::{data, files, hub, tasks};
 
@@ -30,6 +31,9 @@ pub(crate) struct Embed {
     /// The file to write: .safetensors or .npy
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Replace features that were written there before
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
 }
@@ -43,6 +47,16 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
             return Err(Error::InvalidOption { option: "--out", value, expected });
         }
     };
+    let existing = Existing::forced(args.force);
+    let names = args.out.with_extension("txt");
+    if npy {
+        let rows = std::fs::read(&args.out).ok().and_then(|bytes| export::npy_rows(&bytes));
+        outputs::check(&args.out, existing, |bytes| export::npy_rows(bytes).is_some())?;
+        // Names are known by the rows beside them.
+        outputs::check(&names, existing, |_| rows.is_some())?;
+    } else {
+        outputs::check(&args.out, existing, export::is_safetensors)?;
+    }
     data::check_folder(&args.dir)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
@@ -50,7 +64,7 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
     let embedded = tasks::embed(&session, &args.dir, &weights, &overrides)?;
     let rows = embedded.rows()?;
     if npy {
-        files::write(&args.out.with_extension("txt"), (embedded.names.join("\n") + "\n").as_bytes())?;
+        files::write(&names, (embedded.names.join("\n") + "\n").as_bytes())?;
         files::write(&args.out, &export::npy(&rows))?;
     } else {
         files::write(&args.out, &export::safetensors(&rows, &embedded.names))?;

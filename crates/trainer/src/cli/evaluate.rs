@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
+use crate::outputs::{self, Existing};
 use crate::run::Run;
 use crate::words::count;
 use crate::{files, report, tasks};
@@ -31,9 +32,15 @@ pub(crate) struct Evaluate {
     /// Write what the head says about each photo into this CSV file
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
+    /// Replace predictions that were written there before
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) -> Outcome {
+    if let Some(path) = &args.predictions {
+        outputs::check(path, Existing::forced(args.force), report::is_predictions)?;
+    }
     let run = Run::open(&args.run)?;
     let session = global.session(terminal)?;
     let judged = tasks::evaluate(&session, &run, &args.dir, args.all)?;

@@ -5,7 +5,7 @@ use crate::error::{Error, Remedy};
 /// Words what to add to an error's message, or nothing.
 pub(crate) fn worded(error: &Error) -> &'static str {
     match error.remedy() {
-        Some(Remedy::ReplaceRun) => ": give another folder, or --force to replace it",
+        Some(Remedy::ReplaceOutput) => ": give another name, or --force to replace it",
         Some(Remedy::IncludeSeen) => ": --all includes them",
         Some(Remedy::FreeMemory) => {
             "; close other programs that use the adapter, take another with --adapter, or a smaller backbone"

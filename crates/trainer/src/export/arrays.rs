@@ -28,6 +28,20 @@ pub fn npy(rows: &Rows<'_>) -> Vec<u8> {
     file
 }
 
+/// Tells by its first bytes whether a file was written by [`safetensors()`].
+pub fn is_safetensors(beginning: &[u8]) -> bool {
+    // The names may be more than the first bytes.
+    beginning.get(8..).is_some_and(|header| header.starts_with(br#"{"__metadata__":{"paths":"#))
+}
+
+/// Tells by its first bytes how many rows a file has that [`npy`] wrote; none of another file.
+pub fn npy_rows(beginning: &[u8]) -> Option<usize> {
+    let header = beginning.strip_prefix(b"\x93NUMPY\x01\x00")?.get(2..118)?;
+    let shape =
+        std::str::from_utf8(header).ok()?.strip_prefix("{'descr': '<f4', 'fortran_order': False, 'shape': (")?;
+    shape.split_once(',')?.0.parse().ok()
+}
+
 fn bytes(rows: &Rows<'_>) -> Vec<u8> {
     rows.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
 }
@@ -42,6 +56,7 @@ mod tests {
         assert_eq!(bytes.len(), 128 + 24);
         assert_eq!(usize::from(u16::from_le_bytes([bytes[8], bytes[9]])) + 10, 128);
         assert!(String::from_utf8_lossy(&bytes[10..128]).contains("'shape': (2, 3)"));
+        assert_eq!((npy_rows(&bytes), npy_rows(b"\x93NUMPY\x01\x00v"), npy_rows(b"photo")), (Some(2), None, None));
     }
 
     #[test]
@@ -56,5 +71,9 @@ mod tests {
         let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
         let paths = &metadata.metadata().as_ref().unwrap()["paths"];
         assert_eq!(serde_json::from_str::<Vec<String>>(paths).unwrap(), names);
+        assert!(is_safetensors(&bytes));
+        // Weights are none.
+        let weights = crate::random_weights(&resnet::Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
+        assert!(!is_safetensors(&weights) && !is_safetensors(b"") && !is_safetensors(&[255; 40]));
     }
 }

@@ -2,4 +2,4 @@
 
 mod arrays;
 
-pub use arrays::{npy, safetensors};
+pub use arrays::{is_safetensors, npy, npy_rows, safetensors};

@@ -117,6 +117,15 @@ impl Features {
         [&(json.len() as u64).to_le_bytes()[..], &json].concat()
     }
 
+    /// Tells by its first bytes whether a file was written by [`Features::save`], under whatever key.
+    pub(crate) fn wrote(beginning: &[u8]) -> bool {
+        metadata(beginning).is_some_and(|metadata| {
+            metadata.metadata().as_ref().is_some_and(|data| data.contains_key("key"))
+                && metadata.info("sha256").is_some()
+                && metadata.info("features").is_some()
+        })
+    }
+
     /// Counts the photos that are known.
     pub fn count(&self) -> usize {
         self.rows.len()
@@ -164,6 +173,12 @@ impl Features {
         };
         Rows::from_rows(digests.into_iter().map(row).collect::<Result<_>>()?, self.width)
     }
+}
+
+/// Reads the header of a safetensors file from its first bytes, where they are one.
+fn metadata(beginning: &[u8]) -> Option<Metadata> {
+    let (length, rest) = beginning.split_first_chunk()?;
+    serde_json::from_slice(rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?).ok()
 }
 
 #[cfg(test)]

@@ -24,6 +24,11 @@ const COLUMNS: [&str; 15] = [
     "probability5",
 ];
 
+/// Tells by its first bytes whether a file was written by [`predictions_csv`].
+pub fn is_predictions(beginning: &[u8]) -> bool {
+    beginning.starts_with(COLUMNS.join(",").as_bytes())
+}
+
 /// Writes predictions as CSV, a line for each photo.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ pub const FEATURES: &str = "features.safetensors";
 /// # Errors
 /// It holds a finished run and `force` isn't set, or something that is no run at all.
 pub fn prepare(folder: &Path, force: bool) -> Result<()> {
-    let exists = |problem, finished| Err(Error::RunExists { path: folder.to_owned(), problem, finished });
+    let exists = |problem, finished| Err(Error::OutputExists { path: folder.to_owned(), problem, finished });
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return std::fs::create_dir_all(folder).map_err(Error::io("create", folder));
@@ -79,7 +79,7 @@ mod tests {
         assert!(prepare(&folder, true).unwrap_err().to_string().contains("holds no run"));
         put(CONFIG);
         let error = prepare(&folder, false).unwrap_err();
-        assert!(error.remedy() == Some(Remedy::ReplaceRun) && error.fault() == Fault::Usage, "{error}");
+        assert!(error.remedy() == Some(Remedy::ReplaceOutput) && error.fault() == Fault::Usage, "{error}");
         prepare(&folder, true).unwrap();
         assert!(prepare(&folder.join(MODEL), true).unwrap_err().to_string().contains("is a file"));
     }

@@ -8,10 +8,12 @@ use resnet::WeightFile;
 use crate::data::split::SplitOptions;
 use crate::data::{Class, Dataset, Part, Target};
 use crate::digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::features::Features;
 use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Problem, TrainOptions};
 use crate::machine::device::Summary;
+use crate::outputs::{self, Existing};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Weights};
 use crate::session::{Keep, Overrides, Pretrained, Session};
@@ -50,7 +52,11 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let dataset = Dataset::open(&request.data)?;
     let (weights, sha256) = open_weights(&request.weights)?;
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
+    check_outside(&request.out, &request.data)?;
     run::prepare(&request.out, request.force)?;
+    if let Some(cache) = &request.cache {
+        outputs::check(cache, Existing::Extend, Features::wrote)?;
+    }
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
 
     let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
@@ -106,6 +112,20 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     Ok(trained)
 }
 
+/// Checks that a run doesn't lie in the folder of photos, where the next training would take it for a class.
+fn check_outside(out: &Path, data: &Path) -> Result<()> {
+    let data = data.canonicalize().map_err(Error::io("read", data))?;
+    // What of the path is there already: the rest will be below it.
+    let whole = absolute(out);
+    let there = whole.ancestors().find_map(|folder| folder.canonicalize().ok());
+    if there.is_some_and(|folder| folder.starts_with(data)) {
+        let problem =
+            "lies in the folder of photos, where the next training would take it for a class: give a folder elsewhere";
+        return Err(Error::OutputExists { path: out.to_owned(), problem, finished: false });
+    }
+    Ok(())
+}
+
 /// Opens a weight file and takes its SHA-256, in hexadecimal digits: both read all of it.
 fn open_weights(path: &Path) -> Result<(WeightFile, String)> {
     let (weights, sha256) = rayon::join(|| WeightFile::open(path), || digest::sha256(path));
@@ -145,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::data::{self, Photo};
-    use crate::features::{Features, Key, Rows};
+    use crate::features::{Key, Rows};
     use crate::machine::device;
     use crate::photos::{Background, Exif, Limits, Preparation, Reading};
     use crate::run::Run;
@@ -246,7 +266,7 @@ mod tests {
         std::fs::write(out.join(run::PARTS), "{}").unwrap();
         session.progress = &Idle;
         let error = evaluate(&session, &run, &data, false).unwrap_err();
-        assert!(matches!(error, crate::Error::InvalidRun { .. }), "{error}");
+        assert!(matches!(error, Error::InvalidRun { .. }), "{error}");
     }
 
     /// Watches a task that must not begin a stage.

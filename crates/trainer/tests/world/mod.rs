@@ -1,0 +1,95 @@
+//! What tests of the binary share: a folder with photos and weights, and how the binary is run in it.
+
+// Each file of tests uses a part of it.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{Rgb, RgbImage};
+use resnet::Architecture;
+use tempfile::TempDir;
+use trainer::random_weights;
+
+/// A folder with tiny weights and a data set of three classes, told apart by colour.
+pub struct World {
+    dir: TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let architecture = Architecture::basic([1; 4], [8, 8, 16, 32], None);
+        std::fs::write(dir.path().join("weights.safetensors"), random_weights(&architecture, 1)).unwrap();
+        let recipe = r#"{"input_size": [32, 32], "resize": {"shorter_side": 36}, "interpolation": "bilinear",
+            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#;
+        std::fs::write(dir.path().join("recipe.json"), recipe).unwrap();
+        let world = Self { dir };
+        for (class, colour) in [("blue", [40, 60, 220]), ("green", [40, 200, 60]), ("red", [220, 50, 40])] {
+            for index in 0..12 {
+                world.draw(&format!("photos/{class}/{index:02}.png"), colour, index);
+            }
+        }
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn draw(&self, name: &str, colour: [u8; 3], index: u32) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let shade = |value: u8, x: u32, y: u32| value.saturating_sub(((x * (index + 3) + y * 5) % 40) as u8);
+        let picture = RgbImage::from_fn(48, 40 + index, |x, y| Rgb(colour.map(|value| shade(value, x, y))));
+        picture.save(path).unwrap();
+    }
+
+    pub fn run(&self, line: &str) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(line.split_whitespace())
+            .env("REHEAD_CACHE", self.dir.path().join("kept"))
+            .current_dir(self.dir.path())
+            .env("REHEAD_CACHE", self.path("cache"))
+            .output();
+        output.unwrap()
+    }
+
+    /// Runs, expects an exit code, returns stdout and stderr.
+    pub fn expect(&self, code: i32, line: &str) -> (String, String) {
+        let output = self.run(line);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert_eq!(output.status.code(), Some(code), "`trainer {line}`\n{out}\n{err}");
+        (out, err)
+    }
+
+    pub fn train(&self, more: &str) -> (String, String) {
+        self.expect(0, &format!("train photos --backbone weights.safetensors --recipe recipe.json --out run {more}"))
+    }
+
+    pub fn json(&self, line: &str) -> serde_json::Value {
+        let (out, _) = self.expect(0, line);
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}\n{out}"))
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Computes the features of all photos anew.
+    pub fn features(&self, more: &str) -> Vec<f32> {
+        self.expect(0, &format!("embed photos --backbone weights.safetensors --out f.safetensors --force {more}"));
+        let bytes = std::fs::read(self.path("f.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        file.tensor("features").unwrap().data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+}
+
+/// Lists the names in a folder, sorted.
+pub fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
