@@ -140,7 +140,9 @@ fn mistakes_have_their_exit_codes() {
     world.expect(5, &train("photos --backbone nothing.safetensors"));
     let (_, err) = world.expect(3, &train("photos --backbone recipe.json"));
     assert!(err.contains("recipe.json"), "{err}");
-    world.expect(2, &train("photos --backbone weights.safetensors --test 0.9 --val 0.5"));
+    // Before any photo is looked at.
+    let (_, err) = world.expect(2, &train("photos --backbone weights.safetensors --test 0.9"));
+    assert!(err.contains("less than 1, so that something is left to train on") && !err.contains("images/s"), "{err}");
     world.expect(2, &train("photos --backbone weights.safetensors --learning-rate 0"));
     let (_, err) = world.expect(2, "train photos --backbone weights.safetensors --out photos");
     assert!(err.contains("lies in the folder of photos"), "{err}");

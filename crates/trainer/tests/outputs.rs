@@ -77,3 +77,21 @@ fn a_run_does_not_lie_among_the_photos() {
     }
     assert_eq!(files(&world.path("photos")), ["blue", "green", "red"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stream_that_fails_decides_nothing_about_the_work() {
+    let world = World::new();
+    let line = "train photos --backbone weights.safetensors --recipe recipe.json --epochs 2 --out";
+    // Nobody reads, the disk is full, it is closed.
+    for (out, redirected) in [("first", "2>/dev/full"), ("second", "2>&-"), ("third", "2>&1 | head -c 1 >/dev/null")] {
+        let command = format!("{} {line} {out} {redirected}", env!("CARGO_BIN_EXE_trainer"));
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-o", "pipefail", "-c", &command])
+            .current_dir(world.path(""))
+            .env("REHEAD_CACHE", world.path("cache"));
+        let status = bash.status().unwrap();
+        assert_eq!(status.code(), Some(0), "{redirected}");
+        assert!(world.path(out).join("model.safetensors").exists(), "{redirected}");
+    }
+}

@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let terminal = Terminal::new(global.quiet);
     if let Err(error) = Terminal::listen() {
-        eprintln!("warning: ctrl-c will end the program without saving features: {}", words::chain(&error));
+        print::tell(&format!("warning: ctrl-c will end the program without saving features: {}", words::chain(&error)));
     }
     let outcome = match &command {
         Some(Command::Train(args)) => train::train(args, &global, &terminal),
@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
         Ok(rejected) if rejected > 0 && global.strict => ExitCode::from(1),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}{}", words::chain(&error), remedy::worded(&error));
+            print::tell(&format!("error: {}{}", words::chain(&error), remedy::worded(&error)));
             ExitCode::from(code(&error))
         }
     }

@@ -10,6 +10,11 @@ use crate::error::{Error, Result};
 /// How many photos were rejected, which decides the exit code under `--strict`.
 pub(crate) type Outcome = Result<usize>;
 
+/// Tells something beside the result, on stderr. That it can't be told (a closed stream, a full disk) decides nothing about the work.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Prints a result for a machine.
 pub(crate) fn emit_json(value: &Value) -> Result<()> {
     emit(&format!("{value:#}\n"))

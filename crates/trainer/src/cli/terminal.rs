@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::cli::print::tell;
 use crate::progress::{Progress, Stage};
+use crate::words::count;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Set by the first ctrl-c; the second ends the program at once.
@@ -75,7 +77,8 @@ impl Progress for Terminal {
         if stage.unit == "photos" && bar.is_hidden() && !self.quiet && told.elapsed() >= LINE_EVERY {
             *told = Instant::now();
             let (done, total) = (bar.position(), bar.length().unwrap_or(0));
-            eprintln!("{done} of {total} photos, {:.1} images/s", done as f64 / start.elapsed().as_secs_f64());
+            let rate = done as f64 / start.elapsed().as_secs_f64();
+            tell(&format!("{done} of {}, {rate:.1} images/s", count(total as usize, "photo")));
         }
     }
 
@@ -97,16 +100,20 @@ impl Progress for Terminal {
         }
         let figures = bar.message();
         match stage.unit {
-            "bytes" => eprintln!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps)),
-            "photos" => eprintln!("{steps} photos in {seconds:.1} s, {:.1} images/s", steps as f64 / seconds),
+            "bytes" => tell(&format!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps))),
+            "photos" => {
+                let (photos, rate) = (count(steps as usize, "photo"), steps as f64 / seconds);
+                tell(&format!("{photos} in {seconds:.1} s, {rate:.1} images/s"));
+            }
             unit => {
-                eprintln!("{steps} {unit} in {seconds:.1} s{}{figures}", if figures.is_empty() { "" } else { "  " })
+                let apart = if figures.is_empty() { "" } else { "  " };
+                tell(&format!("{steps} {unit} in {seconds:.1} s{apart}{figures}"));
             }
         }
     }
 
     fn warn(&self, message: &str) {
-        let print = || eprintln!("warning: {message}");
+        let print = || tell(&format!("warning: {message}"));
         match self.bar() {
             Some(bar) => bar.suspend(print),
             None => print(),

@@ -40,6 +40,30 @@ impl Default for SplitOptions {
     }
 }
 
+impl SplitOptions {
+    /// Checks the shares.
+    ///
+    /// # Errors
+    /// A share outside [0, 1), or shares that leave nothing to train on.
+    pub fn check(&self) -> Result<()> {
+        for (option, value) in [("validation share", self.validation), ("test share", self.test)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::InvalidOption {
+                    option,
+                    value: value.to_string(),
+                    expected: "0 or more and less than 1",
+                });
+            }
+        }
+        let sum = self.validation + self.test;
+        if sum >= 1.0 {
+            let expected = "less than 1, so that something is left to train on";
+            return Err(Error::InvalidOption { option: "validation and test share", value: sum.to_string(), expected });
+        }
+        Ok(())
+    }
+}
+
 /// What is known of a photo when it is dealt a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
@@ -58,20 +82,7 @@ pub struct Entry<'a> {
 /// # Errors
 /// A share outside [0, 1), or shares that leave nothing to train on.
 pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
-    for (option, value) in [("validation share", options.validation), ("test share", options.test)] {
-        if !(0.0..1.0).contains(&value) {
-            return Err(Error::InvalidOption {
-                option,
-                value: value.to_string(),
-                expected: "0 or more and less than 1",
-            });
-        }
-    }
-    let sum = options.validation + options.test;
-    if sum >= 1.0 {
-        let expected = "less than 1, so that something is left to train on";
-        return Err(Error::InvalidOption { option: "validation and test share", value: sum.to_string(), expected });
-    }
+    options.check()?;
     let given = |part| entries.iter().any(|entry| entry.part == Some(part));
     let share = |part, share| if given(part) { 0.0 } else { share };
     let (validation, test) = (share(Part::Validation, options.validation), share(Part::Test, options.test));

@@ -26,7 +26,7 @@ pub const FEATURES: &str = "features.safetensors";
 /// Makes the folder of a new run, or takes over one whose training didn't end.
 ///
 /// # Errors
-/// It holds a finished run and `force` isn't set, or something that is no run at all.
+/// It holds a finished run and `force` isn't set, or something that is no run at all; it takes no files.
 pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     let exists = |problem, finished| Err(Error::OutputExists { path: folder.to_owned(), problem, finished });
     match std::fs::metadata(folder) {
@@ -54,7 +54,7 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     let unfinished = names.iter().all(|name| name == FEATURES);
     match (finished, unfinished, force) {
         (true, _, false) => exists("holds a finished run", true),
-        (true, _, true) | (false, true, _) => Ok(()),
+        (true, _, true) | (false, true, _) => files::try_folder(&folder.join(CONFIG)),
         (false, false, _) => exists("isn't empty and holds no run: give a new or an empty folder", false),
     }
 }

@@ -49,6 +49,7 @@ pub struct Request {
 pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let start = Instant::now();
     request.train.check()?;
+    request.split.check()?;
     let dataset = Dataset::open(&request.data)?;
     let (weights, sha256) = open_weights(&request.weights)?;
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;

@@ -86,7 +86,7 @@ pub(super) fn product(a: u32, b: u32, c: u32) -> u64 {
     u64::from(a) * u64::from(b) * u64::from(c)
 }
 
-/// The operands of a [`Matmul`].
+/// The operands of a [`Matmul`](crate::Matmul).
 #[derive(Debug, Clone, Copy)]
 pub struct MatmulBuffers<'a> {
     /// `[batch, m, k]`, or `[batch, k, m]` when transposed.
