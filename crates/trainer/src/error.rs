@@ -95,16 +95,6 @@ pub enum Error {
         /// What is wrong with them, and the way out.
         problem: String,
     },
-    /// Two labels that a reader, or another file system, can't tell apart.
-    #[error("labels {first:?} and {second:?} differ only by {difference}: rename one, or merge the folders")]
-    ClashingLabels {
-        /// One label.
-        first: String,
-        /// The other.
-        second: String,
-        /// In what they differ.
-        difference: &'static str,
-    },
     /// A label that `labels.txt`, one a line, can't hold.
     #[error("label {label:?} {problem}: rename the folder")]
     InvalidLabel {

@@ -21,8 +21,8 @@ impl Dataset {
     /// sub-folder is a class. Folders inside a class are walked, links are followed and loops survived, hidden files are ignored.
     ///
     /// # Errors
-    /// No such folder; no photos; photos beside the class folders; a single class; a class without photos; labels
-    /// that differ only by case, blanks or Unicode form; parts without a labelled `train`; a part without photos; a class that
+    /// No such folder; no photos; photos beside the class folders; a single class; a class without photos; a label that
+    /// can't be written on a line; parts without a labelled `train`; a part without photos; a class that
     /// `train` lacks.
     pub fn open(root: &Path) -> Result<Self> {
         let dataset = scan(root, None)?.build(root)?;
@@ -68,7 +68,7 @@ impl Scan {
         let naming = if learnt { &groups[..1] } else { &groups[..] };
         let classes: BTreeSet<&String> = naming.iter().flat_map(|(_, _, level)| level.folders.keys()).collect();
         let classes: Vec<String> = classes.into_iter().cloned().collect();
-        check_labels(&classes)?;
+        warnings.extend(check_labels(&classes)?);
         let mut loose_photos = Vec::new();
         let mut empty = Vec::new();
         for (index, (part, path, level)) in groups.iter().enumerate() {
@@ -181,9 +181,9 @@ mod tests {
     use tempfile::TempDir;
 
     /// Makes a folder with these files; a name that ends in `/` is an empty folder.
-    fn tree(files: &[&str]) -> TempDir {
+    fn tree(files: &[impl AsRef<str>]) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for file in files {
+        for file in files.iter().map(AsRef::as_ref) {
             let path = dir.path().join(file);
             if file.ends_with('/') {
                 std::fs::create_dir_all(path).unwrap();
@@ -348,12 +348,46 @@ mod tests {
         assert!(message(&["a\nb/1.png", "c/1.png"]).contains("control character"));
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn folders_whose_names_are_no_text_do_not_merge() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tree(&["a/1.png", "b/2.png"]);
+        for byte in [0xfe, 0xff] {
+            let folder = dir.path().join(std::ffi::OsStr::from_bytes(&[b'c', byte]));
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("3.png"), [byte]).unwrap();
+        }
+        let error = Dataset::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("\"c\u{fffd}\" isn't UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn what_systems_leave_lying_about_is_no_class() {
+        let dir = tree(&[
+            "a/1.png",
+            "b/2.png",
+            "$RECYCLE.BIN/3.png",
+            "System Volume Information/4.png",
+            "lost+found/",
+            "__MACOSX/5.png",
+        ]);
+        assert_eq!(Dataset::open(dir.path()).unwrap().classes, ["a", "b"]);
+    }
+
     #[test]
     fn labels_a_reader_cannot_tell_apart() {
-        assert!(message(&["Cat/1.png", "cat/1.png"]).contains("\"Cat\" and \"cat\" differ only by case"));
-        assert!(message(&["cat/1.png", "cat /1.png"]).contains("differ only by blanks"));
-        let accents = message(&["caf\u{e9}/1.png", "cafe\u{301}/1.png"]);
-        assert!(accents.contains("differ only by Unicode form"), "{accents}");
+        for (labels, difference) in [
+            (["Cat", "cat"], "case"),
+            (["cat", "cat "], "blanks"),
+            (["cafe\u{301}", "caf\u{e9}"], "Unicode form"),
+            (["m2", "m\u{b2}"], "Unicode form"),
+        ] {
+            let dataset = Dataset::open(tree(&labels.map(|label| format!("{label}/1.png"))).path()).unwrap();
+            assert_eq!(dataset.classes, labels);
+            let told = dataset.warnings.join("\n");
+            assert!(told.contains(&format!("are two classes, though they differ only by {difference}")), "{told}");
+        }
         let unknown = message(&["train/Cat/1.png", "train/dog/1.png", "val/cat/1.png"]);
         assert!(
             unknown.contains("class \"cat\" is not among the 2 classes trained on: is \"Cat\" meant?"),

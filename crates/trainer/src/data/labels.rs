@@ -1,4 +1,4 @@
-//! Checks labels: a reader, another file system and `labels.txt` must be able to tell them apart.
+//! Checks labels: `labels.txt` must hold them, and a reader or another file system should be able to tell them apart.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,13 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 
-/// Checks that labels can be written, one a line, and told apart.
+/// Checks that labels can be written, one a line; gives warnings of those that a reader can't tell apart: they are classes of their own, as
+/// the file system has them.
 ///
 /// # Errors
-/// A blank label, one with a control character, or two that look the same.
-pub(super) fn check_labels(labels: &[String]) -> Result<()> {
+/// A blank label, or one with a control character.
+pub(super) fn check_labels(labels: &[String]) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
     let mut seen: BTreeMap<String, &String> = BTreeMap::new();
     for label in labels {
         if label.chars().any(char::is_control) {
@@ -21,14 +23,13 @@ pub(super) fn check_labels(labels: &[String]) -> Result<()> {
             return Err(Error::InvalidLabel { label: label.clone(), problem: "is blank" });
         }
         if let Some(first) = seen.insert(plain(label), label) {
-            return Err(Error::ClashingLabels {
-                first: first.clone(),
-                second: label.clone(),
-                difference: difference(first, label),
-            });
+            let difference = difference(first, label);
+            warnings.push(format!(
+                "{first:?} and {label:?} are two classes, though they differ only by {difference}: merge the folders if one was meant"
+            ));
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Reduces a label to what a reader sees: one Unicode form, single blanks, lower case.

@@ -11,7 +11,20 @@ use crate::error::{Error, Result};
 use crate::photos::Look;
 
 /// Names of files that operating systems, archivers and network drives leave lying about.
-const JUNK: [&str; 6] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"];
+const JUNK: [&str; 12] = [
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "__macosx",
+    "@eadir",
+    "icon\r",
+    "$recycle.bin",
+    "recycler",
+    "system volume information",
+    "lost+found",
+    "@recycle",
+    "#recycle",
+];
 
 /// The photos of a folder, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,6 +150,10 @@ pub(super) fn level(root: &Path, path: &Path) -> Result<Level> {
             continue;
         }
         if entry.path().is_dir() {
+            if entry.file_name().to_str().is_none() {
+                // Two such names may look the same, and one would take the other's place.
+                return Err(Error::InvalidLabel { label: name, problem: "isn't UTF-8" });
+            }
             level.folders.insert(name, entry.path());
         } else if look(&entry.path()) == Look::Other {
             level.others.push(name_below(root, &entry.path()));
