@@ -51,8 +51,7 @@ impl<'a> Cooperative<'a> {
         let of = |tile, parts| Cooperative { layer, tile, parts };
         let tiles: Vec<Tile> = TILES.into_iter().filter(|&tile| of(tile, 1).computes()).collect();
         let split = |tile| {
-            let all = of(tile, 1);
-            let parts = worthwhile_parts(all.workgroups(), all.depth());
+            let parts = worthwhile_parts(layer.tiles(tile), of(tile, 1).depth());
             parts.map(move |parts| of(tile, parts)).filter(Cooperative::computes)
         };
         let splits = tiles.iter().filter(|&&tile| tile == WIDE || tile == SQUARE).flat_map(|&tile| split(tile));
@@ -74,32 +73,30 @@ impl<'a> Cooperative<'a> {
     fn default(layer: &'a Layer, tiles: &[Tile]) -> Option<Self> {
         let of = |tile, parts| Cooperative { layer, tile, parts };
         let has = |tile| tiles.contains(&tile);
-        if has(TALL) && of(TALL, 1).workgroups() >= FEW_WORKGROUPS {
+        // The sums of parts are written and read once more: the more parts, the longer that takes.
+        let most_parts = of(SQUARE, 1).depth() / PART_DEPTH;
+        let parts = |tile, workgroups: u64| (workgroups / layer.tiles(tile)).min(most_parts).max(1) as u32;
+        let split = |tile, parts| Some(of(tile, parts)).filter(|split| parts > 1 && split.computes());
+        if has(TALL) && layer.tiles(TALL) >= FEW_WORKGROUPS {
             return Some(of(TALL, 1));
         }
-        if has(WIDE) && layer.desc.out_channels >= 128 {
-            let whole = of(WIDE, 1);
-            // The sums of parts are written and read once more: the more parts, the longer that takes.
-            let most = (FEW_WORKGROUPS / whole.workgroups()).min(whole.depth() / PART_DEPTH);
-            let split = of(WIDE, 1 << most.max(1).ilog2());
-            if split.parts > 1 && split.computes() {
-                return Some(split);
-            }
+        if has(WIDE)
+            && layer.desc.out_channels >= 128
+            && let Some(split) = split(WIDE, 1 << parts(WIDE, FEW_WORKGROUPS).ilog2())
+        {
+            return Some(split);
         }
         if has(SQUARE) {
-            let whole = of(SQUARE, 1);
-            let parts = (ENOUGH_WORKGROUPS / whole.workgroups()).min(whole.depth() / PART_DEPTH).max(1) as u32;
-            let split = of(SQUARE, parts);
-            if whole.workgroups() >= FEW_WORKGROUPS {
-                return Some(whole);
+            if layer.tiles(SQUARE) >= FEW_WORKGROUPS {
+                return Some(of(SQUARE, 1));
             }
-            if parts > 1 && split.computes() {
+            if let Some(split) = split(SQUARE, parts(SQUARE, ENOUGH_WORKGROUPS)) {
                 return Some(split);
             }
         }
         // Few workgroups of short sums.
         let small = [Tile { rows: 32, columns: 64 }, SQUARE, TALL];
-        small.into_iter().find(|tile| tiles.contains(tile)).map(|tile| of(tile, 1))
+        small.into_iter().find(|&tile| has(tile)).map(|tile| of(tile, 1))
     }
 
     /// Names this way to compute.
@@ -127,7 +124,7 @@ impl<'a> Cooperative<'a> {
         let room = self.layer.context.room();
         Banded::of(self.layer).bands().is_ok_and(|bands| bands.len() == 1)
             && self.panels().next_multiple_of(self.abreast()) * self.panel_len() <= room.binding
-            && self.partials() <= room.binding
+            && self.layer.partials(self.parts) <= room.binding
             && u64::from(self.parts) <= self.depth().div_ceil(64)
     }
 
@@ -186,18 +183,6 @@ impl<'a> Cooperative<'a> {
         height * width * u64::from(self.layer.desc.packed_channels())
     }
 
-    /// Counts the workgroups of a part, where one dispatch takes all.
-    fn workgroups(&self) -> u64 {
-        let columns = u64::from(self.layer.desc.out_channels.div_ceil(self.tile.columns));
-        self.layer.output_pixels().div_ceil(self.tile.rows.into()) * columns
-    }
-
-    /// Counts the words of the parts' sums, in whole quads of channels.
-    fn partials(&self) -> u64 {
-        let quads = u64::from(self.layer.desc.out_channels.div_ceil(4));
-        u64::from(self.parts) * self.layer.output_pixels() * quads * 4
-    }
-
     /// Gives the layer's weights as [`Direct`] packs them.
     fn direct(&self) -> Direct<'a> {
         Direct { layer: self.layer, tile: self.tile, parts: 1 }
@@ -231,16 +216,6 @@ impl<'a> Cooperative<'a> {
             run => Params { kernel_w: 1, span4: run, ..params },
         }
     }
-
-    /// Makes the step that adds up the parts' sums: the same as [`Direct`]'s.
-    fn reduce(&self, banded: &Banded<'_>, entries: &[(u32, Bind<'_>)], partials: Bind<'_>) -> Result<Step, Error> {
-        let context = &self.layer.context;
-        let pipeline = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
-        // All but the input and the weights.
-        let entries = [&entries[..1], &entries[3..], &[(11, partials)]].concat();
-        let quads = self.partials() / u64::from(self.parts) / 4;
-        context.dispatch(OP, &pipeline, &entries, quads.div_ceil(64))
-    }
 }
 
 impl Algorithm for Cooperative<'_> {
@@ -253,7 +228,7 @@ impl Algorithm for Cooperative<'_> {
     fn workspace(&self) -> WorkspaceSize {
         let mut size = WorkspaceSize::default();
         if self.parts > 1 {
-            size.bytes[PARTIALS] = self.partials() * 4;
+            size.bytes[PARTIALS] = self.layer.partials(self.parts) * 4;
         }
         size
     }
@@ -280,7 +255,7 @@ impl Algorithm for Cooperative<'_> {
         let (nothing, unwritten, overflow) = (&context.nothing()?, context.nothing()?, &context.overflow()?);
         let partials = match self.parts {
             1 => Bind::Slice(unwritten.slice(..)),
-            _ => Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?),
+            _ => Bind::Slice(workspace.buffer(OP, PARTIALS, self.layer.partials(self.parts) * 4)?),
         };
         let shown = Shown { input: buffers.input, weights, buffers, nothing, overflow };
         let terms =
@@ -302,7 +277,7 @@ impl Algorithm for Cooperative<'_> {
                 let all = [entries.as_slice(), &[(11, partials.clone()), (12, pairs)]].concat();
                 steps.push(context.dispatch(OP, &pipeline, &all, groups)?.multiplying(tiles * terms));
                 if self.parts > 1 {
-                    steps.push(self.reduce(&banded, &entries, partials.clone())?);
+                    steps.push(banded.reduce(&entries, &partials)?);
                 }
             }
         }

@@ -61,7 +61,7 @@ impl Direct<'_> {
         let both = layer.desc.groups == 1 && Direct { layer, tile: tiles[0], parts: 1 }.panels_at_once() >= 2;
         tiles.retain(|tile| both || tile.columns <= layer.panel());
         let direct = |parts| Direct { layer, tile: tiles[0], parts };
-        let (workgroups, depth) = (direct(1).workgroups(), direct(1).depth().into());
+        let (workgroups, depth) = (layer.tiles(tiles[0]), direct(1).depth().into());
         let parts = default_parts(&layer.context, workgroups, depth);
         let split = |parts| direct(parts).splits().then_some(Variant::Split { tile: tiles[0], parts });
         let first = split(parts);
@@ -78,19 +78,7 @@ impl Direct<'_> {
             && self.parts <= self.depth().div_ceil(16)
             && whole
             && u64::from(self.panels()) <= self.panels_at_once()
-            && self.partials() <= layer.context.room().binding
-    }
-
-    /// Counts the words of the parts' sums, in whole quads of channels.
-    fn partials(&self) -> u64 {
-        let quads = u64::from(self.layer.desc.out_channels.div_ceil(4));
-        u64::from(self.parts) * self.layer.output_pixels() * quads * 4
-    }
-
-    /// Counts the workgroups of a part, where one dispatch takes all.
-    fn workgroups(&self) -> u64 {
-        let panels = u64::from(self.layer.desc.out_channels.div_ceil(self.tile.columns));
-        self.layer.output_pixels().div_ceil(self.tile.rows.into()) * panels
+            && layer.partials(self.parts) <= layer.context.room().binding
     }
 
     /// Counts the panels of packed weights that one binding shows, in the tiled family.
@@ -288,21 +276,15 @@ impl Direct<'_> {
             return Err(Error::shape(OP, "the sums' parts take more than one dispatch"));
         };
         let weight = shown.weights.buffer()?.slice(..);
-        let workgroups = self.workgroups();
+        let workgroups = self.layer.tiles(tile);
         let groups = workgroups * u64::from(self.parts);
         let params = context.uniform(&Params { parts: self.parts, ..banded.params(band, groups) })?;
-        let partials = (11, Bind::Slice(workspace.buffer(OP, PARTIALS, self.partials() * 4)?));
+        let partials = Bind::Slice(workspace.buffer(OP, PARTIALS, self.layer.partials(self.parts) * 4)?);
         let entries = banded.entries(band, &params, weight, shown);
-        let (operands, results) = entries.split_at(3);
         let partial = context.pipeline(&shaders::CONV2D, "partial", constants);
-        let multiply = context.dispatch(OP, &partial, &[operands, std::slice::from_ref(&partials)].concat(), groups)?;
+        let multiply = context.dispatch(OP, &partial, &[&entries[..3], &[(11, partials.clone())]].concat(), groups)?;
         let products = workgroups * u64::from(tile.rows * tile.columns * self.depth().next_multiple_of(16));
-        // The tile is nothing to the sum of the parts: one pipeline for all.
-        let reduce = context.pipeline(&shaders::CONV2D, banded.target.reduce, &[]);
-        let quads = self.partials() / u64::from(self.parts) / 4;
-        let add =
-            context.dispatch(OP, &reduce, &[&operands[..1], results, &[partials]].concat(), quads.div_ceil(64))?;
-        Ok([multiply.multiplying(products), add])
+        Ok([multiply.multiplying(products), banded.reduce(&entries, &partials)?])
     }
 }
 
@@ -321,7 +303,7 @@ impl Algorithm for Direct<'_> {
         let pack = self.padding_pack();
         size.bytes[0] = pack.map_or(0, |pack| pack.output_len() * 4);
         if self.parts > 1 {
-            size.bytes[PARTIALS] = self.partials() * 4;
+            size.bytes[PARTIALS] = self.layer.partials(self.parts) * 4;
         }
         if self.layer.family == Family::Texture {
             size.texels[INPUT] = pack.map_or(desc.input_len(), |pack| pack.output_len()) / 4;

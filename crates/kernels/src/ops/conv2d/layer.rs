@@ -1,7 +1,7 @@
 //! A convolution on a device, before an algorithm is chosen: what all algorithms start from.
 
 use super::desc::{Conv2dBuffers, Conv2dDesc, OP};
-use crate::{Context, Error, Family, Precision, tile::columns};
+use crate::{Context, Error, Family, Precision, Tile, tile::columns};
 use wgpu::BufferUsages;
 
 /// A convolution with the context and family that it is planned for.
@@ -34,6 +34,21 @@ impl Layer {
 
     pub fn output_pixels(&self) -> u64 {
         self.desc.output_len() / u64::from(self.desc.out_channels)
+    }
+
+    /// Counts the tiles that the output is computed in, where one dispatch takes all.
+    pub fn tiles(&self, tile: Tile) -> u64 {
+        self.output_pixels().div_ceil(tile.rows.into()) * u64::from(self.desc.out_channels.div_ceil(tile.columns))
+    }
+
+    /// Counts the quads of channels of an output in f32.
+    pub fn output_quads(&self) -> u64 {
+        self.output_pixels() * u64::from(self.desc.out_channels.div_ceil(4))
+    }
+
+    /// Counts the words of the sums of so many parts, in whole quads of channels.
+    pub fn partials(&self, parts: u32) -> u64 {
+        u64::from(parts) * self.output_quads() * 4
     }
 
     /// Counts the 32-bit words of the output.

@@ -11,6 +11,7 @@ use crate::{
     Error, OverflowFlag,
     context::Bind,
     params::params,
+    step::Step,
     window::{Band, Lines, Sliding},
 };
 use std::ops::Range;
@@ -31,7 +32,7 @@ pub(super) fn runs(layer: &Layer, rows: Option<Rows>) -> [u32; 2] {
 pub(super) struct Target {
     pub entry: &'static str,
     /// The entry point that adds up the sums of parts.
-    pub reduce: &'static str,
+    reduce: &'static str,
     residual: u32,
     words: u64,
 }
@@ -122,6 +123,16 @@ impl<'a> Banded<'a> {
             entries.push((10, Bind::Slice(shown.overflow.word())));
         }
         entries
+    }
+
+    /// Makes the step that adds up the sums of parts, given the [`Banded::entries`] of all pixels.
+    pub fn reduce(&self, entries: &[(u32, Bind<'_>)], partials: &Bind<'_>) -> Result<Step, Error> {
+        // The tile is nothing to it: one pipeline for all.
+        let context = &self.layer.context;
+        let pipeline = context.pipeline(&shaders::CONV2D, self.target.reduce, &[]);
+        // All but the input and the weights.
+        let entries = [&entries[..1], &entries[3..], &[(11, partials.clone())]].concat();
+        context.dispatch(OP, &pipeline, &entries, self.layer.output_quads().div_ceil(64))
     }
 }
 
