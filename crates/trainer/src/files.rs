@@ -91,11 +91,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`Staged`]; what was there stays.
 pub(crate) fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    // A link stays one: what it leads to is replaced.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut staged = Staged::new(folder_of(path));
-    staged.add_with(path.file_name().unwrap_or_default(), content)?;
-    staged.commit()
+    stage(path, content)?.commit()
 }
 
 /// Tries whether a file could be written at this path, and leaves nothing behind.
@@ -103,15 +99,19 @@ pub(crate) fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> st
 /// # Errors
 /// As [`Staged::add`].
 pub(crate) fn try_folder(path: &Path) -> Result<()> {
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    Staged::new(folder_of(path)).add(path.file_name().unwrap_or_default(), b"")
+    stage(path, |_| Ok(())).map(drop)
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
+/// Stages one file. A link stays one: what it leads to is replaced.
+fn stage(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<Staged> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    }
+    };
+    let mut staged = Staged::new(folder);
+    staged.add_with(path.file_name().unwrap_or_default(), content)?;
+    Ok(staged)
 }
 
 #[cfg(test)]

@@ -29,17 +29,18 @@ impl Existing {
 }
 
 /// Checks that a file can be written at `path`: the folder takes files, and nothing lies there but what `ours` knows by its first bytes.
+/// Tells whether that lies there.
 ///
 /// # Errors
 /// [`Error::OutputExists`] for what isn't a regular file, isn't of the kind, or is to be kept; [`Error::Io`] for a folder that takes no files.
-pub fn check(path: &Path, existing: Existing, ours: impl Fn(&[u8]) -> bool) -> Result<()> {
+pub fn check(path: &Path, existing: Existing, ours: impl Fn(&[u8]) -> bool) -> Result<bool> {
     let refused = |problem, finished| Err(Error::OutputExists { path: path.to_owned(), problem, finished });
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+    let there = match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => return Err(Error::io("write", path)(error)),
         Ok(data) if !data.is_file() => return refused("isn't a regular file: give another name", false),
         // Nothing is lost with it.
-        Ok(data) if data.len() == 0 => {}
+        Ok(data) if data.len() == 0 => false,
         Ok(_) => {
             let mut bytes = Vec::new();
             let read = File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
@@ -49,11 +50,12 @@ pub fn check(path: &Path, existing: Existing, ours: impl Fn(&[u8]) -> bool) -> R
                     return refused("holds something else than this would write: give another name", false);
                 }
                 Existing::Keep => return refused("is there already", true),
-                Existing::Extend | Existing::Replace => {}
+                Existing::Extend | Existing::Replace => true,
             }
         }
-    }
-    files::try_folder(path)
+    };
+    files::try_folder(path)?;
+    Ok(there)
 }
 
 #[cfg(test)]

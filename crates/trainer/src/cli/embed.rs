@@ -50,10 +50,9 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
     let existing = Existing::forced(args.force);
     let names = args.out.with_extension("txt");
     if npy {
-        let rows = std::fs::read(&args.out).ok().and_then(|bytes| export::npy_rows(&bytes));
-        outputs::check(&args.out, existing, |bytes| export::npy_rows(bytes).is_some())?;
+        let rows = outputs::check(&args.out, existing, |bytes| export::npy_rows(bytes).is_some())?;
         // Names are known by the rows beside them.
-        outputs::check(&names, existing, |_| rows.is_some())?;
+        outputs::check(&names, existing, |_| rows)?;
     } else {
         outputs::check(&args.out, existing, export::is_safetensors)?;
     }

@@ -162,11 +162,7 @@ fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
     let output = buffer(&vec![f32::NAN; count]);
     let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
     let matmul = Matmul::new(&gpu.context, &desc)?.bind(&buffers)?;
-    let timer = Timer::new(gpu);
-    let mut best = f64::INFINITY;
-    for _ in 0..5 {
-        best = best.min(timer.each(&[&matmul])?[0]);
-    }
+    let best = Timer::new(gpu).best(&|encoder| matmul.encode(encoder), 5)?;
     let result: Vec<f32> = gpu.read(&output)?;
     let wrong = (0..count).find(|&i| {
         let expected = value(i / SIZE as usize, i % SIZE as usize);

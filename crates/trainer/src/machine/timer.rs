@@ -82,6 +82,14 @@ impl<'a> Timer<'a> {
         Ok(seconds)
     }
 
+    /// Gives the seconds of the fastest of several runs.
+    ///
+    /// # Errors
+    /// The device failed or was lost.
+    pub(crate) fn best(&self, piece: Work<'_>, rounds: usize) -> Result<f64> {
+        (0..rounds).try_fold(f64::INFINITY, |best, _| Ok(best.min(self.each_work(&[piece])?[0])))
+    }
+
     /// Between timestamps around each piece; none if they contradict the time that passed outside. Each piece has two of its own,
     /// since a fast adapter waits between submits for the next, which is no part of any.
     fn by_its_clock(&self, pieces: &[Work<'_>]) -> Result<Option<Vec<f64>>> {

@@ -51,11 +51,7 @@ fn enough(speeds: &[(u64, f64)]) -> u64 {
 /// The best of several runs.
 fn seconds(timer: &Timer<'_>, commands: &Commands) -> Result<f64> {
     timer.each(&[commands])?;
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        best = best.min(timer.each(&[commands])?[0]);
-    }
-    Ok(best)
+    timer.best(&|encoder| commands.encode(encoder), ROUNDS)
 }
 
 /// A product of matrices of zeros.

@@ -5,7 +5,7 @@ use kernels::{AddRelu, AddReluBuffers, AddReluDesc, Commands};
 
 use crate::error::{Error, Result};
 use crate::machine::device::Gpu;
-use crate::machine::timer::{Timer, Work};
+use crate::machine::timer::Timer;
 
 /// Bytes that are moved on a software adapter, and at first on a GPU.
 const SMALL: u64 = 64 << 20;
@@ -24,7 +24,7 @@ pub(crate) fn memory(gpu: &Gpu, timer: &Timer<'_>) -> Result<f64> {
     let most = gpu.device.limits().max_buffer_size & !3;
     let mut moved = Moved::new(gpu, SMALL.min(most))?;
     // The first touches the memory.
-    let [_, once] = [moved.seconds(timer, 1)?, moved.seconds(timer, 1)?];
+    let [_, once] = [moved.seconds(timer, 1, 1)?, moved.seconds(timer, 1, 1)?];
     let times = |size: u64| LONGEST / once * (SMALL.min(most) as f64 / size as f64);
     if !software && times(LARGE) >= 1.0 {
         let mut size = LARGE.min(most);
@@ -38,10 +38,7 @@ pub(crate) fn memory(gpu: &Gpu, timer: &Timer<'_>) -> Result<f64> {
         }
     }
     let copies = if software { 4 } else { times(moved.size).clamp(1.0, f64::from(COPIES)) as u32 };
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        best = best.min(moved.seconds(timer, copies)?);
-    }
+    let best = moved.seconds(timer, copies, ROUNDS)?;
     Ok((u64::from(copies) * moved.bytes()) as f64 / best / 1e9)
 }
 
@@ -89,8 +86,8 @@ impl Moved {
         }
     }
 
-    /// Moves so many times in one submit; gives the seconds of all.
-    fn seconds(&self, timer: &Timer<'_>, times: u32) -> Result<f64> {
+    /// Moves so many times in one submit; gives the seconds of all, the best of several rounds.
+    fn seconds(&self, timer: &Timer<'_>, times: u32, rounds: usize) -> Result<f64> {
         let work = |encoder: &mut CommandEncoder| {
             (0..times).for_each(|_| match &self.of {
                 Move::Copy { from, to } => encoder.copy_buffer_to_buffer(from, 0, to, 0, self.size),
@@ -98,7 +95,7 @@ impl Moved {
             });
         };
         // A clock that ticks slowly must not make it infinitely fast.
-        Ok(timer.each_work(&[&work as Work<'_>])?[0].max(1e-9))
+        Ok(timer.best(&work, rounds)?.max(1e-9))
     }
 }
 
@@ -118,7 +115,7 @@ mod tests {
     fn twice_the_copies_take_longer() {
         let gpu = pollster::block_on(open(&Selection::default())).unwrap();
         let (timer, moved) = (Timer::new(&gpu), Moved::new(&gpu, 8 << 20).unwrap());
-        let best = |copies| (0..5).map(|_| moved.seconds(&timer, copies).unwrap()).fold(f64::INFINITY, f64::min);
+        let best = |copies| moved.seconds(&timer, copies, 5).unwrap();
         let (one, eight) = (best(1), best(8));
         assert!(eight > 2.0 * one, "{one} s, eight copies {eight} s");
     }
