@@ -200,6 +200,11 @@ impl WeightFile {
         &self.architecture
     }
 
+    /// Gives the file's content.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Gives the file's free-form `__metadata__`, empty where it has none.
     pub fn metadata(&self) -> &HashMap<String, String> {
         &self.metadata
