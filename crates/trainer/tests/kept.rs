@@ -164,7 +164,7 @@ fn a_run_that_was_committed_by_a_killed_training_is_the_new_one() {
     let committed = world.path("run/.trainer-committed");
     std::fs::create_dir(&committed).unwrap();
     for name in files(&world.path("new")) {
-        let to = if name < "m".to_owned() { world.path("run") } else { committed.clone() };
+        let to = if name.as_str() < "m" { world.path("run") } else { committed.clone() };
         std::fs::rename(world.path("new").join(&name), to.join(&name)).unwrap();
     }
     world.expect(0, "evaluate run photos");

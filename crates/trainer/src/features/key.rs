@@ -49,7 +49,7 @@ impl Key {
         let mut hash = Sha256::new();
         // What a network does with its tensors isn't all seen in these.
         hash.update(format!("{:?}", Architecture { classes: None, ..weights.architecture().clone() }));
-        for (name, tensor) in weights.tensors().filter(|(name, _)| !name.starts_with("fc.")) {
+        for (name, tensor) in weights.backbone_tensors() {
             hash.update(format!("{name} {:?} {:?}", tensor.dtype(), tensor.shape()));
             hash.update(tensor.data());
         }

@@ -113,7 +113,7 @@ impl Store {
         sources.retain(|segment| damaged.contains(&*segment.path) || many && segment.digests.len() < SMALL.0);
         let (mut known, mut rows) = (BTreeSet::new(), Vec::new());
         for segment in &sources {
-            let (whole, _) = match segment.whole_rows(&known) {
+            let whole = match segment.whole_rows(&known) {
                 // Another process has put its rows into another one since.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
                 read => read?,

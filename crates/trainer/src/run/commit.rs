@@ -4,9 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
-use crate::digest::hex;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
 use crate::run::config::Config;
@@ -66,7 +64,7 @@ impl Making {
     /// The disk is full or fails. [`COMMITTED`] tells whether the run is the new one already.
     pub(crate) fn commit(self, files: &[(&'static str, Vec<u8>)], config: &mut Config) -> Result<()> {
         let [staged, committed] = [STAGED, COMMITTED].map(|name| self.folder.join(name));
-        config.files = files.iter().map(|(name, bytes)| ((*name).to_owned(), hex(&Sha256::digest(bytes)))).collect();
+        config.files = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
         let config = serde_json::to_vec_pretty(config).expect("plain data");
         absent(std::fs::remove_dir_all(&staged)).map_err(Error::io("remove", &staged))?;
         std::fs::create_dir(&staged).map_err(Error::io("create", &staged))?;

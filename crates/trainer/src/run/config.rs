@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use resnet::Recipe;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::data::Rejected;
 use crate::data::split::SplitOptions;
-use crate::digest::hex;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
 use crate::machine::device::Summary;
@@ -92,7 +91,7 @@ impl Config {
     /// It is another.
     pub fn check_file(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         match self.files.get(name) {
-            Some(digest) if *digest != hex(&Sha256::digest(bytes)) => {
+            Some(digest) if *digest != sha256(bytes) => {
                 let reason =
                     format!("{name} isn't the one that {CONFIG} was written with: files of two runs, or damage");
                 Err(Error::InvalidRun { path: folder.to_owned(), reason })

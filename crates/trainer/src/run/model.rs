@@ -29,7 +29,7 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Readi
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
     let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
-    let mut tensors: Vec<(&str, TensorView)> = weights.tensors().filter(|(name, _)| !name.starts_with("fc.")).collect();
+    let mut tensors: Vec<(&str, TensorView)> = weights.backbone_tensors().collect();
     tensors.push(("fc.weight", view(vec![classes, features], &weight)));
     tensors.push(("fc.bias", view(vec![classes], &bias)));
     let json = |value: serde_json::Result<String>| value.expect("plain data");
@@ -210,9 +210,13 @@ mod tests {
         assert!(length % 8 == 0 && metadata.metadata().as_ref().unwrap()["format"] == "pt");
         let file = safetensors::SafeTensors::deserialize(&first).unwrap();
         assert_eq!(file.tensor("fc.weight").unwrap().shape(), [2, 8]);
-        for (name, tensor) in weights.tensors() {
-            assert_eq!(file.tensor(name).unwrap().data(), tensor.data(), "{name}");
-        }
+        // The backbone is the file's own, whatever head it had.
+        let own = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], Some(5)), 1);
+        let [saved, own] = [first, own].map(|bytes| WeightFile::from_bytes(bytes).unwrap());
+        let listed: Vec<_> = saved.backbone_tensors().collect();
+        assert!(listed == weights.tensors().collect::<Vec<_>>() && listed.is_sorted_by_key(|(name, _)| *name));
+        assert!(listed.iter().map(|(name, _)| *name).eq(own.backbone_tensors().map(|(name, _)| name)));
+        assert_eq!([&saved, &own].map(|file| file.tensors().count() - listed.len()), [2, 2]);
     }
 
     #[test]

@@ -48,7 +48,9 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     request.train.check()?;
     request.split.check()?;
     let dataset = Dataset::open(&request.data)?;
-    let (weights, sha256) = open_weights(&request.weights)?;
+    let weights = WeightFile::open(&request.weights)?;
+    // Of what was read, not of the path: what is hashed is what runs and what is saved.
+    let sha256 = digest::sha256(weights.bytes());
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
     check_outside(&request.out, &request.data)?;
     let folder = Making::begin(&request.out, request.force)?;
@@ -118,12 +120,6 @@ fn check_outside(out: &Path, data: &Path) -> Result<()> {
         return Err(Error::OutputExists { path: out.to_owned(), problem, finished: false });
     }
     Ok(())
-}
-
-/// Opens a weight file and takes its SHA-256, in hexadecimal digits: both read all of it.
-fn open_weights(path: &Path) -> Result<(WeightFile, String)> {
-    let (weights, sha256) = rayon::join(|| WeightFile::open(path), || digest::sha256(path));
-    Ok((weights?, sha256?))
 }
 
 /// Evaluates the predictions of a part, beside always guessing `majority`; none where nothing plays that part.
