@@ -105,6 +105,11 @@ fn what_a_weight_file_says_of_itself_is_printed_as_plain_text() {
     assert!(plain(&world, &[&"inspect", &"odd/a.safetensors"]).contains(r"mit\nb.png \u{1b}[2J, says"));
     assert!(plain(&world, &[&"predict", &"odd/a.safetensors", &"photos/red/00.png"]).contains(r"x\n\u{1b}[2J"));
 
+    std::fs::rename(world.path("odd"), world.path("odd\u{9b}\u{7f}")).unwrap();
+    let found = plain(&world, &[&"inspect", &"odd\u{9b}\u{7f}/a.safetensors", &"--json"]);
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["weights"], "odd\u{9b}\u{7f}/a.safetensors");
+
     write("layer1.0.\nb.png\u{1b}[2J", &[]);
     let (_, err) = world.expect(3, "inspect odd/a.safetensors");
     assert!(err.contains(r"layer1.0.\nb.png\u{1b}[2J") && !err.contains('\u{1b}'), "{err}");

@@ -1,6 +1,7 @@
 //! Results on the standard output, and what a verb ends with. What people read steers no terminal, whatever others have put in.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
@@ -24,7 +25,12 @@ fn legible(text: &str) -> Cow<'_, str> {
 
 /// Prints a result for a machine.
 pub(crate) fn emit_json(value: &Value) -> Result<()> {
-    write(&format!("{value:#}\n"))
+    // JSON allows controls beyond ASCII as they are; a terminal obeys them.
+    let text = format!("{value:#}\n").chars().fold(String::new(), |mut text, c| {
+        let _ = if c.is_control() && c != '\n' { write!(text, "\\u{:04x}", u32::from(c)) } else { text.write_char(c) };
+        text
+    });
+    write(&text)
 }
 
 /// Prints a result for people.
