@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::photos::Reading;
+use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::MODEL;
 use crate::run::parts::Seen;
@@ -73,11 +74,25 @@ pub struct Run {
 }
 
 impl Run {
-    /// Opens the run in `folder` by its [`MODEL`] alone.
+    /// Opens the run in `folder`: its [`MODEL`] alone is enough.
     ///
     /// # Errors
-    /// There is none, or it isn't one that a run wrote.
+    /// There is none, or it isn't one that a run wrote, or another than the files beside it were written with.
     pub fn open(folder: &Path) -> Result<Self> {
+        /// How often a training may put a new run there while this one is read.
+        const TRIES: usize = 3;
+        let mut opened = Self::open_once(folder);
+        for _ in 1..TRIES {
+            match opened {
+                Err(Error::InvalidRun { .. }) => opened = Self::open_once(folder),
+                _ => break,
+            }
+        }
+        opened
+    }
+
+    fn open_once(folder: &Path) -> Result<Self> {
+        commit::whole(folder)?;
         let invalid = |reason: String| Error::InvalidRun { path: folder.to_owned(), reason };
         let path = folder.join(MODEL);
         if !path.is_file() {
@@ -99,6 +114,9 @@ impl Run {
         }
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
         let config = Config::read(folder)?;
+        if let Some(config) = &config {
+            config.check_file(folder, MODEL, weights.bytes())?;
+        }
         Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading, config })
     }
 
@@ -122,6 +140,7 @@ impl Run {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         // A `config.json` beside a weight file may be anybody's: one that isn't ours says nothing here.
         let config = Config::read(&folder).ok().flatten();
+        let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
         Ok(Self { folder, weights, head, recipe, reading, config })
     }
 
@@ -130,7 +149,7 @@ impl Run {
     /// # Errors
     /// As [`Seen::read`].
     pub fn seen(&self) -> Result<Seen> {
-        Seen::read(&self.folder, &self.head.classes)
+        Seen::read(&self.folder, &self.head.classes, self.config.as_ref())
     }
 }
 
