@@ -19,6 +19,7 @@ use crate::fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 use crate::identify::{self, Diagnosis};
 use crate::names::Naming;
 use crate::network::{ConvSpec, GateSpec};
+use crate::problems::plain;
 
 /// An opened and checked weight file.
 ///
@@ -71,7 +72,7 @@ impl WeightFile {
         let path = path.as_ref();
         let io = |source| Error::Io { path: path.to_owned(), source };
         let (mut file, length) = regular(path).map_err(io)?;
-        let name = path.display().to_string();
+        let name = plain(&path.to_string_lossy());
         let mut bytes = Vec::new();
         append(&mut file, identify::MAX_START.min(length), &mut bytes).map_err(io)?;
         let header = Header::read(&bytes, length, &name)?;
@@ -246,7 +247,7 @@ impl Header {
 
         let (naming, mut tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
             let range = data + info.data_offsets.0..data + info.data_offsets.1;
-            (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range })
+            (plain(&name), Stored { dtype: info.dtype, shape: info.shape.clone(), range })
         }));
         let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         let architecture = recognise(file, &naming, &shapes)?;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::words::shown;
+
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -12,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// An operation of the file system failed.
-    #[error("can't {action} {}", path.display())]
+    #[error("can't {action} {}", shown(path))]
     Io {
         /// What was tried: `read`, `write`, `create`, `list`.
         action: &'static str,
@@ -22,7 +24,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The data set's folder doesn't exist or isn't a folder.
-    #[error("{}: {problem}; expected a folder with one sub-folder of photos for each class", path.display())]
+    #[error("{}: {problem}; expected a folder with one sub-folder of photos for each class", shown(path))]
     NotAFolder {
         /// What was given.
         path: PathBuf,
@@ -32,7 +34,7 @@ pub enum Error {
     /// No file in the folder looks like a photo.
     #[error(
         "{}: no photos in it ({others} other files): looked for files ending in {}",
-        path.display(), endings.join(", ")
+        shown(path), endings.join(", ")
     )]
     NoPhotos {
         /// The folder.
@@ -45,7 +47,7 @@ pub enum Error {
     /// Photos lie beside the class folders, where they have no label.
     #[error(
         "{}: {count} photos lie outside any class folder and so have no label ({}): move each into the folder of its class",
-        path.display(), examples.join(", ")
+        shown(path), examples.join(", ")
     )]
     LoosePhotos {
         /// The folder that should hold class folders only.
@@ -56,7 +58,7 @@ pub enum Error {
         examples: Vec<String>,
     },
     /// One class only: there is nothing to tell apart.
-    #[error("{}: a single class, {class:?}: a classifier needs two or more class folders{hint}", path.display())]
+    #[error("{}: a single class, {class:?}: a classifier needs two or more class folders{hint}", shown(path))]
     SingleClass {
         /// The folder.
         path: PathBuf,
@@ -66,7 +68,7 @@ pub enum Error {
         hint: String,
     },
     /// Class folders without a photo.
-    #[error("{}: no photos in class {}: add some, or take the folder elsewhere", path.display(), quoted(classes))]
+    #[error("{}: no photos in class {}: add some, or take the folder elsewhere", shown(path), quoted(classes))]
     EmptyClass {
         /// The folder that holds the class folders.
         path: PathBuf,
@@ -74,7 +76,7 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// A class of which no photo is in a format that can be read.
-    #[error("{}: none of the {count} photos of class {class:?} can be read: {reason}", path.display())]
+    #[error("{}: none of the {count} photos of class {class:?} can be read: {reason}", shown(path))]
     UnreadableClass {
         /// The folder that holds the class folders.
         path: PathBuf,
@@ -86,7 +88,7 @@ pub enum Error {
         reason: String,
     },
     /// Folders that are named as the parts of a split are, and can't be used as such.
-    #[error("{}: the folders {} look like the parts of a split, but {problem}", path.display(), quoted(folders))]
+    #[error("{}: the folders {} look like the parts of a split, but {problem}", shown(path), quoted(folders))]
     UnusableSplit {
         /// The folder that holds them.
         path: PathBuf,
@@ -104,7 +106,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A class to evaluate that was never trained.
-    #[error("{}: class {} is not among the {known} classes trained on{hint}", path.display(), quoted(classes))]
+    #[error("{}: class {} is not among the {known} classes trained on{hint}", shown(path), quoted(classes))]
     UnknownClass {
         /// The folder that holds it.
         path: PathBuf,
@@ -132,7 +134,7 @@ pub enum Error {
         seen: usize,
     },
     /// A recipe that can't be followed.
-    #[error("{}", path.display())]
+    #[error("{}", shown(path))]
     Recipe {
         /// The file that holds it.
         path: PathBuf,
@@ -182,7 +184,7 @@ pub enum Error {
         what: String,
     },
     /// Where the output should go, there is something already.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown(path))]
     OutputExists {
         /// The folder or file.
         path: PathBuf,
@@ -192,7 +194,7 @@ pub enum Error {
         finished: bool,
     },
     /// A folder that should be a run isn't, or is damaged.
-    #[error("{}: not a usable run: {reason}", path.display())]
+    #[error("{}: not a usable run: {}", shown(path), shown(reason))]
     InvalidRun {
         /// The folder.
         path: PathBuf,
@@ -200,7 +202,7 @@ pub enum Error {
         reason: String,
     },
     /// A backbone's name means nothing, or what it means may not or can't be had.
-    #[error("{name}: {problem}; {advice}")]
+    #[error("{}: {}; {advice}", shown(name), shown(problem))]
     Weights {
         /// The name as it was given.
         name: String,
@@ -210,7 +212,7 @@ pub enum Error {
         advice: String,
     },
     /// The hub can't be reached, or what it sends isn't right.
-    #[error("{name}: {problem}; {advice}")]
+    #[error("{}: {}; {advice}", shown(name), shown(problem))]
     Network {
         /// The backbone's name as it was given.
         name: String,

@@ -10,7 +10,7 @@ use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
 use crate::outputs::{self, Existing};
 use crate::run::Run;
-use crate::words::count;
+use crate::words::{count, shown};
 use crate::{files, report, tasks};
 
 /// Evaluate a run on a folder of labelled photos
@@ -58,7 +58,7 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
                 format!("{} left out: the run was made with them (--all includes them)\n\n", count(seen, "photo"))
             }
         };
-        emit(&(seen + &report::text(&args.dir.display().to_string(), &judged.evaluation)))?;
+        emit(&(seen + &report::text(&shown(&args.dir), &judged.evaluation)))?;
     }
     Ok(judged.rejected.len())
 }

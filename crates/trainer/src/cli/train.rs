@@ -13,7 +13,7 @@ use crate::data;
 use crate::data::split::SplitOptions;
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
 use crate::tasks::{self, Request, Trained};
-use crate::words::count;
+use crate::words::{count, shown};
 use crate::{hub, report, run};
 
 /// Train a head on a folder of photos, and judge it
@@ -127,7 +127,7 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     let session = global.session(terminal)?;
     let request = Request {
         data: args.dir.clone(),
-        weights: hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights,
+        weights: hub::resolve_by_env(&args.backbone, terminal)?.weights,
         out: args.out.clone(),
         force: args.force,
         overrides,
@@ -182,7 +182,7 @@ fn text(trained: &Trained, run: &Path) -> String {
         seconds.total,
         seconds.features,
         seconds.head,
-        run.display(),
+        shown(run),
         run::REPORT
     );
     out

@@ -7,7 +7,7 @@ use crate::data::dataset::Dataset;
 use crate::data::labels::{check_labels, hint};
 use crate::data::listing::{Level, Listing, level, loose, name_below, no_photos, walk};
 use crate::data::part::Part;
-use crate::data::photo::Photo;
+use crate::data::photo::{Photo, Rejected};
 use crate::data::scan::{Scan, scan};
 use crate::data::target::{Class, Target};
 use crate::error::{Error, Result};
@@ -60,9 +60,8 @@ impl Dataset {
 impl Scan {
     /// Lists the photos of each class, unless the folder isn't fit to be trained on.
     fn build(self, root: &Path) -> Result<Dataset> {
-        let Self { groups, mut others, mut warnings, training } = self;
+        let Self { groups, mut others, mut rejected, mut warnings, training } = self;
         let mut photos = Vec::new();
-        let mut rejected = Vec::new();
         // Where there is no `train`, none of the parts can say what the classes are.
         let learnt = matches!(groups[0].0, None | Some(Part::Train));
         let naming = if learnt { &groups[..1] } else { &groups[..] };
@@ -108,6 +107,10 @@ impl Scan {
                 let problem = format!("{:?} holds no photo that can be used", name_below(root, path));
                 return Err(unusable(root, &groups, problem));
             }
+        }
+        if let ([], [], [link, ..]) = (&classes[..], &loose_photos[..], &rejected[..]) {
+            let Rejected { name, reason } = link.clone();
+            return Err(Error::UnreadableClass { path: root.to_owned(), class: name, count: rejected.len(), reason });
         }
         if photos.is_empty() && rejected.is_empty() && loose_photos.is_empty() {
             return Err(no_photos(root, others.len()));
@@ -165,6 +168,9 @@ fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
     let Some(class) = dataset.classes.first() else {
         return String::new();
     };
+    if let Some(Rejected { name, reason }) = dataset.rejected.iter().find(|link| !link.name.contains('/')) {
+        return format!("; {name:?} is {reason}");
+    }
     match level(root, &root.join(class)) {
         Ok(level) if level.folders.len() > 1 && level.photos.is_empty() => {
             format!("; {:?} holds {} folders: is that the one to give?", root.join(class), level.folders.len())
@@ -177,7 +183,6 @@ fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
 mod tests {
     use super::*;
     use crate::data::listing::list;
-    use crate::data::photo::Rejected;
     use tempfile::TempDir;
 
     /// Makes a folder with these files; a name that ends in `/` is an empty folder.
@@ -416,7 +421,30 @@ mod tests {
         let dataset = Dataset::open(dir.path()).unwrap();
         assert_eq!(names(&dataset), ["a/1.png", "b/1.png", "b/again.png"]);
         let broken = Rejected { name: "a/broken.png".into(), reason: "a link to nothing".into() };
-        assert_eq!(dataset.rejected, [broken]);
+        assert_eq!(dataset.rejected, std::slice::from_ref(&broken));
+
+        // So are those that should be classes, or parts.
+        let link = |name: &str| std::os::unix::fs::symlink("nowhere", dir.path().join(name)).unwrap();
+        link("eel");
+        let named = Rejected { name: "eel".into(), ..broken.clone() };
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!((dataset.rejected, dataset.warnings), (vec![broken, named], Vec::new()));
+        std::fs::remove_dir_all(dir.path().join("b")).unwrap();
+        let error = Dataset::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("a single class, \"a\"") && error.ends_with("\"eel\" is a link to nothing"), "{error}");
+        std::fs::remove_dir_all(dir.path().join("a")).unwrap();
+        let error = Dataset::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("\"eel\"") && error.ends_with("a link to nothing"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_of_photos_are_one_line_of_plain_text() {
+        let dir = tree(&["a/1\n\u{1b}[2J.png", "b/1.png", "b/\u{85}.txt"]);
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!(names(&dataset), [r"a/1\n\u{1b}[2J.png", "b/1.png"]);
+        assert!(dataset.photos[0].path.exists());
+        assert!(dataset.warnings[0].ends_with(r"b/\u{85}.txt"), "{:?}", dataset.warnings);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::data::photo::{EXTENSIONS, Photo, Rejected, look};
 use crate::data::target::Target;
 use crate::error::{Error, Result};
 use crate::photos::Look;
+use crate::words::shown;
 
 /// Names of files that operating systems, archivers and network drives leave lying about.
 const JUNK: [&str; 12] = [
@@ -81,10 +82,10 @@ pub fn check_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes `path` as a name below `root`, with `/` between its parts.
+/// Writes `path` as a name below `root`, in plain text with `/` between its parts.
 pub(super) fn name_below(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
-    below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+    below.components().map(|part| shown(part.as_os_str())).collect::<Vec<_>>().join("/")
 }
 
 /// Lists every photo below `folder`, named by its path below `root`.
@@ -118,9 +119,9 @@ pub(super) fn walk(root: &Path, folder: &Path) -> Listing {
                 let hidden = name.rsplit('/').next().is_some_and(is_ignored);
                 if !hidden {
                     let reason = match error.io_error() {
-                        Some(io) if io.kind() == std::io::ErrorKind::NotFound => "a link to nothing".to_owned(),
+                        Some(io) if io.kind() == std::io::ErrorKind::NotFound => TO_NOTHING.to_owned(),
                         Some(io) => io.to_string(),
-                        None => error.to_string(),
+                        None => shown(&error.to_string()).into_owned(),
                     };
                     listing.rejected.push(Rejected { name, reason });
                 }
@@ -130,11 +131,15 @@ pub(super) fn walk(root: &Path, folder: &Path) -> Listing {
     listing
 }
 
+/// Why a link that leads nowhere can't be used, be it a photo or a class.
+const TO_NOTHING: &str = "a link to nothing";
+
 /// One level of a folder: its sub-folders and what lies beside them.
 pub(super) struct Level {
     pub folders: BTreeMap<String, PathBuf>,
     pub photos: Vec<String>,
     pub others: Vec<String>,
+    pub rejected: Vec<Rejected>,
 }
 
 /// Reads one level of a folder, sorted.
@@ -142,7 +147,7 @@ pub(super) struct Level {
 /// # Errors
 /// It can't be listed.
 pub(super) fn level(root: &Path, path: &Path) -> Result<Level> {
-    let mut level = Level { folders: BTreeMap::new(), photos: Vec::new(), others: Vec::new() };
+    let mut level = Level { folders: BTreeMap::new(), photos: Vec::new(), others: Vec::new(), rejected: Vec::new() };
     for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
         let entry = entry.map_err(Error::io("list", path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -155,6 +160,8 @@ pub(super) fn level(root: &Path, path: &Path) -> Result<Level> {
                 return Err(Error::InvalidLabel { label: name, problem: "isn't UTF-8" });
             }
             level.folders.insert(name, entry.path());
+        } else if !entry.path().exists() {
+            level.rejected.push(Rejected { name: name_below(root, &entry.path()), reason: TO_NOTHING.to_owned() });
         } else if look(&entry.path()) == Look::Other {
             level.others.push(name_below(root, &entry.path()));
         } else {

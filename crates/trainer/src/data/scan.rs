@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::listing::{Level, check_folder, level, loose};
 use crate::data::part::Part;
+use crate::data::photo::Rejected;
 use crate::error::{Error, Result};
 use crate::words::count;
 
@@ -13,6 +14,8 @@ pub(super) struct Scan {
     /// Where class folders stand, and the part they play there; `train` first.
     pub groups: Vec<(Option<Part>, PathBuf, Level)>,
     pub others: Vec<String>,
+    /// Links that lead nowhere, where class folders stand.
+    pub rejected: Vec<Rejected>,
     pub warnings: Vec<String>,
     /// Whether a head is to be trained, and not only evaluated.
     pub training: bool,
@@ -35,8 +38,14 @@ pub(super) fn scan(root: &Path, known: Option<&[String]>) -> Result<Scan> {
     let top = level(root, root)?;
     let training = known.is_none();
     let Some(split) = find_split(root, &top, known)? else {
-        let others = top.others.clone();
-        return Ok(Scan { groups: vec![(None, root.to_owned(), top)], others, warnings: Vec::new(), training });
+        let (others, rejected) = (top.others.clone(), top.rejected.clone());
+        return Ok(Scan {
+            groups: vec![(None, root.to_owned(), top)],
+            others,
+            rejected,
+            warnings: Vec::new(),
+            training,
+        });
     };
     if !top.photos.is_empty() {
         return Err(loose(root, &top.photos));
@@ -65,13 +74,14 @@ pub(super) fn scan(root: &Path, known: Option<&[String]>) -> Result<Scan> {
         None => return Err(unusable(format!("none holds class folders: move each photo into one, {CLASSES}"))),
     }
     let alone = training && split.iter().filter(labelled).count() == 1;
-    let mut others = top.others.clone();
+    let (mut others, mut rejected) = (top.others.clone(), top.rejected.clone());
     let mut groups = Vec::new();
     for folder in split.into_iter().filter(|folder| labelled(&folder)) {
         others.extend(folder.level.others.iter().cloned());
+        rejected.extend(folder.level.rejected.iter().cloned());
         groups.push(((!alone).then_some(folder.part), folder.path, folder.level));
     }
-    Ok(Scan { groups, others, warnings, training })
+    Ok(Scan { groups, others, rejected, warnings, training })
 }
 
 /// Finds the folders that are parts and no classes, in the order of the parts.

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::features::key::Key;
 use crate::features::segment::{Found, Row, Segment};
 use crate::files;
-use crate::words::{chain, count};
+use crate::words::{chain, count, shown};
 
 /// Rows of a full segment: 8 MB of ResNet-18's features.
 pub(super) const ROWS: usize = 4096;
@@ -138,7 +138,7 @@ impl Store {
     pub(super) fn problems(&self) -> Vec<String> {
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = damaged.iter().map(|(&place, &rows)| {
-            let path = self.segments[place].path.display();
+            let path = shown(&self.segments[place].path);
             format!("{path}: {} damaged; their photos' features are computed anew", count(rows, "row"))
         });
         let strange = self.strange.iter().map(|error| format!("{}; remove it", chain(error)));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
 use crate::machine::tune::{self, Tuned};
+use crate::words::shown;
 
 /// The features by which an adapter's own clock is read.
 pub(crate) const TIMING: wgpu::Features =
@@ -59,10 +60,10 @@ impl Summary {
             DeviceType::Other => "other",
         };
         Self {
-            name: info.name,
+            name: shown(&info.name).into_owned(),
             kind: kind.to_owned(),
             backend: info.backend.to_string(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            driver: shown(format!("{} {}", info.driver, info.driver_info).trim()).into_owned(),
         }
     }
 }
@@ -110,7 +111,7 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
 /// There is none, or none such; the driver refuses.
 pub async fn open(selection: &Selection) -> Result<Gpu> {
     let adapters = adapters(selection.backends).await;
-    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
+    let names: Vec<String> = adapters.iter().map(|adapter| Summary::of(adapter).name).collect();
     let chosen = choose(&names, selection.adapter.as_deref())?;
     let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
     let limits = adapter.limits();
@@ -119,7 +120,7 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
 
 /// Opens an adapter for work within these limits.
 pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
-    let name = adapter.get_info().name;
+    let name = Summary::of(&adapter).name;
     // Experimental in wgpu: only who asks for half precision gets them.
     let matrices = match selection.precision {
         Precision::F16 => cooperative_features(&adapter),

@@ -8,6 +8,7 @@ use kernels::wgpu::{Adapter, DeviceType};
 use resnet::Memory;
 
 use crate::machine::device::Gpu;
+use crate::words::shown;
 
 /// Part of a discrete GPU's memory that a network may take: the rest is the screen's and the driver's.
 const OF_ITS_OWN: f64 = 0.8;
@@ -45,7 +46,7 @@ pub(crate) fn warning(gpu: &Gpu, batch: usize, needs: &Memory) -> Option<String>
     Some(format!(
         "the network takes {needed:.1} GB for {batch} photos at once, of {bytes:.1} GB {kind} of {}: a driver that moves memory to the \
          host gets slow instead of failing; smaller batches take less",
-        info.name
+        shown(&info.name)
     ))
 }
 

@@ -14,6 +14,7 @@ use crate::run::config::Config;
 use crate::run::folder::MODEL;
 use crate::run::parts::Seen;
 use crate::run::preparation::{reading_of, recipe_of};
+use crate::words::shown;
 
 /// Makes the bytes of [`MODEL`]: the backbone's tensors as they were in their file, the head as `fc.weight` and `fc.bias`, labels and
 /// preprocessing as metadata. The same network gives the same bytes.
@@ -103,7 +104,7 @@ impl Run {
             text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))
         };
         let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
-        let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
+        let classes = plain(serde_json::from_str(read("labels")?).map_err(parsed)?);
         let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
         let reading = reading_of(&weights, &path)?;
         let linear = weights.head()?;
@@ -132,7 +133,7 @@ impl Run {
         let reading = reading_of(&weights, path)?;
         let linear = weights.head()?;
         let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
-        let classes = (own.or_else(|| labels_beside(path)))
+        let classes = (own.or_else(|| labels_beside(path)).map(plain))
             .filter(|labels: &Vec<String>| labels.len() == linear.classes)
             .unwrap_or_else(|| (0..linear.classes).map(|class| class.to_string()).collect());
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
@@ -150,6 +151,11 @@ impl Run {
     pub fn seen(&self) -> Result<Seen> {
         Seen::read(&self.folder, &self.head.classes, self.config.as_ref())
     }
+}
+
+/// Writes labels of others as plain text. Those that [`model`] writes are plain already.
+fn plain(labels: Vec<String>) -> Vec<String> {
+    labels.iter().map(|label| shown(label).into_owned()).collect()
 }
 
 /// Finds the labels in the `config.json` beside a weight file.

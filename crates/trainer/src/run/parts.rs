@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::head::metrics::majority;
 use crate::run::config::Config;
 use crate::run::folder::{PARTS, PREDICTIONS};
+use crate::words::of_cell;
 
 /// The version of the file that is written here.
 const VERSION: u32 = 1;
@@ -138,7 +139,7 @@ impl Seen {
             if row.get(part) != Some(&test) {
                 digests.extend(row.get(digest).map(str::to_owned));
             }
-            let class = classes.iter().position(|class| row.get(label) == Some(class));
+            let class = classes.iter().position(|class| row.get(label).map(of_cell) == Some(class));
             if let (true, Some(class)) = (row.get(part) == Some(&train), class) {
                 counts[class] += 1;
             }

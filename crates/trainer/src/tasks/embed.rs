@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::{Features, Rows};
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::tell::tell_rejected;
+use crate::words::shown;
 
 /// Features of all photos of a folder.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {
-        return Err(Error::NothingReadable { what: data.display().to_string(), found: extraction.rejected.len() });
+        return Err(Error::NothingReadable { what: shown(data).into_owned(), found: extraction.rejected.len() });
     }
     Ok(Embedded {
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),

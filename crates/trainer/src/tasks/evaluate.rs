@@ -10,6 +10,7 @@ use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::Session;
 use crate::tasks::predict::known;
+use crate::words::shown;
 
 /// A run's evaluation on a folder.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
     }
     let left_out = found - known.kept.len();
     if known.kept.is_empty() {
-        let (what, found) = (data.display().to_string(), dataset.photos.len());
+        let (what, found) = (shown(data).into_owned(), dataset.photos.len());
         return Err(match left_out {
             0 => Error::NothingReadable { what, found },
             _ => Error::AllSeen { what, seen: left_out },
