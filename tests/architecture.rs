@@ -34,8 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[(
     "crates/trainer/src/",
     &[
         "lib",
-        "error",
         "words",
+        "error",
         "digest",
         "random",
         "untrained",

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::words::{count, none_of};
+
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -31,8 +33,8 @@ pub enum Error {
     },
     /// No file in the folder looks like a photo.
     #[error(
-        "{}: no photos in it ({others} other files): looked for files ending in {}",
-        path.display(), endings.join(", ")
+        "{}: no photos in it ({}): looked for files ending in {}",
+        path.display(), count(*others, "other file"), endings.join(", ")
     )]
     NoPhotos {
         /// The folder.
@@ -44,14 +46,14 @@ pub enum Error {
     },
     /// Photos lie beside the class folders, where they have no label.
     #[error(
-        "{}: {count} photos lie outside any class folder and so have no label ({}): move each into the folder of its class",
-        path.display(), examples.join(", ")
+        "{}: {} outside any class folder and so without a label ({}): move each into the folder of its class",
+        path.display(), count(*photos, "photo"), examples.join(", ")
     )]
     LoosePhotos {
         /// The folder that should hold class folders only.
         path: PathBuf,
         /// How many there are.
-        count: usize,
+        photos: usize,
         /// The first few.
         examples: Vec<String>,
     },
@@ -74,14 +76,14 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// A class of which no photo is in a format that can be read.
-    #[error("{}: none of the {count} photos of class {class:?} can be read: {reason}", path.display())]
+    #[error("{}: class {class:?}: {}: {reason}", path.display(), none_of(*photos, "read"))]
     UnreadableClass {
         /// The folder that holds the class folders.
         path: PathBuf,
         /// The class.
         class: String,
         /// How many there are.
-        count: usize,
+        photos: usize,
         /// Why the first one can't be read.
         reason: String,
     },
@@ -104,7 +106,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A class to evaluate that was never trained.
-    #[error("{}: class {} is not among the {known} classes trained on{hint}", path.display(), quoted(classes))]
+    #[error("{}: class {} is not among the {} trained on{hint}", path.display(), quoted(classes), count(*known, "class"))]
     UnknownClass {
         /// The folder that holds it.
         path: PathBuf,
@@ -115,13 +117,30 @@ pub enum Error {
         /// The known label most alike.
         hint: String,
     },
-    /// Every photo of a class, or of a part, was rejected or fell elsewhere.
-    #[error("{what}: none of its {found} photos can be used: see the reasons given for each")]
+    /// Every photo of a folder, a class or a part was rejected.
+    #[error("{what}: {}: {reason}", none_of(*found, "used"))]
     NothingReadable {
-        /// The class or the part.
+        /// The folder, the class or the part.
         what: String,
         /// How many files there were.
         found: usize,
+        /// Why the first of them can't be used.
+        reason: String,
+    },
+    /// A class is left with nothing to learn from: its photos are copies of another's, which play another part.
+    #[error(
+        "class {class:?} has nothing left to learn from: {photo} is a copy of {of}, and copies stay in one part, here {part}: \
+        a photo of two classes teaches neither, so remove one of the copies, or add photos to the class"
+    )]
+    NothingToLearn {
+        /// The class.
+        class: String,
+        /// The first of its photos.
+        photo: String,
+        /// What it is a copy of.
+        of: String,
+        /// The part that both play.
+        part: String,
     },
     /// All photos to evaluate on had a part in making the run.
     #[error("{what}: the run was made with all {seen} of its photos, which would flatter it")]
@@ -139,14 +158,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<resnet::Error>,
     },
-    /// An option outside its range.
-    #[error("{option}: {value} is out of range: expected {expected}")]
+    /// An option outside its range, or where it has no place.
+    #[error("{option}: expected {expected}, got {value}")]
     InvalidOption {
         /// Its name.
         option: &'static str,
         /// What was given.
         value: String,
-        /// The range that it must lie in.
+        /// What it must be.
         expected: &'static str,
     },
     /// An operand whose length doesn't fit the others.
@@ -245,7 +264,10 @@ pub enum Error {
     Kernel(#[from] kernels::Error),
     /// The user stopped the work.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted {
+        /// How many photos' features were computed until then and are kept for the next time.
+        kept: usize,
+    },
 }
 
 /// What would help, for a command line, a server or a notebook to word in its own terms.
@@ -264,6 +286,13 @@ pub enum Remedy {
     LowerLearningRate,
     /// Train again, which makes the run anew.
     TrainAgain,
+    /// Get the weights elsewhere, and give their folder in place of their name.
+    GiveFolder,
+    /// Do the same again, which begins after the photos whose features are kept.
+    GoOn {
+        /// How many those are.
+        kept: usize,
+    },
 }
 
 /// Whose fault an [`Error`] is: what the binary's exit code tells a script.
@@ -287,6 +316,14 @@ impl Error {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// Adds to an interruption that so many photos' features are kept.
+    pub(crate) fn keeping(self, kept: usize) -> Self {
+        match self {
+            Self::Interrupted { .. } => Self::Interrupted { kept },
+            other => other,
+        }
+    }
+
     /// Says what would help, where something is known to.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
@@ -296,6 +333,8 @@ impl Error {
             Self::NoF16 => Some(Remedy::TakeF32),
             Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
             Self::InvalidRun { .. } => Some(Remedy::TrainAgain),
+            Self::Network { .. } => Some(Remedy::GiveFolder),
+            Self::Interrupted { kept } if *kept > 0 => Some(Remedy::GoOn { kept: *kept }),
             _ => None,
         }
     }
@@ -312,7 +351,7 @@ impl Error {
             | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_) | resnet::Error::Panic(_)) => {
                 Fault::Device
             }
-            Self::Interrupted => Fault::Interrupted,
+            Self::Interrupted { .. } => Fault::Interrupted,
             _ => Fault::Input,
         }
     }

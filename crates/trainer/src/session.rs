@@ -107,6 +107,8 @@ impl Session<'_> {
             Keep::Add(path) if features.count() > before => features.save(path, &key),
             _ => Ok(()),
         };
+        let kept = if saved.is_ok() && matches!(keep, Keep::Add(_)) { features.count() - before } else { 0 };
+        let extraction = extraction.map_err(|error| error.keeping(kept));
         Ok((features, settle(extraction, saved, self.progress)?))
     }
 }

@@ -53,8 +53,7 @@ fn of_repo(name: &str, repo: &Repo, options: &Options, progress: &dyn Progress) 
                     "not in the cache ({}), and HF_HUB_OFFLINE forbids to download it",
                     cache.folder().display()
                 ),
-                advice: "unset HF_HUB_OFFLINE, or copy the repository's folder of a machine that has it there"
-                    .to_owned(),
+                advice: format!("unset HF_HUB_OFFLINE, or {}", repo.by_hand(&options.endpoint)),
             });
         }
         _ => {}

@@ -14,6 +14,7 @@ use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Problem, TrainOptions};
 use crate::machine::device::Summary;
 use crate::outputs::{self, Existing};
+use crate::progress::{Stage, watched};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Weights};
 use crate::session::{Keep, Overrides, Pretrained, Session};
@@ -50,8 +51,8 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let start = Instant::now();
     request.train.check()?;
     request.split.check()?;
-    let dataset = Dataset::open(&request.data)?;
-    let (weights, sha256) = open_weights(&request.weights)?;
+    let dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
+    let (weights, sha256) = watched(session.progress, Stage::WEIGHTS, || open_weights(&request.weights))?;
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
     check_outside(&request.out, &request.data)?;
     run::prepare(&request.out, request.force)?;
@@ -80,6 +81,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, majority);
     let (test, validation) = (evaluated(Part::Test)?, evaluated(Part::Validation)?);
     let metrics = Metrics {
+        schema: Metrics::SCHEMA,
         photos: Counts::new(&parts, known.rejected.len(), known.computed),
         test,
         validation,
@@ -270,12 +272,12 @@ mod tests {
         assert!(matches!(error, Error::InvalidRun { .. }), "{error}");
     }
 
-    /// Watches a task that must not begin a stage.
+    /// Watches a task that must not begin with its photos.
     struct Idle;
 
     impl crate::progress::Progress for Idle {
-        fn begin(&self, stage: crate::progress::Stage, _total: usize) {
-            panic!("{} begins", stage.name);
+        fn begin(&self, stage: Stage, _total: usize) {
+            assert_ne!(stage, Stage::FEATURES);
         }
     }
 }
