@@ -265,7 +265,7 @@ pub enum Error {
     /// The user stopped the work.
     #[error("interrupted")]
     Interrupted {
-        /// How many photos' features were computed until then and are kept for the next time.
+        /// How many of the photos have features that are kept for the next time.
         kept: usize,
     },
 }

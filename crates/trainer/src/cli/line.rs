@@ -138,11 +138,8 @@ mod tests {
         let lists = |verb: &str, option: &str| help(verb).lines().any(|line| line.contains(&format!("--{option}")));
         for verb in command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>() {
             assert!(lists(&verb, "adapter") && lists(&verb, "json") && lists(&verb, "batch"), "{verb}");
-            assert_eq!(
-                lists(&verb, "max-pixels"),
-                ["train", "evaluate", "predict", "embed"].contains(&&*verb),
-                "{verb}"
-            );
+            let of_photos = ["train", "evaluate", "predict", "embed"].contains(&&*verb);
+            assert_eq!((lists(&verb, "max-pixels"), lists(&verb, "no-store")), (of_photos, of_photos), "{verb}");
             assert_eq!(lists(&verb, "seed"), ["train", "doctor"].contains(&&*verb), "{verb}");
         }
         assert_eq!(parsed(&["inspect", "w", "--seed", "3", "--json"]).unwrap().global.seed, 3);

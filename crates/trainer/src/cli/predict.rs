@@ -72,7 +72,11 @@ fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
         }
         return watched(terminal, Stage::WEIGHTS, || Run::open(&args.run));
     }
-    let weights = hub::resolve(&args.run.to_string_lossy(), &hub::Options::from_env()?, terminal)?.weights;
+    let weights = match args.run.is_file() {
+        // Its name need not be text.
+        true => args.run.clone(),
+        false => hub::resolve(&args.run.to_string_lossy(), &hub::Options::from_env()?, terminal)?.weights,
+    };
     let run = watched(terminal, Stage::WEIGHTS, || tasks::own_head(&weights, &overrides))?;
     let unnamed = match run.named {
         Named::Stated => return Ok(run),

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Features, Rows};
 use crate::progress::{Stage, watched};
-use crate::session::{Keep, Overrides, Pretrained, Session};
+use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::tell::{nothing_readable, tell_rejected};
 
 /// Features of all photos of a folder.
@@ -19,6 +19,8 @@ pub struct Embedded {
     pub names: Vec<String>,
     /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
+    /// How many went through the network now; the others' features were kept, or they are copies.
+    pub computed: usize,
     features: Features,
     digests: Vec<Digest>,
 }
@@ -41,8 +43,8 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
     let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
     let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
-    let backbone = Pretrained { weights: &file, sha256: "", recipe: &recipe, reading };
-    let (features, mut extraction) = session.features(&backbone, &listing.photos, Keep::No)?;
+    let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
+    let (features, mut extraction) = session.features(&backbone, &listing.photos)?;
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {
@@ -52,6 +54,7 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),
         digests: extraction.kept.into_iter().map(|(_, digest)| digest).collect(),
         rejected: extraction.rejected,
+        computed: extraction.computed,
         features,
     })
 }

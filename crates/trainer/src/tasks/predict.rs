@@ -8,7 +8,7 @@ use crate::data::{Photo, Rejected};
 use crate::error::Result;
 use crate::report::Prediction;
 use crate::run::Run;
-use crate::session::{Keep, Overrides, Pretrained, Session};
+use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::known::Known;
 
 /// What a run says about photos.
@@ -40,18 +40,13 @@ pub fn own_head(weights: &Path, overrides: &Overrides) -> Result<Run> {
     Run::of_weights(file, weights, recipe, reading)
 }
 
-/// Passes photos through a run's backbone, but for those whose features its training kept.
+/// Passes photos through a run's backbone, but for those whose features are kept.
 pub(crate) fn known<'a>(
     session: &Session<'_>,
     run: &Run,
     photos: &'a [Photo],
     unlisted: &[Rejected],
 ) -> Result<Known<'a>> {
-    // The run's features are keyed by the file that the backbone came from, whose digest its configuration has.
-    let (sha256, keep) = match &run.config {
-        Some(config) => (&*config.weights.sha256, Keep::Read(&config.features)),
-        None => ("", Keep::No),
-    };
-    let backbone = Pretrained { weights: &run.weights, sha256, recipe: &run.recipe, reading: run.reading };
-    Known::new(session, &backbone, photos, unlisted, keep)
+    let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
+    Known::new(session, &backbone, photos, unlisted)
 }
