@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::words::shown;
+use crate::words::{count, none_of, shown};
 
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,8 +33,8 @@ pub enum Error {
     },
     /// No file in the folder looks like a photo.
     #[error(
-        "{}: no photos in it ({others} other files): looked for files ending in {}",
-        shown(path), endings.join(", ")
+        "{}: no photos in it ({}): looked for files ending in {}",
+        shown(path), count(*others, "other file"), endings.join(", ")
     )]
     NoPhotos {
         /// The folder.
@@ -46,14 +46,14 @@ pub enum Error {
     },
     /// Photos lie beside the class folders, where they have no label.
     #[error(
-        "{}: {count} photos lie outside any class folder and so have no label ({}): move each into the folder of its class",
-        shown(path), examples.join(", ")
+        "{}: {} outside any class folder and so without a label ({}): move each into the folder of its class",
+        shown(path), count(*photos, "photo"), examples.join(", ")
     )]
     LoosePhotos {
         /// The folder that should hold class folders only.
         path: PathBuf,
         /// How many there are.
-        count: usize,
+        photos: usize,
         /// The first few.
         examples: Vec<String>,
     },
@@ -76,14 +76,14 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// A class of which no photo is in a format that can be read.
-    #[error("{}: none of the {count} photos of class {class:?} can be read: {reason}", shown(path))]
+    #[error("{}: class {class:?}: {}: {reason}", shown(path), none_of(*photos, "read"))]
     UnreadableClass {
         /// The folder that holds the class folders.
         path: PathBuf,
         /// The class.
         class: String,
         /// How many there are.
-        count: usize,
+        photos: usize,
         /// Why the first one can't be read.
         reason: String,
     },
@@ -106,7 +106,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A class to evaluate that was never trained.
-    #[error("{}: class {} is not among the {known} classes trained on{hint}", shown(path), quoted(classes))]
+    #[error("{}: class {} is not among the {} trained on{hint}", shown(path), quoted(classes), count(*known, "class"))]
     UnknownClass {
         /// The folder that holds it.
         path: PathBuf,
@@ -117,13 +117,30 @@ pub enum Error {
         /// The known label most alike.
         hint: String,
     },
-    /// Every photo of a class, or of a part, was rejected or fell elsewhere.
-    #[error("{what}: none of its {found} photos can be used: see the reasons given for each")]
+    /// Every photo of a folder, a class or a part was rejected.
+    #[error("{what}: {}: {reason}", none_of(*found, "used"))]
     NothingReadable {
-        /// The class or the part.
+        /// The folder, the class or the part.
         what: String,
         /// How many files there were.
         found: usize,
+        /// Why the first of them can't be used.
+        reason: String,
+    },
+    /// A class is left with nothing to learn from: its photos are copies of another's, which play another part.
+    #[error(
+        "class {class:?} has nothing left to learn from: {photo} is a copy of {of}, and copies stay in one part, here {part}: \
+        a photo of two classes teaches neither, so remove one of the copies, or add photos to the class"
+    )]
+    NothingToLearn {
+        /// The class.
+        class: String,
+        /// The first of its photos.
+        photo: String,
+        /// What it is a copy of.
+        of: String,
+        /// The part that both play.
+        part: String,
     },
     /// All photos to evaluate on had a part in making the run.
     #[error("{what}: the run was made with all {seen} of its photos, which would flatter it")]
@@ -141,14 +158,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<resnet::Error>,
     },
-    /// An option outside its range.
-    #[error("{option}: {value} is out of range: expected {expected}")]
+    /// An option outside its range, or where it has no place.
+    #[error("{option}: expected {expected}, got {value}")]
     InvalidOption {
         /// Its name.
         option: &'static str,
         /// What was given.
         value: String,
-        /// The range that it must lie in.
+        /// What it must be.
         expected: &'static str,
     },
     /// An operand whose length doesn't fit the others.
@@ -247,7 +264,10 @@ pub enum Error {
     Kernel(#[from] kernels::Error),
     /// The user stopped the work.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted {
+        /// How many of the photos have features that are kept for the next time.
+        kept: usize,
+    },
 }
 
 /// What would help, for a command line, a server or a notebook to word in its own terms.
@@ -266,6 +286,13 @@ pub enum Remedy {
     LowerLearningRate,
     /// Train again, which makes the run anew.
     TrainAgain,
+    /// Get the weights elsewhere, and give their folder in place of their name.
+    GiveFolder,
+    /// Do the same again, which begins after the photos whose features are kept.
+    GoOn {
+        /// How many those are.
+        kept: usize,
+    },
 }
 
 /// Whose fault an [`Error`] is: what the binary's exit code tells a script.
@@ -289,6 +316,14 @@ impl Error {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// Adds to an interruption that so many photos' features are kept.
+    pub(crate) fn keeping(self, kept: usize) -> Self {
+        match self {
+            Self::Interrupted { .. } => Self::Interrupted { kept },
+            other => other,
+        }
+    }
+
     /// Says what would help, where something is known to.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
@@ -298,6 +333,8 @@ impl Error {
             Self::NoF16 => Some(Remedy::TakeF32),
             Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
             Self::InvalidRun { .. } => Some(Remedy::TrainAgain),
+            Self::Network { .. } => Some(Remedy::GiveFolder),
+            Self::Interrupted { kept } if *kept > 0 => Some(Remedy::GoOn { kept: *kept }),
             _ => None,
         }
     }
@@ -314,7 +351,7 @@ impl Error {
             | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_) | resnet::Error::Panic(_)) => {
                 Fault::Device
             }
-            Self::Interrupted => Fault::Interrupted,
+            Self::Interrupted { .. } => Fault::Interrupted,
             _ => Fault::Input,
         }
     }

@@ -3,13 +3,19 @@
 /// A long stretch of work: what is counted, and in what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// What is done, as a noun: `download`.
+    /// What is done: `download`.
     pub name: &'static str,
-    /// What a step is, in the plural: `bytes`.
+    /// What a step is, in the plural: `bytes`; empty where the stage is a single step, of unknown length.
     pub unit: &'static str,
 }
 
 impl Stage {
+    /// An adapter is opened.
+    pub const ADAPTER: Self = Self { name: "opening the adapter", unit: "" };
+    /// Folders are listed.
+    pub const LISTING: Self = Self { name: "listing photos", unit: "" };
+    /// Weights are read and checked.
+    pub const WEIGHTS: Self = Self { name: "reading weights", unit: "" };
     /// Weights come from the hub.
     pub const DOWNLOAD: Self = Self { name: "download", unit: "bytes" };
     /// Photos pass through the backbone.
@@ -20,6 +26,14 @@ impl Stage {
     pub const BENCH: Self = Self { name: "bench", unit: "passes" };
     /// Variants of kernels are measured.
     pub const TUNE: Self = Self { name: "tune", unit: "shapes" };
+}
+
+/// Tells that a single step of unknown length is under way while it is.
+pub(crate) fn watched<T>(progress: &dyn Progress, stage: Stage, step: impl FnOnce() -> T) -> T {
+    progress.begin(stage, 1);
+    let done = step();
+    progress.end();
+    done
 }
 
 /// Watches a long operation. Every method has a default that does nothing; `()` ignores all.

@@ -82,15 +82,17 @@ impl Session<'_> {
         let mut extractor = Extractor::new(engines, most.min(photos.len()));
         let extraction = extract(photos, &mut extractor, &mut features, &preparation, self.progress);
         // Whatever becomes of the work: what was computed is kept, and a store that fails decides nothing.
+        let mut kept = if self.store.is_some() { features.count() } else { 0 };
         if let Err(error) = features.keep() {
             self.progress.warn(&format!("the features of some photos are not kept: {}", chain(&error)));
+            kept = 0;
         }
         let (tidied, problems) = features.tidy();
         problems.iter().for_each(|problem| self.progress.warn(problem));
         if let Err(error) = tidied {
             self.progress.warn(&chain(&error));
         }
-        extraction.map(|extraction| (features, extraction))
+        extraction.map(|extraction| (features, extraction)).map_err(|error| error.keeping(kept))
     }
 
     /// Opens what the store knows.

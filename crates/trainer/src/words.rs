@@ -59,6 +59,14 @@ pub fn of_cell(cell: &str) -> &str {
     if name.trim_start_matches('\'').starts_with(FORMULA) { name } else { cell }
 }
 
+/// Words that none of so many photos can be `used`: `none of its 3 photos can be used`, `its only photo can't be used`.
+pub fn none_of(count: usize, used: &str) -> String {
+    match count {
+        1 => format!("its only photo can't be {used}"),
+        _ => format!("none of its {count} photos can be {used}"),
+    }
+}
+
 /// Lists the first few names, and says that there are more.
 pub fn first(names: &[String], count: usize) -> String {
     let more = if names.len() > count { ", …" } else { "" };
@@ -122,6 +130,8 @@ mod tests {
     fn one_has_no_ending() {
         let counted = [(1, "photo"), (2, "photo"), (0, "class"), (1, "class")].map(|(n, what)| count(n, what));
         assert_eq!(counted, ["1 photo", "2 photos", "0 classes", "1 class"]);
+        let none = [none_of(1, "read"), none_of(2, "used")];
+        assert_eq!(none, ["its only photo can't be read", "none of its 2 photos can be used"]);
     }
 
     #[test]

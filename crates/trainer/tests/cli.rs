@@ -20,7 +20,7 @@ fn from_photos_to_predictions() {
     let world = World::new();
     let (out, err) = world.train("");
     assert!(out.starts_with("36 photos, 3 classes: "), "{out}");
-    assert!(out.contains("Photos never trained on: ") && out.contains("taken for class"), "{out}");
+    assert!(out.contains("Photos never trained on: ") && out.contains("taken for\n"), "{out}");
     assert!(err.contains("36 photos in "), "{err}");
     let expected = [
         "config.json",
@@ -48,6 +48,10 @@ fn from_photos_to_predictions() {
         let (_, kept) = model.tensors().find(|(other, _)| *other == name).unwrap();
         assert_eq!(tensor.data(), kept.data(), "{name}");
     }
+
+    assert_eq!(metrics["schema"], 1);
+    let cells = metrics["test"]["confusion"].as_array().unwrap().iter().map(|cell| cell[2].as_u64().unwrap());
+    assert_eq!(cells.sum::<u64>(), metrics["test"]["count"].as_u64().unwrap());
 
     // It isn't evaluated on the photos it was made with: what is left is the test part, evaluated as before.
     let (out, _) = world.expect(0, "evaluate run photos --predictions again.csv");
@@ -115,10 +119,7 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
     std::fs::write(world.path("damaged/a/1.png"), "no photo").unwrap();
     world.draw("damaged/b/1.png", [1, 2, 3], 1);
     let (_, err) = world.expect(3, "train damaged --weights weights.safetensors --recipe recipe.json --out run2");
-    assert!(
-        err.contains("a/1.png: not a photo") && err.contains("class \"a\": none of its 1 photos can be used"),
-        "{err}"
-    );
+    assert!(err.contains("class \"a\": its only photo can't be used: a/1.png: not a photo"), "{err}");
     let (_, err) = world.expect(3, "predict run photos/red/03.png");
     assert!(err.contains("left out:\n  photos/red/03.png: "), "{err}");
     world.expect(0, "predict run photos/red/03.png photos/red/04.png");
@@ -130,8 +131,9 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
 #[test]
 fn mistakes_have_their_exit_codes() {
     let world = World::new();
-    world.expect(2, "train photos");
-    world.expect(2, "dance");
+    world.expect(2, "train");
+    let (_, err) = world.expect(2, "trian photos");
+    assert!(err.contains("a similar subcommand exists: 'train'"), "{err}");
     world.expect(2, "predict run photo.jpg --top 0");
     let train = |rest: &str| format!("train {rest} --out run2");
     let (_, err) = world.expect(3, &train("nowhere --backbone weights.safetensors"));

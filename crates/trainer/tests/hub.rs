@@ -669,7 +669,11 @@ fn an_unreachable_hub_leaves_what_the_cache_has() {
     let (hub, cache) = (Hub::with([(WEIGHTS, weights())].into(), |_| None), cache());
     let options = hub.options(&cache);
     let gone = Options { endpoint: format!("http://127.0.0.1:{port}"), ..options.clone() };
-    fails(resolve("org/net", &gone, &()), Fault::Io, &["can't get it from http://127.0.0.1"]);
+    fails(
+        resolve("org/net", &gone, &()),
+        Fault::Io,
+        &["can't get it from http://127.0.0.1", "/org/net/tree/main on another machine"],
+    );
 
     // As a program leaves it that takes nothing but the weights: whether there is a recipe would have to be asked.
     resolve("org/net", &options, &()).unwrap();

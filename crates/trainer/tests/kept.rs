@@ -18,7 +18,7 @@ fn computed(world: &World, run: &str) -> u64 {
 fn start(world: &World, line: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
     command.args(line.split_whitespace()).current_dir(world.path("")).env("REHEAD_CACHE", world.path("cache"));
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
@@ -93,14 +93,16 @@ fn signals_of_schedulers_keep_what_is_computed() {
         for index in 0..1500 {
             world.draw(&format!("photos/red/more{index:04}.png"), [200, 40, (index % 256) as u8], index % 40);
         }
-        let mut child = start(&world, &format!("{TRAIN} run --batch 4"));
+        let child = start(&world, &format!("{TRAIN} run --batch 4"));
         // Until the photos are under way: the adapter has compiled its kernels then.
         std::thread::sleep(Duration::from_millis(1500));
         let signalled = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
         assert!(signalled.success());
-        let status = child.wait().unwrap();
+        let output = child.wait_with_output().unwrap();
         assert!(!world.path("run/model.safetensors").exists(), "{signal}: too late to say anything");
-        assert_eq!(status.code(), Some(130), "{signal}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal}: {told}");
+        assert!(told.contains(" photos are kept, and the same again goes on from there"), "{signal}: {told}");
         world.expect(0, &format!("{TRAIN} run"));
         assert!(computed(&world, "run") < 1536, "{signal}: nothing was kept");
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::program::program;
 use crate::cli::terminal::Terminal;
 use crate::demo;
 use crate::session::Session;
@@ -44,11 +45,12 @@ pub(crate) fn demo(global: &Global, terminal: &Terminal) -> Outcome {
     let _ = write!(
         out,
         "\n{:.1} s on {}\n\n\
-         Now your own photos, in a folder for each class, and a ResNet with ImageNet weights\n\
-         (this name is downloaded once; others, and files, do as well):\n\n  \
-         cargo run --release -p trainer -- train photos --backbone resnet18 --out run\n",
-        metrics.seconds.total + compared.random.metrics.seconds.total,
+         Now your own photos, in a folder for each class. A ResNet with ImageNet weights is downloaded\n\
+         once; --backbone names another, or a file:\n\n  \
+         {} train photos\n",
+        terminal.elapsed(),
         config.adapter.name,
+        program(),
     );
     emit(&out)?;
     Ok(0)

@@ -44,7 +44,7 @@ pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Out
     if !bench && network.given() {
         return Err(Error::InvalidOption {
             option: if network.backbone.is_some() { "--backbone" } else { "--architecture" },
-            value: "given without --bench".to_owned(),
+            value: "none".to_owned(),
             expected: "--bench with it",
         });
     }

@@ -18,8 +18,8 @@ use crate::{data, files, hub, tasks};
 /// Write the backbone's features of every photo of a folder
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer embed photos --backbone resnet18.safetensors --out features.safetensors
-  trainer embed photos --backbone resnet18.safetensors --out features.npy
+  trainer embed photos --out features.safetensors
+  trainer embed photos --backbone resnet50 --out features.npy
 
 A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.
 Control characters in names are escaped: \\n for a new line.")]
@@ -27,7 +27,7 @@ pub(crate) struct Embed {
     /// The folder of photos; sub-folders too, labelled or not
     pub(crate) dir: PathBuf,
     /// The backbone, as for `train`
-    #[arg(long, alias = "weights", value_name = "NAME|FILE")]
+    #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
     pub(crate) backbone: String,
     /// The file to write: .safetensors or .npy
     #[arg(long, value_name = "FILE")]

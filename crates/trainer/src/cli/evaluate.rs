@@ -9,6 +9,7 @@ use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
 use crate::outputs::{self, Existing};
+use crate::progress::{Stage, watched};
 use crate::run::Run;
 use crate::words::{count, shown};
 use crate::{files, report, tasks};
@@ -41,7 +42,7 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
     if let Some(path) = &args.predictions {
         outputs::check(path, Existing::forced(args.force), report::is_predictions)?;
     }
-    let run = Run::open(&args.run)?;
+    let run = watched(terminal, Stage::WEIGHTS, || Run::open(&args.run))?;
     let session = global.session(terminal)?;
     let judged = tasks::evaluate(&session, &run, &args.dir, args.all)?;
     if let Some(path) = &args.predictions {
@@ -58,7 +59,11 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
                 format!("{} left out: the run was made with them (--all includes them)\n\n", count(seen, "photo"))
             }
         };
-        emit(&(seen + &report::text(&shown(&args.dir), &judged.evaluation)))?;
+        let cut = match report::is_cut(run.head.classes.len()) {
+            true => "\n--json lists all classes, --predictions all photos\n",
+            false => "",
+        };
+        emit(&(seen + &report::text(&shown(&args.dir), &judged.evaluation) + cut))?;
     }
     Ok(judged.rejected.len())
 }

@@ -13,7 +13,7 @@ use crate::features;
 use crate::machine::cache_dir::cache_dir;
 use crate::machine::device::{self, Selection};
 use crate::photos::Limits;
-use crate::progress::Progress as _;
+use crate::progress::{Progress as _, Stage, watched};
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ impl Global {
     /// Opens the adapter that was asked for, and tells why a table of measured kernels isn't used.
     pub(crate) fn session<'a>(&self, terminal: &'a Terminal) -> Result<Session<'a>> {
         let store = self.store()?;
-        let gpu = block_on(device::open(&self.selection()))?;
+        let gpu = watched(terminal, Stage::ADAPTER, || block_on(device::open(&self.selection())))?;
         if let Some(problem) = &gpu.table_problem {
             terminal.warn(problem);
         }

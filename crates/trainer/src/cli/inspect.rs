@@ -13,8 +13,9 @@ use crate::cli::terminal::Terminal;
 use crate::error::Error;
 use crate::hub;
 use crate::machine::device;
+use crate::progress::{Stage, watched};
 use crate::tasks::{Inspection, Needs, inspect as look};
-use crate::words::shown;
+use crate::words::{self, shown};
 
 /// Say what a backbone is: architecture, size, cost, recipe, licence
 ///
@@ -35,9 +36,10 @@ pub(crate) struct Inspect {
 }
 
 pub(crate) fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
-    let mut found = look(&hub::resolve_by_env(&args.backbone, terminal)?)?;
+    let files = hub::resolve_by_env(&args.backbone, terminal)?;
+    let mut found = watched(terminal, Stage::WEIGHTS, || look(&files))?;
     // A file can be looked at without an adapter, but not without the one that was asked for.
-    match block_on(device::open(&global.selection())) {
+    match watched(terminal, Stage::ADAPTER, || block_on(device::open(&global.selection()))) {
         Ok(gpu) => {
             let batch = global.batch.map_or_else(|| gpu.batch(found.recipe.input_size), usize::from);
             found.measure(&gpu, batch)?;
@@ -72,18 +74,20 @@ fn text(found: &Inspection) -> String {
         line(
             "Memory",
             format!(
-                "{:.0} MB on {adapter} for {batch} photos at once: {:.0} weights, {:.0} activations, {:.0} scratch",
+                "{:.0} MB on {adapter} for {} at once: {:.0} weights, {:.0} activations, {:.0} scratch",
                 megabytes(weights + activations + scratch),
+                words::count(*batch, "photo"),
                 megabytes(*weights),
                 megabytes(*activations),
                 megabytes(*scratch)
             ),
         );
     }
-    let formats: Vec<String> = found.dtypes.iter().map(|(dtype, count)| format!("{dtype} ({count} tensors)")).collect();
+    let formats: Vec<String> =
+        found.dtypes.iter().map(|(dtype, tensors)| format!("{dtype} ({})", words::count(*tensors, "tensor"))).collect();
     line("Numbers", formats.join(", "));
     line("Features", found.features.to_string());
-    line("Head", found.classes.map_or("none".to_owned(), |classes| format!("{classes} classes")));
+    line("Head", found.classes.map_or("none".to_owned(), |classes| words::count(classes, "class")));
     line("Recipe", recipe_text(&found.recipe));
     line(
         "",

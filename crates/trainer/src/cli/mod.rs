@@ -6,9 +6,11 @@ mod embed;
 mod evaluate;
 mod global;
 mod inspect;
+mod line;
 mod network;
 mod predict;
 mod print;
+mod program;
 mod reading;
 mod remedy;
 mod terminal;
@@ -17,62 +19,23 @@ mod tune;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use serde_json::json;
 
 use crate::error::{Error, Fault};
 use crate::machine::allocator;
 use crate::{photos, words};
-use doctor::Doctor;
-use embed::Embed;
-use evaluate::Evaluate;
-use global::Global;
-use inspect::Inspect;
-use predict::Predict;
+use line::{Command, Line};
 use terminal::Terminal;
-use train::Train;
-use tune::Tune;
-
-/// Gives a ResNet that knows ImageNet a new head for your own photos, on any GPU.
-///
-/// Without a command, the demo runs: no files, no network, less than a minute.
-#[derive(Debug, Parser)]
-#[command(
-    name = "trainer",
-    version,
-    max_term_width = 110,
-    after_help = "Examples:
-  trainer                                                     the demo
-  trainer train photos --backbone resnet18 --out run
-  trainer predict run new.jpg
-  trainer doctor                                              what this machine can do
-  trainer tune                                                the fastest kernels for it
-
-Exit codes: 0 done, 1 done but photos were rejected (with --strict), 2 usage, 3 bad input, 4 device, 5 I/O, 130 interrupted."
-)]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) global: Global,
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Train(Box<Train>),
-    Evaluate(Evaluate),
-    Predict(Predict),
-    Embed(Embed),
-    Inspect(Inspect),
-    Doctor(Doctor),
-    Tune(Tune),
-}
 
 /// Runs the command line, from its arguments to an exit code.
 pub fn main() -> ExitCode {
     allocator::give_back_large_blocks();
     quieten_wayland();
     quieten_decoders();
-    let Cli { global, command } = Cli::parse();
+    let Line { global, command } = match line::parse(std::env::args_os()) {
+        Ok(line) => line,
+        Err(error) => return refused(&error),
+    };
     let terminal = Terminal::new(global.quiet);
     if let Err(error) = Terminal::listen() {
         print::tell(&format!("warning: ctrl-c will end the program without saving features: {}", words::chain(&error)));
@@ -90,21 +53,52 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(rejected) if rejected > 0 && global.strict => ExitCode::from(1),
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            print::tell(&format!("error: {}{}", words::chain(&error), remedy::worded(&error)));
-            ExitCode::from(code(&error))
-        }
+        Err(error) => failed(&error, global.json),
     }
 }
 
-fn code(error: &Error) -> u8 {
-    match error.fault() {
-        Fault::Usage => 2,
-        Fault::Input => 3,
-        Fault::Device => 4,
-        Fault::Io => 5,
-        Fault::Interrupted => 130,
+/// Tells people of a failure, and machines too where results are for them.
+fn failed(error: &Error, json: bool) -> ExitCode {
+    let (kind, code) = match error.fault() {
+        Fault::Usage => USAGE,
+        Fault::Input => ("input", 3),
+        Fault::Device => ("device", 4),
+        Fault::Io => ("io", 5),
+        Fault::Interrupted => ("interrupted", 130),
+    };
+    let (message, remedy) = (words::chain(error), remedy::worded(error));
+    if json {
+        emit_error(&message, (kind, code), remedy.as_deref());
     }
+    let remedy = remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
+    print::tell(&format!("error: {message}{remedy}"));
+    ExitCode::from(code)
+}
+
+/// Shows what clap has to say: help, the version, or what is wrong with the command line.
+fn refused(error: &clap::Error) -> ExitCode {
+    // That it can't be told decides nothing.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    // The command line is told to be for machines although it can't be read.
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        emit_error(message, USAGE, None);
+    }
+    ExitCode::from(USAGE.1)
+}
+
+/// The kind of a mistake on the command line, and its exit code.
+const USAGE: (&str, u8) = ("usage", 2);
+
+/// Prints a failure for machines: the one object on stdout.
+fn emit_error(message: &str, (kind, code): (&str, u8), remedy: Option<&str>) {
+    let error = json!({ "message": message, "kind": kind, "exit_code": code, "remedy": remedy });
+    // A stream that fails decides nothing: the exit code says what went wrong.
+    let _ = print::emit_json(&json!({ "error": error }));
 }
 
 /// Silences the panics of decoders. Their photo is reported with its name and left out: the panic's own message says nothing to the user.
@@ -123,17 +117,5 @@ fn quieten_wayland() {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         // SAFETY: the program's first act, while it has one thread.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
     }
 }

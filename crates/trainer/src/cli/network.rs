@@ -42,7 +42,7 @@ impl NetworkArgs {
             let architecture = weights.architecture().clone();
             return Ok(Network { weights: Some(weights), architecture, input_size });
         }
-        let name = self.architecture.as_deref().unwrap_or("resnet18");
+        let name = self.architecture.as_deref().unwrap_or(hub::DEFAULT);
         let architecture = Architecture::named(name, Some(1000)).ok_or_else(|| {
             let known: Vec<&str> = Architecture::published().collect();
             Error::Weights {

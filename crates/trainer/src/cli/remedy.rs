@@ -1,18 +1,26 @@
 //! Words what would help against an error in the terms of this command line, since library errors name no option.
 
 use crate::error::{Error, Remedy};
+use crate::words::count;
 
-/// Words what to add to an error's message, or nothing.
-pub(crate) fn worded(error: &Error) -> &'static str {
-    match error.remedy() {
-        Some(Remedy::ReplaceOutput) => ": give another name, or --force to replace it",
-        Some(Remedy::IncludeSeen) => ": --all includes them",
-        Some(Remedy::FreeMemory) => {
-            "; close other programs that use the adapter, take another with --adapter, or a smaller backbone"
+/// Words what would help, where something is known to.
+pub(crate) fn worded(error: &Error) -> Option<String> {
+    let words = match error.remedy()? {
+        Remedy::GoOn { kept } => {
+            return Some(format!(
+                "the features of {} are kept, and the same again goes on from there",
+                count(kept, "photo")
+            ));
         }
-        Some(Remedy::TakeF32) => ": take --precision f32, or --kernels tiled, which is slow here",
-        Some(Remedy::LowerLearningRate) => ": try a lower --learning-rate",
-        Some(Remedy::TrainAgain) => "; `trainer train` makes one, with --force in the place of this",
-        _ => "",
-    }
+        Remedy::ReplaceOutput => "give another name, or --force to replace it",
+        Remedy::IncludeSeen => "--all includes them",
+        Remedy::FreeMemory => {
+            "close other programs that use the adapter, take another with --adapter, or a smaller backbone"
+        }
+        Remedy::TakeF32 => "take --precision f32, or --kernels tiled, which is slow here",
+        Remedy::LowerLearningRate => "try a lower --learning-rate",
+        Remedy::TrainAgain => "`trainer train` makes one, with --force in the place of this",
+        Remedy::GiveFolder => "`train` and `embed` take it as --backbone FOLDER",
+    };
+    Some(words.to_owned())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cli::print::tell;
 use crate::progress::{Progress, Stage};
 use crate::words::count;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Set by the first ctrl-c; the second ends the program at once.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -18,6 +18,8 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// Bars on stderr where that is a terminal, lines now and then and at the end of each stage where it isn't, nothing when quiet.
 pub(crate) struct Terminal {
     quiet: bool,
+    /// When the program began.
+    start: Instant,
     stage: Mutex<Option<Running>>,
 }
 
@@ -30,7 +32,12 @@ struct Running {
 
 impl Terminal {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, stage: Mutex::new(None) }
+        Self { quiet, start: Instant::now(), stage: Mutex::new(None) }
+    }
+
+    /// Tells how many seconds have passed since the program began, as its user's clock has them.
+    pub(crate) fn elapsed(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
     }
 
     /// Makes ctrl-c, and what schedulers and closing terminals send, ask the work to stop, from now on.
@@ -67,17 +74,26 @@ impl Progress for Terminal {
     fn begin(&self, stage: Stage, total: usize) {
         let Stage { name, unit } = stage;
         let template = match unit {
-            "bytes" => format!("{name} {{bar:30}} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{eta}} left"),
-            "photos" => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{per_sec}}  {{eta}} left"),
-            _ => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{eta}} left  {{msg}}"),
+            "" => format!("{name} {{spinner}}"),
+            "bytes" => format!("{name} {{bar:30}} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{left}}"),
+            "photos" => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{rate}}  {{left}}"),
+            _ => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{left}}  {{msg}}"),
         };
         let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        let rate = |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-            let _ = write!(out, "{:.1} images/s", state.per_sec());
+        // Nothing is known of either before the first step.
+        let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            if state.pos() > 0 {
+                let _ = write!(out, "{:.1} images/s", state.per_sec());
+            }
+        };
+        let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            if state.pos() > 0 {
+                let _ = write!(out, "{:#} left", HumanDuration(state.eta()));
+            }
         };
         if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style.with_key("per_sec", rate));
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         if let Ok(mut current) = self.stage.lock() {
@@ -117,13 +133,11 @@ impl Progress for Terminal {
         let figures = bar.message();
         match stage.unit {
             "bytes" => tell(&format!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps))),
-            "photos" => {
-                let (photos, rate) = (count(steps as usize, "photo"), steps as f64 / seconds);
-                tell(&format!("{photos} in {seconds:.1} s, {rate:.1} images/s"));
-            }
+            "photos" => tell(&photos_in(steps as usize, seconds)),
             unit => {
                 let apart = if figures.is_empty() { "" } else { "  " };
-                tell(&format!("{steps} {unit} in {seconds:.1} s{apart}{figures}"));
+                let steps = count(steps as usize, unit.strip_suffix('s').unwrap_or(unit));
+                tell(&format!("{steps} in {seconds:.1} s{apart}{figures}"));
             }
         }
     }
@@ -138,5 +152,27 @@ impl Progress for Terminal {
 
     fn cancelled(&self) -> bool {
         INTERRUPTED.load(Ordering::SeqCst)
+    }
+}
+
+/// Words how long photos took. What took no time tells no rate: their features were known, or there is a single one.
+fn photos_in(photos: usize, seconds: f64) -> String {
+    let rate = match photos {
+        2.. if seconds >= 0.1 => format!(", {:.1} images/s", photos as f64 / seconds),
+        _ => String::new(),
+    };
+    format!("{} in {seconds:.1} s{rate}", count(photos, "photo"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_told_where_there_is_one() {
+        assert_eq!(photos_in(1, 0.0), "1 photo in 0.0 s");
+        assert_eq!(photos_in(1, 2.0), "1 photo in 2.0 s");
+        assert_eq!(photos_in(36, 0.001), "36 photos in 0.0 s");
+        assert_eq!(photos_in(36, 0.9), "36 photos in 0.9 s, 40.0 images/s");
     }
 }

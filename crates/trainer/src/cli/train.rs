@@ -1,16 +1,20 @@
 //! `trainer train`: a head trained on a folder of photos, and judged.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::program::{argument, program};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
 use crate::data;
 use crate::data::split::SplitOptions;
+use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
 use crate::tasks::{self, Request, Trained};
 use crate::words::{count, shown};
@@ -25,20 +29,21 @@ use crate::{hub, report, run};
 /// training with the same backbone takes seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trainer train photos --backbone resnet18 --out run
-  trainer train photos --backbone timm/resnet50.a1_in1k --out run --force --optimizer sgd --class-weights balanced
+  trainer train photos
+  trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
     /// The folder of photos
     pub(crate) dir: PathBuf,
     /// The backbone: `resnet18`, a repository of the Hugging Face hub (`org/name`, `org/name@revision`), a safetensors file,
     /// or a folder with one
-    #[arg(long, alias = "weights", value_name = "NAME|FILE")]
+    #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
     pub(crate) backbone: String,
     /// The folder to write model, labels, metrics, predictions and report into
+    /// [default: `run` in the current folder, or the first of `run-2`, `run-3` that isn't there]
     #[arg(long, value_name = "RUN")]
-    pub(crate) out: PathBuf,
-    /// Replace a finished run
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a finished run, `run` where --out names no other
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -125,26 +130,62 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     data::check_folder(&args.dir)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
+    let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => next_run(&args.dir, args.force)?,
+    };
     let request = Request {
         data: args.dir.clone(),
-        weights: hub::resolve_by_env(&args.backbone, terminal)?.weights,
-        out: args.out.clone(),
+        weights,
+        out: out.clone(),
         force: args.force,
         overrides,
         split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
         train: options,
     };
-    let trained = tasks::train(&session, &request)?;
+    let trained = tasks::train(&session, &request).inspect_err(|_| {
+        // What was made for this run, and stayed empty, shall not count as one. That it can't go away is no failure of its own.
+        if args.out.is_none() {
+            let _ = std::fs::remove_dir(&out);
+        }
+    })?;
     if global.json {
-        emit_json(&serde_json::to_value(&trained.metrics).expect("plain data"))?;
+        let mut result = serde_json::to_value(&trained.metrics).expect("plain data");
+        result["run"] = json!(out);
+        emit_json(&result)?;
     } else {
-        emit(&text(&trained, &args.out))?;
+        emit(&text(&trained, &out, terminal.elapsed()))?;
     }
     Ok(trained.config.rejected.len())
 }
 
-/// What a training prints for people.
-fn text(trained: &Trained, run: &Path) -> String {
+/// Makes the folder of a run that was given none: `run` in the current folder, or the first of `run-2`, `run-3` … that isn't there, so
+/// that no two trainings write into the same. To be replaced there is `run` itself.
+fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
+    let whole = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
+    let here = Path::new(".");
+    if whole(here)?.starts_with(whole(photos)?) {
+        return Err(Error::InvalidOption {
+            option: "--out",
+            value: "none".to_owned(),
+            expected: "a folder for the run, since the current folder lies in that of the photos",
+        });
+    }
+    let names = std::iter::once("run".to_owned()).chain((2..).map(|number| format!("run-{number}")));
+    for name in names {
+        let folder = PathBuf::from(name);
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !force => {}
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Error::io("create", &folder)(error)),
+            _ => return Ok(folder),
+        }
+    }
+    unreachable!("names don't end")
+}
+
+/// What a training prints for people, `seconds` after the program began.
+fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
     let Trained { config, metrics, .. } = trained;
     let photos = &metrics.photos;
     let mut out = format!(
@@ -171,19 +212,33 @@ fn text(trained: &Trained, run: &Path) -> String {
             out.push_str("No photos were set aside to test. These chose the epoch and flatter it a little:\n\n");
             out.push_str(&report::text("Validation photos", validation));
         }
+        (None, None) if config.split.test > 0.0 || config.split.validation > 0.0 => {
+            out.push_str("No photo could be spared for an evaluation: no class has two that differ.\n");
+        }
         (None, None) => {
             out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n")
         }
     }
-    let seconds = &metrics.seconds;
+    if report::is_cut(config.classes.len()) {
+        let _ = writeln!(out, "\nAll classes are in {} and {}", run::REPORT, run::METRICS);
+    }
+    if history.still_falling(config.train.epochs) {
+        let _ =
+            writeln!(out, "\nThe loss was still falling in the last epoch: try --epochs {}", 2 * config.train.epochs);
+    }
+    let (features, head, computed) = (metrics.seconds.features, metrics.seconds.head, photos.computed);
+    let known = match photos.train + photos.validation + photos.test {
+        all if computed == 0 && all > 0 => " (all were known)".to_owned(),
+        all if computed < all => format!(" ({computed} were new)"),
+        _ => String::new(),
+    };
+    let (program, named) = (program(), argument(run));
     let _ = writeln!(
         out,
-        "\n{:.1} s: {:.1} s for features, {:.1} s for the head\nWritten to {}: see {} there",
-        seconds.total,
-        seconds.features,
-        seconds.head,
-        shown(run),
-        run::REPORT
+        "\n{seconds:.1} s: {features:.1} s for features{known}, {head:.1} s for the head\n\
+         Report: {}\n\
+         Next:   {program} predict {named} PHOTO",
+        shown(&run.join(run::REPORT)),
     );
     out
 }
@@ -204,7 +259,7 @@ mod tests {
 
     #[test]
     fn defaults_are_the_library_s() {
-        let line = ["trainer", "d", "--weights", "w", "--out", "o", "--seed", "3"];
+        let line = ["trainer", "d", "--seed", "3"];
         let Line { global, train } = Line::try_parse_from(line).unwrap();
         assert_eq!(train.options(global.seed), TrainOptions { seed: 3, ..Default::default() });
         let more = ["--epochs", "2", "--optimizer", "sgd", "--patience", "0"];

@@ -90,8 +90,8 @@ impl Scan {
                     }
                 }
                 if index == 0 && learnt && listing.photos.is_empty() && !listing.rejected.is_empty() {
-                    let (count, reason) = (listing.rejected.len(), listing.rejected[0].reason.clone());
-                    return Err(Error::UnreadableClass { path: path.clone(), class: class.clone(), count, reason });
+                    let (photos, reason) = (listing.rejected.len(), listing.rejected[0].reason.clone());
+                    return Err(Error::UnreadableClass { path: path.clone(), class: class.clone(), photos, reason });
                 }
                 photos.extend(listing.photos.into_iter().map(|photo| Photo {
                     target: Class::new(place).into(),
@@ -110,7 +110,7 @@ impl Scan {
         }
         if let ([], [], [link, ..]) = (&classes[..], &loose_photos[..], &rejected[..]) {
             let Rejected { name, reason } = link.clone();
-            return Err(Error::UnreadableClass { path: root.to_owned(), class: name, count: rejected.len(), reason });
+            return Err(Error::UnreadableClass { path: root.to_owned(), class: name, photos: rejected.len(), reason });
         }
         if photos.is_empty() && rejected.is_empty() && loose_photos.is_empty() {
             return Err(no_photos(root, others.len()));
@@ -291,10 +291,7 @@ mod tests {
             "\"test\" holds no photo that can be used",
         );
         let stray = message(&["train/a/1.png", "train/b/1.png", "train/stray.png", "test/a/1.png"]);
-        assert!(
-            stray.contains("1 photos lie outside any class folder") && stray.contains("train/stray.png"),
-            "{stray}"
-        );
+        assert!(stray.contains("1 photo outside any class folder") && stray.contains("train/stray.png"), "{stray}");
     }
 
     #[test]
@@ -343,10 +340,10 @@ mod tests {
     fn what_is_wrong_is_said() {
         let missing = Dataset::open(Path::new("no/such/folder")).unwrap_err().to_string();
         assert!(missing.starts_with("no/such/folder: no such folder"), "{missing}");
-        assert!(message(&["a/x.txt", "b/"]).contains("no photos in it (1 other files)"));
+        assert!(message(&["a/x.txt", "b/"]).contains("no photos in it (1 other file)"));
         assert!(message(&[]).contains("no photos in it (0 other files)"));
         assert!(message(&["a/1.png", "b/2.png", "c/", "d/x.txt"]).contains("no photos in class \"c\", \"d\""));
-        assert!(message(&["a/1.png", "b/2.png", "3.png"]).contains("1 photos lie outside any class folder"));
+        assert!(message(&["a/1.png", "b/2.png", "3.png"]).contains("1 photo outside any class folder"));
         assert!(message(&["1.png", "2.png"]).contains("(1.png, 2.png)"));
         assert!(message(&["a/1.png"]).contains("a single class, \"a\""));
         assert!(message(&["all/a/1.png", "all/b/1.png"]).contains("holds 2 folders: is that the one to give?"));
@@ -408,7 +405,12 @@ mod tests {
         let known: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
         let dataset = Dataset::open_for(dir.path(), &known).unwrap();
         assert_eq!((classes(&dataset), dataset.classes.len()), (vec![Class::new(1)], 3));
-        assert!(Dataset::open_for(dir.path(), &known[2..]).unwrap_err().to_string().contains("among the 1 classes"));
+        assert!(
+            Dataset::open_for(dir.path(), &known[2..])
+                .unwrap_err()
+                .to_string()
+                .contains("among the 1 class trained on")
+        );
     }
 
     #[cfg(unix)]
@@ -461,7 +463,7 @@ mod tests {
             [("a/2.HEIC", "a .heic"), ("a/3.cr2", "a .cr2 "), ("a/5.heic", "HEIC, w"), ("b/2.mov", "a .mov ")]
         );
         let class = message(&["cat/1.jpg", "dog/1.heic", "dog/2.heic"]);
-        assert!(class.contains("none of the 2 photos of class \"dog\" can be read: a .heic file"), "{class}");
+        assert!(class.contains("class \"dog\": none of its 2 photos can be read: a .heic file"), "{class}");
         assert!(class.contains("convert it to JPEG") && !class.contains("remove the folder"), "{class}");
     }
 

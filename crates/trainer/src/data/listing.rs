@@ -60,7 +60,7 @@ pub(super) fn no_photos(path: &Path, others: usize) -> Error {
 /// Makes the error of photos that lie beside the class folders of a folder.
 pub(super) fn loose(path: &Path, photos: &[String]) -> Error {
     let examples = photos.iter().take(3).cloned().collect();
-    Error::LoosePhotos { path: path.to_owned(), count: photos.len(), examples }
+    Error::LoosePhotos { path: path.to_owned(), photos: photos.len(), examples }
 }
 
 fn is_ignored(name: &str) -> bool {

@@ -109,7 +109,7 @@ fn extract_by(
     };
     let outcome = ordered(photos, threads, ahead, worker, |loaded| {
         if progress.cancelled() {
-            return Err(Error::Interrupted);
+            return Err(Error::Interrupted { kept: 0 });
         }
         match loaded {
             Loaded::Rejected(reason) => {
@@ -137,7 +137,7 @@ fn extract_by(
         if batches.waiting.len() >= batches.extractor.batch() { batches.submit() } else { Ok(()) }
     });
     let outcome = outcome.and_then(|()| match progress.cancelled() {
-        true => Err(Error::Interrupted),
+        true => Err(Error::Interrupted { kept: 0 }),
         false => batches.submit(),
     });
     // Whatever happened: what is on its way has been paid for.
@@ -389,7 +389,7 @@ mod tests {
         let mut features = Features::new(3);
         let watcher = StopAfter(AtomicUsize::new(0), AtomicBool::new(false));
         let error = run(&photos, Counts::default().engines(), &mut features, &watcher).unwrap_err();
-        assert!(matches!(error, Error::Interrupted));
+        assert!(matches!(error, Error::Interrupted { .. }));
         assert!((8..60).contains(&features.count()), "{}", features.count());
     }
 

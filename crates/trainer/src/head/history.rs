@@ -26,6 +26,23 @@ pub struct History {
     pub best: usize,
 }
 
+/// A fall by less than this, in nats, over the second half of the epochs is none: where classes are told apart without fault, the loss
+/// falls for ever.
+const FALL: f64 = 0.01;
+
+impl History {
+    /// Tells whether the loss that decides was still falling when all `epochs` that were allowed had passed: the last epoch is the best,
+    /// and its loss is lower than halfway by a hundredth of a nat. The learning rate falls to 0, so that the very end says little.
+    pub fn still_falling(&self, epochs: usize) -> bool {
+        let loss = |epoch: &Epoch| epoch.validation_loss.unwrap_or(epoch.train_loss);
+        let last = epochs.saturating_sub(1);
+        match (self.epochs.get(last / 2), self.epochs.get(last)) {
+            (Some(half), Some(end)) => self.best == last && loss(end) < loss(half) - FALL,
+            _ => false,
+        }
+    }
+}
+
 /// What a training gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
@@ -33,4 +50,32 @@ pub struct Fit {
     pub head: Head,
     /// How the training went.
     pub history: History,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_still_falling_at_the_last_epoch_alone() {
+        let history = |losses: &[f64]| {
+            let epoch = |&loss: &f64| Epoch {
+                train_loss: 9.0,
+                validation_loss: Some(loss),
+                validation_top1: Some(0.5),
+                learning_rate: 0.1,
+            };
+            let best = (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap_or(0);
+            History { epochs: losses.iter().map(epoch).collect(), best }
+        };
+        let falling = history(&[1.0, 0.9, 0.8, 0.7]);
+        assert!(falling.still_falling(4));
+        assert!(!falling.still_falling(9), "patience ended it");
+        assert!(!history(&[1.0, 0.9, 0.8, 0.81]).still_falling(4), "the best is past");
+        assert!(!history(&[1.0, 0.8, 0.7999, 0.7998]).still_falling(4), "flat");
+        assert!(!history(&[0.01, 0.005, 0.003, 0.001]).still_falling(4), "nothing to gain");
+        // The learning rate ends at 0, and with it every fall.
+        assert!(history(&[1.0, 0.9, 0.8, 0.75, 0.7401, 0.74]).still_falling(6));
+        assert!(!history(&[1.0]).still_falling(1) && !History::default().still_falling(0));
+    }
 }

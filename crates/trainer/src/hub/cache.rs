@@ -124,7 +124,7 @@ mod writing {
             let mut told = false;
             loop {
                 if progress.cancelled() {
-                    return Err(Error::Interrupted);
+                    return Err(Error::Interrupted { kept: 0 });
                 }
                 let file = File::options().create(true).truncate(false).write(true).open(&path);
                 let file = file.map_err(Error::io("create", &path))?;

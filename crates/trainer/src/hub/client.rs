@@ -247,7 +247,7 @@ impl<'a> Client<'a> {
         let mut buffer = vec![0; 1 << 17];
         loop {
             if self.progress.cancelled() {
-                return Err(Error::Interrupted);
+                return Err(Error::Interrupted { kept: 0 });
             }
             let read = match from.read(&mut buffer) {
                 Ok(0) => return Ok(Ok(())),
@@ -343,7 +343,7 @@ impl<'a> Client<'a> {
         let end = Instant::now() + pause;
         loop {
             if self.progress.cancelled() {
-                return Err(Error::Interrupted);
+                return Err(Error::Interrupted { kept: 0 });
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -404,8 +404,12 @@ impl<'a> Client<'a> {
     }
 
     fn unreachable(&self, reason: &str) -> Error {
-        let advice = "check the connection, the proxy (HTTPS_PROXY), the system's certificates and HF_ENDPOINT, and try again: what came in is kept";
-        self.network(format!("can't get it from {}: {reason}", self.endpoint), advice)
+        let advice = format!(
+            "check the connection, the proxy (HTTPS_PROXY), the system's certificates and HF_ENDPOINT, and try again: what came in is \
+             kept; or {}",
+            self.repo.by_hand(&self.endpoint)
+        );
+        self.network(format!("can't get it from {}: {reason}", self.endpoint), &advice)
     }
 
     fn network(&self, problem: String, advice: &str) -> Error {

@@ -20,6 +20,6 @@ mod options;
 mod resolve;
 
 pub use files::{ModelFiles, WEIGHTS};
-pub use names::{DEFAULTS, DefaultRepo};
+pub use names::{DEFAULT, DEFAULTS, DefaultRepo};
 pub use options::Options;
 pub use resolve::{resolve, resolve_by_env};

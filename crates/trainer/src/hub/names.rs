@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::hub::files::{CONFIG, WEIGHTS};
 
 /// A short name and the repository that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub const DEFAULTS: [DefaultRepo; 9] = [
     torchvision("resnext101_32x8d", "timm/resnext101_32x8d.tv_in1k"),
 ];
 
+/// The backbone of those who name none: the smallest, whose features do well.
+pub const DEFAULT: &str = DEFAULTS[0].name;
+
 const fn torchvision(name: &'static str, repo: &'static str) -> DefaultRepo {
     DefaultRepo { name, repo, license: "bsd-3-clause" }
 }
@@ -44,6 +48,17 @@ pub struct Repo {
     pub id: String,
     /// A branch, a tag, or a commit in 40 hexadecimal digits.
     pub revision: String,
+}
+
+impl Repo {
+    /// Words how to get it on another machine, for this one has no connection.
+    pub fn by_hand(&self, endpoint: &str) -> String {
+        let Self { id, revision } = self;
+        format!(
+            "get {WEIGHTS} and {CONFIG} from {endpoint}/{id}/tree/{revision} on another machine, put them into a folder, and give that \
+            folder in place of the name"
+        )
+    }
 }
 
 /// What a name means.
@@ -94,7 +109,7 @@ impl Source {
                 let known: Vec<&str> = DEFAULTS.iter().map(|default| default.name).collect();
                 let advice =
                     format!("expected a safetensors file, a model folder, org/name, or one of {}", known.join(", "));
-                Err(error(name, "there is no such file and no such short name", &advice))
+                Err(error(name, "there is no such file or folder, and no such short name", &advice))
             }
         }
     }

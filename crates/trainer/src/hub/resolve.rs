@@ -10,7 +10,7 @@ use crate::hub::cache::RepoCache;
 use crate::hub::client;
 use crate::hub::files::{CONFIG, ModelFiles, PREPROCESSOR, WEIGHTS, no_weights};
 use crate::hub::names::{Repo, Source};
-use crate::hub::options::Options;
+use crate::hub::options::{Options, hidden};
 use crate::progress::Progress;
 use crate::words::shown;
 
@@ -67,8 +67,7 @@ fn of_repo(name: &str, repo: &Repo, options: &Options, progress: &dyn Progress) 
                     "not in the cache ({}), and HF_HUB_OFFLINE forbids to download it",
                     shown(cache.folder())
                 ),
-                advice: "unset HF_HUB_OFFLINE, or copy the repository's folder of a machine that has it there"
-                    .to_owned(),
+                advice: format!("unset HF_HUB_OFFLINE, or {}", repo.by_hand(&hidden(&options.endpoint))),
             });
         }
         _ => {}

@@ -8,7 +8,7 @@ use kernels::wgpu::{Adapter, DeviceType};
 use resnet::Memory;
 
 use crate::machine::device::Gpu;
-use crate::words::shown;
+use crate::words::{count, shown};
 
 /// Part of a discrete GPU's memory that a network may take: the rest is the screen's and the driver's.
 const OF_ITS_OWN: f64 = 0.8;
@@ -44,8 +44,9 @@ pub(crate) fn warning(gpu: &Gpu, batch: usize, needs: &Memory) -> Option<String>
     let kind = exceeds(info.device_type, needed, bytes)?;
     let [needed, bytes] = [needed, bytes].map(|bytes| bytes as f64 / 1e9);
     Some(format!(
-        "the network takes {needed:.1} GB for {batch} photos at once, of {bytes:.1} GB {kind} of {}: a driver that moves memory to the \
+        "the network takes {needed:.1} GB for {} at once, of {bytes:.1} GB {kind} of {}: a driver that moves memory to the \
          host gets slow instead of failing; smaller batches take less",
+        count(batch, "photo"),
         shown(&info.name)
     ))
 }

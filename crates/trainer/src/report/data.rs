@@ -19,6 +19,8 @@ const MISTAKES: usize = 24;
 /// The content of `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
+    /// What the fields mean: [`Metrics::SCHEMA`] here.
+    pub schema: u32,
     /// How many photos there are, by part.
     pub photos: Counts,
     /// The evaluation on photos that had no say in training; absent if none were set aside.
@@ -29,6 +31,11 @@ pub struct Metrics {
     pub history: History,
     /// Where the time went.
     pub seconds: Seconds,
+}
+
+impl Metrics {
+    /// The version of the fields; greater where one has gone or means something else, and not where one is new.
+    pub const SCHEMA: u32 = 1;
 }
 
 /// How many photos there are, by part.
@@ -175,15 +182,12 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
 
 /// Lists the confusions that occur, most frequent first, those of equal frequency by class.
 pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
-    let mut confusions = Vec::new();
-    for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
-        for (taken, (other, &photos)) in evaluation.classes.iter().zip(row).enumerate() {
-            if taken != index && photos > 0 {
-                let (label, taken_for) = (class.label.as_str(), other.label.as_str());
-                confusions.push(Confused { photos, support: class.support, label, taken_for });
-            }
-        }
-    }
+    let wrong = evaluation.confusion.iter().filter(|[truth, predicted, _]| truth != predicted);
+    let confused = |&[truth, predicted, photos]: &[usize; 3]| {
+        let (class, other) = (&evaluation.classes[truth], &evaluation.classes[predicted]);
+        Confused { photos, support: class.support, label: &class.label, taken_for: &other.label }
+    };
+    let mut confusions: Vec<_> = wrong.map(confused).collect();
     // The sort is stable, and the classes came in their order.
     confusions.sort_by_key(|confused| Reverse(confused.photos));
     confusions
@@ -197,13 +201,13 @@ mod tests {
 
     fn metrics(evaluation: Evaluation) -> Metrics {
         let (photos, history, seconds) = Default::default();
-        Metrics { photos, test: Some(evaluation), validation: None, history, seconds }
+        Metrics { schema: Metrics::SCHEMA, photos, test: Some(evaluation), validation: None, history, seconds }
     }
 
     #[test]
     fn the_worst_comes_first() {
         let (mut evaluation, _) = evaluated(12, 3);
-        evaluation.confusion = vec![vec![0, 1, 3], vec![3, 1, 0], vec![0, 2, 2]];
+        evaluation.confusion = vec![[0, 1, 1], [0, 2, 3], [1, 0, 3], [1, 1, 1], [2, 1, 2], [2, 2, 2]];
         let found: Vec<_> = confusions(&evaluation).iter().map(|c| (c.photos, c.label, c.taken_for)).collect();
         let [a, b, c] = ["class <0>", "class <1>", "class <2>"];
         assert_eq!(found, [(3, a, c), (3, b, a), (2, c, b), (1, a, b)]);

@@ -90,12 +90,12 @@ fn matrix(out: &mut String, evaluation: &Evaluation, confusions: &[Confused]) {
     }
     out.push_str("<p class=q>Rows: true class. Columns: taken for. Shade: share of the row.</p>");
     out.push_str("<table class=m><tr><th><th>");
-    for class in 0..evaluation.classes.len() {
-        let _ = write!(out, "<th>{class}");
+    for (index, class) in evaluation.classes.iter().enumerate() {
+        let _ = write!(out, "<th title=\"{}\">{index}", escape(&class.label));
     }
-    for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
+    for (index, (class, row)) in evaluation.classes.iter().zip(evaluation.matrix()).enumerate() {
         let _ = write!(out, "<tr><td>{}<th>{index}", escape(&class.label));
-        for (other, &cell) in row.iter().enumerate() {
+        for (other, cell) in row.into_iter().enumerate() {
             let colour = if other == index { "58,123,213" } else { "213,83,58" };
             let shade = cell as f64 / class.support.max(1) as f64;
             let _ = write!(out, "<td style=\"background:rgba({colour},{shade:.2})\">");
@@ -167,7 +167,7 @@ mod tests {
 
     fn metrics(test: Option<Evaluation>) -> Metrics {
         let (photos, seconds) = (Counts::default(), Seconds::default());
-        Metrics { photos, test, validation: None, history: history(), seconds }
+        Metrics { schema: Metrics::SCHEMA, photos, test, validation: None, history: history(), seconds }
     }
 
     #[test]

@@ -1,16 +1,27 @@
 //! A report as aligned text, for terminals.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::data::Rejected;
-use crate::head::metrics::Evaluation;
+use crate::head::metrics::{ClassScore, Evaluation};
 use crate::report::data::{Confused, confusions};
 use crate::words::count;
 
-/// Up to so many classes the confusion matrix is printed.
-const MATRIX_CLASSES: usize = 20;
+/// Up to so many classes are printed, and the confusion matrix of no more.
+const CLASSES: usize = 20;
+/// How wide a line of the confusion matrix may be to name its columns.
+const LINE: usize = 110;
 
-/// Writes an evaluation as aligned text, headed by `title`.
+/// The fewest letters of a label that still name a column.
+const SHORTEST: usize = 4;
+
+/// Tells whether the text of so many classes leaves some out.
+pub(crate) fn is_cut(classes: usize) -> bool {
+    classes > CLASSES
+}
+
+/// Writes an evaluation as aligned text, headed by `title`. Of many classes the worst are listed.
 pub fn text(title: &str, evaluation: &Evaluation) -> String {
     let mut out = String::new();
     let classes = evaluation.classes.len();
@@ -34,36 +45,30 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         100.0 * evaluation.calibration_error
     );
 
-    let width = evaluation.classes.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).max(10);
-    let _ = writeln!(out, "\n{:width$}  photos  precision  recall     F1", "class");
+    let mut worst: Vec<&ClassScore> = evaluation.classes.iter().collect();
+    if is_cut(classes) {
+        // Of those that nothing is known of, nothing can be told; the sort is stable.
+        worst.retain(|class| class.support + class.predicted > 0);
+        worst.sort_by(|a, b| a.f1.total_cmp(&b.f1));
+        worst.truncate(CLASSES);
+        let _ = writeln!(out, "\nThe {} worst of {classes} classes, by F1", worst.len());
+    } else {
+        out.push('\n');
+    }
+    let width = worst.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).max(10);
+    let _ = writeln!(out, "{:width$}  photos  precision  recall     F1", "class");
     let mut row = |label: &str, photos: usize, values: [f64; 3]| {
         let [precision, recall, f1] = values.map(|value| 100.0 * value);
         let _ = writeln!(out, "{label:width$}  {photos:>6}  {precision:>9.1}  {recall:>6.1}  {f1:>5.1}");
     };
-    for class in &evaluation.classes {
+    for class in worst {
         row(&class.label, class.support, [class.precision, class.recall, class.f1]);
     }
     let means = [evaluation.macro_precision, evaluation.macro_recall, evaluation.macro_f1];
     row("mean", evaluation.count, means);
 
-    if classes <= MATRIX_CLASSES {
-        let cells = evaluation.confusion.iter().flatten().max().map_or(1, |max| max.to_string().len());
-        let cells = cells.max((classes - 1).to_string().len()) + 1;
-        let _ = write!(out, "\n{:width$}     taken for class", "");
-        let _ = write!(out, "\n{:width$}    ", "true class");
-        for class in 0..classes {
-            let _ = write!(out, " {class:>cells$}");
-        }
-        for (index, (class, row)) in evaluation.classes.iter().zip(&evaluation.confusion).enumerate() {
-            let _ = write!(out, "\n{:width$}  {index:>2}", class.label);
-            for &cell in row {
-                match cell {
-                    0 => drop(write!(out, " {:>cells$}", "·")),
-                    _ => drop(write!(out, " {cell:>cells$}")),
-                }
-            }
-        }
-        out.push('\n');
+    if !is_cut(classes) {
+        matrix(&mut out, evaluation, width);
     }
 
     let confusions = confusions(evaluation);
@@ -74,6 +79,45 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         }
     }
     out
+}
+
+/// Writes the confusion matrix, whose rows begin with labels of `width`.
+fn matrix(out: &mut String, evaluation: &Evaluation, width: usize) {
+    let digits = evaluation.confusion.iter().map(|[.., photos]| photos.to_string().len()).max().unwrap_or(1);
+    let labels: Vec<&str> = evaluation.classes.iter().map(|class| class.label.as_str()).collect();
+    let (columns, numbered) = columns(&labels, LINE.saturating_sub(width));
+    // Numbers are explained where the rows begin.
+    let number = |index: usize| if numbered { format!("  {index:>2}") } else { String::new() };
+    let margin = width + if numbered { 4 } else { 0 };
+    let _ = write!(out, "\n{:margin$}  taken for\n{:margin$}", "", "true class");
+    let cells: Vec<usize> = columns.iter().map(|column| column.chars().count().max(digits)).collect();
+    for (column, &cell) in columns.iter().zip(&cells) {
+        let _ = write!(out, "  {column:>cell$}");
+    }
+    for (index, (label, row)) in labels.iter().zip(evaluation.matrix()).enumerate() {
+        let _ = write!(out, "\n{label:width$}{}", number(index));
+        for (photos, &cell) in row.into_iter().zip(&cells) {
+            let photos = if photos == 0 { "·".to_owned() } else { photos.to_string() };
+            let _ = write!(out, "  {photos:>cell$}");
+        }
+    }
+    out.push('\n');
+}
+
+/// Names columns within so many letters: by the labels, cut where they must be; by numbers, and tells so, where cut ones look alike.
+fn columns(labels: &[&str], room: usize) -> (Vec<String>, bool) {
+    let whole: usize = labels.iter().map(|label| 2 + label.chars().count()).sum();
+    let most = if whole <= room { usize::MAX } else { (room / labels.len().max(1)).saturating_sub(2) };
+    let cut = |label: &&str| match label.chars().count() {
+        letters if letters <= most => (*label).to_owned(),
+        _ => label.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    };
+    let named: Vec<String> = labels.iter().map(cut).collect();
+    let distinct = named.iter().collect::<BTreeSet<_>>().len() == labels.len();
+    match distinct && most >= SHORTEST {
+        true => (named, false),
+        false => ((0..labels.len()).map(|class| class.to_string()).collect(), true),
+    }
 }
 
 /// Lists rejected photos with their reasons, the first twenty, and says how many more there are.
@@ -110,17 +154,39 @@ class <1>        4       80.0   100.0   88.9
 class <2>        4      100.0   100.0  100.0
 mean            12       93.3    91.7   91.5
 
-               taken for class
-true class      0  1  2
-class <0>    0  3  1  ·
-class <1>    1  ·  4  ·
-class <2>    2  ·  ·  4
+            taken for
+true class  class <0>  class <1>  class <2>
+class <0>           3          1          ·
+class <1>           ·          4          ·
+class <2>           ·          ·          4
 
 Most often confused
      1 of 4     class <0> taken for class <1>
 ";
         assert_eq!(text, expected);
-        assert!(!super::text("Test", &evaluated(60, 30).0).contains("taken for class\n"));
+    }
+
+    #[test]
+    fn of_many_classes_the_worst_are_listed() {
+        let (evaluation, _) = evaluated(600, 300);
+        let text = text("Test", &evaluation);
+        let at = text.find("\nThe 20 worst of 300 classes, by F1\n").unwrap_or_else(|| panic!("{text}"));
+        // The first photo, of class 0, is taken for class 1.
+        let classes: Vec<&str> = text[at..].lines().skip(3).take(21).map(|line| &line[..10]).collect();
+        assert_eq!((classes[0], classes[1], classes[20]), ("class <0> ", "class <1> ", "mean      "));
+        assert!(!text.contains("true class") && text.lines().count() < 40, "{text}");
+    }
+
+    #[test]
+    fn columns_are_named_where_names_can_be_told_apart() {
+        let of = |labels: &[&str], room| columns(labels, room).0.join(" ");
+        assert_eq!(of(&["cat", "water lily"], 40), "cat water lily");
+        assert_eq!(of(&["cat", "water lily"], 14), "cat wate…");
+        assert_eq!(of(&["water lily", "water bottle"], 14), "0 1");
+        assert_eq!(of(&["cat", "water lily"], 8), "0 1");
+        let (evaluation, _) = evaluated(20, 20);
+        let text = text("Test", &evaluation);
+        assert!(text.contains("\nclass <0>    0  ·  1  ·"), "{text}");
     }
 
     #[test]

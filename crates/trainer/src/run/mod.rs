@@ -14,6 +14,7 @@ mod commit;
 mod config;
 mod folder;
 mod model;
+mod named;
 mod parts;
 mod preparation;
 
@@ -22,5 +23,6 @@ pub use config::{Config, Weights};
 pub use folder::{CONFIG, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
 pub use model::Run;
 pub(crate) use model::model;
+pub use named::Named;
 pub use parts::{Parts, Seen};
 pub use preparation::{reading_of, recipe_of};

@@ -11,9 +11,10 @@ use crate::head::Head;
 use crate::photos::Reading;
 use crate::run::commit;
 use crate::run::config::Config;
-use crate::run::folder::MODEL;
+use crate::run::folder::{LABELS, MODEL};
+use crate::run::named::{Named, classes_of};
 use crate::run::parts::Seen;
-use crate::run::preparation::{reading_of, recipe_of};
+use crate::run::preparation::reading_of;
 use crate::words::shown;
 
 /// Makes the bytes of [`MODEL`]: the backbone's tensors as they were in their file, the head as `fc.weight` and `fc.bias`, labels and
@@ -65,6 +66,8 @@ pub struct Run {
     pub weights: WeightFile,
     /// The network's head.
     pub head: Head,
+    /// Where the names of its classes come from.
+    pub named: Named,
     /// The recipe, from the network's metadata.
     pub recipe: Recipe,
     /// How it was made; none where that isn't known, as of a weight file that no training wrote.
@@ -104,7 +107,9 @@ impl Run {
             text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))
         };
         let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
-        let classes = plain(serde_json::from_str(read("labels")?).map_err(parsed)?);
+        let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
+        // Those that [`model`] writes are plain already.
+        let classes: Vec<String> = classes.iter().map(|label| shown(label).into_owned()).collect();
         let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
         let reading = reading_of(&weights, &path)?;
         let linear = weights.head()?;
@@ -117,31 +122,30 @@ impl Run {
         if let Some(config) = &config {
             config.check_file(folder, MODEL, weights.bytes())?;
         }
-        Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading, config })
+        Ok(Self { folder: folder.to_owned(), weights, head, named: Named::Stated, recipe, reading, config })
     }
 
-    /// Opens a weight file with its own head as if it were a run.
+    /// Tells whether a folder is a run, finished or damaged, or nothing better: not one of weights alone.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.is_dir() && (folder.join(LABELS).is_file() || !folder.join(MODEL).is_file())
+    }
+
+    /// Takes weights that were read from `path`, with their own head, as if they were a run that prepares photos so.
     ///
-    /// The labels are those of the file's metadata or of the `config.json` beside it (`label_names`, as timm writes them,
-    /// or `id2label`, as transformers does), else the classes' numbers.
+    /// The classes are those of the file's metadata or of the `config.json` beside it (`label_names`, as timm writes them,
+    /// or `id2label`, as transformers does); else ImageNet's, where there are a thousand; else their numbers.
     ///
     /// # Errors
-    /// The file can't be read, isn't of this family, or has no head.
-    pub fn of_weights(path: &Path) -> Result<Self> {
-        let weights = WeightFile::open(path)?;
-        let (recipe, _) = recipe_of(&weights, path)?;
-        let reading = reading_of(&weights, path)?;
+    /// The weights have no head.
+    pub fn of_weights(weights: WeightFile, path: &Path, recipe: Recipe, reading: Reading) -> Result<Self> {
         let linear = weights.head()?;
-        let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
-        let classes = (own.or_else(|| labels_beside(path)).map(plain))
-            .filter(|labels: &Vec<String>| labels.len() == linear.classes)
-            .unwrap_or_else(|| (0..linear.classes).map(|class| class.to_string()).collect());
+        let (classes, named) = classes_of(&weights, path, linear.classes);
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         // A `config.json` beside a weight file may be anybody's: one that isn't ours says nothing here.
         let config = Config::read(&folder).ok().flatten();
         let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
-        Ok(Self { folder, weights, head, recipe, reading, config })
+        Ok(Self { folder, weights, head, named, recipe, reading, config })
     }
 
     /// Says what the head has seen already.
@@ -153,28 +157,12 @@ impl Run {
     }
 }
 
-/// Writes labels of others as plain text. Those that [`model`] writes are plain already.
-fn plain(labels: Vec<String>) -> Vec<String> {
-    labels.iter().map(|label| shown(label).into_owned()).collect()
-}
-
-/// Finds the labels in the `config.json` beside a weight file.
-fn labels_beside(path: &Path) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(path.with_file_name("config.json")).ok()?;
-    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    if let Some(names) = config["pretrained_cfg"]["label_names"].as_array().or(config["label_names"].as_array()) {
-        return names.iter().map(text).collect();
-    }
-    let names = config["id2label"].as_object()?;
-    (0..names.len()).map(|class| text(names.get(&class.to_string())?)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use resnet::{Architecture, Interpolation, Resize};
 
     use super::*;
+    use crate::run::preparation::recipe_of;
     use crate::untrained::random_weights;
 
     fn head() -> Head {
@@ -195,7 +183,9 @@ mod tests {
         let architecture = Architecture::basic([1; 4], [4, 4, 8, 8], Some(2));
         write("weights.safetensors", &random_weights(&architecture, 1));
         write("config.json", br#"{"architecture": "resnet18", "label_names": ["cat", "dog"]}"#);
-        let run = Run::of_weights(&dir.path().join("weights.safetensors")).unwrap();
+        let path = dir.path().join("weights.safetensors");
+        let weights = WeightFile::open(&path).unwrap();
+        let run = Run::of_weights(weights, &path, Recipe::default(), Reading::default()).unwrap();
         assert_eq!((run.config, run.head.classes), (None, vec!["cat".to_owned(), "dog".to_owned()]));
         // In a run's own folder it is damage.
         let weights = WeightFile::from_bytes(random_weights(&architecture, 1)).unwrap();

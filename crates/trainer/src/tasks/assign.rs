@@ -1,10 +1,13 @@
 //! Assigns the photos of a data set their parts: the step of a training between features and head.
 
+use std::collections::HashSet;
+
 use crate::data::split::{Entry, SplitOptions, split};
-use crate::data::{Class, Dataset, Part, Photo, duplicates};
+use crate::data::{Class, Dataset, Part, Photo, Rejected, duplicates};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::tasks::known::Known;
+use crate::tasks::tell::nothing_readable;
 use crate::words::{count, first};
 
 /// Assigns each photo whose features are known its part, warns of copies, and refuses a class that has nothing to learn from
@@ -20,9 +23,9 @@ pub(crate) fn assign(
         .map(|(photo, &(_, digest))| Entry { target: &photo.target, digest, part: photo.part })
         .collect();
     for part in Part::ALL {
-        let given = dataset.photos.iter().filter(|photo| photo.part == Some(part)).count();
-        if given > 0 && entries.iter().all(|entry| entry.part != Some(part)) {
-            return Err(Error::NothingReadable { what: format!("the given part {part}"), found: given });
+        let given = |photo: &Photo| photo.part == Some(part);
+        if dataset.photos.iter().any(given) && entries.iter().all(|entry| entry.part != Some(part)) {
+            return Err(nothing_readable(format!("the given part {part}"), rejected(dataset, known, given)));
         }
     }
     let parts = split(&entries, options)?;
@@ -37,21 +40,43 @@ pub(crate) fn assign(
     let differ = |differs: &dyn Fn(usize, usize) -> bool| {
         copies.iter().filter(|copy| copy.iter().any(|&index| differs(index, copy[0]))).collect::<Vec<_>>()
     };
-    tell(copies.iter().collect(), "# occur more than once, and copies stay in one part");
+    tell(copies.iter().collect(), "# with copies, which stay in one part");
     tell(
         differ(&|a, b| entries[a].target != entries[b].target),
-        "# lie in several classes: no classifier can get all of them right",
+        "# in several classes: no classifier can get all of them right",
     );
-    tell(
-        differ(&|a, b| parts[a] != parts[b]),
-        "# lie in several of the folders train, val and test: the test is too kind",
-    );
-    for (place, (class, &found)) in dataset.classes.iter().zip(&dataset.counts()).enumerate() {
-        let train = (0..entries.len())
-            .any(|index| parts[index] == Part::Train && entries[index].target.classes().contains(&Class::new(place)));
-        if !train {
-            return Err(Error::NothingReadable { what: format!("class {class:?}"), found });
+    tell(differ(&|a, b| parts[a] != parts[b]), "# in several of the folders train, val and test: the test is too kind");
+    for (place, class) in dataset.classes.iter().enumerate() {
+        let teaches = |photo: &Photo| {
+            let kept_from = matches!(photo.part, Some(Part::Validation | Part::Test));
+            !kept_from && photo.target.classes().contains(&Class::new(place))
+        };
+        let mut usable = (0..photos.len()).filter(|&index| teaches(photos[index])).peekable();
+        let Some(&first) = usable.peek() else {
+            return Err(nothing_readable(format!("class {class:?}"), rejected(dataset, known, teaches)));
+        };
+        if usable.all(|index| parts[index] != Part::Train) {
+            // Of a class's own photos one is always left to learn from: copies in other classes took them along.
+            let elsewhere = |other: &&usize| entries[**other].target != entries[first].target;
+            let copy = copies.iter().filter(|copy| copy.contains(&first)).flatten().find(elsewhere);
+            return Err(Error::NothingToLearn {
+                class: class.clone(),
+                photo: photos[first].name.clone(),
+                of: copy.map_or_else(String::new, |&other| photos[other].name.clone()),
+                part: parts[first].to_string(),
+            });
         }
     }
     Ok(parts)
+}
+
+/// Lists the photos of a kind that couldn't be read.
+fn rejected<'a>(
+    dataset: &Dataset,
+    known: &'a Known<'_>,
+    kind: impl Fn(&Photo) -> bool,
+) -> impl Iterator<Item = &'a Rejected> {
+    let names: HashSet<String> =
+        dataset.photos.iter().filter(|photo| kind(photo)).map(|photo| photo.name.clone()).collect();
+    known.rejected.iter().filter(move |rejected| names.contains(&rejected.name))
 }

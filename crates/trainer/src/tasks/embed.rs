@@ -6,10 +6,11 @@ use resnet::WeightFile;
 
 use crate::data::{self, Rejected};
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{Features, Rows};
+use crate::progress::{Stage, watched};
 use crate::session::{Overrides, Pretrained, Session};
-use crate::tasks::tell::tell_rejected;
+use crate::tasks::tell::{nothing_readable, tell_rejected};
 use crate::words::shown;
 
 /// Features of all photos of a folder.
@@ -40,15 +41,15 @@ impl Embedded {
 /// # Errors
 /// No photos that can be read; the adapter failed.
 pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
-    let listing = data::list(data)?;
-    let file = WeightFile::open(weights)?;
+    let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
+    let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
     let (features, mut extraction) = session.features(&backbone, &listing.photos)?;
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {
-        return Err(Error::NothingReadable { what: shown(data).into_owned(), found: extraction.rejected.len() });
+        return Err(nothing_readable(shown(data).into_owned(), &extraction.rejected));
     }
     Ok(Embedded {
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),

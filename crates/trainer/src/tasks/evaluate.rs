@@ -6,10 +6,12 @@ use crate::data::{Dataset, Part, Rejected};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::head::metrics::{self, Evaluation};
+use crate::progress::{Stage, watched};
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::Session;
 use crate::tasks::predict::known;
+use crate::tasks::tell::nothing_readable;
 use crate::words::shown;
 
 /// A run's evaluation on a folder.
@@ -31,7 +33,7 @@ pub struct Evaluated {
 /// # Errors
 /// The folder isn't labelled with the run's classes; none of its photos is left.
 pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Result<Evaluated> {
-    let mut dataset = Dataset::open_for(data, &run.head.classes)?;
+    let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open_for(data, &run.head.classes))?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
     if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
@@ -45,9 +47,9 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
     }
     let left_out = found - known.kept.len();
     if known.kept.is_empty() {
-        let (what, found) = (shown(data).into_owned(), dataset.photos.len());
+        let what = shown(data).into_owned();
         return Err(match left_out {
-            0 => Error::NothingReadable { what, found },
+            0 => nothing_readable(what, &known.rejected),
             _ => Error::AllSeen { what, seen: left_out },
         });
     }

@@ -76,7 +76,11 @@ impl Inspection {
     /// The file can't be read any more; the adapter can't run it.
     pub fn measure(&mut self, gpu: &Gpu, batch: usize) -> Result<()> {
         let file = WeightFile::open(&self.weights)?;
-        let options = BackboneOptions { input_size: self.recipe.input_size, ..BackboneOptions::new(batch) };
+        let options = BackboneOptions {
+            input_size: self.recipe.input_size,
+            precision: gpu.precision,
+            ..BackboneOptions::new(batch)
+        };
         let Memory { weights, activations, scratch } =
             Backbone::memory_of(&gpu.context, file.architecture(), &options)?;
         let adapter = Summary::of(&gpu.adapter).name;

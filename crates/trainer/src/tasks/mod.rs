@@ -13,6 +13,6 @@ mod trained;
 pub use embed::{Embedded, embed};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
-pub use predict::{Predicted, predict};
+pub use predict::{Predicted, own_head, predict};
 pub use train::{Request, train};
 pub use trained::Trained;

@@ -1,10 +1,14 @@
 //! What a run says about photos of unknown class.
 
+use std::path::Path;
+
+use resnet::WeightFile;
+
 use crate::data::{Photo, Rejected};
 use crate::error::Result;
 use crate::report::Prediction;
 use crate::run::Run;
-use crate::session::{Pretrained, Session};
+use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::known::Known;
 
 /// What a run says about photos.
@@ -24,6 +28,16 @@ pub fn predict(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Result<Pre
     let known = known(session, run, photos, &[])?;
     let predictions = known.predictions(&run.head, |_, _| None)?;
     Ok(Predicted { predictions, rejected: known.rejected })
+}
+
+/// Opens a weight file with its own head as if it were a run, to predict with; photos are prepared as the weights say, but for `overrides`.
+///
+/// # Errors
+/// The file can't be read, isn't of this family, or has no head; its recipe can't be followed.
+pub fn own_head(weights: &Path, overrides: &Overrides) -> Result<Run> {
+    let file = WeightFile::open(weights)?;
+    let (recipe, reading) = overrides.or_of(&file, weights)?;
+    Run::of_weights(file, weights, recipe, reading)
 }
 
 /// Passes photos through a run's backbone, but for those whose features are kept.

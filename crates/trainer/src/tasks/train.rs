@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Problem, TrainOptions};
 use crate::machine::device::Summary;
+use crate::progress::{Stage, watched};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Making, Weights};
 use crate::session::{Overrides, Pretrained, Session};
@@ -47,8 +48,8 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let start = Instant::now();
     request.train.check()?;
     request.split.check()?;
-    let dataset = Dataset::open(&request.data)?;
-    let weights = WeightFile::open(&request.weights)?;
+    let dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
+    let weights = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(&request.weights))?;
     // Of what was read, not of the path: what is hashed is what runs and what is saved.
     let sha256 = digest::sha256(weights.bytes());
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
@@ -75,6 +76,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, majority);
     let (test, validation) = (evaluated(Part::Test)?, evaluated(Part::Validation)?);
     let metrics = Metrics {
+        schema: Metrics::SCHEMA,
         photos: Counts::new(&parts, known.rejected.len(), known.computed),
         test,
         validation,
@@ -255,12 +257,12 @@ mod tests {
         assert!(matches!(error, Error::InvalidRun { .. }), "{error}");
     }
 
-    /// Watches a task that must not begin a stage.
+    /// Watches a task that must not begin with its photos.
     struct Idle;
 
     impl crate::progress::Progress for Idle {
-        fn begin(&self, stage: crate::progress::Stage, _total: usize) {
-            panic!("{} begins", stage.name);
+        fn begin(&self, stage: Stage, _total: usize) {
+            assert_ne!(stage, Stage::FEATURES);
         }
     }
 }

@@ -45,11 +45,29 @@ impl World {
         picture.save(path).unwrap();
     }
 
+    /// Puts weights with a head of so many classes where the default backbone is looked for.
+    pub fn keep_default(&self, classes: usize) {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let repository = self.path("hub/models--timm--resnet18.tv_in1k");
+        let snapshot = repository.join("snapshots").join(commit);
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::create_dir_all(repository.join("refs")).unwrap();
+        std::fs::write(repository.join("refs/main"), commit).unwrap();
+        let architecture = Architecture::basic([1; 4], [8, 8, 16, 32], Some(classes));
+        std::fs::write(snapshot.join("model.safetensors"), random_weights(&architecture, 1)).unwrap();
+        let config = r#"{"pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0}}"#;
+        std::fs::write(snapshot.join("config.json"), config).unwrap();
+    }
+
     pub fn run(&self, line: &str) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
             .args(line.split_whitespace())
             .current_dir(self.dir.path())
             .env("REHEAD_CACHE", self.path("cache"))
+            .env("HF_HUB_CACHE", self.path("hub"))
+            .env("HF_HUB_OFFLINE", "1")
+            // What runs the tests doesn't run the program.
+            .env_remove("CARGO")
             .output();
         output.unwrap()
     }

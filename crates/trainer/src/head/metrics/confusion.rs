@@ -1,5 +1,7 @@
 //! Confusion: which class is taken for which, and what follows for each class: precision, recall, F1.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::Class;
@@ -22,28 +24,31 @@ pub struct ClassScore {
     pub predicted: usize,
 }
 
-/// `counts[t][p]`: photos of class t taken for class p.
-pub(crate) struct Confusion {
-    pub counts: Vec<Vec<usize>>,
-}
+/// Photos of class t taken for class p, at (t, p): what doesn't occur isn't stored, since with many classes that is nearly all.
+#[derive(Default)]
+pub(crate) struct Confusion(BTreeMap<(usize, usize), usize>);
 
 impl Confusion {
-    /// Makes an empty confusion matrix of so many classes.
-    pub fn new(classes: usize) -> Self {
-        Self { counts: vec![vec![0; classes]; classes] }
-    }
-
     /// Adds a photo.
     pub fn add(&mut self, predicted: Class, truth: Class) {
-        self.counts[truth.index()][predicted.index()] += 1;
+        *self.0.entry((truth.index(), predicted.index())).or_default() += 1;
+    }
+
+    /// Lists what occurs, by true class, then by predicted: `[true, predicted, photos]`.
+    pub fn cells(&self) -> Vec<[usize; 3]> {
+        self.0.iter().map(|(&(truth, predicted), &photos)| [truth, predicted, photos]).collect()
     }
 
     /// Computes the scores of each class.
     pub fn scores(&self, labels: &[String]) -> Vec<ClassScore> {
+        let (mut supports, mut predictions) = (vec![0; labels.len()], vec![0; labels.len()]);
+        for (&(truth, predicted), photos) in &self.0 {
+            supports[truth] += photos;
+            predictions[predicted] += photos;
+        }
         let score = |(class, label): (usize, &String)| {
-            let hits = self.counts[class][class];
-            let support: usize = self.counts[class].iter().sum();
-            let predicted: usize = self.counts.iter().map(|row| row[class]).sum();
+            let hits = self.0.get(&(class, class)).copied().unwrap_or(0);
+            let (support, predicted) = (supports[class], predictions[class]);
             ClassScore {
                 label: label.clone(),
                 precision: share(hits, predicted),
@@ -72,7 +77,7 @@ mod tests {
     }
 
     fn confusion(classes: usize, pairs: &[(usize, usize)]) -> (Confusion, Vec<ClassScore>) {
-        let mut confusion = Confusion::new(classes);
+        let mut confusion = Confusion::default();
         pairs.iter().for_each(|&(predicted, truth)| confusion.add(Class::new(predicted), Class::new(truth)));
         let labels: Vec<String> = (0..classes).map(|class| format!("c{class}")).collect();
         let scores = confusion.scores(&labels);
@@ -85,7 +90,8 @@ mod tests {
         let (truth, predicted) = ([0, 0, 0, 1, 1, 2, 2, 2, 2, 2], [0, 0, 1, 1, 2, 2, 2, 2, 0, 1]);
         let pairs: Vec<_> = predicted.into_iter().zip(truth).collect();
         let (confusion, scores) = confusion(3, &pairs);
-        assert_eq!(confusion.counts, [vec![2, 1, 0], vec![0, 1, 1], vec![1, 1, 3]]);
+        let cells = [[0, 0, 2], [0, 1, 1], [1, 1, 1], [1, 2, 1], [2, 0, 1], [2, 1, 1], [2, 2, 3]];
+        assert_eq!(confusion.cells(), cells);
         let expected =
             [(2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 3, 3), (1.0 / 3.0, 0.5, 0.4, 2, 3), (0.75, 0.6, 2.0 / 3.0, 5, 4)];
         for (score, (precision, recall, f1, support, predicted)) in scores.iter().zip(expected) {

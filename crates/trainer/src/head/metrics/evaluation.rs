@@ -37,8 +37,20 @@ pub struct Evaluation {
     pub macro_f1: f64,
     /// The scores of each class, in the order of the labels.
     pub classes: Vec<ClassScore>,
-    /// `confusion[t][p]`: photos of class t taken for class p.
-    pub confusion: Vec<Vec<usize>>,
+    /// The confusion matrix without its zeros, row by row: `[t, p, photos]` are those of class t taken for class p.
+    pub confusion: Vec<[usize; 3]>,
+}
+
+impl Evaluation {
+    /// Spells out the confusion matrix: `[t][p]` counts photos of class t taken for class p.
+    ///
+    /// # Panics
+    /// A cell is beyond the classes, as in no evaluation that [`evaluate`] made.
+    pub fn matrix(&self) -> Vec<Vec<usize>> {
+        let mut matrix = vec![vec![0; self.classes.len()]; self.classes.len()];
+        self.confusion.iter().for_each(|&[truth, predicted, photos]| matrix[truth][predicted] = photos);
+        matrix
+    }
 }
 
 /// Evaluates a classifier by a row of logits and the target of each photo.
@@ -58,7 +70,7 @@ pub struct Evaluation {
 /// let targets = [cat, dog, dog].map(Target::from);
 /// let photos = logits.iter().map(|row| &row[..]).zip(&targets);
 /// let found = evaluate(photos, &["cat".to_owned(), "dog".to_owned()], dog)?;
-/// assert_eq!((found.top1, found.confusion[1][0]), (2.0 / 3.0, 1));
+/// assert_eq!((found.top1, found.matrix()), (2.0 / 3.0, vec![vec![1, 0], vec![1, 1]]));
 /// # Ok::<(), trainer::Error>(())
 /// ```
 ///
@@ -73,7 +85,7 @@ pub fn evaluate<'a>(
     let width = classes.len();
     let shape = |operand, expected, got| Error::Shape { operation: "evaluate", operand, expected, got };
     let guess = classes.get(majority.index()).ok_or(shape("classes", majority.index() + 1, width))?;
-    let (mut accuracy, mut confusion) = (Accuracy::default(), Confusion::new(width));
+    let (mut accuracy, mut confusion) = (Accuracy::default(), Confusion::default());
     let (mut log_loss, mut calibration) = (LogLoss::default(), Calibration::default());
     for (index, (logits, target)) in photos.into_iter().enumerate() {
         let truth = only_class("evaluate", index, target, width)?;
@@ -107,7 +119,7 @@ pub fn evaluate<'a>(
         macro_recall: macro_mean(&scores, |score| score.recall),
         macro_f1: macro_mean(&scores, |score| score.f1),
         classes: scores,
-        confusion: confusion.counts,
+        confusion: confusion.cells(),
     })
 }
 
@@ -132,10 +144,21 @@ mod tests {
         assert!((found.log_loss - (4f64.ln() + (4.0f64 / 3.0).ln()) / 2.0).abs() < 1e-7, "{}", found.log_loss);
         // Confidence 3/4, accuracy 1/2.
         assert!((found.calibration_error - 0.25).abs() < 1e-7, "{}", found.calibration_error);
-        assert_eq!(found.confusion, [[0, 1], [0, 1]]);
+        assert_eq!((&found.confusion[..], found.matrix()), (&[[0, 1, 1], [1, 1, 1]][..], vec![vec![0, 1], vec![0, 1]]));
         assert_eq!((found.macro_precision, found.macro_recall, found.macro_f1), (0.25, 0.5, 1.0 / 3.0));
         // The baseline's class may be one that none of the photos has.
         assert_eq!(of(&row, &[1], 2, 0).unwrap().baseline.top1, 0.0);
+    }
+
+    #[test]
+    fn many_classes_take_no_room_for_what_does_not_occur() {
+        let classes = 1500;
+        let logits: Vec<f32> = (0..3 * classes).map(|i| if i % classes == 7 { 1.0 } else { 0.0 }).collect();
+        let found = of(&logits, &[7, 7, 1499], classes, 0).unwrap();
+        assert_eq!(found.confusion, [[7, 7, 2], [1499, 7, 1]]);
+        // The rest are the classes' scores.
+        let bytes = serde_json::to_vec(&found).unwrap().len();
+        assert!(bytes < 100 * classes, "{bytes}");
     }
 
     #[test]

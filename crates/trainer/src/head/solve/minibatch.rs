@@ -93,7 +93,7 @@ fn epochs(
     let steps = learner.steps();
     for epoch in 0..options.epochs {
         if progress.cancelled() {
-            return Err(Error::Interrupted);
+            return Err(Error::Interrupted { kept: 0 });
         }
         shuffle(&mut order, &mut random);
         let train_loss = learner.learn(&order, epoch)? / order.len() as f64;
@@ -109,17 +109,25 @@ fn epochs(
         }
         let learning_rate = options.learning_rate_at((epoch + 1) * steps - 1, steps);
         history.epochs.push(Epoch { train_loss, validation_loss, validation_top1, learning_rate });
-        let of_validation = match (validation_loss, validation_top1) {
-            (Some(loss), Some(top1)) => format!(", validation {loss:.3} ({:.1} % right)", 100.0 * top1),
-            _ => String::new(),
-        };
-        progress.note(&format!("loss {train_loss:.3}{of_validation}"));
+        progress.note(&figures(&history.epochs[epoch]));
         progress.advance(1);
         if options.patience.is_some_and(|patience| epoch >= history.best + patience) {
             break;
         }
     }
+    if validation.is_some() {
+        progress.note(&format!("the best, number {}: {}", history.best + 1, figures(&history.epochs[history.best])));
+    }
     Ok(history)
+}
+
+/// Words an epoch's figures.
+fn figures(epoch: &Epoch) -> String {
+    let of_validation = match (epoch.validation_loss, epoch.validation_top1) {
+        (Some(loss), Some(top1)) => format!(", validation {loss:.3} ({:.1} % right)", 100.0 * top1),
+        _ => String::new(),
+    };
+    format!("loss {:.3}{of_validation}", epoch.train_loss)
 }
 
 /// Shuffles as Fisher and Yates do.
@@ -435,6 +443,6 @@ mod tests {
         }
         let memory = Memory { gpu: &gpu(), most_rows: usize::MAX, progress: &Stop };
         let outcome = train(&memory, (&[1.0, 2.0], &[0, 1]), None, &classes(2), &TrainOptions::default());
-        assert!(matches!(outcome, Err(Error::Interrupted)));
+        assert!(matches!(outcome, Err(Error::Interrupted { .. })));
     }
 }

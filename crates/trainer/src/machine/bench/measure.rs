@@ -146,7 +146,7 @@ fn run(timer: &Timer<'_>, pieces: &[&Commands], product: &Product, progress: &dy
     let mut passes = || -> Result<()> {
         for pass in 0..=PASSES {
             if progress.cancelled() {
-                return Err(Error::Interrupted);
+                return Err(Error::Interrupted { kept: 0 });
             }
             if pass > 1 && start.elapsed() > ENOUGH {
                 break;

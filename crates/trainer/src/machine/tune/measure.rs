@@ -153,7 +153,7 @@ fn compare(timer: &Timer<'_>, class: Class<'_>, share: Duration, progress: &dyn 
     // Compiled, and checked, before anything is timed.
     for (index, commands) in bound.iter().enumerate() {
         if progress.cancelled() {
-            return Err(Error::Interrupted);
+            return Err(Error::Interrupted { kept: 0 });
         }
         let problem = match commands {
             Ok(commands) => {
@@ -329,7 +329,7 @@ mod tests {
         let options = BackboneOptions { input_size: [32, 32], ..BackboneOptions::new(1) };
         let layers = architecture.layers(&gpu.context, &options).unwrap();
         let stopped = measure(&gpu, &layers, Duration::from_secs(20), &Stop);
-        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+        assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     }
 
     #[test]
