@@ -22,7 +22,7 @@ pub struct Epoch {
 pub struct History {
     /// The epochs, first to last.
     pub epochs: Vec<Epoch>,
-    /// The index of the best epoch, whose head was kept: the one with the lowest validation loss, or the last.
+    /// The number of the best epoch, from 1, whose head was kept: the one with the lowest validation loss, or the last.
     pub best: usize,
 }
 

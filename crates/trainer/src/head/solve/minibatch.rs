@@ -40,7 +40,7 @@ use crate::random::SplitMix64;
 /// let classes = ["cat", "dog"].map(str::to_owned);
 /// let train = Samples { rows: &rows, targets: &targets };
 /// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
-/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best].train_loss);
+/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best - 1].train_loss);
 /// # Ok::<(), trainer::Error>(())
 /// ```
 ///
@@ -104,7 +104,7 @@ fn epochs(
         }
         if validation.is_none() || decisive < lowest {
             lowest = decisive;
-            history.best = epoch;
+            history.best = epoch + 1;
             learner.keep();
         }
         let learning_rate = options.learning_rate_at((epoch + 1) * steps - 1, steps);
@@ -115,7 +115,7 @@ fn epochs(
         };
         progress.note(&format!("loss {train_loss:.3}{of_validation}"));
         progress.advance(1);
-        if options.patience.is_some_and(|patience| epoch >= history.best + patience) {
+        if options.patience.is_some_and(|patience| epoch + 1 >= history.best + patience) {
             break;
         }
     }
@@ -305,7 +305,7 @@ mod tests {
         for (epoch, expected) in history.epochs.iter().zip(losses) {
             assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
         }
-        assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs - 1));
+        assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs));
     }
 
     #[test]
@@ -348,9 +348,9 @@ mod tests {
         let fit = train(&ample(&gpu()), samples, Some(validation), &classes(3), &options);
         let Fit { head, history } = fit.unwrap();
         assert!(history.epochs.len() < options.epochs, "never stopped");
-        assert_eq!(history.epochs.len(), history.best + 1 + 4);
-        let loss = |epoch: usize| history.epochs[epoch].validation_loss.unwrap();
-        assert!((0..history.epochs.len()).all(|epoch| loss(epoch) >= loss(history.best)));
+        assert_eq!(history.epochs.len(), history.best + 4);
+        let loss = |epoch: usize| history.epochs[epoch - 1].validation_loss.unwrap();
+        assert!((1..=history.epochs.len()).all(|epoch| loss(epoch) >= loss(history.best)));
         // The head that came out is the one of that epoch, on features as they are.
         let logits = head.logits(&Rows::new(&others, 12).unwrap()).unwrap();
         let rows = logits.chunks(3).zip(&wrong);
