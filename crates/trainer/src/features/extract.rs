@@ -12,10 +12,12 @@ use crate::data::{Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::extractor::{Extractor, Flight};
+use crate::features::memory::Features;
 use crate::features::ordered::ordered;
-use crate::features::store::Features;
+use crate::features::store::Store;
 use crate::photos::{Decoder, Limits, Preparation, decode_by, decode_into};
 use crate::progress::{Progress, Stage};
+use crate::words::chain;
 
 /// The outcome of an extraction: which photos have features now, and which were rejected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +92,7 @@ fn extract_by(
     progress: &dyn Progress,
 ) -> Result<Extraction> {
     let known: HashSet<Digest> = features.digests().copied().collect();
+    let store = features.store();
     let threads = rayon::current_num_threads();
     // A whole batch besides what is in the making, so that no thread rests while the device works on one.
     let ahead = extractor.batch() + threads;
@@ -101,7 +104,7 @@ fn extract_by(
     let mut batches =
         Batches { extractor, features, progress, spares: &spares, waiting: Vec::new(), flying: None, computed: 0 };
     let worker = || {
-        let mut loader = Loader { source, known: &known, spares: &spares, memory: Vec::new() };
+        let mut loader = Loader { source, known: &known, store: store.as_deref(), spares: &spares, memory: Vec::new() };
         move |photo: &Photo| loader.load(photo)
     };
     let outcome = ordered(photos, threads, ahead, worker, |loaded| {
@@ -113,8 +116,11 @@ fn extract_by(
                 extraction.rejected.push(Rejected { name: photos[place].name.clone(), reason });
                 progress.advance(1);
             }
-            Loaded::Known(digest) => {
+            Loaded::Known(digest, row) => {
                 extraction.kept.push((place, digest));
+                if let Some(row) = row {
+                    batches.features.take(digest, row);
+                }
                 progress.advance(1);
             }
             Loaded::Ready(digest, image) => {
@@ -186,6 +192,9 @@ impl Batches<'_, '_> {
         let (values, images) = self.extractor.wait(flight, self.progress)?;
         self.spares.give(images);
         self.features.insert(&digests, &values)?;
+        if let Err(error) = self.features.keep_as_it_goes() {
+            self.progress.warn(&format!("features aren't kept yet: {}", chain(&error)));
+        }
         self.computed += digests.len();
         self.progress.advance(digests.len());
         Ok(())
@@ -194,7 +203,8 @@ impl Batches<'_, '_> {
 
 /// The result of loading a photo.
 enum Loaded {
-    Known(Digest),
+    /// What is known of it, unless it's in memory.
+    Known(Digest, Option<Box<[f32]>>),
     Ready(Digest, ImageBytes),
     Rejected(String),
 }
@@ -203,6 +213,7 @@ enum Loaded {
 struct Loader<'a> {
     source: &'a Source<'a>,
     known: &'a HashSet<Digest>,
+    store: Option<&'a Store>,
     spares: &'a Spares,
     /// The pixels of the photo before, for their memory.
     memory: Vec<u8>,
@@ -219,7 +230,10 @@ impl Loader<'_> {
             Err(reason) => return Loaded::Rejected(reason),
         };
         if self.known.contains(&digest) {
-            return Loaded::Known(digest);
+            return Loaded::Known(digest, None);
+        }
+        if let Some(row) = self.store.and_then(|store| store.get(&digest)) {
+            return Loaded::Known(digest, Some(row));
         }
         let picture = decode_by(self.source.decoder, bytes, reading, limits, std::mem::take(&mut self.memory));
         let image = picture.and_then(|picture| {
@@ -338,14 +352,13 @@ mod tests {
     #[test]
     fn a_second_run_computes_only_what_changed() {
         let (dir, photos) = folder(9);
-        let file = dir.path().join("features.safetensors");
         let key = Key::new("", Precision::F32, &preparation());
-        let mut features = Features::new(3);
+        let kept = || Features::kept_in(&dir.path().join("store"), &key, 3).unwrap();
+        let mut features = kept();
         run(&photos, Counts::default().engines(), &mut features, &()).unwrap();
-        features.save(&file, &key).unwrap();
+        features.keep().unwrap();
         image::RgbImage::from_pixel(50, 50, image::Rgb([99; 3])).save(&photos[5].path).unwrap();
-        let mut again = Features::load(&file, &key, 3).unwrap().unwrap();
-        assert_eq!(again, features);
+        let mut again = kept();
         let counts = Counts::default();
         let result = run(&photos, counts.engines(), &mut again, &()).unwrap();
         assert_eq!((result.computed, counts.get()), (1, [1, 1]));
