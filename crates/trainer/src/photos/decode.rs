@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::photos::limits::Limits;
-use crate::photos::picture::{Picture, into_rgb};
+use crate::photos::picture::{Picture, into_rgb, room};
 use crate::photos::reading::{Exif, Reading};
 use crate::photos::{bmp, foreign, gif, jpeg, jpeg_header, orientation, tiff, webp};
 
@@ -29,7 +29,7 @@ pub(crate) fn decode_into(
     bytes: &[u8],
     reading: &Reading,
     limits: &Limits,
-    mut memory: Vec<u8>,
+    memory: Vec<u8>,
 ) -> Result<Picture, String> {
     if bytes.is_empty() {
         return Err("an empty file".into());
@@ -51,7 +51,22 @@ pub(crate) fn decode_into(
         ImageFormat::WebP => webp::mended(bytes),
         _ => bytes.into(),
     };
-    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
+    let orientation = match reading.exif {
+        Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
+        _ => orientation::of(&bytes, format),
+    };
+    let mut image = match format {
+        #[cfg(feature = "turbojpeg")]
+        ImageFormat::Jpeg => jpeg::by_libjpeg(&bytes, limits, memory)?,
+        _ => by_image(&bytes, format, limits, memory)?,
+    };
+    image.apply_orientation(orientation);
+    into_rgb(image, reading.background)
+}
+
+/// Decodes by the crate `image`, as the photo is stored.
+fn by_image(bytes: &[u8], format: ImageFormat, limits: &Limits, memory: Vec<u8>) -> Result<DynamicImage, String> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut bounds = image::Limits::default();
     bounds.max_alloc = Some(OVERHEAD);
     reader.limits(bounds.clone());
@@ -60,40 +75,23 @@ pub(crate) fn decode_into(
     limits.check_pixels(width, height)?;
     bounds.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(OVERHEAD));
     decoder.set_limits(bounds).map_err(words)?;
-    let orientation = match reading.exif {
-        Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
-        _ => orientation::of(&bytes, format),
-    };
     // A PNG that marks a level as transparent comes with alpha: what was stored tells.
     let deep_grey = decoder.original_color_type() == ExtendedColorType::L16
         || format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]);
-    let mut image = match format {
-        #[cfg(feature = "turbojpeg")]
-        ImageFormat::Jpeg => jpeg::by_libjpeg(&bytes)?,
-        _ if decoder.color_type() == ColorType::Rgb8 => {
-            let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
-            if memory.len() < size {
-                // Reserved like this, too little memory is an error instead of the program's end.
-                memory = Vec::new();
-                memory.try_reserve_exact(size).map_err(words)?;
-                // Zeroed by the system, it isn't touched before there are pixels: a header may promise more than there are.
-                memory = vec![0; size];
-            }
-            memory.truncate(size);
+    let image = match decoder.color_type() {
+        ColorType::Rgb8 => {
+            let mut memory = room(memory, usize::try_from(decoder.total_bytes()).map_err(words)?)?;
             decoder.read_image(&mut memory).map_err(words)?;
             RgbImage::from_raw(width, height, memory).ok_or("not as many pixels as it says")?.into()
         }
         _ => DynamicImage::from_decoder(decoder).map_err(words)?,
     };
-    if deep_grey {
+    Ok(match format {
         // Without alpha, which Pillow doesn't see.
-        image = image.into_luma16().into();
-    }
-    if format == ImageFormat::Tiff {
-        image = tiff::straight(image, &bytes);
-    }
-    image.apply_orientation(orientation);
-    into_rgb(image, reading.background)
+        _ if deep_grey => image.into_luma16().into(),
+        ImageFormat::Tiff => tiff::straight(image, bytes),
+        _ => image,
+    })
 }
 
 /// Words what a decoder says is wrong.
@@ -185,11 +183,13 @@ mod tests {
                 assert_eq!(again, fresh, "{format:?}");
             }
         }
-        let memory = vec![9; 1000];
-        let place = memory.as_ptr();
-        let bytes = encode(picture, ImageFormat::Png);
-        let image = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
-        assert_eq!(image.rgb.as_ptr(), place);
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let memory = vec![9; 1000];
+            let place = memory.as_ptr();
+            let bytes = encode(picture.clone(), format);
+            let image = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+            assert_eq!(image.rgb.as_ptr(), place, "{format:?}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) type Decoder = fn(&[u8], &Reading, &Limits, Vec<u8>) -> Result<Pictur
 ///
 /// As Pillow's `convert("RGB")`: grey is repeated, palettes looked up, CMYK converted without colour profiles, the first frame of an
 /// animation or page of a document taken; of 16 bits a channel the upper 8 stay, but 16-bit grey is cut off at 255.
-/// The pixels of a JPEG may differ from libjpeg's by a few levels unless the feature `turbojpeg` is on.
+/// The pixels of a JPEG are libjpeg's with the feature `turbojpeg`, which is on by default; they may differ by a few levels without it.
 ///
 /// Decodes on a thread of its own. A thread that isn't done in time is left behind, and goes on to take memory and a core until it
 /// ends by itself.

@@ -4,6 +4,8 @@
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use crate::photos::segments::{self, END_OF_IMAGE, START_OF_IMAGE, START_OF_SCAN};
+#[cfg(feature = "turbojpeg")]
+use crate::photos::{limits::Limits, picture::room};
 
 /// The name of the JPEG decoder. Its pixels, and so the features, differ a little from another's.
 pub const JPEG_DECODER: &str = if cfg!(feature = "turbojpeg") { "libjpeg-turbo" } else { "zune-jpeg" };
@@ -25,26 +27,29 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
 
 /// Decodes a JPEG by libjpeg-turbo, as Pillow has it do: exact inverse DCT, smooth enlarging of the colour planes, the full size.
 #[cfg(feature = "turbojpeg")]
-pub(super) fn by_libjpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
+pub(super) fn by_libjpeg(bytes: &[u8], limits: &Limits, memory: Vec<u8>) -> Result<DynamicImage, String> {
     use mozjpeg::{ColorSpace, Decompress};
+    let words = |error: std::io::Error| error.to_string();
     // What it refuses it says by unwinding.
     let decoded = std::panic::catch_unwind(|| {
-        let decoder = Decompress::new_mem(bytes)?;
+        let decoder = Decompress::new_mem(bytes).map_err(words)?;
         let (width, height) = (decoder.width() as u32, decoder.height() as u32);
+        limits.check_pixels(width, height)?;
         let (space, channels) = match decoder.components().len() {
             1 => (ColorSpace::JCS_GRAYSCALE, 1),
             4 => (ColorSpace::JCS_CMYK, 4),
             _ => (ColorSpace::JCS_RGB, 3),
         };
-        let mut started = decoder.to_colorspace(space)?;
-        let pixels: Vec<u8> = started.read_scanlines()?;
-        started.finish()?;
-        std::io::Result::Ok((width, height, channels, pixels))
+        let mut started = decoder.to_colorspace(space).map_err(words)?;
+        let mut pixels = room(memory, width as usize * height as usize * channels)?;
+        started.read_scanlines_into(&mut pixels).map_err(words)?;
+        started.finish().map_err(words)?;
+        Ok::<_, String>((width, height, channels, pixels))
     });
-    let (width, height, channels, pixels) = match decoded {
-        Ok(decoded) => decoded.map_err(|error| error.to_string())?,
-        Err(payload) => return Err(payload.downcast_ref::<String>().cloned().unwrap_or("a damaged JPEG".into())),
-    };
+    let (width, height, channels, pixels) = decoded.unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<String>().map_or("a damaged JPEG", |said| said);
+        Err(format!("libjpeg-turbo: {}", said.trim_start_matches("libjpeg fatal error: ")))
+    })?;
     let image = match channels {
         1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
         3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),

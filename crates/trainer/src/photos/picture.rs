@@ -41,6 +41,22 @@ pub(super) fn into_rgb(image: DynamicImage, background: Background) -> Result<Pi
     Ok(Picture { width, height, rgb })
 }
 
+/// Makes room for so many bytes of pixels, in `memory` where they fit.
+///
+/// # Errors
+/// There is too little memory, in words.
+pub(super) fn room(mut memory: Vec<u8>, size: usize) -> Result<Vec<u8>, String> {
+    if memory.len() < size {
+        // Reserved like this, too little memory is an error instead of the program's end.
+        memory = Vec::new();
+        memory.try_reserve_exact(size).map_err(|error| error.to_string())?;
+        // Zeroed by the system, it isn't touched before there are pixels: a header may promise more than there are.
+        memory = vec![0; size];
+    }
+    memory.truncate(size);
+    Ok(memory)
+}
+
 /// Flattens pixels of one or three channels and alpha to RGB.
 fn flatten(pixels: &[u8], channels: usize, background: Background) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(pixels.len() / (channels + 1) * 3);
