@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
@@ -19,6 +19,7 @@ use crate::fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 use crate::identify::{self, Diagnosis};
 use crate::names::Naming;
 use crate::network::{ConvSpec, GateSpec};
+use crate::regular;
 
 /// An opened and checked weight file.
 ///
@@ -93,13 +94,14 @@ impl WeightFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let io = |source| Error::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if metadata.is_dir() {
-            let advice = "it is a directory; give the `.safetensors` file in it";
-            return Err(io(std::io::Error::new(std::io::ErrorKind::IsADirectory, advice)));
-        }
-        let bytes = if metadata.len() == 0 {
+        let file = regular::open(path).map_err(|error| match error.kind() {
+            ErrorKind::IsADirectory => {
+                let advice = "it is a directory; give the `.safetensors` file in it";
+                io(std::io::Error::new(ErrorKind::IsADirectory, advice))
+            }
+            _ => io(error),
+        })?;
+        let bytes = if file.metadata().map_err(io)?.len() == 0 {
             Bytes::Memory(Cow::Borrowed(&[]))
         } else {
             // SAFETY: the map is only ever read. Its bytes are plain numbers, valid whatever another process may write into them,
