@@ -24,7 +24,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// It can't be read.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let mut file = resnet::regular::open(path).map_err(Error::io("read", path))?;
     std::io::copy(&mut file, &mut hash).map_err(Error::io("read", path))?;
     Ok(hex(&hash.finalize()))
 }

@@ -11,6 +11,7 @@ use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
 use crate::data::{self, Class, Photo, Rejected};
 use crate::error::{Error, Result};
+use crate::progress::Progress as _;
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::tasks::tell::tell_rejected;
@@ -35,7 +36,7 @@ pub(crate) struct Predict {
 
 pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = if args.run.is_file() { Run::of_weights(&args.run)? } else { Run::open(&args.run)? };
-    let (photos, mut rejected) = photos_of(args)?;
+    let (photos, mut rejected) = photos_of(args, terminal)?;
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
     let Predicted { predictions, rejected: unreadable } = tasks::predict(&session, &run, &photos)?;
@@ -66,11 +67,12 @@ fn text(predictions: &[Prediction], classes: &[String], top: usize) -> String {
 }
 
 /// Lists photos by their paths; of folders, all that is in them.
-fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
+fn photos_of(args: &Predict, terminal: &Terminal) -> Result<(Vec<Photo>, Vec<Rejected>)> {
     let (mut photos, mut rejected) = (Vec::new(), Vec::new());
     for path in &args.photos {
         if path.is_dir() {
             let listing = data::list(path)?;
+            data::told_again(&listing.again).iter().for_each(|word| terminal.warn(word));
             photos.extend(listing.photos.into_iter().map(|photo| Photo::at(&photo.path)));
             rejected.extend(listing.rejected);
         } else {

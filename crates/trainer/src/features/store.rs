@@ -1,7 +1,6 @@
 //! Keeps features by photo, in memory and in a file, so that a photo passes through a backbone once.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -30,7 +29,7 @@ impl Features {
     /// # Errors
     /// The file can't be read, or isn't such a file: the features can be computed anew.
     pub fn load(path: &Path, key: &Key, width: usize) -> Result<Option<Self>> {
-        let file = match File::open(path) {
+        let file = match resnet::regular::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),

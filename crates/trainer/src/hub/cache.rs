@@ -42,7 +42,7 @@ impl RepoCache {
             return Ok(Some(revision.to_owned()));
         }
         let path = self.folder.join("refs").join(revision);
-        match std::fs::read_to_string(&path) {
+        match resnet::regular::read_to_string(&path) {
             Ok(commit) => Ok(Some(commit.trim().to_owned()).filter(|commit| is_commit(commit))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
 use crate::machine::tune::{self, Tuned};
+use crate::threads;
 
 /// The features by which an adapter's own clock is read.
 pub(crate) const TIMING: wgpu::Features =
@@ -107,8 +108,9 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
 /// Opens the adapter that `selection` names, or the first.
 ///
 /// # Errors
-/// There is none, or none such; the driver refuses.
+/// There is none, or none such; the driver refuses; no thread can be had for the work besides.
 pub async fn open(selection: &Selection) -> Result<Gpu> {
+    threads::start_pool()?;
     let adapters = adapters(selection.backends).await;
     let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
     let chosen = choose(&names, selection.adapter.as_deref())?;

@@ -135,7 +135,7 @@ impl Run {
 
 /// Finds the labels in the `config.json` beside a weight file.
 fn labels_beside(path: &Path) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(path.with_file_name("config.json")).ok()?;
+    let text = resnet::regular::read_to_string(path.with_file_name("config.json")).ok()?;
     let config: serde_json::Value = serde_json::from_str(&text).ok()?;
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     if let Some(names) = config["pretrained_cfg"]["label_names"].as_array().or(config["label_names"].as_array()) {

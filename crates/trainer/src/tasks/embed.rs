@@ -38,6 +38,7 @@ impl Embedded {
 /// No photos that can be read; the adapter failed.
 pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
     let listing = data::list(data)?;
+    data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
     let file = WeightFile::open(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let backbone = Pretrained { weights: &file, sha256: "", recipe: &recipe, reading };
