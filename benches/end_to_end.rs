@@ -4,7 +4,7 @@
 //! The photos are JPEGs made here, with the spectrum of photos. The features that training keeps are checked against those of the
 //! pure pass before anything is timed. `cargo bench --bench end_to_end`; without `--bench`, a few photos once, for the answer.
 
-use std::{collections::HashMap, fs, path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use rayon::prelude::*;
 use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Recipe, Tap, WeightFile, preprocess};
@@ -15,8 +15,7 @@ use trainer::{
     head::TrainOptions,
     machine::{Selection, open},
     photos::{Limits, Reading, decode_unguarded},
-    run,
-    tasks::{Request, train},
+    tasks::{Request, embed, train},
 };
 
 const BATCH: usize = 8;
@@ -34,7 +33,13 @@ fn main() {
     let weights = folder.path().join("resnet18.safetensors");
     let architecture = resnet::Architecture::named("resnet18", Some(10)).expect("a published network");
     fs::write(&weights, testkit::formula::weights(&architecture.tensors())).expect("weights");
-    let session = Session { gpu, batch: Some(BATCH), limits: Limits::default(), progress: &() };
+    let session = Session {
+        gpu,
+        batch: Some(BATCH),
+        limits: Limits::default(),
+        store: Some(folder.path().join("store")),
+        progress: &(),
+    };
     let gpu = &session.gpu;
     eprintln!("{photos} photos of {} kB on {}", bytes / photos / 1000, gpu.adapter.get_info().name);
 
@@ -44,22 +49,21 @@ fn main() {
     let request = Request {
         data: data.clone(),
         weights,
-        out: out.clone(),
+        out,
         force: true,
-        cache: None,
         overrides: Default::default(),
         split: SplitOptions::default(),
         train: TrainOptions::default(),
     };
     let train = || {
         // Nothing is kept from the last time.
-        let _ = fs::remove_dir_all(&out);
+        let _ = session.store.as_ref().map(fs::remove_dir_all);
         train(&session, &request).expect("it trains")
     };
 
     let (trained, expected) = (train(), forward(&backbone, &inputs));
     assert_eq!(trained.predictions.len(), photos);
-    check(&trained, &out, &expected);
+    check(&session, &request, &expected);
     let test = trained.metrics.test.expect("photos to test on");
     assert!(test.top1 > test.baseline.top1 + 0.2, "the classes are easily told apart: {}", test.top1);
     if !measured {
@@ -145,17 +149,13 @@ fn prepared(data: &Path) -> Vec<ImageTensor> {
 }
 
 /// Checks that training has kept what the pure pass gives, to the bit: the same batches went through the same kernels.
-fn check(trained: &trainer::tasks::Trained, out: &Path, expected: &[f32]) {
-    let bytes = fs::read(out.join(run::FEATURES)).expect("features");
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a file");
-    let (digests, rows) = (tensors.tensor("sha256").expect("digests"), tensors.tensor("features").expect("rows"));
-    let len = rows.shape()[1];
-    let rows: HashMap<[u8; 32], &[u8]> =
-        digests.data().as_chunks().0.iter().copied().zip(rows.data().chunks_exact(4 * len)).collect();
-    assert_eq!(rows.len(), trained.predictions.len());
-    for (photo, want) in trained.predictions.iter().zip(expected.chunks_exact(len)) {
-        let got = rows[&photo.digest];
-        assert!(want.iter().flat_map(|value| value.to_le_bytes()).eq(got.iter().copied()), "{}", photo.name);
+fn check(session: &Session<'_>, request: &Request, expected: &[f32]) {
+    let kept = embed(session, &request.data, &request.weights, &request.overrides).expect("features");
+    assert_eq!(kept.computed, 0, "training has kept them");
+    let rows = kept.rows().expect("rows");
+    assert_eq!(rows.len() * rows.width(), expected.len());
+    for ((name, got), want) in kept.names.iter().zip(rows.iter()).zip(expected.chunks_exact(rows.width())) {
+        assert!(got.iter().map(|value| value.to_bits()).eq(want.iter().map(|value| value.to_bits())), "{name}");
     }
 }
 

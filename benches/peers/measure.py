@@ -260,7 +260,7 @@ def command(args, case, tool, programs, given, out):
     if name == "train":
         photos, weights = given
         if tool == "rehead":
-            return [programs["trainer"], "train", photos, "--backbone", weights, "--out", out, "--force", "--batch", "8", "--quiet"]
+            return [programs["trainer"], "train", photos, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--quiet"]
         return [*python, "train", "--photos", photos, "--model", "resnet18", "--weights", weights, "--threads", args.threads, "--out", out]
     kind = name if name == "head" else "forward" if "model" in case else "matmul"
     slow = tool in SLOW or args.quick
@@ -334,8 +334,8 @@ def features_of(path):
     path = pathlib.Path(path)
     if path.is_dir():
         from safetensors.numpy import load_file
-        tensors = load_file(path / "features.safetensors")
-        return {bytes(digest).hex(): row.astype(np.float64) for digest, row in zip(tensors["sha256"], tensors["features"])}
+        segments = [load_file(segment) for segment in path.glob("store/*/*.safetensors")]
+        return {bytes(digest).hex(): row.astype(np.float64) for tensors in segments for digest, row in zip(tensors["sha256"], tensors["features"])}
     told = json.loads(path.with_name(path.name + ".json").read_text())
     rows = np.fromfile(path, np.float32).reshape(len(told["paths"]), -1).astype(np.float64)
     digests = [hashlib.sha256((pathlib.Path(told["folder"]) / photo).read_bytes()).hexdigest() for photo in told["paths"]]

@@ -137,6 +137,7 @@ fn transformers_names_and_prefixes_give_the_same_weights() {
             }
             let opened = open(&theirs).unwrap();
             assert_eq!(opened.architecture(), &architecture);
+            assert!(opened.backbone_tensors().eq(plain.backbone_tensors()));
             assert!(
                 opened.tensors().map(|(name, _)| name.to_owned()).eq(plain.tensors().map(|(name, _)| name.to_owned()))
             );
@@ -365,6 +366,48 @@ fn files_are_opened_by_path_and_their_faults_named() {
 }
 
 #[test]
+fn what_becomes_of_a_file_does_not_change_what_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let whole = file(&tensors(&small(), "F32"));
+    let read = |opened: &WeightFile| opened.convs().map(|conv| conv.unwrap().weight).collect::<Vec<_>>();
+    let expected = read(&WeightFile::from_bytes(whole.clone()).unwrap());
+    for after in [vec![0x3f; whole.len()], b"cut".to_vec(), Vec::new()] {
+        std::fs::write(&path, &whole).unwrap();
+        let opened = WeightFile::open(&path).unwrap();
+        // In place, as `cp` does.
+        std::fs::write(&path, after).unwrap();
+        assert!(read(&opened) == expected && opened.bytes() == whole);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read() {
+    for device in ["/dev/zero", "/dev/null"] {
+        let error = WeightFile::open(device).unwrap_err();
+        let Error::Io { source, .. } = &error else { panic!("{error:?}") };
+        assert_contains(&source.to_string(), &["no regular file"]);
+    }
+}
+
+#[test]
+fn a_large_file_of_others_is_refused_by_its_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    // A terabyte, of which the system stores the beginning alone.
+    let end = 1_u64 << 40;
+    let header = format!(
+        r#"{{"ln.bias":{{"dtype":"I8","shape":[0],"data_offsets":[0,0]}},"wte.weight":{{"dtype":"I8","shape":[{end}],"data_offsets":[0,{end}]}}}}"#
+    );
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    if file.set_len(8 + header.len() as u64 + end).is_ok() {
+        assert_contains(&WeightFile::open(&path).unwrap_err().to_string(), &["language model"]);
+    }
+}
+
+#[test]
 fn a_header_that_no_network_has_is_refused_before_it_is_parsed() {
     let whole = |header: String| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
     let open = |header: String| WeightFile::from_bytes(whole(header)).unwrap_err();
@@ -375,7 +418,7 @@ fn a_header_that_no_network_has_is_refused_before_it_is_parsed() {
     // 3 MB: parsed they would take some ten times as much.
     let many = open(entries(50_000));
     assert!(matches!(many, Error::Unsupported { .. }), "{many:?}");
-    assert_contains(&many.to_string(), &["50000 tensors", "no ResNet"]);
+    assert_contains(&many.to_string(), &["36363 tensors or more", "no ResNet"]);
     let long = open(format!(r#"{{"__metadata__":{{"a":"{}"}}}}"#, " ".repeat(9 << 20)));
     assert_contains(&long.to_string(), &["its header takes 9437", "no ResNet"]);
     // As many as are read, and all of them unexpected: said at once.

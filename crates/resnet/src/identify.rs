@@ -28,12 +28,15 @@ pub(crate) const SUPPORTED: &str = "supported are plain ResNets (18, 34, 50, 101
 const MAX_HEADER_OF_FORMAT: u64 = 100_000_000;
 /// The greatest header that is read: some hundred bytes for each tensor, and the names of many classes.
 const MAX_HEADER: u64 = 8 << 20;
+/// Where a file's header ends at the latest, which tells what the file is.
+pub(crate) const MAX_START: u64 = size_of::<u64>() as u64 + MAX_HEADER;
 /// More tensors than files have that hold a ResNet, perhaps with other networks beside it.
 const MAX_TENSORS: usize = 10_000;
-/// A tensor's name, format, shape and place.
-const KEYS_OF_A_TENSOR: usize = 4;
-/// Keys of a header that are read, those of the metadata among them.
-const MAX_KEYS: usize = KEYS_OF_A_TENSOR * MAX_TENSORS;
+/// Colons and commas that a tensor takes: of its name, format, shape of four numbers, place of two, and the next one's.
+const MARKS_OF_A_TENSOR: usize = 11;
+/// Colons and commas of a header that is read, those of the metadata among them. Each stands for a value, which takes some ten times its text
+/// in memory.
+const MAX_MARKS: usize = MARKS_OF_A_TENSOR * MAX_TENSORS;
 
 /// Says what `bytes` are if they don't start as a safetensors file does: its header's length in 8 bytes, then `{`.
 pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
@@ -95,9 +98,20 @@ pub(crate) fn foreign_format(bytes: &[u8]) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
+/// Gives the header's text, and where it ends, out of the start of a file of so many bytes that begins as safetensors do.
+pub(crate) fn header(start: &[u8], length: u64) -> Result<(&[u8], usize), Diagnosis> {
+    let header = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    let end = header.saturating_add(size_of::<u64>() as u64);
+    let text = usize::try_from(end).ok().and_then(|end| Some((start.get(size_of::<u64>()..end)?, end)));
+    text.ok_or_else(|| {
+        let what = format!("the file is truncated: it has {length} bytes, its header alone takes {end}");
+        Diagnosis::new(what, DOWNLOAD_AGAIN)
+    })
+}
+
 /// Refuses a header that no ResNet has, before it is parsed: parsed it takes many times its own size.
-pub(crate) fn excessive_header(bytes: &[u8]) -> Option<Diagnosis> {
-    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+pub(crate) fn excessive_header(start: &[u8]) -> Option<Diagnosis> {
+    let header = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     let diagnosis = |what: String| Some(Diagnosis::new(what, SUPPORTED));
     if header > MAX_HEADER {
         return diagnosis(format!(
@@ -105,48 +119,33 @@ pub(crate) fn excessive_header(bytes: &[u8]) -> Option<Diagnosis> {
         ));
     }
     let length = usize::try_from(header).ok()?;
-    let (mut quoted, mut escaped, mut keys) = (false, false, 0);
-    for byte in bytes.get(8..)?.iter().take(length) {
+    let (mut quoted, mut escaped, mut marks) = (false, false, 0);
+    for byte in start.get(size_of::<u64>()..)?.iter().take(length) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = quoted,
             b'"' => quoted = !quoted,
-            b':' if !quoted => keys += 1,
+            b':' | b',' if !quoted => marks += 1,
             _ => {}
         }
     }
-    if keys > MAX_KEYS {
+    if marks > MAX_MARKS {
         return diagnosis(format!(
             "its header tells of {} tensors or more; this is no ResNet, of which none has {MAX_TENSORS}",
-            keys / KEYS_OF_A_TENSOR
+            marks / MARKS_OF_A_TENSOR
         ));
     }
     None
 }
 
-/// Says what is wrong with a file that starts as safetensors does but can't be read as such, where its length tells.
-pub(crate) fn broken_safetensors(bytes: &[u8]) -> Option<Diagnosis> {
-    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    let got = bytes.len() as u64;
-    let text = usize::try_from(header).ok().and_then(|length| bytes.get(8..)?.get(..length));
-    let Some(text) = text else {
-        return Some(Diagnosis::new(
-            format!("the file is truncated: it has {got} bytes, its header alone takes {}", header.saturating_add(8)),
-            DOWNLOAD_AGAIN,
-        ));
+/// Says that a safetensors file which should end at `end` has another length.
+pub(crate) fn wrong_length(end: u64, length: u64) -> Option<Diagnosis> {
+    let what = match length.checked_sub(end) {
+        Some(0) => return None,
+        Some(more) => format!("the file has {more} bytes after its last tensor, which safetensors forbids"),
+        None => format!("the file is truncated: it has {length} bytes of {end}"),
     };
-    let tensors: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    let ends = tensors.as_object().into_iter().flatten().filter_map(|(_, info)| info["data_offsets"][1].as_u64());
-    match ends.max().map(|end| end.saturating_add(header).saturating_add(8)) {
-        Some(end) if got < end => {
-            Some(Diagnosis::new(format!("the file is truncated: it has {got} bytes of {end}"), DOWNLOAD_AGAIN))
-        }
-        Some(end) if got > end => Some(Diagnosis::new(
-            format!("the file has {} bytes after its last tensor, which safetensors forbids", got - end),
-            DOWNLOAD_AGAIN,
-        )),
-        _ => None,
-    }
+    Some(Diagnosis::new(what, DOWNLOAD_AGAIN))
 }
 
 /// Networks by what their tensors' names contain: all marks of a row must occur, in one name or several; the first row that fits

@@ -14,7 +14,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
         return Err(Error::new(ErrorKind::IsADirectory, "it is a folder"));
     }
     if !data.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
+        return Err(Error::new(ErrorKind::InvalidInput, "it is no regular file but a pipe or a device"));
     }
     File::open(path)
 }
@@ -66,7 +66,7 @@ mod tests {
             let pipe = dir.path().join("pipe");
             assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
             for path in [&pipe, Path::new("/dev/zero")] {
-                assert_eq!(read(path).unwrap_err().to_string(), "not a regular file");
+                assert_eq!(read(path).unwrap_err().to_string(), "it is no regular file but a pipe or a device");
             }
         }
         std::fs::write(&path, [0xff]).unwrap();

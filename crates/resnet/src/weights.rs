@@ -1,16 +1,16 @@
-//! Weight files: safetensors, checked as a whole when opened, read layer by layer.
+//! Weight files: safetensors, read once, checked as a whole when opened, decoded layer by layer.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
 use half::{bf16, f16};
-use memmap2::Mmap;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensorError};
 
 use crate::architecture::Architecture;
 use crate::detect::{canonical, recognise};
@@ -37,41 +37,18 @@ use crate::regular;
 /// # Ok::<(), resnet::Error>(())
 /// ```
 pub struct WeightFile {
-    bytes: Bytes,
+    bytes: Cow<'static, [u8]>,
+    header: Header,
+}
+
+/// What the header of a weight file says.
+struct Header {
+    /// How the file spells its tensors' names.
+    naming: Naming,
     /// The tensors by their canonical names.
     tensors: BTreeMap<String, Stored>,
     metadata: HashMap<String, String>,
     architecture: Architecture,
-}
-
-enum Bytes {
-    Mapped(Mmap),
-    Memory(Cow<'static, [u8]>),
-}
-
-impl std::ops::Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(map) => map,
-            Bytes::Memory(bytes) => bytes,
-        }
-    }
-}
-
-impl Bytes {
-    /// Gives the pages of a mapped range back to the system, which reads them again when they are asked for again.
-    fn release(&self, range: &Range<usize>) {
-        #[cfg(unix)]
-        if let Bytes::Mapped(map) = self {
-            // It is advice: nothing depends on its being taken.
-            // SAFETY: the map is of a file and never written to, so that its pages come back as they were.
-            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
-        }
-        #[cfg(not(unix))]
-        let _ = range;
-    }
 }
 
 /// Where a tensor lies in the file, and how.
@@ -82,33 +59,25 @@ struct Stored {
 }
 
 impl WeightFile {
-    /// Opens `path` by memory map and checks all of it.
+    /// Reads `path` into memory and checks all of it.
     ///
-    /// The file must stay as it is while the `WeightFile` lives: if another program truncates it, reading the lost part ends
-    /// this process (SIGBUS on Unix). Replacing it by renaming another file over it is harmless.
+    /// It is read once: whatever becomes of the file afterwards, the weights stay as they were checked. A file whose header shows no network
+    /// that can be run is refused before the rest is read.
     ///
     /// # Errors
-    /// [`Error::Io`] if it can't be read, [`Error::Format`] or [`Error::Damaged`] if it isn't whole safetensors, [`Error::Unsupported`] if it holds
-    /// another network or number format, [`Error::Tensors`] with everything missing, unexpected or misshapen, and
-    /// [`Error::Values`] for NaN, infinities and variances that aren't positive.
+    /// [`Error::Io`] if it can't be read or is no regular file, [`Error::Format`] or [`Error::Damaged`] if it isn't whole safetensors,
+    /// [`Error::Unsupported`] if it holds another network or number format, [`Error::Tensors`] with everything missing, unexpected or
+    /// misshapen, and [`Error::Values`] for NaN, infinities and variances that aren't positive.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let io = |source| Error::Io { path: path.to_owned(), source };
-        let file = regular::open(path).map_err(|error| match error.kind() {
-            ErrorKind::IsADirectory => {
-                let advice = "it is a directory; give the `.safetensors` file in it";
-                io(std::io::Error::new(ErrorKind::IsADirectory, advice))
-            }
-            _ => io(error),
-        })?;
-        let bytes = if file.metadata().map_err(io)?.len() == 0 {
-            Bytes::Memory(Cow::Borrowed(&[]))
-        } else {
-            // SAFETY: the map is only ever read. Its bytes are plain numbers, valid whatever another process may write into them,
-            // and truncation while mapped is forbidden to the caller by this function's documentation.
-            Bytes::Mapped(unsafe { Mmap::map(&file) }.map_err(io)?)
-        };
-        Self::parse(bytes, path.display().to_string())
+        let (mut file, length) = opened(path).map_err(io)?;
+        let name = path.display().to_string();
+        let mut bytes = Vec::new();
+        append(&mut file, identify::MAX_START.min(length), &mut bytes).map_err(io)?;
+        let header = Header::read(&bytes, length, &name)?;
+        append(&mut file, length - bytes.len() as u64, &mut bytes).map_err(io)?;
+        Self::checked(bytes.into(), header, name)
     }
 
     /// Checks weights in memory, such as an asset embedded in the program by `include_bytes!`.
@@ -116,67 +85,20 @@ impl WeightFile {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self, Error> {
-        Self::parse(Bytes::Memory(bytes.into()), "weights in memory".into())
+        let (bytes, name) = (bytes.into(), "weights in memory");
+        let header = Header::read(&bytes, bytes.len() as u64, name)?;
+        Self::checked(bytes, header, name.to_owned())
     }
 
-    fn parse(bytes: Bytes, file: String) -> Result<Self, Error> {
-        let format = |Diagnosis { what, advice }| Error::Format { file: file.clone(), what, advice };
-        let unsupported = |Diagnosis { what, advice }| Error::Unsupported { file: file.clone(), what, advice };
-        if let Some(diagnosis) = identify::foreign_format(&bytes) {
-            return Err(format(diagnosis));
-        }
-        if let Some(diagnosis) = identify::excessive_header(&bytes) {
-            return Err(unsupported(diagnosis));
-        }
-        let (header, parsed) = SafeTensors::read_metadata(&bytes).map_err(|source| {
-            identify::broken_safetensors(&bytes).map_or_else(|| Error::Damaged { file: file.clone(), source }, format)
-        })?;
-        let data = header + size_of::<u64>();
-
-        let (naming, mut tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
-            let range = data + info.data_offsets.0..data + info.data_offsets.1;
-            (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range })
-        }));
-        let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
-        let architecture = recognise(&file, &naming, &shapes)?;
-        // A head of another make has no place in it.
-        let used: BTreeSet<String> = architecture.tensors().into_iter().map(|(name, _)| name).collect();
-        tensors.retain(|name, _| used.contains(name));
-        let metadata = parsed.metadata().clone().unwrap_or_default();
-        let opened = Self { bytes, tensors, metadata, architecture };
-        opened.check_dtypes(&naming).map_err(unsupported)?;
-        opened.check_values(&naming, file)?;
+    fn checked(bytes: Cow<'static, [u8]>, header: Header, file: String) -> Result<Self, Error> {
+        let opened = Self { bytes, header };
+        opened.check_values(file)?;
         Ok(opened)
     }
 
-    fn check_dtypes(&self, naming: &Naming) -> Result<(), Diagnosis> {
-        let mut by_dtype: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, tensor) in &self.tensors {
-            if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                by_dtype.entry(format!("{:?}", tensor.dtype)).or_default().push(naming.original(name));
-            }
-        }
-        if by_dtype.is_empty() {
-            return Ok(());
-        }
-        let advice = if by_dtype.keys().eq(["F64"]) {
-            "convert them: save `{name: tensor.float() for name, tensor in state_dict.items()}`"
-        } else {
-            "the file is quantised or packed: get the same network in float32, float16 or bfloat16"
-        };
-        let kinds: Vec<_> = by_dtype
-            .iter()
-            .map(|(dtype, names)| match names.as_slice() {
-                [name] => format!("{name} is stored as {dtype}"),
-                names => format!("{} and {} more are stored as {dtype}", names[0], names.len() - 1),
-            })
-            .collect();
-        Err(Diagnosis::new(format!("{} (F32, F16 or BF16 expected)", kinds.join(", ")), advice))
-    }
-
-    fn check_values(&self, naming: &Naming, file: String) -> Result<(), Error> {
+    fn check_values(&self, file: String) -> Result<(), Error> {
         let mut problems = Vec::new();
-        for (name, tensor) in &self.tensors {
+        for (name, tensor) in &self.header.tensors {
             let variance = name.ends_with(".running_var");
             let good = |value: f32| value.is_finite() && (!variance || f64::from(value) + BATCH_NORM_EPS > 0.0);
             // In pieces, so that no tensor is in memory twice.
@@ -188,33 +110,46 @@ impl WeightFile {
                 if !values.iter().fold(true, |all, value| all & good(*value)) {
                     let index = values.iter().position(|value| !good(*value)).unwrap_or(0);
                     let place = piece * PIECE + index;
-                    problems.push(format!("`{}` holds {} at index {place}", naming.original(name), values[index]));
+                    let name = self.header.naming.original(name);
+                    problems.push(format!("`{name}` holds {} at index {place}", values[index]));
                     break;
                 }
             }
-            self.bytes.release(&tensor.range);
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::Values { file, problems }) }
     }
 
+    /// Gives the whole file as it was read: to take its digest, for instance.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Gives the network that the file holds.
     pub fn architecture(&self) -> &Architecture {
-        &self.architecture
+        &self.header.architecture
     }
 
     /// Gives the file's free-form `__metadata__`, empty where it has none.
     pub fn metadata(&self) -> &HashMap<String, String> {
-        &self.metadata
+        &self.header.metadata
     }
 
     /// Lists every tensor of the network as it is stored, under torchvision's name, sorted by name.
     ///
     /// `num_batches_tracked` isn't among them.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
-        self.tensors.iter().filter_map(|(name, tensor)| {
+        self.header.tensors.iter().filter_map(|(name, tensor)| {
             let data = &self.bytes[tensor.range.clone()];
             Some((name.as_str(), TensorView::new(tensor.dtype, tensor.shape.clone(), data).ok()?))
         })
+    }
+
+    /// Lists the tensors of the backbone, as [`tensors`](Self::tensors) does: all but the head.
+    ///
+    /// They are what features depend on. Files of the same backbone list the same, whatever their head, metadata, spelling of names or
+    /// order of tensors.
+    pub fn backbone_tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
+        self.tensors().filter(|(name, _)| !name.starts_with("fc."))
     }
 
     /// Reads every convolution of the network with its BatchNorm folded in, in the order of [`Network::convs`](crate::Network::convs).
@@ -224,7 +159,7 @@ impl WeightFile {
     /// # Errors
     /// As [`conv`](Self::conv).
     pub fn convs(&self) -> impl Iterator<Item = Result<FoldedConv, Error>> {
-        let specs: Vec<ConvSpec> = self.architecture.network().convs().cloned().collect();
+        let specs: Vec<ConvSpec> = self.architecture().network().convs().cloned().collect();
         specs.into_iter().map(|spec| self.conv(&spec))
     }
 
@@ -263,9 +198,9 @@ impl WeightFile {
     /// # Errors
     /// [`Error::NoHead`] if the file is a backbone without one.
     pub fn head(&self) -> Result<Linear, Error> {
-        let features = self.architecture.features();
-        let Some(classes) = self.architecture.classes else {
-            return Err(Error::NoHead { architecture: self.architecture.to_string() });
+        let features = self.architecture().features();
+        let Some(classes) = self.architecture().classes else {
+            return Err(Error::NoHead { architecture: self.architecture().to_string() });
         };
         Ok(Linear {
             weight: self.read("fc.weight", &[classes, features])?,
@@ -276,10 +211,8 @@ impl WeightFile {
     }
 
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let tensor = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| Error::NoTensor { name: name.to_owned(), architecture: self.architecture.to_string() })?;
+        let none = || Error::NoTensor { name: name.to_owned(), architecture: self.architecture().to_string() };
+        let tensor = self.header.tensors.get(name).ok_or_else(none)?;
         if tensor.shape == shape {
             Ok(self.values(tensor))
         } else {
@@ -289,9 +222,90 @@ impl WeightFile {
 
     /// Decodes a tensor's values, exact in f32. Its dtype was checked when the file was opened.
     fn values(&self, tensor: &Stored) -> Vec<f32> {
-        let values = decode(tensor.dtype, &self.bytes[tensor.range.clone()]);
-        self.bytes.release(&tensor.range);
-        values
+        decode(tensor.dtype, &self.bytes[tensor.range.clone()])
+    }
+}
+
+impl Header {
+    /// Reads the header of a file of so many bytes. `start` is the file's beginning, as far as [`identify::MAX_START`] at least.
+    fn read(start: &[u8], length: u64, file: &str) -> Result<Self, Error> {
+        let format = |Diagnosis { what, advice }| Error::Format { file: file.to_owned(), what, advice };
+        let unsupported = |Diagnosis { what, advice }| Error::Unsupported { file: file.to_owned(), what, advice };
+        let damaged = |source| Error::Damaged { file: file.to_owned(), source };
+        if let Some(diagnosis) = identify::foreign_format(start) {
+            return Err(format(diagnosis));
+        }
+        if let Some(diagnosis) = identify::excessive_header(start) {
+            return Err(unsupported(diagnosis));
+        }
+        let (text, data) = identify::header(start, length).map_err(format)?;
+        let parsed: Metadata = serde_json::from_slice(text)
+            .map_err(|source| damaged(SafeTensorError::InvalidHeaderDeserialization(source)))?;
+        if let Some(diagnosis) = identify::wrong_length(data as u64 + parsed.data_len() as u64, length) {
+            return Err(format(diagnosis));
+        }
+
+        let (naming, mut tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
+            let range = data + info.data_offsets.0..data + info.data_offsets.1;
+            (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range })
+        }));
+        let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+        let architecture = recognise(file, &naming, &shapes)?;
+        // A head of another make has no place in it.
+        let used: BTreeSet<String> = architecture.tensors().into_iter().map(|(name, _)| name).collect();
+        tensors.retain(|name, _| used.contains(name));
+        let metadata = parsed.metadata().clone().unwrap_or_default();
+        let header = Self { naming, tensors, metadata, architecture };
+        header.check_dtypes().map_err(unsupported)?;
+        Ok(header)
+    }
+
+    fn check_dtypes(&self) -> Result<(), Diagnosis> {
+        let mut by_dtype: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, tensor) in &self.tensors {
+            if !matches!(tensor.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                by_dtype.entry(format!("{:?}", tensor.dtype)).or_default().push(self.naming.original(name));
+            }
+        }
+        if by_dtype.is_empty() {
+            return Ok(());
+        }
+        let advice = if by_dtype.keys().eq(["F64"]) {
+            "convert them: save `{name: tensor.float() for name, tensor in state_dict.items()}`"
+        } else {
+            "the file is quantised or packed: get the same network in float32, float16 or bfloat16"
+        };
+        let kinds: Vec<_> = by_dtype
+            .iter()
+            .map(|(dtype, names)| match names.as_slice() {
+                [name] => format!("{name} is stored as {dtype}"),
+                names => format!("{} and {} more are stored as {dtype}", names[0], names.len() - 1),
+            })
+            .collect();
+        Err(Diagnosis::new(format!("{} (F32, F16 or BF16 expected)", kinds.join(", ")), advice))
+    }
+}
+
+/// Opens a regular file, and tells its length.
+fn opened(path: &Path) -> io::Result<(File, u64)> {
+    let file = regular::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            io::Error::new(error.kind(), "it is a directory; give the `.safetensors` file in it")
+        }
+        _ => error,
+    })?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+/// Reads so many more bytes of a file.
+fn append(file: &mut File, count: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let memory = || io::Error::new(io::ErrorKind::OutOfMemory, format!("{count} bytes don't fit into memory"));
+    bytes.try_reserve_exact(usize::try_from(count).map_err(|_| memory())?).map_err(|_| memory())?;
+    if file.take(count).read_to_end(bytes)? as u64 == count {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read"))
     }
 }
 
@@ -310,8 +324,8 @@ fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 impl fmt::Debug for WeightFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeightFile")
-            .field("architecture", &self.architecture)
-            .field("tensors", &self.tensors.len())
+            .field("architecture", self.architecture())
+            .field("tensors", &self.header.tensors.len())
             .field("bytes", &self.bytes.len())
             .finish()
     }

@@ -50,13 +50,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let printed = Printed::default();
     let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-    let session = Session { gpu, batch: None, limits: Limits::default(), progress: &printed };
+    let session = Session { gpu, batch: None, limits: Limits::default(), store: None, progress: &printed };
     let request = Request {
         data: photos,
         weights,
         out: run.clone(),
         force: false,
-        cache: None,
         overrides: Default::default(),
         split: SplitOptions::default(),
         train: TrainOptions::default(),

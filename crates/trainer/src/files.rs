@@ -1,87 +1,22 @@
-//! Writes files that appear whole or not at all, under a temporary name and then renamed, so that no crash leaves half a file.
+//! Writes files that appear whole or not at all: written and synced under a temporary name, then renamed, so that no crash leaves half a file.
 
-use std::io::Write;
+use std::fs::{File, TryLockError};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
-/// How a temporary file's name begins and ends.
+/// How a temporary name begins and ends.
 const TEMPORARY: (&str, &str) = (".trainer-", ".part");
+/// The file by whose lock one process at a time works in a folder.
+const LOCK: &str = ".trainer-lock";
 
-/// Tells whether this is the name of a temporary file: a killed program's, if nobody is writing it now.
-pub(crate) fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)
-}
-
-/// Files that become visible together: each is written and synced under a temporary name, and renamed by [`commit`](Self::commit).
-///
-/// Dropped before that, nothing has changed. (A machine that stops amid the renames leaves some files new and some old, each
-/// of them whole.)
-#[derive(Debug)]
-pub(crate) struct Staged {
-    folder: PathBuf,
-    files: Vec<(NamedTempFile, PathBuf)>,
-}
-
-impl Staged {
-    /// Stages files for this folder, which exists.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), files: Vec::new() }
-    }
-
-    /// Writes and syncs one file.
-    ///
-    /// # Errors
-    /// The folder isn't writable, or the disk is full.
-    pub fn add(&mut self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-        self.add_with(name, |file| file.write_all(bytes))
-    }
-
-    /// Lets `content` write one file, and syncs it.
-    ///
-    /// # Errors
-    /// As [`Staged::add`].
-    pub fn add_with(
-        &mut self,
-        name: impl AsRef<Path>,
-        content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-    ) -> Result<()> {
-        let path = self.folder.join(name);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
-        #[cfg(unix)]
-        {
-            // As any new file: the user's umask decides, not the temporary file's secrecy.
-            use std::os::unix::fs::PermissionsExt as _;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(&self.folder).map_err(Error::io("write", &path))?;
-        let mut writer = std::io::BufWriter::new(&mut file);
-        content(&mut writer).and_then(|()| writer.flush()).map_err(Error::io("write", &path))?;
-        drop(writer);
-        file.as_file().sync_all().map_err(Error::io("write", &path))?;
-        self.files.push((file, path));
-        Ok(())
-    }
-
-    /// Gives all files their names, in the order they were added.
-    ///
-    /// # Errors
-    /// A rename failed, for instance because a folder has that name.
-    pub fn commit(self) -> Result<()> {
-        for (file, path) in self.files {
-            file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
-        }
-        Ok(())
-    }
-}
-
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. A link stays one: what it leads to is replaced.
 ///
 /// # Errors
-/// As [`Staged`]; what was there stays.
+/// The folder isn't writable, the disk is full, a folder has that name; what was there stays.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
@@ -89,55 +24,196 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes a file as [`write()`] does, of content that isn't in memory as a whole.
 ///
 /// # Errors
-/// As [`Staged`]; what was there stays.
+/// As [`write()`].
 pub(crate) fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    stage(path, content)?.commit()
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut file = temporary(&path)?;
+    fill(file.as_file_mut(), content).map_err(Error::io("write", &path))?;
+    file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+    sync_folder(folder_of(&path))
 }
 
 /// Tries whether a file could be written at this path, and leaves nothing behind.
 ///
 /// # Errors
-/// As [`Staged::add`].
+/// As [`write()`].
 pub(crate) fn try_folder(path: &Path) -> Result<()> {
-    stage(path, |_| Ok(())).map(drop)
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    clean(folder_of(&path));
+    temporary(&path).map(drop)
 }
 
-/// Stages one file. A link stays one: what it leads to is replaced.
-fn stage(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<Staged> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut staged = Staged::new(folder);
-    staged.add_with(path.file_name().unwrap_or_default(), content)?;
-    Ok(staged)
+/// Writes and syncs a new file, which nobody looks for yet.
+///
+/// # Errors
+/// The disk is full; there is such a file.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = File::create_new(path);
+    file.and_then(|mut file| fill(&mut file, |file| file.write_all(bytes))).map_err(Error::io("write", path))
+}
+
+/// Makes the names in a folder last: what was renamed is found under its new name after a crash too.
+///
+/// # Errors
+/// The disk failed.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    // Elsewhere folders can't be opened, and names last without.
+    if cfg!(unix) {
+        match File::open(folder).and_then(|folder| folder.sync_all()) {
+            // A file system that knows no such thing.
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
+            done => done.map_err(Error::io("write into", folder))?,
+        }
+    }
+    Ok(())
+}
+
+/// Held by the one process that works in a folder; let go when that ends, however it does.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    /// Takes a folder's lock; none where another process has it.
+    ///
+    /// # Errors
+    /// The folder isn't writable.
+    pub(crate) fn take(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(LOCK);
+        loop {
+            let file = File::options().create(true).truncate(false).write(true).open(&path);
+            let file = file.map_err(Error::io("write", &path))?;
+            match file.try_lock() {
+                Ok(()) if still_named(&file) => return Ok(Some(Self { path, _file: file })),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                // A network file system without locks: nothing could ever be written there.
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                    return Ok(Some(Self { path, _file: file }));
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // One that stays is in nobody's way.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Tells whether a locked file hasn't been removed while it was waited for: a lock on a removed file excludes nobody.
+pub(crate) fn still_named(file: &File) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        true
+    }
+}
+
+/// Removes the files that killed processes left in a folder. One that can't be removed stays: it is in nobody's way.
+pub(crate) fn clean(folder: &Path) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let temporary = name.to_str().is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+        // Who writes holds its lock.
+        if temporary && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+/// Makes a temporary file in the folder of `path`, locked as long as its writer lives.
+fn temporary(path: &Path) -> Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+    #[cfg(unix)]
+    {
+        // As any new file: the user's umask decides, not the temporary file's secrecy.
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    loop {
+        let file = builder.tempfile_in(folder_of(path)).map_err(Error::io("write", path))?;
+        // Where there are no locks, nobody can take it for a dead one's either. Else it may have been, before it was locked.
+        if file.as_file().lock().is_err() || still_named(file.as_file()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Writes and syncs.
+fn fill(file: &mut File, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut writer = BufWriter::new(&mut *file);
+    content(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    file.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
-    fn files_appear_together_or_not_at_all() {
+    fn a_file_appears_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         write(&path, b"old").unwrap();
-        let mut staged = Staged::new(dir.path());
-        staged.add("a", b"new").unwrap();
-        staged.add("b", b"new").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        drop(staged);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        let mut staged = Staged::new(dir.path());
-        staged.add("a", b"new").unwrap();
-        staged.add("b", b"new").unwrap();
-        staged.commit().unwrap();
-        assert_eq!(
-            (std::fs::read(&path).unwrap(), std::fs::read_dir(dir.path()).unwrap().count()),
-            (b"new".to_vec(), 2)
-        );
+        let failed = write_with(&path, |file| {
+            file.write_all(b"new")?;
+            Err(std::io::Error::other("the disk is full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), format!("can't write {}", path.display()));
+        assert_eq!((std::fs::read(&path).unwrap(), names(dir.path())), (b"old".to_vec(), vec!["a".to_owned()]));
+        write(&path, b"new").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), names(dir.path())), (b"new".to_vec(), vec!["a".to_owned()]));
         assert!(write(&dir.path().join("no/such/file"), b"").unwrap_err().to_string().starts_with("can't write"));
+    }
+
+    #[test]
+    fn what_the_dead_left_goes_and_what_the_living_write_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let alive = temporary(&dir.path().join("a")).unwrap();
+        std::fs::write(dir.path().join(".trainer-dead.part"), b"half").unwrap();
+        std::fs::write(dir.path().join(".trainer-lock"), b"").unwrap();
+        std::fs::write(dir.path().join("mine.part"), b"").unwrap();
+        try_folder(&dir.path().join("b")).unwrap();
+        let alive = alive.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let mut expected = vec![alive, ".trainer-lock".to_owned(), "mine.part".to_owned()];
+        expected.sort();
+        assert_eq!(names(dir.path()), expected);
+    }
+
+    #[test]
+    fn one_at_a_time_works_in_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        assert!(lock.is_some() && Lock::take(dir.path()).unwrap().is_none());
+        drop(lock);
+        assert!(names(dir.path()).is_empty());
+        assert!(Lock::take(dir.path()).unwrap().is_some());
+        assert!(Lock::take(&dir.path().join("none")).is_err());
     }
 
     #[cfg(unix)]

@@ -13,7 +13,7 @@
 //!
 //! # fn main() -> trainer::Result<()> {
 //! let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-//! let session = Session { gpu, batch: None, limits: Limits::default(), progress: &() };
+//! let session = Session { gpu, batch: None, limits: Limits::default(), store: None, progress: &() };
 //! let run = Run::open("run".as_ref())?;
 //! let predicted = tasks::predict(&session, &run, &[Photo::at("new.jpg".as_ref())])?;
 //! for (class, probability) in predicted.predictions[0].top(3) {

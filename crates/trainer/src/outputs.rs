@@ -13,8 +13,6 @@ const BEGINNING: u64 = 1 << 20;
 /// What becomes of a file of our own that lies there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// More is added to it.
-    Extend,
     /// It is replaced, since the user said so.
     Replace,
     /// It stays, and is an error.
@@ -50,7 +48,7 @@ pub fn check(path: &Path, existing: Existing, ours: impl Fn(&[u8]) -> bool) -> R
                     return refused("holds something else than this would write: give another name", false);
                 }
                 Existing::Keep => return refused("is there already", true),
-                Existing::Extend | Existing::Replace => true,
+                Existing::Replace => true,
             }
         }
     };
@@ -71,7 +69,7 @@ mod tests {
     fn only_what_is_ours_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        for existing in [Existing::Extend, Existing::Replace, Existing::Keep] {
+        for existing in [Existing::Replace, Existing::Keep] {
             check(&path, existing, ours).unwrap();
             std::fs::write(&path, b"").unwrap();
             check(&path, existing, ours).unwrap();
@@ -83,7 +81,6 @@ mod tests {
             std::fs::remove_file(&path).unwrap();
         }
         std::fs::write(&path, b"ours, and more").unwrap();
-        check(&path, Existing::Extend, ours).unwrap();
         check(&path, Existing::forced(true), ours).unwrap();
         let error = check(&path, Existing::forced(false), ours).unwrap_err();
         assert_eq!((error.fault(), error.remedy()), (Fault::Usage, Some(Remedy::ReplaceOutput)));

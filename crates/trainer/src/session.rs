@@ -1,6 +1,6 @@
 //! What a task works with: an open adapter, how many photos at once, what is allowed of a photo, and who watches.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use resnet::{Recipe, WeightFile};
 
@@ -20,7 +20,7 @@ use crate::words::chain;
 /// use trainer::{Session, machine, photos::Limits};
 ///
 /// let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-/// let session = Session { gpu, batch: None, limits: Limits::default(), progress: &() };
+/// let session = Session { gpu, batch: None, limits: Limits::default(), store: None, progress: &() };
 /// # Ok::<(), trainer::Error>(())
 /// ```
 pub struct Session<'a> {
@@ -30,6 +30,8 @@ pub struct Session<'a> {
     pub batch: Option<usize>,
     /// Bounds on photos.
     pub limits: Limits,
+    /// The folder of the store in which features are kept and found by all who name it; `None` to keep none.
+    pub store: Option<PathBuf>,
     /// Who watches.
     pub progress: &'a dyn Progress,
 }
@@ -57,21 +59,8 @@ impl Overrides {
 /// A backbone as a task needs it: its weights, and how photos are prepared for it.
 pub(crate) struct Pretrained<'a> {
     pub(crate) weights: &'a WeightFile,
-    /// SHA-256 of the file that the weights came from, in hexadecimal digits.
-    pub(crate) sha256: &'a str,
     pub(crate) recipe: &'a Recipe,
     pub(crate) reading: Reading,
-}
-
-/// Where features are kept beyond the work at hand.
-#[derive(Clone, Copy)]
-pub(crate) enum Keep<'a> {
-    /// Nowhere.
-    No,
-    /// They are taken from this file, where it has them.
-    Read(&'a Path),
-    /// And new ones are added to it.
-    Add(&'a Path),
 }
 
 impl Session<'_> {
@@ -80,34 +69,39 @@ impl Session<'_> {
         self.batch.unwrap_or_else(|| self.gpu.batch(input_size))
     }
 
-    /// Passes photos through a backbone, but for those whose features are known. New features are kept as `keep` says, also
-    /// when the work ends with an error.
-    pub(crate) fn features(
-        &self,
-        backbone: &Pretrained<'_>,
-        photos: &[Photo],
-        keep: Keep<'_>,
-    ) -> Result<(Features, Extraction)> {
-        let Pretrained { weights, sha256, recipe, reading } = *backbone;
+    /// Passes photos through a backbone, but for those whose features the store holds. New features are kept there, also when the work
+    /// ends with an error.
+    pub(crate) fn features(&self, backbone: &Pretrained<'_>, photos: &[Photo]) -> Result<(Features, Extraction)> {
+        let Pretrained { weights, recipe, reading } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
-        let key = Key::new(sha256, self.gpu.precision, &preparation);
-        let width = weights.architecture().features();
-        let mut features = match keep {
-            Keep::No => Features::new(width),
-            Keep::Read(path) | Keep::Add(path) => known(path, &key, width, self.progress),
-        };
-        let before = features.count();
+        let mut features = self.known(weights, &preparation);
         let engines = Engines::on(&self.gpu, weights, recipe.input_size);
         let most = self.batch(recipe.input_size);
         // Who asked for a size gets it.
         let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
         let mut extractor = Extractor::new(engines, most.min(photos.len()));
         let extraction = extract(photos, &mut extractor, &mut features, &preparation, self.progress);
-        let saved = match keep {
-            Keep::Add(path) if features.count() > before => features.save(path, &key),
-            _ => Ok(()),
-        };
-        Ok((features, settle(extraction, saved, self.progress)?))
+        // Whatever becomes of the work: what was computed is kept, and a store that fails decides nothing.
+        if let Err(error) = features.keep() {
+            self.progress.warn(&format!("the features of some photos are not kept: {}", chain(&error)));
+        }
+        let (tidied, problems) = features.tidy();
+        problems.iter().for_each(|problem| self.progress.warn(problem));
+        if let Err(error) = tidied {
+            self.progress.warn(&chain(&error));
+        }
+        extraction.map(|extraction| (features, extraction))
+    }
+
+    /// Opens what the store knows.
+    fn known(&self, weights: &WeightFile, preparation: &Preparation) -> Features {
+        let width = weights.architecture().features();
+        let Some(root) = &self.store else { return Features::new(width) };
+        let key = Key::of(weights, self.gpu.precision, preparation);
+        Features::kept_in(root, &key, width).unwrap_or_else(|error| {
+            self.progress.warn(&format!("features are not kept: {}", chain(&error)));
+            Features::new(width)
+        })
     }
 }
 
@@ -117,70 +111,12 @@ fn early(photos: usize) -> usize {
     photos.div_ceil(4).next_multiple_of(8)
 }
 
-/// Joins what came of some work and of saving its features thereafter. The first error is the cause; that features are lost besides is told.
-fn settle<T>(work: Result<T>, saved: Result<()>, progress: &dyn Progress) -> Result<T> {
-    match (work, saved) {
-        (Err(error), Err(lost)) => {
-            progress.warn(&format!("the features computed until now are lost: {}", chain(&lost)));
-            Err(error)
-        }
-        (work, saved) => work.and_then(|work| saved.map(|()| work)),
-    }
-}
-
-/// Loads the features of an earlier run, or none; a damaged file costs time, no more.
-fn known(path: &Path, key: &Key, width: usize, progress: &dyn Progress) -> Features {
-    match Features::load(path, key, width) {
-        Ok(Some(features)) => features,
-        Ok(None) => Features::new(width),
-        Err(error) => {
-            progress.warn(&format!("{}; features are computed anew", chain(&error)));
-            Features::new(width)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
-    use crate::error::Error;
-    use crate::progress::Warnings;
 
     #[test]
     fn a_small_set_starts_early() {
         assert_eq!([1, 8, 32, 33, 100, 224, 225, 10_000].map(early), [8, 8, 8, 16, 32, 56, 64, 2504]);
-    }
-
-    #[test]
-    fn a_failing_save_hides_no_other_error() {
-        let warnings = Warnings::default();
-        let full = || Error::io("write", Path::new("features"))(io::Error::other("the disk is full"));
-        let device = || Error::Device("it fell off the bus".to_owned());
-        let both = settle::<()>(Err(device()), Err(full()), &warnings).unwrap_err();
-        assert_eq!(both.to_string(), "device: it fell off the bus");
-        assert_eq!(
-            warnings.take(),
-            ["the features computed until now are lost: can't write features: the disk is full"]
-        );
-        assert_eq!(settle::<()>(Err(device()), Ok(()), &warnings).unwrap_err().to_string(), both.to_string());
-        assert!(matches!(settle(Ok(3), Err(full()), &warnings), Err(Error::Io { .. })));
-        assert_eq!(settle(Ok(3), Ok(()), &warnings).unwrap(), 3);
-        assert!(warnings.take().is_empty());
-    }
-
-    #[test]
-    fn a_warning_comes_with_its_cause() {
-        let (folder, warnings) = (tempfile::tempdir().unwrap(), Warnings::default());
-        let key = Key::new("ab", Default::default(), &Preparation::default());
-        assert_eq!(known(&folder.path().join("none"), &key, 3, &warnings).count(), 0);
-        assert!(warnings.take().is_empty());
-        // A folder can be opened, and not be read.
-        assert_eq!(known(folder.path(), &key, 3, &warnings).count(), 0);
-        let told = warnings.take();
-        let beginning = format!("can't read {}: ", folder.path().display());
-        assert!(told[0].starts_with(&beginning) && told[0].ends_with("; features are computed anew"), "{told:?}");
-        assert!(told[0].len() > beginning.len() + "; features are computed anew".len(), "{told:?}");
     }
 }

@@ -27,15 +27,12 @@ fn nothing_is_replaced_that_is_not_ours() {
     let world = World::new();
     world.train("--epochs 2 --no-tune");
     let embed = "embed photos --backbone weights.safetensors --recipe recipe.json --out";
-    let train = "train photos --backbone weights.safetensors --recipe recipe.json --out run2 --epochs 2 --cache";
+    let train = "train photos --backbone weights.safetensors --recipe recipe.json --out run2 --epochs 2 --store";
     // Weights, a photo, a run's files: refused before any work, with --force too, and untouched.
-    let photo = world.path("photos/red/00.png");
     for (line, victim) in [
         (format!("{embed} weights.safetensors --force"), "weights.safetensors"),
-        (format!("{embed} run/features.safetensors --force"), "run/features.safetensors"),
+        (format!("{embed} run/model.safetensors --force"), "run/model.safetensors"),
         (format!("{embed} run/labels.npy --force"), "run/labels.txt"),
-        (format!("{train} weights.safetensors --force"), "weights.safetensors"),
-        (format!("{train} photos/red/00.png"), "photos/red/00.png"),
         ("evaluate run photos --force --predictions photos/red/00.png".to_owned(), "photos/red/00.png"),
         ("evaluate run photos --force --predictions run/labels.txt".to_owned(), "run/labels.txt"),
     ] {
@@ -44,7 +41,11 @@ fn nothing_is_replaced_that_is_not_ours() {
         assert!(err.contains("holds something else than this would write"), "{line}: {err}");
         assert_eq!(std::fs::read(world.path(victim)).unwrap(), before, "{line}");
     }
-    assert!(photo.exists() && !world.path("run/labels.npy").exists());
+    assert!(!world.path("run/labels.npy").exists());
+    for other in ["photos", "weights.safetensors", "run"] {
+        let (_, err) = world.expect(2, &format!("{train} {other}"));
+        assert!(err.contains(&format!("error: {other}: ")), "{err}");
+    }
     // What is ours is replaced if that is asked for.
     for (line, output) in [
         (format!("{embed} all.safetensors"), "all.safetensors"),

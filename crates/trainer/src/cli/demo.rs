@@ -8,11 +8,13 @@ use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
 use crate::demo;
+use crate::session::Session;
 use crate::tasks::Trained;
 
 /// Compares a head on the embedded backbone with one on random weights.
 pub(crate) fn demo(global: &Global, terminal: &Terminal) -> Outcome {
-    let session = global.session(terminal)?;
+    // What it says is computed before people's eyes.
+    let session = Session { store: None, ..global.session(terminal)? };
     let compared = demo::compare(&session, global.seed)?;
     let judgement = |trained: &Trained| trained.metrics.test.clone().expect("the demo has a test part");
     let (pretrained, random) = (judgement(&compared.pretrained), judgement(&compared.random));

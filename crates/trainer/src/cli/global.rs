@@ -9,6 +9,7 @@ use pollster::block_on;
 
 use crate::cli::terminal::Terminal;
 use crate::error::Result;
+use crate::features;
 use crate::machine::cache_dir::cache_dir;
 use crate::machine::device::{self, Selection};
 use crate::photos::Limits;
@@ -40,6 +41,13 @@ pub(crate) struct Global {
     /// adapter, 16 on an integrated GPU, 64 on a discrete one, fewer where photos are large or few
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
     pub(crate) batch: Option<u16>,
+    /// Keep features in this folder, and find there what was kept: a photo passes through a backbone once [default: `features` in the
+    /// user's cache folder]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    pub(crate) store: Option<PathBuf>,
+    /// Keep no features, and look for none
+    #[arg(long, global = true, conflicts_with = "store", help_heading = "Everywhere")]
+    pub(crate) no_store: bool,
     /// Another seed, another split and another training
     #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
     pub(crate) seed: u64,
@@ -86,11 +94,20 @@ pub(crate) enum PrecisionName {
 impl Global {
     /// Opens the adapter that was asked for, and tells why a table of measured kernels isn't used.
     pub(crate) fn session<'a>(&self, terminal: &'a Terminal) -> Result<Session<'a>> {
+        let store = self.store()?;
         let gpu = block_on(device::open(&self.selection()))?;
         if let Some(problem) = &gpu.table_problem {
             terminal.warn(problem);
         }
-        Ok(Session { gpu, batch: self.batch.map(usize::from), limits: self.limits(), progress: terminal })
+        Ok(Session { gpu, batch: self.batch.map(usize::from), limits: self.limits(), store, progress: terminal })
+    }
+
+    /// Finds the folder in which features are kept, and checks one that was asked for.
+    fn store(&self) -> Result<Option<PathBuf>> {
+        match &self.store {
+            Some(folder) => features::check_store(folder).map(|()| Some(folder.clone())),
+            None => Ok(cache_dir().map(|folder| folder.join("features")).filter(|_| !self.no_store)),
+        }
     }
 
     fn limits(&self) -> Limits {

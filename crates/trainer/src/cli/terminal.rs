@@ -34,23 +34,36 @@ impl Terminal {
         Self { quiet, stage: Mutex::new(None) }
     }
 
-    /// Makes ctrl-c ask the work to stop, from now on.
+    /// Makes ctrl-c, and what schedulers and closing terminals send, ask the work to stop, from now on.
     ///
     /// # Errors
     /// There is no thread to wait for it on. A ctrl-c would do nothing then: the program must end.
     pub(crate) fn listen() -> Result<(), ctrlc::Error> {
-        patiently(|| {
-            ctrlc::set_handler(|| {
-                if INTERRUPTED.swap(true, Ordering::SeqCst) {
-                    std::process::exit(130);
-                }
-            })
-        })
+        let stop = || {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        };
+        keeping_nohup(|| patiently(|| ctrlc::set_handler(stop)))
     }
 
     fn bar(&self) -> Option<ProgressBar> {
         self.stage.lock().ok()?.as_ref().map(|running| running.bar.clone())
     }
+}
+
+/// Lets a program that was started with `nohup` outlive its terminal, whatever `listen` does.
+fn keeping_nohup<T>(listen: impl FnOnce() -> T) -> T {
+    #[cfg(unix)]
+    // SAFETY: a plain call that says how this process takes a signal.
+    let before = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let listening = listen();
+    #[cfg(unix)]
+    if before == libc::SIG_IGN {
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    }
+    listening
 }
 
 impl Progress for Terminal {

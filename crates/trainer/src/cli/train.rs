@@ -21,13 +21,13 @@ use crate::{hub, report, run};
 /// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
 /// Parts may also be called Training, training_set or seg_train, valid, validation or dev, Testing, eval or seg_test, in any case.
 /// A part without a folder of its own is drawn from the others, by the photos' content: the same photo always plays the
-/// same part, copies stay together, and added photos hardly move any other. Features are kept in the run: a second
+/// same part, copies stay together, and added photos hardly move any other. Features are kept (see --store): a second
 /// training with the same backbone takes seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer train photos --backbone resnet18 --out run
   trainer train photos --backbone timm/resnet50.a1_in1k --out run --force --optimizer sgd --class-weights balanced
-  trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --cache features.safetensors --json")]
+  trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
     /// The folder of photos
     pub(crate) dir: PathBuf,
@@ -38,12 +38,9 @@ pub(crate) struct Train {
     /// The folder to write model, labels, metrics, predictions and report into
     #[arg(long, value_name = "RUN")]
     pub(crate) out: PathBuf,
-    /// Replace a finished run; its features are used again
+    /// Replace a finished run
     #[arg(long)]
     pub(crate) force: bool,
-    /// Keep features in this file instead of the run, to share them between runs
-    #[arg(long, value_name = "FILE")]
-    pub(crate) cache: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
     /// Share of each class that chooses the best epoch
@@ -133,7 +130,6 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
         weights: hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights,
         out: args.out.clone(),
         force: args.force,
-        cache: args.cache.clone(),
         overrides,
         split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
         train: options,

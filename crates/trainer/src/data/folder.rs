@@ -472,7 +472,7 @@ mod tests {
         std::os::unix::fs::symlink("gone", dir.path().join("d")).unwrap();
         let dataset = Dataset::open(dir.path()).unwrap();
         let rejected: Vec<_> = dataset.rejected.iter().map(|photo| (&*photo.name, &*photo.reason)).collect();
-        let not_regular = "not a regular file";
+        let not_regular = "it is no regular file but a pipe or a device";
         let expected =
             [("a/2.png", not_regular), ("a/3", not_regular), ("b/no_ending", not_regular), ("c", not_regular)];
         assert_eq!(rejected, [&expected[..], &[("d", "a link to nothing")]].concat());

@@ -110,7 +110,7 @@ impl Entry {
     fn look(&self) -> Result<Result<Look, String>> {
         match &self.kind {
             Ok(kind) if kind.is_file() => look(&self.path).map(Ok).map_err(Error::io("read", &self.path)),
-            Ok(_) => Ok(Err("not a regular file".to_owned())),
+            Ok(_) => Ok(Err("it is no regular file but a pipe or a device".to_owned())),
             Err(reason) => Ok(Err(reason.clone())),
         }
     }

@@ -70,7 +70,6 @@ pub fn compare(session: &Session<'_>, seed: u64) -> Result<Compared> {
             weights: home.join("backbone.safetensors"),
             out: home.join("run"),
             force: false,
-            cache: None,
             overrides: Default::default(),
             split: SplitOptions { seed, ..Default::default() },
             train: TrainOptions { seed, ..Default::default() },

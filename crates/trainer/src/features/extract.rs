@@ -13,10 +13,12 @@ use crate::data::{Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::extractor::{Extractor, Flight};
+use crate::features::memory::Features;
 use crate::features::ordered::{Crew, ordered};
-use crate::features::store::Features;
+use crate::features::store::Store;
 use crate::photos::{Decoder, Failure, Limits, Preparation, decode_by, decode_into, read};
 use crate::progress::{Progress, Stage};
+use crate::words::chain;
 
 /// The outcome of an extraction: which photos have features now, and which were rejected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +95,7 @@ fn extract_by(
     progress: &dyn Progress,
 ) -> Result<Extraction> {
     let known: HashSet<Digest> = features.digests().copied().collect();
+    let store = features.store();
     let threads = rayon::current_num_threads();
     // A whole batch besides what is in the making, so that no thread rests while the device works on one.
     let crew = Crew { threads, ahead: extractor.batch() + threads, builder: Builder::new };
@@ -104,7 +107,7 @@ fn extract_by(
     let mut batches =
         Batches { extractor, features, progress, spares: &spares, waiting: Vec::new(), flying: None, computed: 0 };
     let worker = || {
-        let mut loader = Loader { source, known: &known, spares: &spares, memory: Vec::new() };
+        let mut loader = Loader { source, known: &known, store: store.as_deref(), spares: &spares, memory: Vec::new() };
         move |photo: &Photo| loader.load(photo)
     };
     let outcome = ordered(photos, crew, worker, |loaded| {
@@ -117,8 +120,11 @@ fn extract_by(
                 extraction.rejected.push(Rejected { name: photos[place].name.clone(), reason });
                 progress.advance(1);
             }
-            Loaded::Known(digest) => {
+            Loaded::Known(digest, row) => {
                 extraction.kept.push((place, digest));
+                if let Some(row) = row {
+                    batches.features.take(digest, row);
+                }
                 progress.advance(1);
             }
             Loaded::Ready(digest, image) => {
@@ -190,6 +196,9 @@ impl Batches<'_, '_> {
         let (values, images) = self.extractor.wait(flight, self.progress)?;
         self.spares.give(images);
         self.features.insert(&digests, &values)?;
+        if let Err(error) = self.features.keep_as_it_goes() {
+            self.progress.warn(&format!("features aren't kept yet: {}", chain(&error)));
+        }
         self.computed += digests.len();
         self.progress.advance(digests.len());
         Ok(())
@@ -198,7 +207,8 @@ impl Batches<'_, '_> {
 
 /// The result of loading a photo.
 enum Loaded {
-    Known(Digest),
+    /// What is known of it, unless it's in memory.
+    Known(Digest, Option<Box<[f32]>>),
     Ready(Digest, ImageBytes),
     Rejected(String),
     /// The machine failed.
@@ -218,6 +228,7 @@ impl From<Failure> for Loaded {
 struct Loader<'a> {
     source: &'a Source<'a>,
     known: &'a HashSet<Digest>,
+    store: Option<&'a Store>,
     spares: &'a Spares,
     /// The pixels of the photo before, for their memory.
     memory: Vec<u8>,
@@ -237,7 +248,10 @@ impl Loader<'_> {
         let bytes = read(&photo.path, limits)?;
         let digest = Sha256::digest(&bytes).into();
         if self.known.contains(&digest) {
-            return Ok(Loaded::Known(digest));
+            return Ok(Loaded::Known(digest, None));
+        }
+        if let Some(row) = self.store.and_then(|store| store.get(&digest)) {
+            return Ok(Loaded::Known(digest, Some(row)));
         }
         let (picture, _share) = decode_by(*decoder, bytes, reading, limits, std::mem::take(&mut self.memory))?;
         let image = preparation.image(&picture, self.spares.take());
@@ -337,14 +351,13 @@ mod tests {
     #[test]
     fn a_second_run_computes_only_what_changed() {
         let (dir, photos) = folder(9);
-        let file = dir.path().join("features.safetensors");
         let key = Key::new("", Precision::F32, &preparation());
-        let mut features = Features::new(3);
+        let kept = || Features::kept_in(&dir.path().join("store"), &key, 3).unwrap();
+        let mut features = kept();
         run(&photos, Counts::default().engines(), &mut features, &()).unwrap();
-        features.save(&file, &key).unwrap();
+        features.keep().unwrap();
         image::RgbImage::from_pixel(50, 50, image::Rgb([99; 3])).save(&photos[5].path).unwrap();
-        let mut again = Features::load(&file, &key, 3).unwrap().unwrap();
-        assert_eq!(again, features);
+        let mut again = kept();
         let counts = Counts::default();
         let result = run(&photos, counts.engines(), &mut again, &()).unwrap();
         assert_eq!((result.computed, counts.get()), (1, [1, 1]));

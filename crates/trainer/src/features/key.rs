@@ -3,7 +3,7 @@
 use std::fmt;
 
 use kernels::Precision;
-use resnet::Recipe;
+use resnet::{Architecture, Recipe, WeightFile};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -36,15 +36,27 @@ struct Parts<'a> {
 }
 
 impl Key {
-    /// Makes the key of features by the weights in the file with this SHA-256, in hexadecimal digits, of photos that are so prepared.
+    /// Makes the key of features by the backbone with this digest, in hexadecimal digits, of photos that are so prepared.
     pub fn new(weights: &str, precision: Precision, preparation: &Preparation) -> Self {
         // Limits are no part of it: a photo that keeps them is read in the same way under others.
         let Preparation { recipe, reading, limits: _ } = preparation;
         let (precision, jpeg_decoder) = (precision.name(), JPEG_DECODER);
-        Self::of(&Parts { numerics: NUMERICS, weights, precision, jpeg_decoder, reading, recipe })
+        Self::of_parts(&Parts { numerics: NUMERICS, weights, precision, jpeg_decoder, reading, recipe })
     }
 
-    fn of(parts: &Parts) -> Self {
+    /// Makes the key of features by these weights: by the tensors of the backbone, whatever file they lie in, under whatever head.
+    pub fn of(weights: &WeightFile, precision: Precision, preparation: &Preparation) -> Self {
+        let mut hash = Sha256::new();
+        // What a network does with its tensors isn't all seen in these.
+        hash.update(format!("{:?}", Architecture { classes: None, ..weights.architecture().clone() }));
+        for (name, tensor) in weights.backbone_tensors() {
+            hash.update(format!("{name} {:?} {:?}", tensor.dtype(), tensor.shape()));
+            hash.update(tensor.data());
+        }
+        Self::new(&hex(&hash.finalize()), precision, preparation)
+    }
+
+    fn of_parts(parts: &Parts) -> Self {
         let parts = serde_json::to_string(parts).expect("plain data");
         Self { digest: Sha256::digest(&parts).into(), parts }
     }
@@ -94,7 +106,7 @@ mod tests {
             Parts { reading: &other_reading, ..plain },
             Parts { recipe: &other_recipe, ..plain },
         ]
-        .map(|parts| Key::of(&parts).to_string())
+        .map(|parts| Key::of_parts(&parts).to_string())
         .to_vec();
         // What was kept yesterday is found today, by whatever version of the program: this changes on purpose, or with NUMERICS.
         assert_eq!(keys[0], "0e2e617c15f8ec9e33f67d591192ea3d8d16f2087736a12207849d3a4c4ccd70");

@@ -6,13 +6,16 @@ mod extractor;
 #[cfg(test)]
 pub(crate) mod fake;
 mod key;
+mod memory;
 mod ordered;
 mod rows;
+mod segment;
 mod store;
 
 pub use engines::Engines;
 pub use extract::{Extraction, extract};
 pub use extractor::Extractor;
 pub use key::Key;
+pub use memory::Features;
 pub use rows::Rows;
-pub use store::Features;
+pub use store::check as check_store;

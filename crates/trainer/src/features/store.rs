@@ -1,183 +1,204 @@
-//! Keeps features by photo, in memory and in a file, so that a photo passes through a backbone once.
+//! The store: features on disk by their photos' content, shared by all runs, commands and processes.
+//!
+//! A folder for each key holds segments, files of some thousand rows that never change once they have their name. Who computes features
+//! adds segments; nobody waits, and nobody's rows are lost, for a segment goes only when its rows lie in another.
 
-use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use safetensors::tensor::{Dtype, Metadata};
+use sha2::{Digest as _, Sha256};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, hex};
 use crate::error::{Error, Result};
 use crate::features::key::Key;
-use crate::features::rows::Rows;
+use crate::features::segment::{Found, Row, Segment};
+use crate::files;
+use crate::photos::{is_bad_sector, is_the_files};
+use crate::words::{chain, count};
 
-/// Features by photo content. Kept in a file, they spare the next training the network.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Features {
+/// Rows of a full segment: 8 MB of ResNet-18's features.
+pub(super) const ROWS: usize = 4096;
+/// A segment of fewer rows is small, and more of these than so many are put together.
+const SMALL: (usize, usize) = (ROWS / 4, 16);
+
+/// The features of one key on disk.
+#[derive(Debug)]
+pub(super) struct Store {
+    folder: PathBuf,
+    key: Key,
     width: usize,
-    rows: BTreeMap<Digest, Box<[f32]>>,
+    segments: Vec<Segment>,
+    /// Where each photo's row lies: the segment, and the number in it.
+    index: HashMap<Digest, (usize, usize)>,
+    /// The segment that was read last.
+    open: Mutex<Option<(usize, File)>>,
+    /// How many rows of which segment couldn't be read.
+    damaged: Mutex<BTreeMap<usize, usize>>,
+    /// Files that are no segments, with the reason.
+    strange: Vec<Error>,
 }
 
-impl Features {
-    /// Makes an empty store of `width` values a photo.
-    pub fn new(width: usize) -> Self {
-        Self { width, rows: BTreeMap::new() }
-    }
-
-    /// Reads what [`Features::save`] wrote under the same key; `None` if there is no file, or one of another key.
+impl Store {
+    /// Opens the store in the folder `root`, which is made, as far as it is one of this key.
     ///
     /// # Errors
-    /// The file can't be read, or isn't such a file: the features can be computed anew.
-    pub fn load(path: &Path, key: &Key, width: usize) -> Result<Option<Self>> {
-        let file = match resnet::regular::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
-        let damaged = |reason: &str| Error::InvalidRun { path: path.to_owned(), reason: reason.to_owned() };
-        let io = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => damaged("cut short"),
-            _ => Error::io("read", path)(error),
-        };
-        let size = file.metadata().map_err(io)?.len();
-        let mut file = BufReader::new(file);
-        // The header and its length, as safetensors writes them.
-        let mut header = vec![0; 8];
-        file.read_exact(&mut header).map_err(io)?;
-        let length = u64::from_le_bytes(std::array::from_fn(|i| header[i]));
-        if length > size.saturating_sub(8) {
-            return Err(damaged("cut short, or no safetensors"));
+    /// The folder can't be made or read.
+    pub(super) fn open(root: &Path, key: &Key, width: usize) -> Result<Self> {
+        let folder = root.join(key.to_string());
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        files::clean(&folder);
+        let (segments, strange) = segments(&folder, key, width)?;
+        let mut index = HashMap::new();
+        for (place, segment) in segments.iter().enumerate() {
+            index.extend(segment.digests.iter().enumerate().map(|(number, digest)| (*digest, (place, number))));
         }
-        header.resize(8 + length as usize, 0);
-        file.read_exact(&mut header[8..]).map_err(io)?;
-        let metadata: Metadata =
-            serde_json::from_slice(&header[8..]).map_err(|error| damaged(&format!("its header: {error}")))?;
-        if metadata.metadata().as_ref().and_then(|data| data.get("key")) != Some(&key.to_string()) {
-            return Ok(None);
+        let (open, damaged) = Default::default();
+        Ok(Self { folder, key: key.clone(), width, segments, index, open, damaged, strange })
+    }
+
+    /// Reads a photo's row; none where it isn't there, or is damaged, which is noted.
+    pub(super) fn get(&self, digest: &Digest) -> Option<Box<[f32]>> {
+        let &(place, number) = self.index.get(digest)?;
+        let segment = &self.segments[place];
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.as_ref().is_none_or(|(other, _)| *other != place) {
+            *open = match File::open(&segment.path) {
+                Ok(file) => Some((place, file)),
+                // Another process has put its rows into another one since.
+                Err(error) if error.kind() == ErrorKind::NotFound => return None,
+                Err(_) => None,
+            };
         }
-        let (Some(digests), Some(values)) = (metadata.info("sha256"), metadata.info("features")) else {
-            return Err(damaged("no tensors `sha256` and `features` in it"));
-        };
-        let count = digests.shape.first().copied().unwrap_or(0);
-        if digests.shape != [count, size_of::<Digest>()]
-            || values.shape != [count, width]
-            || (digests.dtype, values.dtype) != (Dtype::U8, Dtype::F32)
-        {
-            return Err(damaged("its tensors have unexpected shapes"));
-        }
-        let data = header.len() as u64;
-        if data + digests.data_offsets.1.max(values.data_offsets.1) as u64 > size {
-            return Err(damaged("cut short"));
-        }
-        let mut keys: Vec<Digest> = vec![[0; size_of::<Digest>()]; count];
-        file.seek(SeekFrom::Start(data + digests.data_offsets.0 as u64)).map_err(io)?;
-        file.read_exact(keys.as_flattened_mut()).map_err(io)?;
-        file.seek(SeekFrom::Start(data + values.data_offsets.0 as u64)).map_err(io)?;
-        let mut features = Self::new(width);
-        let mut bytes = vec![0; 4 * width];
-        // Row by row: the file isn't held beside what is made of it.
-        for digest in keys {
-            file.read_exact(&mut bytes).map_err(io)?;
-            let row: Box<[f32]> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-            if row.iter().all(|value| value.is_finite()) {
-                features.rows.insert(digest, row);
+        match open.as_mut().map(|(_, file)| segment.row(file, number)) {
+            Some(Ok(Found::Row(row))) => Some(row),
+            _ => {
+                *self.damaged.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_default() += 1;
+                None
             }
         }
-        Ok(Some(features))
     }
 
-    /// Writes all rows under a key: tensors `features` `[photos, width]` and `sha256` `[photos, 32]`, in the order of the latter; the key
-    /// and its parts in the metadata.
+    /// Adds rows as segments of their own.
     ///
     /// # Errors
-    /// The file can't be written; what was there stays.
-    pub fn save(&self, path: &Path, key: &Key) -> Result<()> {
-        crate::files::write_with(path, |file| {
-            file.write_all(&self.header(key))?;
-            for row in self.rows.values() {
-                row.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
+    /// They can't be written; what was there stays.
+    pub(super) fn add(&self, mut rows: Vec<Row<'_>>) -> Result<()> {
+        rows.sort_unstable_by_key(|(digest, _)| *digest);
+        rows.chunks(ROWS).try_for_each(|rows| self.write(rows).map(drop))
+    }
+
+    /// Writes a segment under a name made of its photos, so that the same ones replace each other.
+    fn write(&self, rows: &[Row<'_>]) -> Result<PathBuf> {
+        let mut hash = Sha256::new();
+        rows.iter().for_each(|(digest, _)| hash.update(digest));
+        let path = self.folder.join(format!("{}.safetensors", &hex(&hash.finalize())[..32]));
+        Segment::write(&path, &self.key, self.width, rows)?;
+        Ok(path)
+    }
+
+    /// Puts small segments together where there are many, and rewrites those with damaged rows without these.
+    ///
+    /// # Errors
+    /// A file can't be read or written; no row is lost.
+    pub(super) fn tidy(&self) -> Result<()> {
+        let damaged: BTreeSet<&Path> = {
+            let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+            damaged.keys().map(|&place| &*self.segments[place].path).collect()
+        };
+        let (mut sources, _) = segments(&self.folder, &self.key, self.width)?;
+        let many = sources.iter().filter(|segment| segment.digests.len() < SMALL.0).count() > SMALL.1;
+        sources.retain(|segment| damaged.contains(&*segment.path) || many && segment.digests.len() < SMALL.0);
+        let (mut known, mut rows) = (BTreeSet::new(), Vec::new());
+        for segment in &sources {
+            let whole = match segment.whole_rows(&known) {
+                // Another process has put its rows into another one since.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+                read => read?,
+            };
+            known.extend(whole.iter().map(|(digest, _)| *digest));
+            rows.extend(whole);
+        }
+        rows.sort_unstable_by_key(|(digest, _)| *digest);
+        let rows: Vec<Row<'_>> = rows.iter().map(|(digest, row)| (digest, &row[..])).collect();
+        let written = rows.chunks(ROWS).map(|rows| self.write(rows)).collect::<Result<BTreeSet<_>>>()?;
+        for Segment { path, .. } in sources.iter().filter(|segment| !written.contains(&segment.path)) {
+            match std::fs::remove_file(path) {
+                // Another process did.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                done => done.map_err(Error::io("remove", path))?,
             }
-            self.rows.keys().try_for_each(|digest| file.write_all(digest))
-        })
-    }
-
-    /// Writes what stands before the tensors in the file: the header's length and the header.
-    fn header(&self, key: &Key) -> Vec<u8> {
-        let count = self.rows.len();
-        let values = count * self.width * size_of::<f32>();
-        let tensor = |dtype: &str, columns: usize, start: usize, end: usize| serde_json::json!({ "dtype": dtype, "shape": [count, columns], "data_offsets": [start, end] });
-        let header = serde_json::json!({
-            "__metadata__": { "key": key.to_string(), "parts": key.parts() },
-            "features": tensor("F32", self.width, 0, values),
-            "sha256": tensor("U8", size_of::<Digest>(), values, values + count * size_of::<Digest>()),
-        });
-        let mut json = header.to_string().into_bytes();
-        json.resize(json.len().next_multiple_of(8), b' ');
-        [&(json.len() as u64).to_le_bytes()[..], &json].concat()
-    }
-
-    /// Tells by its first bytes whether a file was written by [`Features::save`], under whatever key.
-    pub(crate) fn wrote(beginning: &[u8]) -> bool {
-        metadata(beginning).is_some_and(|metadata| {
-            metadata.metadata().as_ref().is_some_and(|data| data.contains_key("key"))
-                && metadata.info("sha256").is_some()
-                && metadata.info("features").is_some()
-        })
-    }
-
-    /// Counts the photos that are known.
-    pub fn count(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Gives the number of values of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Lists the photos that are known, by content.
-    pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
-        self.rows.keys()
-    }
-
-    /// Keeps the rows of these photos, `[digests, width]`.
-    ///
-    /// # Errors
-    /// There are more or fewer values; one of them is NaN or infinite.
-    pub(super) fn insert(&mut self, digests: &[Digest], values: &[f32]) -> Result<()> {
-        let (expected, got) = (digests.len() * self.width, values.len());
-        if got != expected {
-            return Err(Error::Shape { operation: "extract features", operand: "the network's output", expected, got });
         }
-        if values.iter().any(|value| !value.is_finite()) {
-            let what = "the network's output".to_owned();
-            return Err(Error::NotFinite { operation: "extract features", what });
-        }
-        self.rows.extend(digests.iter().copied().zip(values.chunks_exact(self.width).map(Box::from)));
         Ok(())
     }
 
-    /// Views the rows of these photos, in their order.
-    ///
-    /// # Errors
-    /// A photo's features were never extracted.
-    pub fn rows<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<Rows<'_>> {
-        let row = |digest| {
-            self.rows.get(digest).map(|row| &row[..]).ok_or(Error::Shape {
-                operation: "view features",
-                operand: "the row of a photo that was not extracted",
-                expected: self.width,
-                got: 0,
-            })
-        };
-        Rows::from_rows(digests.into_iter().map(row).collect::<Result<_>>()?, self.width)
+    /// Says what of it couldn't be read.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = damaged.iter().map(|(&place, &rows)| {
+            let path = self.segments[place].path.display();
+            format!("{path}: {} damaged; their photos' features are computed anew", count(rows, "row"))
+        });
+        let strange = self.strange.iter().map(|error| format!("{}; remove it", chain(error)));
+        strange.chain(rows).collect()
     }
 }
 
-/// Reads the header of a safetensors file from its first bytes, where they are one.
-fn metadata(beginning: &[u8]) -> Option<Metadata> {
-    let (length, rest) = beginning.split_first_chunk()?;
-    serde_json::from_slice(rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?).ok()
+/// Checks that a folder can be a store: it is one, or empty, or can be made; and files can be written there.
+///
+/// # Errors
+/// [`Error::OutputExists`]: something else lies there. [`Error::Io`]: it can't be made or written.
+pub fn check(root: &Path) -> Result<()> {
+    let other = |problem| Err(Error::OutputExists { path: root.to_owned(), problem, finished: false });
+    match root.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            std::fs::create_dir_all(root).map_err(Error::io("create", root))?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return other("is a file: give a folder to keep features in");
+        }
+        entries => {
+            for entry in entries.map_err(Error::io("list", root))? {
+                let entry = entry.map_err(Error::io("list", root))?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let key = name.len() == 2 * size_of::<Digest>() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if !key && !name.starts_with('.') {
+                    return other("holds something else than features: give a new or an empty folder");
+                }
+            }
+        }
+    }
+    files::try_folder(&root.join("features"))
+}
+
+/// Reads the headers of the segments in a folder, in the order of their names; and why other files aren't such.
+fn segments(folder: &Path, key: &Key, width: usize) -> Result<(Vec<Segment>, Vec<Error>)> {
+    let mut paths = Vec::new();
+    for entry in folder.read_dir().map_err(Error::io("list", folder))? {
+        let path = entry.map_err(Error::io("list", folder))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension() == Some(OsStr::new("safetensors")) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let (mut segments, mut strange) = (Vec::new(), Vec::new());
+    for path in paths {
+        match Segment::open(&path, key, width) {
+            Ok(segment) => segments.push(segment),
+            // Another process has put its rows into another one since.
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            // The next would fail as well: nothing is known of this one.
+            Err(Error::Io { source, action, path }) if !is_the_files(&source) && !is_bad_sector(&source) => {
+                return Err(Error::Io { source, action, path });
+            }
+            Err(error) => strange.push(error),
+        }
+    }
+    Ok((segments, strange))
 }
 
 #[cfg(test)]
@@ -186,53 +207,118 @@ mod tests {
     use crate::photos::Preparation;
     use kernels::Precision;
 
-    fn key(weights: &str) -> Key {
-        Key::new(weights, Precision::F32, &Preparation::default())
+    fn open(root: &Path) -> Store {
+        Store::open(root, &Key::new("a", Precision::F32, &Preparation::default()), 2).unwrap()
     }
 
-    fn some(count: u8) -> Features {
-        let mut features = Features::new(3);
-        for i in 0..count {
-            features.insert(&[[i; 32]], &[f32::from(i), -1.5, 1e-40]).unwrap();
-        }
-        features
+    fn digest(number: usize) -> Digest {
+        Sha256::digest(number.to_le_bytes()).into()
+    }
+
+    fn add(store: &Store, numbers: std::ops::Range<usize>) {
+        let rows: Vec<_> = numbers.map(|number| (digest(number), [number as f32, 0.5])).collect();
+        store.add(rows.iter().map(|(digest, row)| (digest, &row[..])).collect()).unwrap();
+    }
+
+    fn count_known(store: &Store, numbers: std::ops::Range<usize>) -> usize {
+        let right = |&number: &usize| match store.get(&digest(number)) {
+            Some(row) => row[..] == [number as f32, 0.5],
+            None => false,
+        };
+        numbers.filter(right).count()
+    }
+
+    fn files(store: &Store) -> Vec<PathBuf> {
+        store.folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
     #[test]
-    fn other_keys_and_damaged_files_are_not_used() {
+    fn what_several_add_at_once_is_all_there() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("features.safetensors");
-        let load = |weights: &str, width: usize| Features::load(&file, &key(weights), width);
-        assert!(load("a", 3).unwrap().is_none());
-        Features::new(3).save(&file, &key("a")).unwrap();
-        assert!(load("b", 3).unwrap().is_none());
-        assert!(load("a", 3).unwrap().is_some());
-        std::fs::write(&file, "rubbish that is no safetensors").unwrap();
-        assert!(load("a", 3).is_err());
-        let features = some(9);
-        features.save(&file, &key("a")).unwrap();
-        assert_eq!(load("a", 3).unwrap().unwrap(), features);
-        let bytes = std::fs::read(&file).unwrap();
-        // What others read it with agrees.
-        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-        assert_eq!(metadata.metadata().as_ref().unwrap()["parts"], key("a").parts());
-        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        assert_eq!(tensors.tensor("features").unwrap().shape(), [9, 3]);
-        assert_eq!(tensors.tensor("sha256").unwrap().data()[32..64], [1; 32]);
-        assert!(load("a", 2).is_err());
-        for keep in [4, 30, bytes.len() - 300, bytes.len() - 1] {
-            std::fs::write(&file, &bytes[..keep]).unwrap();
-            assert!(load("a", 3).is_err(), "{keep}");
-        }
+        let root = dir.path();
+        std::thread::scope(|scope| {
+            for process in 0..4 {
+                // Each its own view, as processes have; half of the rows overlap.
+                scope.spawn(move || {
+                    let store = open(root);
+                    for part in 0..20 {
+                        let start = 100 * part + 25 * process;
+                        add(&store, start..start + 50);
+                        store.tidy().unwrap();
+                    }
+                });
+            }
+        });
+        let store = open(dir.path());
+        assert_eq!(count_known(&store, 0..2025), 2025);
+        assert!(files(&store).len() <= 4 * (SMALL.1 + 2), "{}", files(&store).len());
+        assert!(store.problems().is_empty());
     }
 
     #[test]
-    fn rows_are_views_in_the_order_asked_for() {
-        let features = some(9);
-        let rows = features.rows([&[7; 32], &[2; 32], &[7; 32]]).unwrap();
-        assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [7.0, 2.0, 7.0]);
-        assert!(std::ptr::eq(rows.row(0), rows.row(2)));
-        let error = features.rows([&[7; 32], &[9; 32]]).unwrap_err().to_string();
-        assert!(error.contains("not extracted"), "{error}");
+    fn small_segments_are_put_together_and_full_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        add(&store, 0..ROWS + 1);
+        assert_eq!(files(&store).len(), 2);
+        let full = (files(&store).into_iter()).max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+        for number in 0..SMALL.1 {
+            add(&store, ROWS + 1 + number..ROWS + 2 + number);
+            store.tidy().unwrap();
+        }
+        assert_eq!((files(&store).len(), full.exists()), (2, true));
+        assert_eq!(count_known(&open(dir.path()), 0..ROWS + 1 + SMALL.1), ROWS + 1 + SMALL.1);
+        // What was opened before finds nothing where its segments are gone, and computes anew.
+        assert_eq!(store.get(&digest(1)), None);
+    }
+
+    #[test]
+    fn damage_costs_its_own_rows_is_named_and_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        add(&open(dir.path()), 0..100);
+        add(&open(dir.path()), 100..110);
+        let [large, small] = {
+            let mut files = files(&open(dir.path()));
+            files.sort_by_key(|path| std::cmp::Reverse(path.metadata().unwrap().len()));
+            <[PathBuf; 2]>::try_from(files).unwrap()
+        };
+        let mut bytes = std::fs::read(&large).unwrap();
+        let data = 8 + u64::from_le_bytes(std::array::from_fn(|i| bytes[i])) as usize;
+        bytes[data + 12] ^= 1;
+        std::fs::write(&large, &bytes).unwrap();
+        std::fs::write(&small, &std::fs::read(&small).unwrap()[..200]).unwrap();
+
+        let store = open(dir.path());
+        assert_eq!(count_known(&store, 0..110), 99);
+        let problems = store.problems();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains(&small.display().to_string()) && problems[0].ends_with("; remove it"));
+        assert!(problems[1].starts_with(&format!("{}: 1 row damaged", large.display())), "{problems:?}");
+        store.tidy().unwrap();
+        assert!(!large.exists() && small.exists());
+        let store = open(dir.path());
+        assert_eq!((count_known(&store, 0..110), store.problems().len()), (99, 1));
+    }
+
+    #[test]
+    fn a_folder_of_other_things_becomes_no_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("deep/store");
+        check(&root).unwrap();
+        add(&open(&root), 0..3);
+        check(&root).unwrap();
+        std::fs::create_dir(root.join("cat")).unwrap();
+        assert!(check(&root).unwrap_err().to_string().contains("something else than features"));
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        assert!(check(&dir.path().join("file")).unwrap_err().to_string().contains("is a file"));
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = open(dir.path()).folder.join(".trainer-left.part");
+        std::fs::write(&left, b"half").unwrap();
+        open(dir.path());
+        assert!(!left.exists());
     }
 }

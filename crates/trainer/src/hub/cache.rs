@@ -71,7 +71,7 @@ pub(super) fn is_commit(revision: &str) -> bool {
 
 #[cfg(feature = "hub")]
 mod writing {
-    use std::fs::{File, create_dir_all};
+    use std::fs::{File, TryLockError, create_dir_all};
     use std::time::Duration;
 
     use super::*;
@@ -128,11 +128,11 @@ mod writing {
                 }
                 let file = File::options().create(true).truncate(false).write(true).open(&path);
                 let file = file.map_err(Error::io("create", &path))?;
-                match fs4::FileExt::try_lock(&file) {
-                    Ok(()) if still_named(&file) => return Ok(Lock { _file: file }),
+                match file.try_lock() {
+                    Ok(()) if files::still_named(&file) => return Ok(Lock { _file: file }),
                     Ok(()) => continue,
-                    Err(fs4::TryLockError::WouldBlock) => {}
-                    Err(fs4::TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
                 }
                 if !told {
                     progress.warn("another process downloads the same file: waiting for it");
@@ -146,20 +146,6 @@ mod writing {
     /// Held while content is downloaded; dropped with the process that holds it, however that ends.
     pub(in crate::hub) struct Lock {
         _file: File,
-    }
-
-    /// Tells whether the lock's file hasn't been removed while it was waited for: a lock on a removed file excludes nobody.
-    fn still_named(file: &File) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = file;
-            true
-        }
     }
 
     #[cfg(unix)]

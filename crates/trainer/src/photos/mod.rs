@@ -31,6 +31,6 @@ pub use preparation::Preparation;
 pub use reading::{Background, Exif, Reading};
 
 pub(crate) use decode::decode_into;
-pub(crate) use file::{Failure, is_the_files, read};
+pub(crate) use file::{Failure, is_bad_sector, is_the_files, read};
 pub(crate) use guard::{Decoder, decode_by};
 pub(crate) use look::{Look, look};

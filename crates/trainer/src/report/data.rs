@@ -192,7 +192,7 @@ pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
 mod tests {
     use super::*;
     use crate::photos::{Background, Reading};
-    use crate::report::tests::{config, evaluated};
+    use crate::report::tests::{classes, evaluated};
 
     fn metrics(evaluation: Evaluation) -> Metrics {
         let (photos, history, seconds) = Default::default();
@@ -213,7 +213,7 @@ mod tests {
         {
             photo.logits = vec![i as f32 / 10.0, -0.1];
         }
-        let (config, metrics) = (config(2), metrics(evaluation));
+        let (config, metrics) = (Config::example(classes(2)), metrics(evaluation));
         let data = Data::new(&config, &metrics, &predictions, &Limits::default());
         assert_eq!((data.mistakes, data.surest.len()), (31, MISTAKES));
         assert_eq!((data.surest[0].name, data.surest[0].label, data.surest[0].taken_for), ("0.jpg", a, b));
@@ -233,7 +233,7 @@ mod tests {
         let metrics = metrics(evaluation);
         let of = |background, limits: &Limits| {
             let reading = Reading { background, ..Default::default() };
-            let config = Config { reading, ..config(3) };
+            let config = Config { reading, ..Config::example(classes(3)) };
             Data::new(&config, &metrics, &predictions, limits).surest[0].thumbnail.clone()
         };
         let limits = Limits::default();

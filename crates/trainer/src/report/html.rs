@@ -152,7 +152,8 @@ mod tests {
     use crate::head::{Epoch, History};
     use crate::photos::Limits;
     use crate::report::data::{Counts, Metrics, Seconds};
-    use crate::report::tests::{config, evaluated};
+    use crate::report::tests::{classes, evaluated};
+    use crate::run::Config;
 
     fn history() -> History {
         let epoch = |loss| Epoch {
@@ -175,7 +176,7 @@ mod tests {
         let (evaluation, mut predictions) = evaluated(12, 3);
         predictions[0].path = dir.path().join("0.jpg");
         image::RgbImage::new(300, 200).save(&predictions[0].path).unwrap();
-        let (config, metrics) = (config(3), metrics(Some(evaluation)));
+        let (config, metrics) = (Config::example(classes(3)), metrics(Some(evaluation)));
         let mut data = Data::new(&config, &metrics, &predictions, &Limits::default());
         data.title = "Test & more";
         let page = html(&data);
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn a_page_without_evaluation_says_so_with_facts_and_curve() {
         let (_, predictions) = evaluated(12, 3);
-        let (config, metrics) = (config(3), metrics(None));
+        let (config, metrics) = (Config::example(classes(3)), metrics(None));
         let page = html(&Data::new(&config, &metrics, &predictions, &Limits::default()));
         assert!(page.contains("<h1>No photos were set aside for an evaluation</h1>"), "{page}");
         assert!(page.contains("nothing says how good this head is"), "{page}");

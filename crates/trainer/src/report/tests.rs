@@ -3,7 +3,6 @@
 use crate::data::{Class, Part, Target};
 use crate::head::metrics::{Evaluation, evaluate};
 use crate::report::prediction::Prediction;
-use crate::run::{Config, Weights};
 
 /// Labels that a page must escape.
 pub(super) fn classes(count: usize) -> Vec<String> {
@@ -25,24 +24,4 @@ pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Predicti
         .collect();
     let photos = predictions.iter().map(|photo| (&photo.logits[..], &photo.target));
     (evaluate(photos, &classes(width), Class::new(0)).unwrap(), predictions)
-}
-
-/// Makes the configuration of a run with so many classes.
-pub(super) fn config(count: usize) -> Config {
-    Config {
-        version: "0".into(),
-        data: "photos".into(),
-        classes: classes(count),
-        rejected: Vec::new(),
-        weights: Weights { path: "w".into(), sha256: "0".into(), architecture: "resnet18".into() },
-        recipe: Default::default(),
-        reading: Default::default(),
-        split: Default::default(),
-        train: Default::default(),
-        features: "f".into(),
-        batch: 1,
-        precision: "f32".into(),
-        adapter: Default::default(),
-        tuned: None,
-    }
 }

@@ -1,5 +1,6 @@
 //! The configuration of a run: everything needed to do it again, as `config.json` holds it.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Rejected;
 use crate::data::split::SplitOptions;
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
 use crate::machine::device::Summary;
@@ -36,8 +38,6 @@ pub struct Config {
     pub split: SplitOptions,
     /// How the head was trained.
     pub train: TrainOptions,
-    /// The file of the photos' features, absolute.
-    pub features: PathBuf,
     /// Photos a batch in the backbone.
     pub batch: usize,
     /// How the backbone's weights and activations were stored: `f32` or `f16`.
@@ -48,6 +48,9 @@ pub struct Config {
     /// The table of measured kernels that was in use, if there was one.
     #[serde(default)]
     pub tuned: Option<Tuned>,
+    /// SHA-256 of the run's other files by their names, in hexadecimal digits.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
 }
 
 /// Gives the precision of runs that don't state one.
@@ -80,6 +83,44 @@ impl Config {
         };
         let damaged = |error| Error::InvalidRun { path: folder.to_owned(), reason: format!("{CONFIG}: {error}") };
         serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// Checks that the content of a file beside it is what the run was written with; of a file that it doesn't know it says nothing.
+    ///
+    /// # Errors
+    /// It is another.
+    pub fn check_file(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+        match self.files.get(name) {
+            Some(digest) if *digest != sha256(bytes) => {
+                let reason =
+                    format!("{name} isn't the one that {CONFIG} was written with: files of two runs, or damage");
+                Err(Error::InvalidRun { path: folder.to_owned(), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Config {
+    /// Makes the configuration of some run with these labels.
+    pub(crate) fn example(classes: Vec<String>) -> Self {
+        Self {
+            version: "0".into(),
+            data: "photos".into(),
+            classes,
+            rejected: Vec::new(),
+            weights: Weights { path: "w".into(), sha256: "0".into(), architecture: "resnet18".into() },
+            recipe: Default::default(),
+            reading: Default::default(),
+            split: Default::default(),
+            train: Default::default(),
+            batch: 1,
+            precision: "f32".into(),
+            adapter: Default::default(),
+            tuned: None,
+            files: Default::default(),
+        }
     }
 }
 

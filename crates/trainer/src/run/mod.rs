@@ -4,22 +4,22 @@
 //! |---|---|
 //! | `model.safetensors` | the whole network under torchvision's names, the new head as `fc`; labels and preprocessing in its metadata |
 //! | `labels.txt` | the labels, one a line, in the order of the outputs |
-//! | `config.json` | everything needed to do it again ([`Config`]) |
+//! | `config.json` | everything needed to do it again, and the digests of the other files ([`Config`]) |
 //! | `parts.json` | which photo played which part, by content, so that `evaluate` can leave out what the head has seen ([`Parts`]) |
 //! | `metrics.json` | how good the head is, in figures |
 //! | `predictions.csv` | what the head says about each photo; the program itself doesn't read it again |
 //! | `report.html` | figures and predictions as a page |
-//! | `features.safetensors` | every photo's features, for the next training ([`Features`](crate::features::Features)) |
 
+mod commit;
 mod config;
 mod folder;
 mod model;
 mod parts;
 mod preparation;
 
+pub(crate) use commit::Making;
 pub use config::{Config, Weights};
-pub(crate) use folder::prepare;
-pub use folder::{CONFIG, FEATURES, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
+pub use folder::{CONFIG, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
 pub use model::Run;
 pub(crate) use model::model;
 pub use parts::{Parts, Seen};

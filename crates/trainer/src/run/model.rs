@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::photos::Reading;
+use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::MODEL;
 use crate::run::parts::Seen;
@@ -28,7 +29,7 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Readi
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
     let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
-    let mut tensors: Vec<(&str, TensorView)> = weights.tensors().filter(|(name, _)| !name.starts_with("fc.")).collect();
+    let mut tensors: Vec<(&str, TensorView)> = weights.backbone_tensors().collect();
     tensors.push(("fc.weight", view(vec![classes, features], &weight)));
     tensors.push(("fc.bias", view(vec![classes], &bias)));
     let json = |value: serde_json::Result<String>| value.expect("plain data");
@@ -72,11 +73,25 @@ pub struct Run {
 }
 
 impl Run {
-    /// Opens the run in `folder` by its [`MODEL`] alone.
+    /// Opens the run in `folder`: its [`MODEL`] alone is enough.
     ///
     /// # Errors
-    /// There is none, or it isn't one that a run wrote.
+    /// There is none, or it isn't one that a run wrote, or another than the files beside it were written with.
     pub fn open(folder: &Path) -> Result<Self> {
+        /// How often a training may put a new run there while this one is read.
+        const TRIES: usize = 3;
+        let mut opened = Self::open_once(folder);
+        for _ in 1..TRIES {
+            match opened {
+                Err(Error::InvalidRun { .. }) => opened = Self::open_once(folder),
+                _ => break,
+            }
+        }
+        opened
+    }
+
+    fn open_once(folder: &Path) -> Result<Self> {
+        commit::whole(folder)?;
         let invalid = |reason: String| Error::InvalidRun { path: folder.to_owned(), reason };
         let path = folder.join(MODEL);
         if !path.is_file() {
@@ -98,6 +113,9 @@ impl Run {
         }
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
         let config = Config::read(folder)?;
+        if let Some(config) = &config {
+            config.check_file(folder, MODEL, weights.bytes())?;
+        }
         Ok(Self { folder: folder.to_owned(), weights, head, recipe, reading, config })
     }
 
@@ -121,6 +139,7 @@ impl Run {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         // A `config.json` beside a weight file may be anybody's: one that isn't ours says nothing here.
         let config = Config::read(&folder).ok().flatten();
+        let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
         Ok(Self { folder, weights, head, recipe, reading, config })
     }
 
@@ -129,7 +148,7 @@ impl Run {
     /// # Errors
     /// As [`Seen::read`].
     pub fn seen(&self) -> Result<Seen> {
-        Seen::read(&self.folder, &self.head.classes)
+        Seen::read(&self.folder, &self.head.classes, self.config.as_ref())
     }
 }
 
@@ -191,9 +210,13 @@ mod tests {
         assert!(length % 8 == 0 && metadata.metadata().as_ref().unwrap()["format"] == "pt");
         let file = safetensors::SafeTensors::deserialize(&first).unwrap();
         assert_eq!(file.tensor("fc.weight").unwrap().shape(), [2, 8]);
-        for (name, tensor) in weights.tensors() {
-            assert_eq!(file.tensor(name).unwrap().data(), tensor.data(), "{name}");
-        }
+        // The backbone is the file's own, whatever head it had.
+        let own = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], Some(5)), 1);
+        let [saved, own] = [first, own].map(|bytes| WeightFile::from_bytes(bytes).unwrap());
+        let listed: Vec<_> = saved.backbone_tensors().collect();
+        assert!(listed == weights.tensors().collect::<Vec<_>>() && listed.is_sorted_by_key(|(name, _)| *name));
+        assert!(listed.iter().map(|(name, _)| *name).eq(own.backbone_tensors().map(|(name, _)| name)));
+        assert_eq!([&saved, &own].map(|file| file.tensors().count() - listed.len()), [2, 2]);
     }
 
     #[test]

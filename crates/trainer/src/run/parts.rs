@@ -10,6 +10,7 @@ use crate::data::{Class, Part};
 use crate::digest::{Digest, hex};
 use crate::error::{Error, Result};
 use crate::head::metrics::majority;
+use crate::run::config::Config;
 use crate::run::folder::{PARTS, PREDICTIONS};
 
 /// The version of the file that is written here.
@@ -95,14 +96,15 @@ pub struct Seen {
 
 impl Seen {
     /// Reads what the head of the run in `folder` has seen, given its labels: from [`PARTS`], or from [`PREDICTIONS`] where an earlier
-    /// version of the program wrote the run.
+    /// version of the program wrote the run. `config` tells whether the file is the run's own.
     ///
     /// # Errors
-    /// Both files are missing, or the one that counts can't be read or is damaged.
-    pub fn read(folder: &Path, classes: &[String]) -> Result<Self> {
+    /// Both files are missing, or the one that counts can't be read, is damaged or is another run's.
+    pub fn read(folder: &Path, classes: &[String], config: Option<&Config>) -> Result<Self> {
         let path = folder.join(PARTS);
         match resnet::regular::read(&path) {
             Ok(bytes) => {
+                config.map_or(Ok(()), |config| config.check_file(folder, PARTS, &bytes))?;
                 let damaged = |reason| invalid(folder, format!("{PARTS}: {reason}"));
                 let parts = Parts::from_json(&bytes, classes.len()).map_err(damaged)?;
                 let majority = majority(&parts.counts);
@@ -175,25 +177,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
         write(PARTS, &parts().to_json());
-        let seen = Seen::read(dir.path(), &labels()).unwrap();
+        let seen = Seen::read(dir.path(), &labels(), None).unwrap();
         assert_eq!(seen.digests, [1, 2, 3].map(|byte| hex(&[byte; 32])).into());
         assert_eq!(seen.majority, Class::new(1));
         // As a spreadsheet leaves it: a byte-order mark, semicolons, other line ends.
         write(PREDICTIONS, format!("\u{feff}{}", CSV.replace(',', ";").replace('\n', "\r\n")).as_bytes());
-        assert_eq!(Seen::read(dir.path(), &labels()).unwrap(), seen);
+        assert_eq!(Seen::read(dir.path(), &labels(), None).unwrap(), seen);
         // Without the file of its own, that is an error and no silence.
         std::fs::remove_file(dir.path().join(PARTS)).unwrap();
-        let error = Seen::read(dir.path(), &labels()).unwrap_err().to_string();
+        let error = Seen::read(dir.path(), &labels(), None).unwrap_err().to_string();
         assert!(error.ends_with("predictions.csv has no column \"part\""), "{error}");
     }
 
     #[test]
     fn runs_of_before_are_read_by_their_predictions() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Seen::read(dir.path(), &labels()).unwrap_err().to_string();
+        let error = Seen::read(dir.path(), &labels(), None).unwrap_err().to_string();
         assert!(error.contains("no parts.json in it"), "{error}");
         std::fs::write(dir.path().join(PREDICTIONS), CSV).unwrap();
-        let seen = Seen::read(dir.path(), &labels()).unwrap();
+        let seen = Seen::read(dir.path(), &labels(), None).unwrap();
         assert_eq!((seen.digests, seen.majority), (["01", "02", "03"].map(str::to_owned).into(), Class::new(1)));
     }
 
@@ -211,7 +213,7 @@ mod tests {
             (whole.replace("\"test\"", "\"tests\""), "unknown field"),
         ] {
             std::fs::write(dir.path().join(PARTS), &damaged).unwrap();
-            let error = Seen::read(dir.path(), &labels()).unwrap_err();
+            let error = Seen::read(dir.path(), &labels(), None).unwrap_err();
             let text = error.to_string();
             assert!(text.contains("not a usable run: parts.json: ") && text.contains(reason), "{damaged}: {text}");
             assert_eq!(error.fault(), crate::Fault::Input);

@@ -8,7 +8,7 @@ use crate::data::{self, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::{Features, Rows};
-use crate::session::{Keep, Overrides, Pretrained, Session};
+use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::tell::tell_rejected;
 
 /// Features of all photos of a folder.
@@ -18,6 +18,8 @@ pub struct Embedded {
     pub names: Vec<String>,
     /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
+    /// How many went through the network now; the others' features were kept, or they are copies.
+    pub computed: usize,
     features: Features,
     digests: Vec<Digest>,
 }
@@ -41,8 +43,8 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
     data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
     let file = WeightFile::open(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
-    let backbone = Pretrained { weights: &file, sha256: "", recipe: &recipe, reading };
-    let (features, mut extraction) = session.features(&backbone, &listing.photos, Keep::No)?;
+    let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
+    let (features, mut extraction) = session.features(&backbone, &listing.photos)?;
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {
@@ -52,6 +54,7 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),
         digests: extraction.kept.into_iter().map(|(_, digest)| digest).collect(),
         rejected: extraction.rejected,
+        computed: extraction.computed,
         features,
     })
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::features::{Features, Rows};
 use crate::head::{Head, Samples};
 use crate::report::Prediction;
-use crate::session::{Keep, Pretrained, Session};
+use crate::session::{Pretrained, Session};
 use crate::tasks::tell::tell_rejected;
 
 /// Rows whose logits are computed at a time, so that not all of them stand in memory twice.
@@ -37,16 +37,15 @@ impl Selected<'_> {
 }
 
 impl<'a> Known<'a> {
-    /// Passes photos through a backbone, but for those whose features `keep` holds, and tells which can't be used: those
-    /// `unlisted`, and those that can't be read.
+    /// Passes photos through a backbone, but for those whose features are kept, and tells which can't be used: those `unlisted`,
+    /// and those that can't be read.
     pub(crate) fn new(
         session: &Session<'_>,
         backbone: &Pretrained<'_>,
         photos: &'a [Photo],
         unlisted: &[Rejected],
-        keep: Keep<'_>,
     ) -> Result<Self> {
-        let (features, extraction) = session.features(backbone, photos, keep)?;
+        let (features, extraction) = session.features(backbone, photos)?;
         let rejected = [unlisted, &extraction.rejected].concat();
         tell_rejected(&rejected, session.progress);
         Ok(Self { photos, features, kept: extraction.kept, rejected, computed: extraction.computed })

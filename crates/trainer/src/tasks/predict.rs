@@ -4,7 +4,7 @@ use crate::data::{Photo, Rejected};
 use crate::error::Result;
 use crate::report::Prediction;
 use crate::run::Run;
-use crate::session::{Keep, Pretrained, Session};
+use crate::session::{Pretrained, Session};
 use crate::tasks::known::Known;
 
 /// What a run says about photos.
@@ -26,18 +26,13 @@ pub fn predict(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Result<Pre
     Ok(Predicted { predictions, rejected: known.rejected })
 }
 
-/// Passes photos through a run's backbone, but for those whose features its training kept.
+/// Passes photos through a run's backbone, but for those whose features are kept.
 pub(crate) fn known<'a>(
     session: &Session<'_>,
     run: &Run,
     photos: &'a [Photo],
     unlisted: &[Rejected],
 ) -> Result<Known<'a>> {
-    // The run's features are keyed by the file that the backbone came from, whose digest its configuration has.
-    let (sha256, keep) = match &run.config {
-        Some(config) => (&*config.weights.sha256, Keep::Read(&config.features)),
-        None => ("", Keep::No),
-    };
-    let backbone = Pretrained { weights: &run.weights, sha256, recipe: &run.recipe, reading: run.reading };
-    Known::new(session, &backbone, photos, unlisted, keep)
+    let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
+    Known::new(session, &backbone, photos, unlisted)
 }

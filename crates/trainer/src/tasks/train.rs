@@ -1,5 +1,6 @@
 //! From a folder of photos to an evaluated run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,14 +10,12 @@ use crate::data::split::SplitOptions;
 use crate::data::{Class, Dataset, Part, Target};
 use crate::digest;
 use crate::error::{Error, Result};
-use crate::features::Features;
 use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Problem, TrainOptions};
 use crate::machine::device::Summary;
-use crate::outputs::{self, Existing};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
-use crate::run::{self, Config, Weights};
-use crate::session::{Keep, Overrides, Pretrained, Session};
+use crate::run::{self, Config, Making, Weights};
+use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::assign::assign;
 use crate::tasks::known::Known;
 use crate::tasks::trained::Trained;
@@ -32,8 +31,6 @@ pub struct Request {
     pub out: PathBuf,
     /// Replace a finished run there.
     pub force: bool,
-    /// Where features are kept instead of in the run.
-    pub cache: Option<PathBuf>,
     /// Where photos aren't read and prepared as the weights say.
     pub overrides: Overrides,
     /// Which photo plays which part.
@@ -45,24 +42,22 @@ pub struct Request {
 /// Trains a head on a folder of photos and writes the run.
 ///
 /// # Errors
-/// Any of [`Error`](crate::Error). The features computed until then are kept for the next time, also when interrupted.
+/// Any of [`Error`](crate::Error). The features computed until then are kept in the session's store, also when interrupted.
 pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let start = Instant::now();
     request.train.check()?;
     request.split.check()?;
     let dataset = Dataset::open(&request.data)?;
-    let (weights, sha256) = open_weights(&request.weights)?;
+    let weights = WeightFile::open(&request.weights)?;
+    // Of what was read, not of the path: what is hashed is what runs and what is saved.
+    let sha256 = digest::sha256(weights.bytes());
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
     check_outside(&request.out, &request.data)?;
-    run::prepare(&request.out, request.force)?;
-    if let Some(cache) = &request.cache {
-        outputs::check(cache, Existing::Extend, Features::wrote)?;
-    }
+    let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
 
-    let cache = request.cache.clone().unwrap_or_else(|| request.out.join(run::FEATURES));
-    let backbone = Pretrained { weights: &weights, sha256: &sha256, recipe: &recipe, reading };
-    let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected, Keep::Add(&cache))?;
+    let backbone = Pretrained { weights: &weights, recipe: &recipe, reading };
+    let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected)?;
     let featured = Instant::now();
 
     let parts = assign(&dataset, &known, &request.split, session.progress)?;
@@ -102,14 +97,14 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
         reading,
         split: request.split,
         train: request.train,
-        features: absolute(&cache),
         batch,
         precision: session.gpu.precision.name().to_owned(),
         adapter: Summary::of(&session.gpu.adapter),
         tuned: session.gpu.tuned.clone(),
+        files: BTreeMap::new(),
     };
-    let trained = Trained { config, metrics, predictions };
-    trained.save(&request.out, &model, &session.limits)?;
+    let mut trained = Trained { config, metrics, predictions };
+    trained.save(folder, model, &session.limits)?;
     Ok(trained)
 }
 
@@ -125,12 +120,6 @@ fn check_outside(out: &Path, data: &Path) -> Result<()> {
         return Err(Error::OutputExists { path: out.to_owned(), problem, finished: false });
     }
     Ok(())
-}
-
-/// Opens a weight file and takes its SHA-256, in hexadecimal digits: both read all of it.
-fn open_weights(path: &Path) -> Result<(WeightFile, String)> {
-    let (weights, sha256) = rayon::join(|| WeightFile::open(path), || digest::sha256(path));
-    Ok((weights?, sha256?))
 }
 
 /// Evaluates the predictions of a part, beside always guessing `majority`; none where nothing plays that part.
@@ -166,9 +155,9 @@ mod tests {
 
     use super::*;
     use crate::data::{self, Photo};
-    use crate::features::{Key, Rows};
+    use crate::features::Rows;
     use crate::machine::device;
-    use crate::photos::{Background, Exif, Limits, Preparation, Reading};
+    use crate::photos::{Background, Exif, Limits, Reading};
     use crate::run::Run;
     use crate::tasks::{embed, evaluate, predict};
     use crate::untrained::random_weights;
@@ -209,7 +198,8 @@ mod tests {
         delicate_photos(&data);
         std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
         let gpu = pollster::block_on(device::open(&Default::default())).unwrap();
-        let mut session = Session { gpu, batch: Some(5), limits: Limits::default(), progress: &() };
+        let mut session = Session { gpu, batch: Some(5), limits: Limits::default(), store: None, progress: &() };
+        session.store = Some(dir.path().join("store"));
         let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
         let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };
         let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-5);
@@ -219,26 +209,21 @@ mod tests {
             weights: weights.clone(),
             out: out.clone(),
             force: false,
-            cache: None,
             overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },
             split: SplitOptions::default(),
             train: TrainOptions { epochs: 1, warmup_epochs: 0, ..Default::default() },
         };
         let trained = train(&session, &request).unwrap();
         assert_eq!((trained.config.reading, trained.config.rejected), (reading, Vec::new()));
-        let key = Key::new(
-            &trained.config.weights.sha256,
-            session.gpu.precision,
-            &Preparation { recipe: recipe.clone(), reading, limits: session.limits },
-        );
-        let kept = Features::load(&out.join(run::FEATURES), &key, 8).unwrap().unwrap();
-        let digests: Vec<_> = trained.predictions.iter().map(|photo| photo.digest).collect();
-        let flat = |rows: Rows<'_>| rows.iter().flatten().copied().collect::<Vec<f32>>();
-        let rows = flat(kept.rows(&digests).unwrap());
-
-        // Features that were kept would spare the others the photos.
-        std::fs::remove_file(out.join(run::FEATURES)).unwrap();
+        // The run's own model finds the features that were kept for the file it came from.
         let run = Run::open(&out).unwrap();
+        let flat = |rows: Rows<'_>| rows.iter().flatten().copied().collect::<Vec<f32>>();
+        let kept = embed(&session, &data, &out.join(run::MODEL), &Overrides::default()).unwrap();
+        assert_eq!(kept.computed, 0);
+        let rows = flat(kept.rows().unwrap());
+
+        // These would spare the others the photos.
+        session.store = None;
         let same = |predictions: &[Prediction]| {
             assert_eq!(predictions.len(), 12);
             for (got, want) in predictions.iter().zip(&trained.predictions) {

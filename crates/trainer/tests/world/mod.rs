@@ -33,7 +33,6 @@ impl World {
     pub fn run(&self, line: &str) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
             .args(line.split_whitespace())
-            .env("REHEAD_CACHE", self.dir.path().join("kept"))
             .current_dir(self.dir.path())
             .env("REHEAD_CACHE", self.path("cache"))
             .output();
@@ -64,7 +63,10 @@ impl World {
 
     /// Computes the features of all photos anew.
     pub fn features(&self, more: &str) -> Vec<f32> {
-        self.expect(0, &format!("embed photos --backbone weights.safetensors --out f.safetensors --force {more}"));
+        self.expect(
+            0,
+            &format!("embed photos --backbone weights.safetensors --out f.safetensors --no-store --force {more}"),
+        );
         let bytes = std::fs::read(self.path("f.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         file.tensor("features").unwrap().data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()

@@ -1,0 +1,206 @@
+//! Features in memory by photo, and in a store where they are kept, so that a photo passes through a backbone once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::features::key::Key;
+use crate::features::rows::Rows;
+use crate::features::store::{ROWS, Store};
+
+/// How long computed rows wait at most until they are kept.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Features by photo content. Kept in a store, they spare any later work the network, as they are computed: a killed process loses those
+/// of a minute.
+#[derive(Clone, Debug)]
+pub struct Features {
+    width: usize,
+    rows: BTreeMap<Digest, Box<[f32]>>,
+    kept: Option<Kept>,
+}
+
+/// The store, and what is to be added to it.
+#[derive(Clone, Debug)]
+struct Kept {
+    store: Arc<Store>,
+    fresh: Vec<Digest>,
+    /// When rows were written last, or should have been.
+    tried: Instant,
+    failed: bool,
+}
+
+/// Equal are those that know the same of the same photos in memory, wherever they keep it.
+impl PartialEq for Features {
+    fn eq(&self, other: &Self) -> bool {
+        (self.width, &self.rows) == (other.width, &other.rows)
+    }
+}
+
+impl Features {
+    /// Makes an empty table of `width` values a photo, which is kept nowhere.
+    pub fn new(width: usize) -> Self {
+        Self { width, rows: BTreeMap::new(), kept: None }
+    }
+
+    /// Makes a table of what the store in the folder `root` holds under this key, and keeps there what is added. Rows are read when they are
+    /// asked for.
+    ///
+    /// # Errors
+    /// The folder can't be made or read.
+    pub fn kept_in(root: &Path, key: &Key, width: usize) -> Result<Self> {
+        let store = Arc::new(Store::open(root, key, width)?);
+        Ok(Self {
+            kept: Some(Kept { store, fresh: Vec::new(), tried: Instant::now(), failed: false }),
+            ..Self::new(width)
+        })
+    }
+
+    /// Counts the photos whose features are in memory.
+    pub fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Gives the number of values of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Lists the photos whose features are in memory, by content.
+    pub(super) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.rows.keys()
+    }
+
+    /// Gives the store, to read from while rows are added.
+    pub(super) fn store(&self) -> Option<Arc<Store>> {
+        self.kept.as_ref().map(|kept| kept.store.clone())
+    }
+
+    /// Takes a row from the store.
+    pub(super) fn take(&mut self, digest: Digest, row: Box<[f32]>) {
+        self.rows.insert(digest, row);
+    }
+
+    /// Adds the computed rows of these photos, `[digests, width]`.
+    ///
+    /// # Errors
+    /// There are more or fewer values; one of them is NaN or infinite.
+    pub(super) fn insert(&mut self, digests: &[Digest], values: &[f32]) -> Result<()> {
+        let (expected, got) = (digests.len() * self.width, values.len());
+        if got != expected {
+            return Err(Error::Shape { operation: "extract features", operand: "the network's output", expected, got });
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            let what = "the network's output".to_owned();
+            return Err(Error::NotFinite { operation: "extract features", what });
+        }
+        self.rows.extend(digests.iter().copied().zip(values.chunks_exact(self.width).map(Box::from)));
+        if let Some(kept) = &mut self.kept {
+            kept.fresh.extend(digests);
+        }
+        Ok(())
+    }
+
+    /// Writes computed rows to the store, where there are enough for a segment or they have waited for long.
+    ///
+    /// # Errors
+    /// They can't be written; they wait for another try.
+    pub(super) fn keep_as_it_goes(&mut self) -> Result<()> {
+        let due = |kept: &Kept| kept.fresh.len() >= ROWS && !kept.failed || kept.tried.elapsed() >= WAIT;
+        if self.kept.as_ref().is_some_and(due) { self.keep() } else { Ok(()) }
+    }
+
+    /// Writes all computed rows to the store, if there is one.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub fn keep(&mut self) -> Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let rows = kept.fresh.iter().map(|digest| (digest, &*self.rows[digest])).collect();
+        let added = kept.store.add(rows);
+        (kept.tried, kept.failed) = (Instant::now(), added.is_err());
+        added.map(|()| kept.fresh.clear())
+    }
+
+    /// Puts the store in order, and says what of it couldn't be read.
+    pub(crate) fn tidy(&self) -> (Result<()>, Vec<String>) {
+        self.kept.as_ref().map_or((Ok(()), Vec::new()), |kept| (kept.store.tidy(), kept.store.problems()))
+    }
+
+    /// Views the rows of these photos, in their order.
+    ///
+    /// # Errors
+    /// A photo's features were never extracted.
+    pub fn rows<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<Rows<'_>> {
+        let row = |digest| {
+            self.rows.get(digest).map(|row| &row[..]).ok_or(Error::Shape {
+                operation: "view features",
+                operand: "the row of a photo that was not extracted",
+                expected: self.width,
+                got: 0,
+            })
+        };
+        Rows::from_rows(digests.into_iter().map(row).collect::<Result<_>>()?, self.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photos::Preparation;
+    use kernels::Precision;
+
+    fn key() -> Key {
+        Key::new("a", Precision::F32, &Preparation::default())
+    }
+
+    #[test]
+    fn rows_are_views_in_the_order_asked_for() {
+        let mut features = Features::new(3);
+        for i in 0..9 {
+            features.insert(&[[i; 32]], &[f32::from(i), -1.5, 1e-40]).unwrap();
+        }
+        let rows = features.rows([&[7; 32], &[2; 32], &[7; 32]]).unwrap();
+        assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [7.0, 2.0, 7.0]);
+        assert!(std::ptr::eq(rows.row(0), rows.row(2)));
+        let error = features.rows([&[7; 32], &[9; 32]]).unwrap_err().to_string();
+        assert!(error.contains("not extracted"), "{error}");
+    }
+
+    #[test]
+    fn rows_are_kept_as_soon_as_they_fill_a_segment_and_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = |digest: &Digest| Store::open(dir.path(), &key(), 1).unwrap().get(digest).is_some();
+        let digest = |number: usize| -> Digest { std::array::from_fn(|i| number.to_le_bytes()[i % 8]) };
+        let mut features = Features::kept_in(dir.path(), &key(), 1).unwrap();
+        for number in 0..ROWS {
+            assert!(!kept(&digest(0)));
+            features.insert(&[digest(number)], &[number as f32]).unwrap();
+            if number % 1000 == 0 || number == ROWS - 1 {
+                features.keep_as_it_goes().unwrap();
+            }
+        }
+        assert!(kept(&digest(0)) && kept(&digest(ROWS - 1)));
+        features.insert(&[digest(ROWS)], &[1.0]).unwrap();
+        features.keep_as_it_goes().unwrap();
+        assert!(!kept(&digest(ROWS)));
+        features.keep().unwrap();
+        assert!(kept(&digest(ROWS)));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_waits_for_another_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut features = Features::kept_in(dir.path(), &key(), 1).unwrap();
+        features.insert(&[[1; 32]], &[0.5]).unwrap();
+        let folder = dir.path().join(key().to_string());
+        std::fs::remove_dir(&folder).unwrap();
+        assert!(features.keep().is_err());
+        std::fs::create_dir(&folder).unwrap();
+        features.keep().unwrap();
+        assert!(Store::open(dir.path(), &key(), 1).unwrap().get(&[1; 32]).is_some());
+    }
+}

@@ -1,0 +1,240 @@
+//! A file of the store: some thousand rows of features, each with the digest of its photo and a checksum, as safetensors.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use resnet::regular;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::features::key::Key;
+use crate::files;
+
+/// A header of more bytes is none of ours, which have three tensors.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// A row to write: the photo's digest and its features.
+pub(super) type Row<'a> = (&'a Digest, &'a [f32]);
+
+/// A segment by its header: which photos' rows it holds, and where.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    /// The photos, in the order of the rows.
+    pub(super) digests: Vec<Digest>,
+    width: usize,
+    /// Where the rows' checksums begin in the file, and the rows.
+    checksums: u64,
+    rows: u64,
+}
+
+/// What is read of a row.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    Row(Box<[f32]>),
+    /// Its checksum isn't that of its values.
+    Damaged,
+}
+
+impl Segment {
+    /// Writes rows as one file: tensors `features` `[photos, width]`, `crc32` `[photos]` and `sha256` `[photos, 32]`; the key and its parts
+    /// in the metadata.
+    ///
+    /// # Errors
+    /// The file can't be written; what was there stays.
+    pub(super) fn write(path: &Path, key: &Key, width: usize, rows: &[Row<'_>]) -> Result<()> {
+        files::write_with(path, |file| {
+            file.write_all(&header(key, width, rows.len()))?;
+            rows.iter().try_for_each(|(_, row)| file.write_all(&bytes(row)))?;
+            rows.iter().try_for_each(|(digest, row)| file.write_all(&checksum(digest, &bytes(row)).to_le_bytes()))?;
+            rows.iter().try_for_each(|(digest, _)| file.write_all(&digest[..]))
+        })
+    }
+
+    /// Reads which rows a file holds.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't one that was written under this key and width.
+    pub(super) fn open(path: &Path, key: &Key, width: usize) -> Result<Self> {
+        let mut file = regular::open(path).map_err(Error::io("read", path))?;
+        let damaged = |reason: &str| Error::InvalidRun { path: path.to_owned(), reason: reason.to_owned() };
+        let io = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => damaged("cut short"),
+            _ => Error::io("read", path)(error),
+        };
+        let size = file.metadata().map_err(io)?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER.min(size.saturating_sub(8)) {
+            return Err(damaged("cut short, or no safetensors"));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| damaged(&format!("its header: {error}")))?;
+        if metadata.metadata().as_ref().and_then(|data| data.get("key")) != Some(&key.to_string()) {
+            return Err(damaged("of another key than its folder's"));
+        }
+        let [features, checksums, digests] = ["features", "crc32", "sha256"].map(|name| metadata.info(name));
+        let (Some(features), Some(checksums), Some(digests)) = (features, checksums, digests) else {
+            return Err(damaged("no tensors `features`, `crc32` and `sha256` in it"));
+        };
+        let count = checksums.shape.first().copied().unwrap_or(0);
+        let is = |info: &TensorInfo, dtype, shape: &[usize]| info.dtype == dtype && info.shape == shape;
+        if !is(features, Dtype::F32, &[count, width])
+            || !is(checksums, Dtype::U32, &[count])
+            || !is(digests, Dtype::U8, &[count, size_of::<Digest>()])
+        {
+            return Err(damaged("its tensors have unexpected shapes"));
+        }
+        let start = |info: &TensorInfo| 8 + length + info.data_offsets.0 as u64;
+        if [features, checksums, digests].iter().any(|info| 8 + length + info.data_offsets.1 as u64 > size) {
+            return Err(damaged("cut short"));
+        }
+        let (rows, checksums) = (start(features), start(checksums));
+        file.seek(SeekFrom::Start(start(digests))).map_err(io)?;
+        let mut digests: Vec<Digest> = vec![[0; size_of::<Digest>()]; count];
+        file.read_exact(digests.as_flattened_mut()).map_err(io)?;
+        Ok(Self { path: path.to_owned(), digests, width, checksums, rows })
+    }
+
+    /// Reads the row of this number from the open file.
+    pub(super) fn row(&self, file: &mut (impl Read + Seek), number: usize) -> io::Result<Found> {
+        let mut values = vec![0; 4 * self.width];
+        file.seek(SeekFrom::Start(self.rows + (number * values.len()) as u64))?;
+        file.read_exact(&mut values)?;
+        let mut expected = [0; 4];
+        file.seek(SeekFrom::Start(self.checksums + (number * expected.len()) as u64))?;
+        file.read_exact(&mut expected)?;
+        if checksum(&self.digests[number], &values) != u32::from_le_bytes(expected) {
+            return Ok(Found::Damaged);
+        }
+        Ok(Found::Row(values.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
+    }
+
+    /// Reads all rows that are whole, but for those in `known`.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(super) fn whole_rows(&self, known: &BTreeSet<Digest>) -> Result<Vec<(Digest, Box<[f32]>)>> {
+        let mut file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+        let mut rows = Vec::new();
+        for (number, digest) in self.digests.iter().enumerate().filter(|(_, digest)| !known.contains(*digest)) {
+            if let Found::Row(row) = self.row(&mut file, number).map_err(Error::io("read", &self.path))? {
+                rows.push((*digest, row));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Makes what stands before the tensors: the header's length and the header.
+fn header(key: &Key, width: usize, count: usize) -> Vec<u8> {
+    let mut end = 0;
+    let mut tensor = |dtype: &str, shape: &[usize], bytes: usize| {
+        let start = end;
+        end += bytes;
+        serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] })
+    };
+    let header = serde_json::json!({
+        "__metadata__": { "key": key.to_string(), "parts": key.parts() },
+        "features": tensor("F32", &[count, width], 4 * count * width),
+        "crc32": tensor("U32", &[count], 4 * count),
+        "sha256": tensor("U8", &[count, size_of::<Digest>()], count * size_of::<Digest>()),
+    });
+    let mut json = header.to_string().into_bytes();
+    json.resize(json.len().next_multiple_of(8), b' ');
+    [&(json.len() as u64).to_le_bytes()[..], &json].concat()
+}
+
+fn bytes(row: &[f32]) -> Vec<u8> {
+    row.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Computes the CRC-32 over a photo's digest and its row's bytes, so that neither changes alone.
+fn checksum(digest: &Digest, row: &[u8]) -> u32 {
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(digest);
+    hash.update(row);
+    hash.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::photos::Preparation;
+    use kernels::Precision;
+
+    fn key(weights: &str) -> Key {
+        Key::new(weights, Precision::F32, &Preparation::default())
+    }
+
+    fn written(folder: &Path) -> (PathBuf, Vec<(Digest, [f32; 3])>) {
+        let rows: Vec<_> = (0..9).map(|i| ([i; 32], [f32::from(i), -1.5, 1e-40])).collect();
+        let path = folder.join("segment.safetensors");
+        let views: Vec<Row<'_>> = rows.iter().map(|(digest, row)| (digest, &row[..])).collect();
+        Segment::write(&path, &key("a"), 3, &views).unwrap();
+        (path, rows)
+    }
+
+    #[test]
+    fn rows_are_read_as_they_were_written_also_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, rows) = written(dir.path());
+        let segment = Segment::open(&path, &key("a"), 3).unwrap();
+        let mut file = File::open(&path).unwrap();
+        for number in [7, 0, 8, 7] {
+            assert_eq!(segment.digests[number], rows[number].0);
+            assert_eq!(segment.row(&mut file, number).unwrap(), Found::Row(rows[number].1.into()));
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(metadata.metadata().as_ref().unwrap()["parts"], key("a").parts());
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.tensor("features").unwrap().shape(), [9, 3]);
+        assert_eq!(tensors.tensor("sha256").unwrap().data()[32..64], [1; 32]);
+    }
+
+    #[test]
+    fn other_keys_and_cut_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _) = written(dir.path());
+        assert!(Segment::open(&path, &key("b"), 3).is_err() && Segment::open(&path, &key("a"), 2).is_err());
+        let bytes = std::fs::read(&path).unwrap();
+        for keep in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..keep]).unwrap();
+            assert!(Segment::open(&path, &key("a"), 3).is_err(), "{keep}");
+        }
+        std::fs::write(&path, "rubbish that is no safetensors").unwrap();
+        assert!(Segment::open(&path, &key("a"), 3).is_err());
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_row_is_seen_and_costs_that_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, rows) = written(dir.path());
+        let bytes = std::fs::read(&path).unwrap();
+        let data = 8 + u64::from_le_bytes(std::array::from_fn(|i| bytes[i])) as usize;
+        for place in data..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 0x10;
+            std::fs::write(&path, &changed).unwrap();
+            let segment = Segment::open(&path, &key("a"), 3).unwrap();
+            let whole = segment.whole_rows(&BTreeSet::new()).unwrap();
+            assert_eq!(whole.len(), 8, "byte {place}");
+            for (digest, row) in whole {
+                assert_eq!(rows[usize::from(digest[0])].1[..], row[..], "byte {place}");
+            }
+        }
+        // Rows that change places, as pieces of two files put together would.
+        let mut spliced = bytes.clone();
+        spliced[data..data + 24].rotate_left(12);
+        std::fs::write(&path, &spliced).unwrap();
+        let segment = Segment::open(&path, &key("a"), 3).unwrap();
+        assert_eq!(segment.whole_rows(&BTreeSet::new()).unwrap().len(), 7);
+    }
+}
