@@ -24,16 +24,18 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
 /// # Errors
 /// As [`open`]; [`ErrorKind::OutOfMemory`].
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    content(open(path)?)
+    let file = open(path)?;
+    let size = file.metadata()?.len();
+    content(file, size)
 }
 
-/// Reads all of an open file.
+/// Reads all of an open file of this size, as far as is known.
 ///
 /// # Errors
-/// The system's; [`ErrorKind::OutOfMemory`].
-pub fn content(mut file: File) -> Result<Vec<u8>> {
+/// The system's, of reading alone; [`ErrorKind::OutOfMemory`].
+pub fn content(mut file: File, size: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).map_err(Error::other)?)?;
+    bytes.try_reserve_exact(usize::try_from(size).map_err(Error::other)?)?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }

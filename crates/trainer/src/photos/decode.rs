@@ -65,7 +65,7 @@ pub(crate) fn decode_into(
     // Pixels become RGB where they lie; some decoders hold them once more.
     let (stored, converted) = (decoder.total_bytes(), 3 * pixels);
     let besides = stored.saturating_add(OVERHEAD);
-    room(stored.max(converted).saturating_add(besides))?;
+    room(stored.max(converted).saturating_add(stored))?;
     bounds.max_alloc = Some(stored.saturating_add(besides));
     decoder.set_limits(bounds).map_err(words)?;
     let orientation = match reading.exif {

@@ -43,7 +43,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Failure> {
     if size > limits.bytes {
         return Err(Failure::Photo(format!("{size} bytes are more than the limit of {}", limits.bytes)));
     }
-    regular::content(file).map_err(|error| match is_bad_sector(&error) {
+    regular::content(file, size).map_err(|error| match is_bad_sector(&error) {
         true => Failure::Photo(format!("its content can't be read: {error}")),
         false => machine(error),
     })
