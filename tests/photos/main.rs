@@ -157,7 +157,7 @@ fn too_little_memory_is_an_error_of_the_photo() {
     };
     let [width, height] = [60_000u16, 2200].map(u16::to_le_bytes);
     let size = [width, height].concat();
-    let gif = [b"GIF89a", &size[..], b"\0\0\0,\0\0\0\0", &size, b"\0\x02\x01\x44\0;"].concat();
+    let gif = [b"GIF89a", &size[..], b"\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0", &size, b"\0\x02\x01\x44\0;"].concat();
     for bytes in [png(8, 0), png(16, 0), png(8, 2), png(8, 6), png(16, 6), gif] {
         let reason = decode(bytes, &Reading::default(), &Limits::default()).unwrap_err();
         assert!(reason.starts_with("no memory for the "), "{reason}");

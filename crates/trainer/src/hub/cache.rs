@@ -129,8 +129,10 @@ mod writing {
                 let file = File::options().create(true).truncate(false).write(true).open(&path);
                 let file = file.map_err(Error::io("create", &path))?;
                 match file.try_lock() {
-                    Ok(()) if files::still_named(&file) => return Ok(Lock { _file: file }),
-                    Ok(()) => continue,
+                    Ok(()) => match files::still_named(&file).map_err(Error::io("look at", &path))? {
+                        true => return Ok(Lock { _file: file }),
+                        false => continue,
+                    },
                     Err(TryLockError::WouldBlock) => {}
                     Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
                 }
