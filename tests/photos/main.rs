@@ -136,3 +136,34 @@ fn bombs_are_refused_in_little_memory() {
         assert!(kilobytes < 256 << 10, "{kilobytes} kB at the peak");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn too_little_memory_is_an_error_of_the_photo() {
+    const LIMITED: &str = "DECODE_IN_LITTLE_MEMORY";
+    if std::env::var_os(LIMITED).is_none() {
+        // Another process, which has room for itself and for no large picture.
+        let command = r#"ulimit -v 500000 && exec "$0" --exact too_little_memory_is_an_error_of_the_photo"#;
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).arg(std::env::current_exe().unwrap()).env(LIMITED, "");
+        let ended = shell.output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        return;
+    }
+    // Headers alone: before there are pixels, there must be memory for them.
+    let png = |depth: u8, colour: u8| {
+        let [width, height] = [12_000u32, 11_000].map(u32::to_be_bytes);
+        let header = [&b"IHDR"[..], &width, &height, &[depth, colour, 0, 0, 0]].concat();
+        let mut bytes = [b"\x89PNG\r\n\x1a\n\0\0\0\x0d", &header[..]].concat();
+        bytes.extend(crc32(header.iter().copied()).to_be_bytes());
+        bytes.extend(b"\0\0\0\x01IDAT\x78");
+        bytes
+    };
+    let [width, height] = [60_000u16, 2200].map(u16::to_le_bytes);
+    let size = [width, height].concat();
+    let gif = [b"GIF89a", &size[..], b"\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0", &size, b"\0\x02\x01\x44\0;"].concat();
+    for bytes in [png(8, 0), png(16, 0), png(8, 2), png(8, 6), png(16, 6), gif] {
+        let reason = decode(bytes, &Reading::default(), &Limits::default()).unwrap_err();
+        assert!(reason.starts_with("no memory for the "), "{reason}");
+    }
+}

@@ -256,6 +256,9 @@ pub enum Error {
     /// The adapter has too little memory.
     #[error("device: out of memory: {0}")]
     OutOfMemory(String),
+    /// The system has no thread to give.
+    #[error("the system has no thread to give")]
+    Thread(#[source] std::io::Error),
     /// The weights are refused, their recipe can't be followed, or the network failed.
     #[error(transparent)]
     Backbone(#[from] resnet::Error),
@@ -302,7 +305,7 @@ pub enum Fault {
     Usage,
     /// The photos, the weights or the run folder.
     Input,
-    /// The graphics adapter or its driver.
+    /// The machine: its graphics adapter, the driver, or a want of threads.
     Device,
     /// The file system or the network.
     Io,
@@ -347,6 +350,7 @@ impl Error {
             Self::NoAdapter(_)
             | Self::Device(_)
             | Self::OutOfMemory(_)
+            | Self::Thread(_)
             | Self::Kernel(_)
             | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_) | resnet::Error::Panic(_)) => {
                 Fault::Device

@@ -42,7 +42,7 @@ pub(crate) struct Predict {
 
 pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = open(args, terminal)?;
-    let (photos, mut rejected) = photos_of(args)?;
+    let (photos, mut rejected) = photos_of(args, terminal)?;
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
     let Predicted { predictions, rejected: unreadable } = tasks::predict(&session, &run, &photos)?;
@@ -104,11 +104,12 @@ fn text(predictions: &[Prediction], classes: &[String], top: usize) -> String {
 }
 
 /// Lists photos by their paths; of folders, all that is in them.
-fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
+fn photos_of(args: &Predict, terminal: &Terminal) -> Result<(Vec<Photo>, Vec<Rejected>)> {
     let (mut photos, mut rejected) = (Vec::new(), Vec::new());
     for path in &args.photos {
         if path.is_dir() {
             let listing = data::list(path)?;
+            data::told_again(&listing.again).iter().for_each(|word| terminal.warn(word));
             photos.extend(listing.photos.into_iter().map(|photo| Photo::at(&photo.path)));
             rejected.extend(listing.rejected);
         } else {

@@ -49,15 +49,18 @@ const FOREIGN: [&str; 30] = [
 ];
 
 /// Tells what a file is by its name's ending and, where that says that it can't be read or there is none, by how the file begins.
-pub(super) fn look(path: &Path) -> Look {
+///
+/// # Errors
+/// As [`photos::look`].
+pub(super) fn look(path: &Path) -> std::io::Result<Look> {
     let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
-    match end.as_deref() {
+    Ok(match end.as_deref() {
         Some(end) if EXTENSIONS.contains(&end) => Look::Photo,
-        Some(end) if FOREIGN.contains(&end) => match photos::look(path) {
+        Some(end) if FOREIGN.contains(&end) => match photos::look(path)? {
             Look::Other => Look::Foreign(format!("a .{end} file, which can't be read here: convert it to JPEG or PNG")),
             seen => seen,
         },
         Some(_) => Look::Other,
-        None => photos::look(path),
-    }
+        None => photos::look(path)?,
+    })
 }

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::features::key::Key;
 use crate::features::segment::{Found, Row, Segment};
 use crate::files;
+use crate::photos::{is_bad_sector, is_the_files};
 use crate::words::{chain, count, shown};
 
 /// Rows of a full segment: 8 MB of ResNet-18's features.
@@ -190,6 +191,10 @@ fn segments(folder: &Path, key: &Key, width: usize) -> Result<(Vec<Segment>, Vec
             Ok(segment) => segments.push(segment),
             // Another process has put its rows into another one since.
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            // The next would fail as well: nothing is known of this one.
+            Err(Error::Io { source, action, path }) if !is_the_files(&source) && !is_bad_sector(&source) => {
+                return Err(Error::Io { source, action, path });
+            }
             Err(error) => strange.push(error),
         }
     }

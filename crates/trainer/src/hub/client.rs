@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -25,6 +26,7 @@ use crate::hub::files::{BESIDE, WEIGHTS, no_weights};
 use crate::hub::names::Repo;
 use crate::hub::options::{Options, hidden};
 use crate::progress::{Progress, Stage};
+use crate::threads;
 
 const MAX_REDIRECTS: usize = 10;
 /// Below this a download isn't worth a progress bar.
@@ -315,6 +317,8 @@ impl<'a> Client<'a> {
                 value: "(hidden)".to_owned(),
                 expected: "printable characters",
             })?;
+            // A thread of the client's looks the host's name up, and where it can't be started there is a panic.
+            threads::patiently(|| threads::waiting(Builder::new(), drop::<()>)).map_err(Error::Thread)?;
             let answer = match self.agent.run(request) {
                 Ok(answer) => answer,
                 Err(error) => return Ok(Err(error)),

@@ -65,7 +65,7 @@ impl Options {
             _ if yes("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
             Some(token) => Some(token),
             None => match path(&["HF_TOKEN_PATH"]).or_else(|| Some(hf_home?.join("token"))) {
-                Some(path) => match std::fs::read_to_string(&path) {
+                Some(path) => match resnet::regular::read_to_string(&path) {
                     Ok(token) => Some(token.trim().to_owned()),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
                     Err(error) => return Err(Error::io("read", &path)(error)),

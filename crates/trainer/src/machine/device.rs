@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
 use crate::machine::tune::{self, Tuned};
+use crate::threads;
 use crate::words::shown;
 
 /// The features by which an adapter's own clock is read.
@@ -108,8 +109,9 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
 /// Opens the adapter that `selection` names, or the first.
 ///
 /// # Errors
-/// There is none, or none such; the driver refuses.
+/// There is none, or none such; the driver refuses; no thread can be had for the work besides.
 pub async fn open(selection: &Selection) -> Result<Gpu> {
+    threads::start_pool()?;
     let adapters = adapters(selection.backends).await;
     let names: Vec<String> = adapters.iter().map(|adapter| Summary::of(adapter).name).collect();
     let chosen = choose(&names, selection.adapter.as_deref())?;
@@ -200,12 +202,13 @@ impl Gpu {
 /// what it takes is the machine's own memory; a virtual one doesn't say. A software adapter is full at 8. Of larger photos
 /// fewer are as much work.
 fn batch(kind: DeviceType, [height, width]: [usize; 2]) -> usize {
-    let most = match kind {
-        DeviceType::Cpu => return 8,
-        DeviceType::DiscreteGpu => 64,
-        DeviceType::IntegratedGpu | DeviceType::VirtualGpu | DeviceType::Other => 16,
+    // The most, and the side of images up to which that many have room.
+    let (most, side) = match kind {
+        DeviceType::Cpu => (8, 512),
+        DeviceType::DiscreteGpu => (64, 224),
+        DeviceType::IntegratedGpu | DeviceType::VirtualGpu | DeviceType::Other => (16, 224),
     };
-    (most * 224 * 224 / (height * width).max(1)).clamp(1, most)
+    (most * side * side / (height * width).max(1)).clamp(1, most)
 }
 
 /// Turns a device's complaint into the trainer's error.
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn batches_suit_the_adapter() {
         let batches = |kind| [[224, 224], [384, 384], [32, 32], [2048, 2048], [0, 0]].map(|size| batch(kind, size));
-        assert_eq!(batches(DeviceType::Cpu), [8; 5]);
+        assert_eq!(batches(DeviceType::Cpu), [8, 8, 8, 1, 8]);
         assert_eq!(batches(DeviceType::IntegratedGpu), [16, 5, 16, 1, 16]);
         assert_eq!(batches(DeviceType::DiscreteGpu), [64, 21, 64, 1, 64]);
     }

@@ -79,7 +79,7 @@ impl Config {
     /// The file can't be read, or is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(CONFIG);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match resnet::regular::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path)(error)),

@@ -103,7 +103,7 @@ impl Seen {
     /// Both files are missing, or the one that counts can't be read, is damaged or is another run's.
     pub fn read(folder: &Path, classes: &[String], config: Option<&Config>) -> Result<Self> {
         let path = folder.join(PARTS);
-        match std::fs::read(&path) {
+        match resnet::regular::read(&path) {
             Ok(bytes) => {
                 config.map_or(Ok(()), |config| config.check_file(folder, PARTS, &bytes))?;
                 let damaged = |reason| invalid(folder, format!("{PARTS}: {reason}"));
@@ -119,7 +119,7 @@ impl Seen {
     /// Reads [`PREDICTIONS`], which earlier versions of the program wrote alone.
     fn from_predictions(folder: &Path, classes: &[String]) -> Result<Self> {
         let path = folder.join(PREDICTIONS);
-        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+        let bytes = resnet::regular::read(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => invalid(folder, format!("no {PARTS} in it, which says what the head has seen")),
             _ => Error::io("read", &path)(error),
         })?;

@@ -42,6 +42,7 @@ impl Embedded {
 /// No photos that can be read; the adapter failed.
 pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
     let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
+    data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
     let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };

@@ -130,7 +130,7 @@ fn license(file: &WeightFile, files: &ModelFiles) -> Result<Option<(String, Path
     type Reader = fn(&str) -> Option<String>;
     for (path, find) in [(&files.config, in_config as Reader), (&files.card, in_card)] {
         let Some(path) = path else { continue };
-        let text = std::fs::read(path).map_err(Error::io("read", path))?;
+        let text = resnet::regular::read(path).map_err(Error::io("read", path))?;
         if let Some(license) = find(&String::from_utf8_lossy(&text)) {
             return Ok(Some((license, path.clone())));
         }

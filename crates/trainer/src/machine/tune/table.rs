@@ -84,7 +84,7 @@ pub(super) struct Stored {
 pub fn load(folder: &Path, key: &Key) -> Result<Option<(TuneTable, Tuned)>, String> {
     let path = key.path(folder);
     let ignored = |why: String| format!("{}: {}; ignored until kernels are measured anew", shown(&path), shown(&why));
-    let bytes = match std::fs::read(&path) {
+    let bytes = match resnet::regular::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ignored(error.to_string())),
