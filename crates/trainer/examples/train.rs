@@ -7,10 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use trainer::data::{Photo, SplitOptions};
-use trainer::head::TrainOptions;
-use trainer::photos::Limits;
-use trainer::progress::{Progress, Stage};
+use trainer::data::Photo;
+use trainer::progress::{Epoch, Progress, Stage};
 use trainer::run::Run;
 use trainer::tasks::{self, Request};
 use trainer::{Session, machine};
@@ -34,6 +32,10 @@ impl Progress for Printed {
         }
     }
 
+    fn epoch(&self, epoch: &Epoch) {
+        eprintln!("loss {:.3}", epoch.train_loss);
+    }
+
     fn warn(&self, message: &str) {
         eprintln!("warning: {message}");
     }
@@ -50,16 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let printed = Printed::default();
     let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-    let session = Session { gpu, batch: None, limits: Limits::default(), store: None, progress: &printed };
-    let request = Request {
-        data: photos,
-        weights,
-        out: run.clone(),
-        force: false,
-        overrides: Default::default(),
-        split: SplitOptions::default(),
-        train: TrainOptions::default(),
-    };
+    let session = Session { progress: &printed, ..Session::new(gpu) };
+    let request = Request::new(photos, weights, &run);
     let trained = tasks::train(&session, &request)?;
     if let Some(test) = &trained.metrics.test {
         println!("{:.1} % of {} photos right that it never trained on", 100.0 * test.top1, test.count);

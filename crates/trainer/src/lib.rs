@@ -9,11 +9,11 @@
 //! [`export`] writes arrays. [`hub`] finds weights by name.
 //!
 //! ```no_run
-//! use trainer::{Session, data::Photo, machine, photos::Limits, run::Run, tasks};
+//! use trainer::{Session, data::Photo, machine, run::Run, tasks};
 //!
 //! # fn main() -> trainer::Result<()> {
 //! let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-//! let session = Session { gpu, batch: None, limits: Limits::default(), store: None, progress: &() };
+//! let session = Session::new(gpu);
 //! let run = Run::open("run".as_ref())?;
 //! let predicted = tasks::predict(&session, &run, &[Photo::at("new.jpg".as_ref())])?;
 //! for (class, probability) in predicted.predictions[0].top(3) {

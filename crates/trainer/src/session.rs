@@ -20,7 +20,7 @@ use crate::words::chain;
 /// use trainer::{Session, machine, photos::Limits};
 ///
 /// let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-/// let session = Session { gpu, batch: None, limits: Limits::default(), store: None, progress: &() };
+/// let session = Session { limits: Limits { pixels: 1 << 24, ..Limits::default() }, ..Session::new(gpu) };
 /// # Ok::<(), trainer::Error>(())
 /// ```
 pub struct Session<'a> {
@@ -61,6 +61,13 @@ pub(crate) struct Pretrained<'a> {
     pub(crate) weights: &'a WeightFile,
     pub(crate) recipe: &'a Recipe,
     pub(crate) reading: Reading,
+}
+
+impl Session<'static> {
+    /// Works on this adapter, with the usual limits, keeps no features and tells nobody.
+    pub fn new(gpu: Gpu) -> Self {
+        Self { gpu, batch: None, limits: Limits::default(), store: None, progress: &() }
+    }
 }
 
 impl Session<'_> {

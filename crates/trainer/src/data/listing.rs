@@ -204,7 +204,7 @@ impl Listing {
         let name = name_below(root, &entry.path);
         match entry.look()? {
             Ok(Look::Photo) => {
-                self.photos.push(Photo { path: entry.path, name, target: Target::None, part: None });
+                self.photos.push(Photo { path: entry.path, content: None, name, target: Target::None, part: None });
             }
             Ok(Look::Other) => self.others.push(name),
             Ok(Look::Foreign(reason)) | Err(reason) => self.rejected.push(Rejected { name, reason }),

@@ -1,6 +1,7 @@
 //! An entry of a data set: a photo with what is known of it, or one that can't be used.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,13 @@ use crate::words::shown;
 pub(super) const EXTENSIONS: [&str; 11] =
     ["jpg", "jpeg", "jfif", "jpe", "jfi", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// A file that looks like a photo.
+/// A file that looks like a photo, or its content in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Photo {
     /// The path of its file.
     pub path: PathBuf,
+    /// The file's content, where it is in memory and isn't read from `path`.
+    pub content: Option<Arc<[u8]>>,
     /// Its path below the data set's folder, with `/` on every system, in plain text (control characters are escaped): its name in all outputs.
     pub name: String,
     /// What is true of it, as far as that is known; classes by their place in [`Dataset::classes`](crate::data::Dataset::classes).
@@ -29,7 +32,19 @@ pub struct Photo {
 impl Photo {
     /// Makes an unlabelled photo of its path alone, which in plain text is its name as well.
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), name: shown(path).into_owned(), target: Target::None, part: None }
+        let name = shown(path).into_owned();
+        Self { path: path.to_owned(), content: None, name, target: Target::None, part: None }
+    }
+
+    /// Makes an unlabelled photo of a file's content, as it came by a network or lies in a database.
+    ///
+    /// ```
+    /// let photo = trainer::data::Photo::in_memory("upload 17", std::fs::read("Cargo.toml")?);
+    /// assert_eq!(photo.name, "upload 17");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn in_memory(name: &str, content: impl Into<Arc<[u8]>>) -> Self {
+        Self { content: Some(content.into()), ..Self::at(Path::new(name)) }
     }
 }
 

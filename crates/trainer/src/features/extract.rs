@@ -245,7 +245,13 @@ impl Loader<'_> {
     fn prepared(&mut self, photo: &Photo) -> Result<Loaded, Failure> {
         let Source { read, decoder, preparation } = self.source;
         let Preparation { reading, limits, .. } = preparation;
-        let bytes = read(&photo.path, limits)?;
+        let bytes = match &photo.content {
+            Some(content) => {
+                limits.check_bytes(content.len() as u64).map_err(Failure::Photo)?;
+                content.to_vec()
+            }
+            None => read(&photo.path, limits)?,
+        };
         let digest = Sha256::digest(&bytes).into();
         if self.known.contains(&digest) {
             return Ok(Loaded::Known(digest, None));
@@ -346,6 +352,23 @@ mod tests {
         assert!(result.rejected[2].reason.contains("more than the limit of 100"), "{:?}", result.rejected);
         assert_eq!((result.computed, counts.get()), (7, [7, 2]));
         assert_eq!(seen(&features, &result), [0.0, 2.0, 1.0, 4.0, 5.0, 6.0, 0.0, 8.0]);
+    }
+
+    #[test]
+    fn a_photo_in_memory_is_the_photo_of_its_file() {
+        let (_dir, photos) = folder(5);
+        let in_memory: Vec<Photo> =
+            photos.iter().map(|photo| Photo::in_memory(&photo.name, std::fs::read(&photo.path).unwrap())).collect();
+        let features = |photos: &[Photo]| {
+            let mut features = Features::new(3);
+            let result = run(photos, Counts::default().engines(), &mut features, &()).unwrap();
+            (seen(&features, &result), result)
+        };
+        assert_eq!(features(&in_memory), features(&photos));
+        let preparation = Preparation { limits: Limits { bytes: 9, ..Limits::default() }, ..preparation() };
+        let mut extractor = Extractor::new(Counts::default().engines(), 4);
+        let result = extract(&in_memory, &mut extractor, &mut Features::new(3), &preparation, &()).unwrap();
+        assert!(result.rejected.len() == 5 && result.rejected[0].reason.contains("more than the limit of 9"));
     }
 
     #[test]

@@ -40,9 +40,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Failure> {
     };
     let file = regular::open(path).map_err(unopened)?;
     let size = file.metadata().map_err(unopened)?.len();
-    if size > limits.bytes {
-        return Err(Failure::Photo(format!("{size} bytes are more than the limit of {}", limits.bytes)));
-    }
+    limits.check_bytes(size).map_err(Failure::Photo)?;
     regular::content(file, size).map_err(|error| match is_bad_sector(&error) {
         true => Failure::Photo(format!("its content can't be read: {error}")),
         false => machine(error),

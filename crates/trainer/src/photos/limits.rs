@@ -21,6 +21,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Checks how many bytes a photo's file has.
+    ///
+    /// # Errors
+    /// It has more than allowed, in words.
+    pub(crate) fn check_bytes(&self, bytes: u64) -> Result<(), String> {
+        match bytes > self.bytes {
+            true => Err(format!("{bytes} bytes are more than the limit of {}", self.bytes)),
+            false => Ok(()),
+        }
+    }
+
     /// Checks a photo's size before it is decoded, and counts its pixels.
     ///
     /// # Errors

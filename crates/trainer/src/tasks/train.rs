@@ -40,6 +40,23 @@ pub struct Request {
     pub train: TrainOptions,
 }
 
+impl Request {
+    /// Asks for a training with the usual options, into a new run.
+    ///
+    /// ```
+    /// use trainer::{head::TrainOptions, tasks::Request};
+    ///
+    /// let train = TrainOptions { seed: 7, ..Default::default() };
+    /// let request = Request { force: true, train, ..Request::new("photos", "resnet18.safetensors", "run") };
+    /// assert_eq!(request.split, Default::default());
+    /// ```
+    pub fn new(data: impl Into<PathBuf>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        let (data, weights, out) = (data.into(), weights.into(), out.into());
+        let (overrides, split, train) = Default::default();
+        Self { data, weights, out, force: false, overrides, split, train }
+    }
+}
+
 /// Trains a head on a folder of photos and writes the run.
 ///
 /// # Errors
