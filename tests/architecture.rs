@@ -40,6 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[(
         "random",
         "untrained",
         "progress",
+        "threads",
         "files",
         "outputs",
         "photos",

@@ -38,13 +38,13 @@ fn an_invalid_copy_is_an_error_at_the_next_check_and_read() {
 #[test]
 fn an_invalid_dispatch_is_an_error() {
     let gpu = open();
-    let buffer = gpu.upload(&[1f32; 8]);
-    // The output lies in the buffer that is read: one dispatch can't do both.
-    let buffers = AddReluBuffers { a: buffer.slice(..), b: buffer.slice(..), output: buffer.slice(..) };
+    let (buffer, output) = (gpu.upload(&[1f32; 8]), gpu.upload(&[0f32; 8]));
+    let buffers = AddReluBuffers { a: buffer.slice(..), b: buffer.slice(..), output: output.slice(..) };
     let plan = AddRelu::new(&gpu.context(Family::Tiled), &AddReluDesc { len: 8, relu: true }).unwrap();
     let commands = plan.bind(&buffers).unwrap();
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     encode_all(&mut encoder, [&commands]);
+    output.destroy();
     gpu.queue.submit([encoder.finish()]);
     let error = gpu.host.block_on(gpu.host.read::<f32>(&buffer)).unwrap_err();
     assert!(matches!(error, Error::Device { what: "the device's work", .. }), "{error:?}");

@@ -101,7 +101,7 @@ fn every_kind_is_read_as_pillow_reads_it() {
         let Case { format, mode, about, .. } = case;
         writeln!(table, "| {format} | {mode} | {about} | {options} | {verdict} |").unwrap();
     }
-    if JPEG_DECODER == "zune-jpeg" {
+    if JPEG_DECODER == "libjpeg-turbo" {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/preprocessing.md");
         let page = fs::read_to_string(page).unwrap_or_default();
         assert!(page.contains(&table), "docs/preprocessing.md doesn't hold this table:\n{table}");
@@ -116,7 +116,11 @@ fn bombs_are_refused_in_little_memory() {
         let bytes = fs::read(folder().join(bomb)).unwrap();
         assert!(bytes.len() < 2048, "{bomb}");
         let reason = decode(bytes.clone(), &Reading::default(), &Limits::default()).unwrap_err();
-        let expected = if bomb == "bomb_tile.tif" { "" } else { "more than the limit of 134217728" };
+        let expected = match bomb.as_str() {
+            "bomb_tile.tif" => "",
+            "bomb.jpg" => "can't hold the 65500 x 65500 pixels",
+            _ => "more than the limit of 134217728",
+        };
         assert!(reason.contains(expected), "{bomb}: {reason}");
         // Only the header is too large: under other limits it is another reason, if any.
         if bomb == "bomb.webp" {
@@ -130,5 +134,36 @@ fn bombs_are_refused_in_little_memory() {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
         assert!(kilobytes < 256 << 10, "{kilobytes} kB at the peak");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn too_little_memory_is_an_error_of_the_photo() {
+    const LIMITED: &str = "DECODE_IN_LITTLE_MEMORY";
+    if std::env::var_os(LIMITED).is_none() {
+        // Another process, which has room for itself and for no large picture.
+        let command = r#"ulimit -v 500000 && exec "$0" --exact too_little_memory_is_an_error_of_the_photo"#;
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).arg(std::env::current_exe().unwrap()).env(LIMITED, "");
+        let ended = shell.output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        return;
+    }
+    // Headers alone: before there are pixels, there must be memory for them.
+    let png = |depth: u8, colour: u8| {
+        let [width, height] = [12_000u32, 11_000].map(u32::to_be_bytes);
+        let header = [&b"IHDR"[..], &width, &height, &[depth, colour, 0, 0, 0]].concat();
+        let mut bytes = [b"\x89PNG\r\n\x1a\n\0\0\0\x0d", &header[..]].concat();
+        bytes.extend(crc32(header.iter().copied()).to_be_bytes());
+        bytes.extend(b"\0\0\0\x01IDAT\x78");
+        bytes
+    };
+    let [width, height] = [60_000u16, 2200].map(u16::to_le_bytes);
+    let size = [width, height].concat();
+    let gif = [b"GIF89a", &size[..], b"\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0", &size, b"\0\x02\x01\x44\0;"].concat();
+    for bytes in [png(8, 0), png(16, 0), png(8, 2), png(8, 6), png(16, 6), gif] {
+        let reason = decode(bytes, &Reading::default(), &Limits::default()).unwrap_err();
+        assert!(reason.starts_with("no memory for the "), "{reason}");
     }
 }

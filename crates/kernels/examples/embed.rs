@@ -4,7 +4,7 @@ use kernels::{Context, Matmul, MatmulBuffers, MatmulDesc, wgpu};
 
 /// C = A B, for square matrices that a program has in its buffers.
 fn multiply(device: &wgpu::Device, queue: &wgpu::Queue, abc: [&wgpu::Buffer; 3], n: u32) -> Result<(), kernels::Error> {
-    let context = Context::new(device);
+    let context = Context::new(device)?;
     let matmul = Matmul::new(&context, &MatmulDesc::new(n, n, n))?;
     let [a, b, output] = abc.map(|buffer| buffer.slice(..));
     let product = matmul.bind(&MatmulBuffers { a, b, bias: None, output })?;

@@ -14,7 +14,7 @@ const CLASSES: u32 = 3;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let adapter = pollster::block_on(wgpu::Instance::default().request_adapter(&Default::default()))?;
     let host = pollster::block_on(Host::open(&adapter, wgpu::Features::empty(), wgpu::Limits::default()))?;
-    let context = Context::new(&host.device);
+    let context = Context::new(&host.device)?;
 
     // Rows that lie around a corner of their class.
     let labels: Vec<u32> = (0..BATCH).map(|row| row % CLASSES).collect();

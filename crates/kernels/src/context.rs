@@ -15,6 +15,18 @@ use wgpu::{
     ShaderRuntimeChecks, ShaderSource, TextureView,
 };
 
+/// The usages that a buffer needs to be an operand of any operation, in either family: what writes to it or reads it back besides is the
+/// caller's to add.
+///
+/// ```no_run
+/// # fn example(device: &kernels::wgpu::Device) {
+/// use kernels::wgpu::{BufferDescriptor, BufferUsages};
+/// let usage = kernels::OPERAND_USAGES | BufferUsages::COPY_DST;
+/// let weights = device.create_buffer(&BufferDescriptor { label: None, size: 4096, usage, mapped_at_creation: false });
+/// # }
+/// ```
+pub const OPERAND_USAGES: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_SRC);
+
 /// The compiled kernels of one device: what every plan is made from.
 ///
 /// It holds the caller's device (a reference-counted handle), the [`Tune`] and the pipelines made so far, so that
@@ -29,7 +41,7 @@ use wgpu::{
 ///     required_features: kernels::wanted_features(&adapter),
 ///     ..Default::default()
 /// }).await?;
-/// let context = kernels::Context::new(&device);
+/// let context = kernels::Context::new(&device)?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
@@ -108,8 +120,20 @@ pub(crate) enum Bind<'a> {
 
 impl Context {
     /// Makes a context with the kernels that suit the device's adapter.
-    pub fn new(device: &Device) -> Self {
-        Context::with_tune(device, Tune::for_device(device))
+    ///
+    /// # Errors
+    /// [`Error::Slow`]: the adapter is a software one, and the device was made without [`wanted_features`], which make it several times
+    /// faster. [`Context::with_tune`] takes such a device.
+    pub fn new(device: &Device) -> Result<Self, Error> {
+        let adapter = device.adapter_info();
+        let lanes = |features| tune::lanes(&adapter, features);
+        if adapter.device_type == DeviceType::Cpu
+            && lanes(device.features()).is_none()
+            && lanes(wgpu::Features::SUBGROUP).is_some()
+        {
+            return Err(Error::Slow);
+        }
+        Ok(Context::with_tune(device, Tune::for_device(device)))
     }
 
     /// Makes a context with kernels of the caller's choice.
@@ -325,12 +349,25 @@ impl Context {
                 },
             })
             .collect();
-        let bind_group = self.inner.device.create_bind_group(&BindGroupDescriptor {
-            label: Some(op),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
+        let bind = || {
+            let layout = &pipeline.get_bind_group_layout(0);
+            self.inner.device.create_bind_group(&BindGroupDescriptor { label: Some(op), layout, entries: &entries })
+        };
+        let bind_group = refused(&self.inner.device, bind).map_err(|error| Error::device("tying buffers", &error))?;
         Ok(Step::Dispatch { pipeline: pipeline.clone(), bind_group, grid, products: 0 })
+    }
+
+    /// Checks that what an operation writes lies in another buffer than what it reads, as WebGPU asks of a dispatch, in every family.
+    pub(crate) fn apart(
+        &self,
+        op: &'static str,
+        (written, slice): (&'static str, BufferSlice<'_>),
+        read: &[(&'static str, BufferSlice<'_>)],
+    ) -> Result<(), Error> {
+        match read.iter().find(|(_, other)| other.buffer() == slice.buffer()) {
+            Some(&(read, _)) => Err(Error::Alias { op, written, read }),
+            None => Ok(()),
+        }
     }
 
     /// Checks that `slice` can be bound as the operand: its size to the byte, its usages, its alignment.
@@ -339,21 +376,35 @@ impl Context {
         op: &'static str,
         (operand, slice): (&'static str, BufferSlice<'_>),
         words: u64,
-        usage: BufferUsages,
     ) -> Result<(), Error> {
         let expected = words * 4;
         if slice.size() != expected {
             return Err(Error::Size { op, operand, expected, got: slice.size() });
         }
-        let got = slice.buffer().usage();
-        if !got.contains(usage) {
-            return Err(Error::Usage { op, operand, missing: format!("{:?}", usage - got), got: format!("{got:?}") });
+        let (needed, got) = (OPERAND_USAGES, slice.buffer().usage());
+        if !got.contains(needed) {
+            return Err(Error::Usage { op, operand, missing: format!("{:?}", needed - got), got: format!("{got:?}") });
         }
         let alignment = u64::from(self.limits().min_storage_buffer_offset_alignment);
         if !slice.offset().is_multiple_of(alignment) {
             return Err(Error::Alignment { op, operand, offset: slice.offset(), alignment });
         }
         Ok(())
+    }
+}
+
+/// Does something at which the device may refuse what it is given, such as a buffer of another device, and gives its refusal. In a browser,
+/// which answers later, that goes where the device's other errors go.
+fn refused<T>(device: &Device, work: impl FnOnce() -> T) -> Result<T, wgpu::Error> {
+    if cfg!(target_arch = "wasm32") {
+        return Ok(work());
+    }
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let done = work();
+    let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(scope.pop()).poll(&mut waker) {
+        std::task::Poll::Ready(Some(error)) => Err(error),
+        _ => Ok(done),
     }
 }
 

@@ -51,6 +51,16 @@ pub enum Error {
         /// `min_storage_buffer_offset_alignment` of the device.
         alignment: u64,
     },
+    /// An operand that is written lies in a buffer that is read too.
+    #[error("{op}: {written} and {read} lie in one buffer; what is written needs a buffer of its own")]
+    Alias {
+        /// The operation.
+        op: &'static str,
+        /// The operand that is written.
+        written: &'static str,
+        /// The other.
+        read: &'static str,
+    },
     /// Work that can't be split under a limit of the device.
     #[error("{op}: {what} is {needed}, the device's {limit} allows {allowed}")]
     Limit {
@@ -73,6 +83,12 @@ pub enum Error {
         /// The operation.
         op: &'static str,
     },
+    /// A device on which all would run several times slower than it could.
+    #[error(
+        "a software adapter's device was made without SUBGROUP, with which it is several times faster: ask for kernels::wanted_features(&adapter) in \
+         required_features, or take Context::with_tune"
+    )]
+    Slow,
     /// The device failed or refused: an invalid command, a buffer that can't be mapped.
     #[error("{what} failed")]
     Device {

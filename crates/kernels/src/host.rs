@@ -25,7 +25,7 @@ use wgpu::{
 /// use kernels::{Context, Host, wgpu};
 /// let adapter = wgpu::Instance::default().request_adapter(&Default::default()).await?;
 /// let host = Host::open(&adapter, wgpu::Features::empty(), adapter.limits()).await?;
-/// let context = Context::new(&host.device);
+/// let context = Context::new(&host.device)?;
 /// # let buffer: wgpu::Buffer = unimplemented!();
 /// let values: Vec<f32> = host.block_on(host.read(&buffer))?;
 /// # Ok(()) }

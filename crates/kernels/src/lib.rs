@@ -1,4 +1,4 @@
-//! WGSL compute kernels for neural networks, for any wgpu program to embed.
+//! WGSL compute kernels for neural networks, for any program with wgpu 30 to embed; [`wgpu`] is that version.
 //!
 //! Each operation is made in three steps: **plan** (`Matmul::new(&context, &desc)` checks shapes against the device's
 //! limits and compiles), **bind** (`plan.bind(...)` ties buffers), **encode** (`commands.encode(&mut encoder)` records
@@ -30,7 +30,7 @@ mod window;
 mod workspace;
 
 pub use commands::{Commands, Cost, encode_all, encode_first_use, slices};
-pub use context::{Context, cooperative_features, wanted_features};
+pub use context::{Context, OPERAND_USAGES, cooperative_features, wanted_features};
 pub use error::{Cause, Error};
 pub use host::Host;
 pub use ops::*;

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let options = BackboneOptions { input_size: recipe.input_size, ..BackboneOptions::new(images.len()) };
-    let backbone = Backbone::new(&Context::new(&device), &queue, &weights, &options)?;
+    let backbone = Backbone::new(&Context::new(&device)?, &queue, &weights, &options)?;
 
     let [one, other] = features(&backbone, &images)?;
     println!("{} on {}: {} features", weights.architecture(), adapter.get_info().name, one.len());

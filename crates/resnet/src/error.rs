@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::problems::{List, TensorProblems};
+use crate::problems::{List, TensorProblems, plain};
 
 /// What can go wrong between a weight file and its features.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The weight file can't be opened or read.
-    #[error("can't read {}", path.display())]
+    #[error("can't read {}", plain(&path.to_string_lossy()))]
     Io {
         /// The file.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub enum Error {
         architecture: String,
     },
     /// A preprocessing recipe can't be followed.
-    #[error("recipe: {field}: {problem}")]
+    #[error("recipe: {}: {}", plain(field), plain(problem))]
     Recipe {
         /// The field.
         field: String,

@@ -33,6 +33,8 @@ mod network;
 mod problems;
 mod published;
 mod recipe;
+#[doc(hidden)]
+pub mod regular;
 mod resize;
 mod tensor;
 mod weights;

@@ -75,6 +75,19 @@ impl fmt::Display for TensorProblems {
     }
 }
 
+/// Writes a name or a message of others as one line: what steers a terminal or ends the line is escaped.
+pub(crate) fn plain(text: &str) -> String {
+    let steers = |c: char| c.is_control() || ['\u{2028}', '\u{2029}'].contains(&c);
+    text.chars().fold(String::new(), |mut plain, c| {
+        if steers(c) {
+            plain.extend(c.escape_default())
+        } else {
+            plain.push(c)
+        }
+        plain
+    })
+}
+
 /// How many items of a list are shown.
 const SHOWN: usize = 20;
 

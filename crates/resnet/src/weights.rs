@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -19,6 +19,8 @@ use crate::fold::{BATCH_NORM_EPS, BatchNorm, FoldedConv, Linear};
 use crate::identify::{self, Diagnosis};
 use crate::names::Naming;
 use crate::network::{ConvSpec, GateSpec};
+use crate::problems::plain;
+use crate::regular;
 
 /// An opened and checked weight file.
 ///
@@ -70,8 +72,8 @@ impl WeightFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let io = |source| Error::Io { path: path.to_owned(), source };
-        let (mut file, length) = regular(path).map_err(io)?;
-        let name = path.display().to_string();
+        let (mut file, length) = opened(path).map_err(io)?;
+        let name = plain(&path.to_string_lossy());
         let mut bytes = Vec::new();
         append(&mut file, identify::MAX_START.min(length), &mut bytes).map_err(io)?;
         let header = Header::read(&bytes, length, &name)?;
@@ -246,7 +248,7 @@ impl Header {
 
         let (naming, mut tensors) = canonical(parsed.tensors().into_iter().map(|(name, info)| {
             let range = data + info.data_offsets.0..data + info.data_offsets.1;
-            (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range })
+            (plain(&name), Stored { dtype: info.dtype, shape: info.shape.clone(), range })
         }));
         let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
         let architecture = recognise(file, &naming, &shapes)?;
@@ -285,20 +287,15 @@ impl Header {
     }
 }
 
-/// Opens a regular file, and tells its length: a pipe or a device would have no end, or never begin.
-fn regular(path: &Path) -> io::Result<(File, u64)> {
-    // Looked at first: a pipe that nobody writes to would be waited for.
-    let is = |metadata: &fs::Metadata| match (metadata.is_file(), metadata.is_dir()) {
-        (true, _) => Ok(metadata.len()),
-        (_, true) => {
-            let advice = "it is a directory; give the `.safetensors` file in it";
-            Err(io::Error::new(io::ErrorKind::IsADirectory, advice))
+/// Opens a regular file, and tells its length.
+fn opened(path: &Path) -> io::Result<(File, u64)> {
+    let file = regular::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            io::Error::new(error.kind(), "it is a directory; give the `.safetensors` file in it")
         }
-        _ => Err(io::Error::other("it is no regular file but a pipe or a device; copy it to a file first")),
-    };
-    is(&fs::metadata(path)?)?;
-    let file = File::open(path)?;
-    let length = is(&file.metadata()?)?;
+        _ => error,
+    })?;
+    let length = file.metadata()?.len();
     Ok((file, length))
 }
 

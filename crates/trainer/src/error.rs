@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::words::{count, none_of};
+use crate::words::{count, none_of, shown};
 
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// An operation of the file system failed.
-    #[error("can't {action} {}", path.display())]
+    #[error("can't {action} {}", shown(path))]
     Io {
         /// What was tried: `read`, `write`, `create`, `list`.
         action: &'static str,
@@ -24,7 +24,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The data set's folder doesn't exist or isn't a folder.
-    #[error("{}: {problem}; expected a folder with one sub-folder of photos for each class", path.display())]
+    #[error("{}: {problem}; expected a folder with one sub-folder of photos for each class", shown(path))]
     NotAFolder {
         /// What was given.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum Error {
     /// No file in the folder looks like a photo.
     #[error(
         "{}: no photos in it ({}): looked for files ending in {}",
-        path.display(), count(*others, "other file"), endings.join(", ")
+        shown(path), count(*others, "other file"), endings.join(", ")
     )]
     NoPhotos {
         /// The folder.
@@ -47,7 +47,7 @@ pub enum Error {
     /// Photos lie beside the class folders, where they have no label.
     #[error(
         "{}: {} outside any class folder and so without a label ({}): move each into the folder of its class",
-        path.display(), count(*photos, "photo"), examples.join(", ")
+        shown(path), count(*photos, "photo"), examples.join(", ")
     )]
     LoosePhotos {
         /// The folder that should hold class folders only.
@@ -58,7 +58,7 @@ pub enum Error {
         examples: Vec<String>,
     },
     /// One class only: there is nothing to tell apart.
-    #[error("{}: a single class, {class:?}: a classifier needs two or more class folders{hint}", path.display())]
+    #[error("{}: a single class, {class:?}: a classifier needs two or more class folders{hint}", shown(path))]
     SingleClass {
         /// The folder.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum Error {
         hint: String,
     },
     /// Class folders without a photo.
-    #[error("{}: no photos in class {}: add some, or take the folder elsewhere", path.display(), quoted(classes))]
+    #[error("{}: no photos in class {}: add some, or take the folder elsewhere", shown(path), quoted(classes))]
     EmptyClass {
         /// The folder that holds the class folders.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// A class of which no photo is in a format that can be read.
-    #[error("{}: class {class:?}: {}: {reason}", path.display(), none_of(*photos, "read"))]
+    #[error("{}: class {class:?}: {}: {reason}", shown(path), none_of(*photos, "read"))]
     UnreadableClass {
         /// The folder that holds the class folders.
         path: PathBuf,
@@ -88,7 +88,7 @@ pub enum Error {
         reason: String,
     },
     /// Folders that are named as the parts of a split are, and can't be used as such.
-    #[error("{}: the folders {} look like the parts of a split, but {problem}", path.display(), quoted(folders))]
+    #[error("{}: the folders {} look like the parts of a split, but {problem}", shown(path), quoted(folders))]
     UnusableSplit {
         /// The folder that holds them.
         path: PathBuf,
@@ -106,7 +106,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A class to evaluate that was never trained.
-    #[error("{}: class {} is not among the {} trained on{hint}", path.display(), quoted(classes), count(*known, "class"))]
+    #[error("{}: class {} is not among the {} trained on{hint}", shown(path), quoted(classes), count(*known, "class"))]
     UnknownClass {
         /// The folder that holds it.
         path: PathBuf,
@@ -151,7 +151,7 @@ pub enum Error {
         seen: usize,
     },
     /// A recipe that can't be followed.
-    #[error("{}", path.display())]
+    #[error("{}", shown(path))]
     Recipe {
         /// The file that holds it.
         path: PathBuf,
@@ -201,7 +201,7 @@ pub enum Error {
         what: String,
     },
     /// Where the output should go, there is something already.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown(path))]
     OutputExists {
         /// The folder or file.
         path: PathBuf,
@@ -211,7 +211,7 @@ pub enum Error {
         finished: bool,
     },
     /// A folder that should be a run isn't, or is damaged.
-    #[error("{}: not a usable run: {reason}", path.display())]
+    #[error("{}: not a usable run: {}", shown(path), shown(reason))]
     InvalidRun {
         /// The folder.
         path: PathBuf,
@@ -219,7 +219,7 @@ pub enum Error {
         reason: String,
     },
     /// A backbone's name means nothing, or what it means may not or can't be had.
-    #[error("{name}: {problem}; {advice}")]
+    #[error("{}: {}; {advice}", shown(name), shown(problem))]
     Weights {
         /// The name as it was given.
         name: String,
@@ -229,7 +229,7 @@ pub enum Error {
         advice: String,
     },
     /// The hub can't be reached, or what it sends isn't right.
-    #[error("{name}: {problem}; {advice}")]
+    #[error("{}: {}; {advice}", shown(name), shown(problem))]
     Network {
         /// The backbone's name as it was given.
         name: String,
@@ -256,6 +256,9 @@ pub enum Error {
     /// The adapter has too little memory.
     #[error("device: out of memory: {0}")]
     OutOfMemory(String),
+    /// The system has no thread to give.
+    #[error("the system has no thread to give")]
+    Thread(#[source] std::io::Error),
     /// The weights are refused, their recipe can't be followed, or the network failed.
     #[error(transparent)]
     Backbone(#[from] resnet::Error),
@@ -302,7 +305,7 @@ pub enum Fault {
     Usage,
     /// The photos, the weights or the run folder.
     Input,
-    /// The graphics adapter or its driver.
+    /// The machine: its graphics adapter, the driver, or a want of threads.
     Device,
     /// The file system or the network.
     Io,
@@ -347,6 +350,7 @@ impl Error {
             Self::NoAdapter(_)
             | Self::Device(_)
             | Self::OutOfMemory(_)
+            | Self::Thread(_)
             | Self::Kernel(_)
             | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_) | resnet::Error::Panic(_)) => {
                 Fault::Device

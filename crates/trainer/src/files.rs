@@ -86,8 +86,11 @@ impl Lock {
             let file = File::options().create(true).truncate(false).write(true).open(&path);
             let file = file.map_err(Error::io("write", &path))?;
             match file.try_lock() {
-                Ok(()) if still_named(&file) => return Ok(Some(Self { path, _file: file })),
-                Ok(()) => {}
+                Ok(()) => {
+                    if still_named(&file).map_err(Error::io("look at", &path))? {
+                        return Ok(Some(Self { path, _file: file }));
+                    }
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 // A network file system without locks: nothing could ever be written there.
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
@@ -107,16 +110,19 @@ impl Drop for Lock {
 }
 
 /// Tells whether a locked file hasn't been removed while it was waited for: a lock on a removed file excludes nobody.
-pub(crate) fn still_named(file: &File) -> bool {
+///
+/// # Errors
+/// The file system doesn't say: asking for the lock again would never end.
+pub(crate) fn still_named(file: &File) -> std::io::Result<bool> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+        Ok(file.metadata()?.nlink() > 0)
     }
     #[cfg(not(unix))]
     {
         let _ = file;
-        true
+        Ok(true)
     }
 }
 
@@ -145,7 +151,7 @@ fn temporary(path: &Path) -> Result<NamedTempFile> {
     loop {
         let file = builder.tempfile_in(folder_of(path)).map_err(Error::io("write", path))?;
         // Where there are no locks, nobody can take it for a dead one's either. Else it may have been, before it was locked.
-        if file.as_file().lock().is_err() || still_named(file.as_file()) {
+        if file.as_file().lock().is_err() || still_named(file.as_file()).map_err(Error::io("write", path))? {
             return Ok(file);
         }
     }

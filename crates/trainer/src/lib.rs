@@ -47,6 +47,7 @@ pub mod report;
 pub mod run;
 mod session;
 pub mod tasks;
+mod threads;
 mod untrained;
 mod words;
 

@@ -1,5 +1,7 @@
 //! Progress: how a long operation tells what it does and learns that it should stop, since the library itself prints nothing.
 
+use serde::{Deserialize, Serialize};
+
 /// A long stretch of work: what is counted, and in what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {
@@ -36,12 +38,27 @@ pub(crate) fn watched<T>(progress: &dyn Progress, stage: Stage, step: impl FnOnc
     done
 }
 
+/// One pass over the training part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The mean loss over the training part during the pass.
+    pub train_loss: f64,
+    /// The mean loss on the validation part after the pass, if there is one.
+    pub validation_loss: Option<f64>,
+    /// The accuracy on the validation part after the pass.
+    pub validation_top1: Option<f64>,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+}
+
 /// Watches a long operation. Every method has a default that does nothing; `()` ignores all.
 pub trait Progress: Sync {
     /// Begins a stage of `total` steps.
     fn begin(&self, _stage: Stage, _total: usize) {}
     /// Counts some more steps as done.
     fn advance(&self, _steps: usize) {}
+    /// Gives the figures of an epoch of the head's training, after it.
+    fn epoch(&self, _epoch: &Epoch) {}
     /// Shows the figures of the moment to people: a loss, a rate.
     fn note(&self, _figures: &str) {}
     /// Ends the stage.

@@ -372,3 +372,31 @@ fn a_training_without_an_evaluation_has_a_report_too() {
     assert!(page.contains("<h1>No photos were set aside for an evaluation</h1>"), "{page}");
     assert!(page.contains("<polyline") && page.contains("weights.safetensors"), "{page}");
 }
+
+#[test]
+fn shares_are_kept_to_the_photo_and_what_cannot_be_spared_is_told() {
+    let world = World::new();
+    let (out, err) = world.train("--epochs 3 --warmup 1");
+    assert!(out.starts_with("36 photos, 3 classes: 24 to train, 5 to validate, 7 to test"), "{out}");
+    assert!(!err.contains("to be tested on"), "{err}");
+    let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
+    let told = format!("the best is number {}\n", metrics["history"]["best"]);
+    assert!(out.contains(&told) && metrics["history"]["best"].as_u64() > Some(0), "{out}");
+
+    for index in 1..12 {
+        std::fs::remove_file(world.path(&format!("photos/red/{index:02}.png"))).unwrap();
+    }
+    let (out, err) = world.train("--epochs 3 --warmup 1 --force");
+    assert!(out.starts_with("25 photos, 3 classes: 16 to train, 4 to validate, 5 to test"), "{out}");
+    assert!(err.contains("1 class has no photo to be tested on: red\n"), "{err}");
+    for class in ["blue", "green"] {
+        for index in 1..12 {
+            std::fs::remove_file(world.path(&format!("photos/{class}/{index:02}.png"))).unwrap();
+        }
+    }
+    let (out, err) = world.train("--epochs 3 --warmup 1 --force");
+    assert!(out.contains("No photo could be spared for an evaluation: that takes a class of two or more"), "{out}");
+    assert!(!(out.contains("--test") || err.contains("tested")), "{out}\n{err}");
+    let (out, _) = world.train("--epochs 3 --warmup 1 --force --test 0 --val 0");
+    assert!(out.contains("No photos were set aside for an evaluation: --test and --val say how many are."), "{out}");
+}

@@ -46,6 +46,8 @@ enum Mishap {
     Damage,
     /// Send the whole file, whatever part was asked for.
     IgnoreRange,
+    /// Send so many bytes of the whole file, whatever part was asked for.
+    CutWhole(usize),
     /// Close the connection without a word.
     HangUp,
     /// Say nothing for so long, then go on.
@@ -120,10 +122,13 @@ impl Hub {
             Some(Mishap::Cut(bytes)) => send = bytes,
             Some(Mishap::HangUp) => return Ok(()),
             Some(Mishap::Damage) => body[1000] ^= 1,
-            Some(Mishap::IgnoreRange) => {
+            Some(mishap @ (Mishap::IgnoreRange | Mishap::CutWhole(_))) => {
                 let mut whole = asked.clone();
                 whole.headers.remove("range");
                 (status, headers, body) = self.answer(&whole);
+                if let Mishap::CutWhole(bytes) = mishap {
+                    send = bytes;
+                }
             }
             Some(Mishap::Wait(time)) => thread::sleep(time),
         }
@@ -442,6 +447,93 @@ fn servers_without_ranges_send_the_whole_again() {
         let cache = cache();
         whole(&resolve("org/net", &hub.options(&cache), &()).unwrap());
     }
+}
+
+#[test]
+fn a_server_that_always_cuts_what_it_sends_anew_is_given_up() {
+    let healthy = Arc::new(AtomicUsize::new(0));
+    let hub = Hub::start({
+        let healthy = healthy.clone();
+        move |asked| match healthy.load(Ordering::SeqCst) {
+            // The further the better, then ever less.
+            0 if asked.storage => Some(Mishap::CutWhole([500_000, 900_000].get(asked.before).copied().unwrap_or(1000))),
+            _ => None,
+        }
+    });
+    let cache = cache();
+    let options = hub.options(&cache);
+    let words = ["3 times in a row without anything new", "what came in is kept"];
+    fails(resolve("org/net", &options, &()), Fault::Io, &words);
+    assert_eq!(hub.downloads().len(), 2 + options.attempts as usize);
+    nothing_placed(&cache);
+    assert!(std::fs::read(blob(&cache, ".incomplete")).unwrap() == weights()[..900_000]);
+    healthy.store(1, Ordering::SeqCst);
+    whole(&resolve("org/net", &options, &()).unwrap());
+    assert_eq!(hub.downloads()[0].headers["range"], "bytes=900000-");
+
+    // One that says of each part that there is none.
+    let hub = Hub::start(|asked| match (asked.storage, asked.headers.contains_key("range")) {
+        (true, true) => Some(Mishap::Status(416, &[("Content-Range", "bytes */5")])),
+        (true, false) => Some(Mishap::Cut(700_000)),
+        _ => None,
+    });
+    let options = hub.options(&self::cache());
+    fails(resolve("org/net", &options, &()), Fault::Io, &["3 times in a row"]);
+    assert_eq!(hub.downloads().len(), 1 + options.attempts as usize);
+}
+
+#[test]
+fn a_password_in_the_address_goes_to_the_hub_and_into_no_message() {
+    let (hub, cache) = (Hub::start(|_| None), cache());
+    let with = |user: &str, hub: &Hub| format!("http://{user}@127.0.0.1:{}", hub.hub);
+    let options = |hub: &Hub| Options { endpoint: with("me:s3cret", hub), ..hub.options(&cache) };
+    whole(&resolve("org/net", &options(&hub), &()).unwrap());
+    for asked in hub.asked() {
+        let sent = asked.headers.get("authorization").map(String::as_str);
+        assert_eq!(sent, (!asked.storage).then_some("Basic bWU6czNjcmV0"), "{asked:?}");
+    }
+    assert!(!format!("{:?}", options(&hub)).contains("s3cret"));
+
+    let quiet = |options: &Options, name: &str| {
+        let watch = Watch::default();
+        let error = resolve(name, options, &watch).map(|_| ()).unwrap_err();
+        let told = format!("{error} {error:?} {:?}", watch.warnings);
+        assert!(!told.contains("s3cret"), "{told}");
+        told
+    };
+    let says = |faults: fn(&Asked) -> Option<Mishap>, name: &str, words: &str| {
+        let told = quiet(&options(&Hub::start(faults)), name);
+        assert!(told.contains(words), "{told}");
+    };
+    says(|_| None, "org/other", "no such public repository");
+    says(|_| None, "org/net@v9", "no revision");
+    says(|_| Some(Mishap::Status(403, &[("X-Error-Code", "GatedRepo")])), "org/net@v1", "accept them at http://127");
+    says(|_| Some(Mishap::Status(200, &[])), "org/net@v1", "as no hub does");
+    says(|_| Some(Mishap::Status(302, &[("Location", "/x")])), "org/net@v1", "redirects from http://127");
+    says(|_| Some(Mishap::HangUp), "org/net@v1", "can't get it from http://127");
+    for address in ["me:s3cret@hub", "http://me:s3cret/@hub", "http://me:8/s3cret@hub", "ftp://me:s3cret@hub"] {
+        let told = quiet(&Options { endpoint: address.into(), ..options(&hub) }, "org/net@v1");
+        assert!(told.contains("HF_ENDPOINT"), "{told}");
+    }
+}
+
+#[test]
+fn files_on_this_machine_need_no_setting_of_the_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let architecture = resnet::Architecture::basic([1; 4], [4, 4, 8, 8], Some(3));
+    std::fs::write(folder.path().join(WEIGHTS), trainer::random_weights(&architecture, 1)).unwrap();
+    let inspect = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.args(["inspect", name]).current_dir(folder.path());
+        // A folder is no token.
+        command.env("HF_TOKEN_PATH", folder.path()).env("HF_ENDPOINT", "nonsense").env_remove("HF_TOKEN");
+        command.output().unwrap()
+    };
+    for name in [WEIGHTS, "."] {
+        let output = inspect(name);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(inspect("org/net").status.code(), Some(5), "what a repository needs is read");
 }
 
 #[test]

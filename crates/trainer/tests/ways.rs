@@ -154,8 +154,8 @@ fn a_loss_that_still_falls_is_told_with_what_to_raise() {
     let (out, err) = world.train("--epochs 60 --warmup 0 --learning-rate 0.05 --patience 3 --force --seed 2");
     let history = &serde_json::from_str::<serde_json::Value>(&world.read("run/metrics.json")).unwrap()["history"];
     let best = history["best"].as_u64().unwrap() as usize;
-    let loss = history["epochs"][best]["validation_loss"].as_f64().unwrap();
-    assert!(err.contains(&format!("the best, number {}: ", best + 1)), "{err}");
+    let loss = history["epochs"][best - 1]["validation_loss"].as_f64().unwrap();
+    assert!(err.contains(&format!("the best, number {}: ", best)), "{err}");
     assert!(err.contains(&format!(", validation {loss:.3} (")), "{err}");
     assert!(!out.contains("still falling"), "{out}");
 }

@@ -81,7 +81,7 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
     }
 
     // The others have no families.
-    let context = Context::new(&gpu.host.device);
+    let context = Context::with_tune(&gpu.host.device, Tune::for_device(&gpu.host.device));
     let mut row = |kernel, shape, planned| rows.push(Row { kernel, family: "", shape, result: gpu.run(planned) });
     for (channels, count_include_pad) in [(64, true), (5, false)] {
         let desc = AvgPool2dDesc {

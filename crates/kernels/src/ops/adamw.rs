@@ -76,7 +76,7 @@ params! {
 /// ```
 ///
 /// # Shapes
-/// All flat, `len` f32 elements, in different buffers of usage STORAGE. Descriptors count in f64, the device in f32; what
+/// All flat, `len` f32 elements, in different buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES). Descriptors count in f64, the device in f32; what
 /// depends on t is computed in f64.
 ///
 /// # Numerics
@@ -156,7 +156,10 @@ impl AdamW {
             ("exp_avg_sq", buffers.exp_avg_sq),
         ];
         for (operand, slice) in operands {
-            self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), len)?;
+        }
+        for (place, operand) in operands.into_iter().enumerate() {
+            self.context.apart(OP, operand, &operands[..place])?;
         }
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let params = self.context.filled(usage, bytemuck::bytes_of(&self.desc.params(0.0, 1)))?;

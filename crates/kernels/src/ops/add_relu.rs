@@ -5,7 +5,7 @@ use crate::{
     context::{Bind, volume},
     window::show,
 };
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "add_relu";
 
@@ -32,7 +32,7 @@ pub struct AddReluBuffers<'a> {
 /// A planned sum: `output[i] = max(0, a[i] + b[i])`, or the plain sum.
 ///
 /// # Shapes
-/// All three tensors are flat, `len` f32 elements in buffers of usage STORAGE. There is no broadcasting.
+/// All three tensors are flat, `len` f32 elements in buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES). There is no broadcasting.
 ///
 /// # Numerics
 /// One addition in f32: `|error| <= u |a + b|`, u = 2^-24. NaN stays NaN.
@@ -73,8 +73,9 @@ impl AddRelu {
         let AddReluBuffers { a, b, output } = *buffers;
         let len = u64::from(self.desc.len);
         for (operand, slice) in [("a", a), ("b", b), ("output", output)] {
-            self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), len)?;
         }
+        self.context.apart(OP, ("output", output), &[("a", a), ("b", b)])?;
         let (entry, first, width) = if len.is_multiple_of(4) { ("main", 0, 4) } else { ("ragged", 3, 1) };
         let relu = f64::from(u8::from(self.desc.relu));
         let pipeline = self.context.pipeline(&shaders::ADD_RELU, entry, &[("relu", relu)]);

@@ -8,7 +8,7 @@ use crate::{
     step::Step,
     window::{Band, Lines, Sliding},
 };
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "avg_pool2d";
 
@@ -108,7 +108,7 @@ params! {
 ///
 /// # Shapes
 /// input: NHWC `[batch, height, width, channels]`; output: `[batch, height', width', channels]` with
-/// [`AvgPool2dDesc::output_size`], f32 or f16 as the [`Precision`] says. Buffers of usage STORAGE.
+/// [`AvgPool2dDesc::output_size`], f32 or f16 as the [`Precision`] says. Buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES).
 ///
 /// # Numerics
 /// Sums in f32: `|error| <= gamma(K + 4) sum |input| / D`, K the kernel's area, gamma(k) = k u / (1 - k u), u = 2^-24;
@@ -177,8 +177,9 @@ impl AvgPool2d {
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Commands, Error> {
         let operands @ [read, written] = self.lines();
         let batch = u64::from(self.desc.batch);
-        self.context.check(OP, ("input", input), batch * read.count * read.words, BufferUsages::STORAGE)?;
-        self.context.check(OP, ("output", output), batch * written.count * written.words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), batch * read.count * read.words)?;
+        self.context.check(OP, ("output", output), batch * written.count * written.words)?;
+        self.context.apart(OP, ("output", output), &[("input", input)])?;
         let mut commands = Commands::new(OP);
         for band in
             self.context.room().bands(OP, "elements of the rows of a window", [batch, written.count], &operands)?

@@ -34,7 +34,7 @@ use winograd::Winograd;
 ///
 /// # Shapes
 /// As [`Conv2dBuffers`]; NHWC, f32 or f16 as the [`Precision`](crate::Precision) says, buffers exactly as long as their shapes say. Weights are OIHW on
-/// the host and are packed once by [`Conv2d::weights`]. The usage STORAGE is needed; COPY_SRC too on input and residual in the texture family.
+/// the host and are packed once by [`Conv2d::weights`]. Buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES).
 ///
 /// # Numerics
 /// Sums in f32: `|error| <= 2 gamma(K + 2) (sum |x w| + |bias| + |residual|)`, K = taps times channels of a group.

@@ -7,7 +7,7 @@ use crate::{
     params::params,
     step::Step,
 };
-use wgpu::{Buffer, BufferSlice, BufferUsages, Queue, Texture, TextureView};
+use wgpu::{Buffer, BufferSlice, Queue, Texture, TextureView};
 
 const OP: &str = "dense";
 /// Classes of a block, and blocks that the registers of a workgroup hold, in the texture family.
@@ -195,7 +195,7 @@ struct Product {
 ///
 /// # Shapes
 /// weight, grad_weight: `[classes, width]`; output, grad_output: `[classes, batch]`, f32. Batch, width and first pick are multiples of
-/// 4. The usage STORAGE is needed, COPY_SRC too on weight and grad_output in the texture family.
+/// 4. Buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES).
 ///
 /// # Numerics
 /// Sums in f32; `|error| <= 2 gamma(k) sum |a b|`, k = width forward and batch backward.
@@ -364,13 +364,11 @@ impl Dense {
         RowBatch { table, first }: RowBatch<'_>,
         operands: [(&'static str, BufferSlice<'_>, u64); 2],
     ) -> Result<(), Error> {
-        let usages = match self.family {
-            Family::Texture => [BufferUsages::STORAGE | BufferUsages::COPY_SRC, BufferUsages::STORAGE],
-            Family::Tiled => [BufferUsages::STORAGE; 2],
-        };
-        for ((operand, slice, len), usage) in operands.into_iter().zip(usages) {
-            self.context.check(OP, (operand, slice), len, usage)?;
+        for (operand, slice, len) in operands {
+            self.context.check(OP, (operand, slice), len)?;
         }
+        let [read, written] = operands.map(|(operand, slice, _)| (operand, slice));
+        self.context.apart(OP, written, &[read])?;
         whole("the first pick", first)?;
         if u64::from(first) + u64::from(self.desc.batch) > u64::from(table.picks) {
             let (batch, picks) = (self.desc.batch, table.picks);

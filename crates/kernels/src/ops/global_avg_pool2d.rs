@@ -7,7 +7,7 @@ use crate::{
     step::Step,
     window::{Band, Lines, Window},
 };
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "global_avg_pool2d";
 
@@ -60,7 +60,7 @@ params! {
 ///
 /// # Shapes
 /// input: NHWC `[batch, height, width, channels]`, f32 or f16 as the [`Precision`] says; output: `[batch, channels]`, f32. Buffers of
-/// usage STORAGE.
+/// [`OPERAND_USAGES`](crate::OPERAND_USAGES).
 ///
 /// # Numerics
 /// Sums in f32: `|error| <= gamma(H W + 4) sum |input| / (H W)`, gamma(k) = k u / (1 - k u), u = 2^-24.
@@ -103,8 +103,9 @@ impl GlobalAvgPool2d {
         let pixels = height * width;
         // The 32-bit words of a pixel.
         let channels = u64::from(self.desc.precision.words(self.desc.channels));
-        self.context.check(OP, ("input", input), batch * pixels * channels, BufferUsages::STORAGE)?;
-        self.context.check(OP, ("output", output), batch * means, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), batch * pixels * channels)?;
+        self.context.check(OP, ("output", output), batch * means)?;
+        self.context.apart(OP, ("output", output), &[("input", input)])?;
         let mut commands = Commands::new(OP);
         for band in self.context.room().bands(OP, "channels of a pixel", [batch, pixels], &[self.lines()])? {
             commands.steps.push(self.step(input, output, &band)?);

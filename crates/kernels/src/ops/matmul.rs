@@ -20,13 +20,12 @@ use crate::{
 use desc::{OP, product};
 use operands::{Band, Operands, length};
 use texture::TextureOperands;
-use wgpu::BufferUsages;
 
 /// A planned matrix product: `output[b,m,n] = sum over k of a[b,m,k] b[b,k,n] (+ bias[n])`.
 ///
 /// # Shapes
-/// As [`MatmulBuffers`]; buffers are row-major f32 and exactly as long as their shapes say. The usage STORAGE is
-/// needed, COPY_SRC too on `a` and `b` in the texture family.
+/// As [`MatmulBuffers`]; buffers are row-major f32 and exactly as long as their shapes say, of
+/// [`OPERAND_USAGES`](crate::OPERAND_USAGES).
 ///
 /// # Numerics
 /// Sums in f32; `|error| <= 2 gamma(k) sum |a b|`, gamma(k) = k u / (1 - k u), u = 2^-24.
@@ -225,19 +224,17 @@ impl Matmul {
     /// As [`Matmul::bind`], and [`Error::Shape`] when the workspace is too small.
     pub fn bind_in(&self, workspace: &Workspace, buffers: &MatmulBuffers<'_>) -> Result<Commands, Error> {
         let desc = &self.desc;
-        let read = match self.family {
-            Family::Texture => BufferUsages::STORAGE | BufferUsages::COPY_SRC,
-            _ => BufferUsages::STORAGE,
-        };
-        self.context.check(OP, ("a", buffers.a), desc.a_len(), read)?;
-        self.context.check(OP, ("b", buffers.b), desc.b_len(), read)?;
-        self.context.check(OP, ("output", buffers.output), desc.output_len(), BufferUsages::STORAGE)?;
+        self.context.check(OP, ("a", buffers.a), desc.a_len())?;
+        self.context.check(OP, ("b", buffers.b), desc.b_len())?;
+        self.context.check(OP, ("output", buffers.output), desc.output_len())?;
         match (desc.bias, buffers.bias) {
-            (true, Some(bias)) => self.context.check(OP, ("bias", bias), u64::from(desc.n), BufferUsages::STORAGE)?,
+            (true, Some(bias)) => self.context.check(OP, ("bias", bias), u64::from(desc.n))?,
             (false, None) => {}
             (true, None) => return Err(Error::shape(OP, "the descriptor has a bias, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have a bias, the descriptor has none")),
         }
+        let bias = buffers.bias.unwrap_or(buffers.a);
+        self.context.apart(OP, ("output", buffers.output), &[("a", buffers.a), ("b", buffers.b), ("bias", bias)])?;
         match self.family {
             Family::Texture => self.bind_texture(workspace, buffers),
             Family::Tiled => self.bind_tiled(workspace, buffers),

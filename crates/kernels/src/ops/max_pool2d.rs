@@ -9,7 +9,7 @@ use crate::{
     step::Step,
     window::{Lines, Sliding, Window},
 };
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "max_pool2d";
 
@@ -84,8 +84,8 @@ impl MaxPool2dDesc {
 /// window wholly outside gives minus infinity). A NaN in a window wins.
 ///
 /// # Shapes
-/// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC, f32 or f16 as the [`Precision`] says. The usage STORAGE is
-/// needed; COPY_SRC too on the input in the texture family.
+/// input `[batch, height, width, channels]`, output `[batch, height', width', channels]`, NHWC, f32 or f16 as the [`Precision`] says. Buffers of
+/// [`OPERAND_USAGES`](crate::OPERAND_USAGES).
 ///
 /// # Numerics
 /// Exact.
@@ -177,9 +177,9 @@ impl MaxPool2d {
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let texture = self.family == Family::Texture;
-        let copied = if texture { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
-        self.context.check(OP, ("input", input), self.desc.input_len(), BufferUsages::STORAGE | copied)?;
-        self.context.check(OP, ("output", output), self.desc.output_len(), BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), self.desc.input_len())?;
+        self.context.check(OP, ("output", output), self.desc.output_len())?;
+        self.context.apart(OP, ("output", output), &[("input", input)])?;
         let mut commands = Commands::new(OP);
         if texture {
             let (mirrored, view) = workspace.texture(OP, 0, self.workspace_size().texels[0])?;

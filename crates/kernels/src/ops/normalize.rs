@@ -6,7 +6,7 @@ use crate::{
     params::params,
     window::{ranges, show},
 };
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "normalize";
 
@@ -96,9 +96,10 @@ impl Normalize {
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let (context, desc) = (&self.context, &self.desc);
-        context.check(OP, ("bytes", bytes), desc.input_words(), BufferUsages::STORAGE)?;
-        context.check(OP, ("table", table), Self::TABLE, BufferUsages::STORAGE)?;
-        context.check(OP, ("output", output), desc.output_words(), BufferUsages::STORAGE)?;
+        context.check(OP, ("bytes", bytes), desc.input_words())?;
+        context.check(OP, ("table", table), Self::TABLE)?;
+        context.check(OP, ("output", output), desc.output_words())?;
+        context.apart(OP, ("output", output), &[("bytes", bytes), ("table", table)])?;
         let (entry, place) = match desc.precision {
             Precision::F32 => ("main", 3),
             Precision::F16 => ("halves", 4),

@@ -8,7 +8,7 @@ use crate::{
     step::Step,
     window::{ranges, show},
 };
-use wgpu::{BufferSlice, BufferUsages, TextureView};
+use wgpu::{BufferSlice, TextureView};
 
 const OP: &str = "pack";
 
@@ -180,9 +180,10 @@ impl Pack {
             return self.bind_rows(input, output);
         }
         Error::limit(OP, "bytes of the input", input.size(), "max_storage_buffer_binding_size", allowed)?;
-        self.context.check(OP, ("input", input), elements, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), elements)?;
         let words = self.desc.output_len() / self.numbers();
-        self.context.check(OP, ("output", output), words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("output", output), words)?;
+        self.context.apart(OP, ("output", output), &[("input", input)])?;
         let entry = if self.desc.precision == Precision::F16 { "halves" } else { "main" };
         self.steps(entry, (1, Bind::Slice(input)), output)
     }

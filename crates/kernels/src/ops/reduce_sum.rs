@@ -7,7 +7,7 @@ use crate::{
     window::{Window, ranges},
 };
 use std::ops::Range;
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "reduce_sum";
 
@@ -41,7 +41,7 @@ params! {
 /// The gradient of a bias is the `reduce_sum` of the output's gradient; with one column it is the sum of everything.
 ///
 /// # Shapes
-/// input: `[rows, columns]`; output: `[columns]`. Buffers of usage STORAGE. The partial sums, about sqrt(rows) rows, live
+/// input: `[rows, columns]`; output: `[columns]`. Buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES). The partial sums, about sqrt(rows) rows, live
 /// in a [`Workspace`].
 ///
 /// # Numerics
@@ -136,8 +136,9 @@ impl ReduceSum {
         output: BufferSlice<'_>,
     ) -> Result<Commands, Error> {
         let rows = self.levels[0].last().map_or(0, |partial| partial.input.end);
-        self.context.check(OP, ("input", input), rows * self.columns, BufferUsages::STORAGE)?;
-        self.context.check(OP, ("output", output), self.columns, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", input), rows * self.columns)?;
+        self.context.check(OP, ("output", output), self.columns)?;
+        self.context.apart(OP, ("output", output), &[("input", input)])?;
         let mut commands = Commands::new(OP);
         let mut from = input;
         for (i, level) in self.levels.iter().enumerate() {

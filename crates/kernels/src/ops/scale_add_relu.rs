@@ -7,7 +7,7 @@ use crate::{
     step::Step,
     window::{Band, Lines, Window},
 };
-use wgpu::{BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
 const OP: &str = "scale_add_relu";
 
@@ -66,7 +66,7 @@ pub struct ScaleAddReluBuffers<'a> {
 /// residual block with channel attention.
 ///
 /// # Shapes
-/// As [`ScaleAddReluBuffers`], NHWC in buffers of usage STORAGE, f32 or (but for the gate) f16 as the [`Precision`] says.
+/// As [`ScaleAddReluBuffers`], NHWC in buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES), f32 or (but for the gate) f16 as the [`Precision`] says.
 ///
 /// # Numerics
 /// In f32: `|error| <= u ((16 + 4 |gate|) sigmoid(gate) |input| + |sum|)`, u = 2^-24; of f16 rounded once more. NaN stays NaN.
@@ -122,9 +122,11 @@ impl ScaleAddRelu {
         let channels = u64::from(self.desc.precision.words(self.desc.channels));
         let ScaleAddReluBuffers { input, gate, residual, output } = *buffers;
         for (operand, slice) in [("input", input), ("residual", residual), ("output", output)] {
-            self.context.check(OP, (operand, slice), batch * pixels * channels, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), batch * pixels * channels)?;
         }
-        self.context.check(OP, ("gate", gate), batch * gates, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("gate", gate), batch * gates)?;
+        let read = [("input", input), ("residual", residual), ("gate", gate)];
+        self.context.apart(OP, ("output", output), &read)?;
         let mut commands = Commands::new(OP);
         let tensors = [self.lines()];
         for band in self.context.room().bands(OP, "channels of a pixel", [batch, pixels], &tensors)? {

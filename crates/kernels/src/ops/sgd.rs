@@ -70,7 +70,7 @@ params! {
 /// ```
 ///
 /// # Shapes
-/// All flat, `len` f32 elements, in different buffers of usage STORAGE. Descriptors count in f64, the device in f32.
+/// All flat, `len` f32 elements, in different buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES). Descriptors count in f64, the device in f32.
 ///
 /// # Numerics
 /// No sums: each step moves a parameter by at most a few u (|param| + learning_rate (|g| + |m|)) from the exact step, u = 2^-24.
@@ -143,13 +143,17 @@ impl Sgd {
     pub fn bind(&self, buffers: &SgdBuffers<'_>) -> Result<BoundSgd, Error> {
         let SgdBuffers { param, grad, momentum } = *buffers;
         let len = u64::from(self.desc.len);
-        self.context.check(OP, ("param", param), len, BufferUsages::STORAGE)?;
-        self.context.check(OP, ("grad", grad), len, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("param", param), len)?;
+        self.context.check(OP, ("grad", grad), len)?;
         match (self.desc.momentum != 0.0, momentum) {
-            (true, Some(momentum)) => self.context.check(OP, ("momentum", momentum), len, BufferUsages::STORAGE)?,
+            (true, Some(momentum)) => self.context.check(OP, ("momentum", momentum), len)?,
             (false, None) => {}
             (true, None) => return Err(Error::shape(OP, "the descriptor has momentum, the buffers have none")),
             (false, Some(_)) => return Err(Error::shape(OP, "the buffers have momentum, the descriptor has none")),
+        }
+        self.context.apart(OP, ("param", param), &[("grad", grad)])?;
+        if let Some(momentum) = momentum {
+            self.context.apart(OP, ("momentum", momentum), &[("param", param), ("grad", grad)])?;
         }
         let none = self.context.nothing()?;
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;

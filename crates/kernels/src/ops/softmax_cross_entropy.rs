@@ -7,7 +7,7 @@ use crate::{
     window::{Lines, Window, show},
 };
 use std::ops::Range;
-use wgpu::{Buffer, BufferSlice, BufferUsages};
+use wgpu::{Buffer, BufferSlice};
 
 const OP: &str = "softmax_cross_entropy";
 
@@ -109,7 +109,7 @@ params! {
 /// count in W. An integer sample weight acts as that many copies of the sample. Where W is 0, everything is 0.
 ///
 /// # Shapes
-/// As [`SoftmaxCrossEntropyBuffers`]: f32, labels u32, buffers of usage STORAGE. `loss` and `grad_logits` lie in buffers
+/// As [`SoftmaxCrossEntropyBuffers`]: f32, labels u32, buffers of [`OPERAND_USAGES`](crate::OPERAND_USAGES). `loss` and `grad_logits` lie in buffers
 /// that no other operand lies in.
 ///
 /// # Numerics
@@ -178,7 +178,7 @@ impl SoftmaxCrossEntropy {
             ("loss", buffers.loss, batch),
         ];
         for (operand, slice, len) in required {
-            self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?;
+            self.context.check(OP, (operand, slice), len)?;
         }
         let optional = [
             ("class_weights", desc.class_weights, buffers.class_weights, classes),
@@ -187,7 +187,7 @@ impl SoftmaxCrossEntropy {
         ];
         for (operand, described, slice, len) in optional {
             match (described, slice) {
-                (true, Some(slice)) => self.context.check(OP, (operand, slice), len, BufferUsages::STORAGE)?,
+                (true, Some(slice)) => self.context.check(OP, (operand, slice), len)?,
                 (false, None) => {}
                 (true, None) => {
                     return Err(Error::shape(OP, format_args!("the descriptor has {operand}, the buffers have none")));
@@ -196,6 +196,12 @@ impl SoftmaxCrossEntropy {
                     return Err(Error::shape(OP, format_args!("the buffers have {operand}, the descriptor has none")));
                 }
             }
+        }
+        let read = [("logits", buffers.logits), ("labels", buffers.labels)];
+        self.context.apart(OP, ("loss", buffers.loss), &read)?;
+        if let Some(grad_logits) = buffers.grad_logits {
+            let others = [read[0], read[1], ("loss", buffers.loss)];
+            self.context.apart(OP, ("grad_logits", grad_logits), &others)?;
         }
         let totals = self.context.storage("kernels loss totals", 8);
         let mut commands = Commands::new(OP);

@@ -49,7 +49,7 @@ use crate::weights::WeightFile;
 /// #     -> Result<(), resnet::Error> {
 /// use resnet::{Backbone, BackboneOptions, Engine, Tap, WeightFile};
 /// let weights = WeightFile::open("resnet18.safetensors")?;
-/// let context = kernels::Context::new(device);
+/// let context = kernels::Context::new(device)?;
 /// let backbone = Backbone::new(&context, queue, &weights, &BackboneOptions::new(8))?;
 /// let features = backbone.submit_bytes(photos)?.wait(Tap::Features)?;
 /// assert_eq!(features.len(), photos.len() * backbone.len_of(Tap::Features).unwrap());

@@ -1,9 +1,10 @@
-//! Uploads weights to the device: a few threads read, fold and pack them while another binds the layers.
+//! Uploads weights to the device: a few threads read, fold and pack them while another binds the layers, and does it all where the system has
+//! no thread to give.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle, available_parallelism};
+use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism};
 
 use kernels::wgpu::{Device, Queue};
 use kernels::{Conv2d, Conv2dWeights};
@@ -71,7 +72,7 @@ pub(super) fn upload<'scope>(
     file: &'scope WeightFile,
     weights: &'scope [Packing],
 ) -> Ahead<'scope, Conv2dWeights> {
-    Ahead::start(scope, weights, || {
+    Ahead::start(scope, weights, Builder::new, || {
         let mut flying = VecDeque::new();
         move |Packing { plan, source }: &Packing| {
             let (weight, bias) = source.read(file)?;
@@ -100,58 +101,101 @@ const MOST_THREADS: usize = 4;
 
 /// Results for items, in their order, that threads make ahead of their use: each thread holds one until it is taken.
 pub(super) struct Ahead<'scope, T> {
-    /// The i-th result comes out of the receiver i modulo their number.
-    receivers: Vec<Receiver<Result<T, Error>>>,
-    threads: Vec<Option<ScopedJoinHandle<'scope, ()>>>,
+    /// The i-th result comes from the lane i modulo their number.
+    lanes: Vec<Lane<'scope, T>>,
     taken: usize,
 }
 
+/// Who makes some of the results.
+enum Lane<'scope, T> {
+    Thread {
+        made: Receiver<Result<T, Error>>,
+        thread: ScopedJoinHandle<'scope, ()>,
+    },
+    /// Whoever takes them, where no thread could be had: the result of the item of this place.
+    Caller(Box<dyn FnMut(usize) -> Result<T, Error> + 'scope>),
+    /// Its thread has ended.
+    Gone,
+}
+
 impl<'scope, T: Send + 'scope> Ahead<'scope, T> {
-    /// Starts the threads. Each gets its own `work` from `start`.
-    fn start<I: Sync, W>(scope: &'scope Scope<'scope, '_>, items: &'scope [I], start: impl Fn() -> W) -> Self
+    /// Starts threads made by `builder`. Each gets its own `work` from `start`.
+    fn start<I: Sync, W>(
+        scope: &'scope Scope<'scope, '_>,
+        items: &'scope [I],
+        builder: impl Fn() -> Builder,
+        start: impl Fn() -> W,
+    ) -> Self
     where
         W: FnMut(&I) -> Result<T, Error> + Send + 'scope,
     {
         let count = available_parallelism().map_or(1, usize::from).saturating_sub(1).clamp(1, MOST_THREADS);
-        let (mut receivers, mut threads) = (Vec::new(), Vec::new());
-        for thread in 0..count {
-            let (sender, receiver) = sync_channel(0);
+        let lane = |lane| {
+            let (sender, made) = sync_channel(0);
             let mut work = start();
-            receivers.push(receiver);
-            threads.push(Some(scope.spawn(move || {
-                for item in items.iter().skip(thread).step_by(count) {
+            let thread = builder().spawn_scoped(scope, move || {
+                for item in items.iter().skip(lane).step_by(count) {
                     // Nobody takes it: the network failed at another layer.
                     if sender.send(work(item)).is_err() {
                         return;
                     }
                 }
-            })));
-        }
-        Self { receivers, threads, taken: 0 }
+            });
+            thread.map_or_else(
+                |_| {
+                    let mut work = start();
+                    Lane::Caller(Box::new(move |place| items.get(place).map_or_else(ended, &mut work)))
+                },
+                |thread| Lane::Thread { made, thread },
+            )
+        };
+        Self { lanes: (0..count).map(lane).collect(), taken: 0 }
     }
 
-    /// Waits for the next item's result.
+    /// Waits for the next item's result, or makes it.
     ///
     /// # Errors
     /// What the work gave; [`Error::Panic`] with what was said, where its thread panicked.
     pub fn next(&mut self) -> Result<T, Error> {
-        let thread = self.taken % self.receivers.len();
+        let place = self.taken;
         self.taken += 1;
-        self.receivers[thread].recv().unwrap_or_else(|_| {
-            let said = match self.threads[thread].take().map(ScopedJoinHandle::join) {
-                Some(Err(panic)) => said(panic.as_ref()),
-                _ => "no more items".to_owned(),
-            };
-            Err(Error::Panic(said))
-        })
+        let count = self.lanes.len();
+        let lane = &mut self.lanes[place % count];
+        match lane {
+            Lane::Caller(work) => return work(place),
+            Lane::Thread { made, .. } => {
+                if let Ok(result) = made.recv() {
+                    return result;
+                }
+            }
+            Lane::Gone => {}
+        }
+        match std::mem::replace(lane, Lane::Gone) {
+            Lane::Thread { thread, .. } => {
+                thread.join().map_or_else(|panic| Err(Error::Panic(said(panic.as_ref()))), |()| ended())
+            }
+            _ => ended(),
+        }
     }
+}
+
+/// Makes the error of who asks for more results than there are items.
+fn ended<T>() -> Result<T, Error> {
+    Err(Error::Panic("no more items".to_owned()))
 }
 
 impl<T> Drop for Ahead<'_, T> {
     /// Ends the threads. One that panicked without being asked for is the consequence of an error that is on its way to the caller.
     fn drop(&mut self) {
-        self.receivers.clear();
-        for thread in self.threads.drain(..).flatten() {
+        let lanes = self.lanes.drain(..);
+        let threads: Vec<_> = lanes
+            .filter_map(|lane| match lane {
+                // What it would send nobody takes from here on.
+                Lane::Thread { thread, made: _ } => Some(thread),
+                _ => None,
+            })
+            .collect();
+        for thread in threads {
             let _ = thread.join();
         }
     }
@@ -170,9 +214,18 @@ mod tests {
 
     /// Takes results until one fails.
     fn run(items: &[usize], work: impl Fn(usize) -> Result<usize, Error> + Sync) -> (Vec<usize>, Option<Error>) {
+        run_by(Builder::new, items, work)
+    }
+
+    /// Takes results until one fails, from threads that are made so.
+    fn run_by(
+        builder: impl Fn() -> Builder,
+        items: &[usize],
+        work: impl Fn(usize) -> Result<usize, Error> + Sync,
+    ) -> (Vec<usize>, Option<Error>) {
         let work = &work;
         std::thread::scope(|scope| {
-            let mut ahead = Ahead::start(scope, items, || move |&item: &usize| work(item));
+            let mut ahead = Ahead::start(scope, items, builder, || move |&item: &usize| work(item));
             let mut results = Vec::new();
             for _ in items {
                 match ahead.next() {
@@ -190,6 +243,22 @@ mod tests {
         let (results, error) = run(&items, |item| Ok(item * item));
         assert!(error.is_none());
         assert_eq!(results, items.iter().map(|item| item * item).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_has_no_thread_is_done_by_who_takes_it() {
+        let items: Vec<usize> = (0..50).collect();
+        let asked = AtomicUsize::new(0);
+        for had in [0, 1] {
+            asked.store(0, Ordering::SeqCst);
+            let builder = || match asked.fetch_add(1, Ordering::SeqCst) {
+                made if made < had => Builder::new(),
+                _ => Builder::new().stack_size(usize::MAX / 4),
+            };
+            let (results, error) = run_by(builder, &items, |item| if item < 40 { Ok(item) } else { ended() });
+            assert_eq!(results, items[..40]);
+            assert!(matches!(error, Some(Error::Panic(_))));
+        }
     }
 
     #[test]

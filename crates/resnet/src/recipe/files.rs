@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Recipe, object, parse, twist};
 use crate::error::Error;
+use crate::regular;
 
 /// Fields of which one alone marks a `preprocessor_config.json`.
 const TRANSFORMERS_MARKS: [&str; 4] = ["image_processor_type", "feature_extractor_type", "do_resize", "image_mean"];
@@ -71,7 +72,7 @@ impl Recipe {
 /// Reads the file of this name in a weight file's folder, if it is there.
 fn read_beside(weights: &Path, name: &str) -> Result<Option<(PathBuf, String)>, Error> {
     let path = weights.with_file_name(name);
-    match std::fs::read_to_string(&path) {
+    match regular::read_to_string(&path) {
         Ok(text) => Ok(Some((path, text))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { path, source }),

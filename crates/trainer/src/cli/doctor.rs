@@ -17,7 +17,7 @@ use crate::machine::device::{self, Summary};
 use crate::machine::doctor::{self, Advice, Diagnosis, SIZE};
 use crate::machine::tune::Tuned;
 use crate::untrained::random_weights;
-use crate::words::count;
+use crate::words::{count, shown};
 
 /// Say what this machine can do, what is slow on it and why
 ///
@@ -109,7 +109,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     let _ = writeln!(out, "\nKernels   {}: {}", diagnosis.kernels, diagnosis.reason);
     let _ = match &diagnosis.tuned {
         Some(Tuned { path, shapes, .. }) => {
-            writeln!(out, "Tuned     {}, in {}", count(*shapes, "shape"), path.display())
+            writeln!(out, "Tuned     {}, in {}", count(*shapes, "shape"), shown(path))
         }
         None => writeln!(out, "Tuned     no: the default variant of each shape; `trainer tune` measures them"),
     };
@@ -121,7 +121,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     let _ = match &diagnosis.compiled {
         None => writeln!(out, "Compiled  not kept by us: this adapter has no pipeline cache"),
         Some((path, found)) => {
-            let path = path.display();
+            let path = shown(path);
             match found {
                 Found::Nothing => writeln!(out, "Compiled  kept from now on in {path}"),
                 Found::Bytes(bytes) => writeln!(out, "Compiled  {bytes} bytes taken from {path}"),

@@ -12,7 +12,7 @@ use crate::cli::terminal::Terminal;
 use crate::error::Error;
 use crate::export;
 use crate::outputs::{self, Existing};
-use crate::words::count;
+use crate::words::{count, shown};
 use crate::{data, files, hub, tasks};
 
 /// Write the backbone's features of every photo of a folder
@@ -21,7 +21,8 @@ use crate::{data, files, hub, tasks};
   trainer embed photos --out features.safetensors
   trainer embed photos --backbone resnet50 --out features.npy
 
-A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.")]
+A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.
+Control characters in names are escaped: \\n for a new line.")]
 pub(crate) struct Embed {
     /// The folder of photos; sub-folders too, labelled or not
     pub(crate) dir: PathBuf,
@@ -43,7 +44,7 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
         Some("npy") => true,
         Some("safetensors") => false,
         _ => {
-            let (value, expected) = (args.out.display().to_string(), "a name ending in .safetensors or .npy");
+            let (value, expected) = (shown(&args.out).into_owned(), "a name ending in .safetensors or .npy");
             return Err(Error::InvalidOption { option: "--out", value, expected });
         }
     };
@@ -59,7 +60,7 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
     data::check_folder(&args.dir)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
-    let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
+    let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
     let embedded = tasks::embed(&session, &args.dir, &weights, &overrides)?;
     let rows = embedded.rows()?;
     if npy {
@@ -72,7 +73,7 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
         emit_json(&json!({ "photos": rows.len(), "features": rows.width(), "rejected": embedded.rejected }))?;
     } else {
         let photos = count(rows.len(), "photo");
-        emit(&format!("{photos} x {} features in {}\n", rows.width(), args.out.display()))?;
+        emit(&format!("{photos} x {} features in {}\n", rows.width(), shown(&args.out)))?;
     }
     Ok(embedded.rejected.len())
 }

@@ -11,7 +11,7 @@ use crate::cli::terminal::Terminal;
 use crate::outputs::{self, Existing};
 use crate::progress::{Stage, watched};
 use crate::run::Run;
-use crate::words::count;
+use crate::words::{count, shown};
 use crate::{files, report, tasks};
 
 /// Evaluate a run on a folder of labelled photos
@@ -63,7 +63,7 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
             true => "\n--json lists all classes, --predictions all photos\n",
             false => "",
         };
-        emit(&(seen + &report::text(&args.dir.display().to_string(), &judged.evaluation) + cut))?;
+        emit(&(seen + &report::text(&shown(&args.dir), &judged.evaluation) + cut))?;
     }
     Ok(judged.rejected.len())
 }

@@ -15,7 +15,7 @@ use crate::hub;
 use crate::machine::device;
 use crate::progress::{Stage, watched};
 use crate::tasks::{Inspection, Needs, inspect as look};
-use crate::words;
+use crate::words::{self, shown};
 
 /// Say what a backbone is: architecture, size, cost, recipe, licence
 ///
@@ -36,7 +36,7 @@ pub(crate) struct Inspect {
 }
 
 pub(crate) fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
-    let files = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?;
+    let files = hub::resolve_by_env(&args.backbone, terminal)?;
     let mut found = watched(terminal, Stage::WEIGHTS, || look(&files))?;
     // A file can be looked at without an adapter, but not without the one that was asked for.
     match watched(terminal, Stage::ADAPTER, || block_on(device::open(&global.selection()))) {
@@ -61,7 +61,7 @@ fn text(found: &Inspection) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:13}{value}");
     };
-    line("File", format!("{} ({:.1} MB)", found.weights.display(), found.bytes as f64 / 1e6));
+    line("File", format!("{} ({:.1} MB)", shown(&found.weights), found.bytes as f64 / 1e6));
     if let Some(revision) = &found.revision {
         line("Revision", revision.clone());
     }
@@ -105,8 +105,8 @@ fn text(found: &Inspection) -> String {
 fn of(weights: &Path) -> impl Fn(&Path) -> String {
     move |path| match path.file_name() {
         _ if path == weights => "its own metadata".to_owned(),
-        Some(name) if path.parent() == weights.parent() => name.to_string_lossy().into_owned(),
-        _ => path.display().to_string(),
+        Some(name) if path.parent() == weights.parent() => shown(name).into_owned(),
+        _ => shown(path).into_owned(),
     }
 }
 
@@ -134,8 +134,7 @@ mod tests {
     fn a_model_folder_is_described() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-        let options = hub::Options::from_env().unwrap();
-        let ask = || text(&look(&hub::resolve(folder.path().to_str().unwrap(), &options, &()).unwrap()).unwrap());
+        let ask = || text(&look(&hub::resolve_by_env(folder.path().to_str().unwrap(), &()).unwrap()).unwrap());
         write(hub::WEIGHTS, &random_weights(&Architecture::named("resnet18", Some(10)).unwrap(), 1));
         let described = ask();
         for expected in

@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::error::{Error, Fault};
 use crate::machine::allocator;
-use crate::{photos, words};
+use crate::{photos, threads, words};
 use line::{Command, Line};
 use terminal::Terminal;
 
@@ -37,20 +37,28 @@ pub fn main() -> ExitCode {
         Err(error) => return refused(&error),
     };
     let terminal = Terminal::new(global.quiet);
-    if let Err(error) = Terminal::listen() {
-        print::tell(&format!("warning: ctrl-c will end the program without saving features: {}", words::chain(&error)));
-    }
-    let outcome = match &command {
-        Some(Command::Train(args)) => train::train(args, &global, &terminal),
-        Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
-        Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
-        Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
-        Some(Command::Inspect(args)) => inspect::inspect(args, &global, &terminal),
-        Some(Command::Doctor(args)) => doctor::doctor(args, &global, &terminal),
-        Some(Command::Tune(args)) => tune::tune(args, &global, &terminal),
-        None => demo::demo(&global, &terminal),
+    let outcome = || {
+        threads::start_pool()?;
+        match Terminal::listen() {
+            Err(ctrlc::Error::System(error)) => return Err(Error::Thread(error)),
+            Err(error) => {
+                let error = words::chain(&error);
+                print::tell(&format!("warning: ctrl-c will end the program without saving features: {error}"));
+            }
+            Ok(()) => {}
+        }
+        match &command {
+            Some(Command::Train(args)) => train::train(args, &global, &terminal),
+            Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
+            Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
+            Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
+            Some(Command::Inspect(args)) => inspect::inspect(args, &global, &terminal),
+            Some(Command::Doctor(args)) => doctor::doctor(args, &global, &terminal),
+            Some(Command::Tune(args)) => tune::tune(args, &global, &terminal),
+            None => demo::demo(&global, &terminal),
+        }
     };
-    match outcome {
+    match outcome() {
         Ok(rejected) if rejected > 0 && global.strict => ExitCode::from(1),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => failed(&error, global.json),

@@ -36,7 +36,7 @@ impl NetworkArgs {
     /// Finds the network, downloading its weights where the cache lacks them.
     pub(crate) fn network(&self, progress: &dyn Progress) -> Result<Network> {
         if let Some(backbone) = &self.backbone {
-            let path = hub::resolve(backbone, &hub::Options::from_env()?, progress)?.weights;
+            let path = hub::resolve_by_env(backbone, progress)?.weights;
             let weights = WeightFile::open(&path)?;
             let (Recipe { input_size, .. }, _) = recipe_of(&weights, &path)?;
             let architecture = weights.architecture().clone();

@@ -18,6 +18,7 @@ use crate::report::Prediction;
 use crate::run::{Named, Run};
 use crate::tasks::tell::{nothing_readable, tell_rejected};
 use crate::tasks::{self, Predicted};
+use crate::words::shown;
 
 /// Say what is on photos
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ pub(crate) struct Predict {
 
 pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
     let run = open(args, terminal)?;
-    let (photos, mut rejected) = photos_of(args)?;
+    let (photos, mut rejected) = photos_of(args, terminal)?;
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
     let Predicted { predictions, rejected: unreadable } = tasks::predict(&session, &run, &photos)?;
@@ -66,7 +67,7 @@ fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
         if overrides.recipe.is_some() || overrides.reading.is_some() {
             return Err(Error::InvalidOption {
                 option: "--recipe, --exif and --background",
-                value: format!("the run {}", args.run.display()),
+                value: format!("the run {}", shown(&args.run)),
                 expected: "weights, since a run prepares photos as those it learnt from",
             });
         }
@@ -75,7 +76,7 @@ fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
     let weights = match args.run.is_file() {
         // Its name need not be text.
         true => args.run.clone(),
-        false => hub::resolve(&args.run.to_string_lossy(), &hub::Options::from_env()?, terminal)?.weights,
+        false => hub::resolve_by_env(&args.run.to_string_lossy(), terminal)?.weights,
     };
     let run = watched(terminal, Stage::WEIGHTS, || tasks::own_head(&weights, &overrides))?;
     let unnamed = match run.named {
@@ -83,7 +84,7 @@ fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
         Named::ImageNet => "they have a thousand outputs, so ImageNet's names are assumed",
         Named::Numbered => "classes are numbers here: `label_names` in a config.json beside the weights names them",
     };
-    terminal.warn(&format!("{} names no classes; {unnamed}", weights.display()));
+    terminal.warn(&format!("{} names no classes; {unnamed}", shown(&weights)));
     Ok(run)
 }
 
@@ -103,11 +104,12 @@ fn text(predictions: &[Prediction], classes: &[String], top: usize) -> String {
 }
 
 /// Lists photos by their paths; of folders, all that is in them.
-fn photos_of(args: &Predict) -> Result<(Vec<Photo>, Vec<Rejected>)> {
+fn photos_of(args: &Predict, terminal: &Terminal) -> Result<(Vec<Photo>, Vec<Rejected>)> {
     let (mut photos, mut rejected) = (Vec::new(), Vec::new());
     for path in &args.photos {
         if path.is_dir() {
             let listing = data::list(path)?;
+            data::told_again(&listing.again).iter().for_each(|word| terminal.warn(word));
             photos.extend(listing.photos.into_iter().map(|photo| Photo::at(&photo.path)));
             rejected.extend(listing.rejected);
         } else {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use resnet::Recipe;
+use resnet::{Recipe, regular};
 
 use crate::error::{Error, Result};
 use crate::photos::{Background, Exif, Reading};
@@ -28,7 +28,7 @@ impl ReadingArgs {
     pub(crate) fn overrides(&self) -> Result<Overrides> {
         let recipe = match &self.recipe {
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+                let text = regular::read_to_string(path).map_err(Error::io("read", path))?;
                 Some(
                     Recipe::from_json(&text)
                         .map_err(|error| Error::Recipe { path: path.clone(), source: Box::new(error) })?,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::print::tell;
 use crate::progress::{Progress, Stage};
+use crate::threads::patiently;
 use crate::words::count;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -41,14 +42,16 @@ impl Terminal {
     }
 
     /// Makes ctrl-c, and what schedulers and closing terminals send, ask the work to stop, from now on.
+    ///
+    /// # Errors
+    /// There is no thread to wait for it on. A ctrl-c would do nothing then: the program must end.
     pub(crate) fn listen() -> Result<(), ctrlc::Error> {
-        keeping_nohup(|| {
-            ctrlc::set_handler(|| {
-                if INTERRUPTED.swap(true, Ordering::SeqCst) {
-                    std::process::exit(130);
-                }
-            })
-        })
+        let stop = || {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        };
+        keeping_nohup(|| patiently(|| ctrlc::set_handler(stop)))
     }
 
     fn bar(&self) -> Option<ProgressBar> {
@@ -95,7 +98,8 @@ impl Progress for Terminal {
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
-        bar.enable_steady_tick(Duration::from_millis(200));
+        // A thread of its own would draw it now and then: where there is none to be had, it panics.
+        bar.tick();
         if let Ok(mut current) = self.stage.lock() {
             let start = Instant::now();
             *current = Some(Running { stage, start, told: start, bar });

@@ -17,16 +17,16 @@ use crate::data::split::SplitOptions;
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
 use crate::tasks::{self, Request, Trained};
-use crate::words::count;
+use crate::words::{count, shown};
 use crate::{hub, report, run};
 
 /// Train a head on a folder of photos, and judge it
 ///
 /// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
 /// Parts may also be called Training, training_set or seg_train, valid, validation or dev, Testing, eval or seg_test, in any case.
-/// A part without a folder of its own is drawn from the others, by the photos' content: the same photo always plays the
-/// same part, copies stay together, and added photos hardly move any other. Features are kept (see --store): a second
-/// training with the same backbone takes seconds.
+/// A part without a folder of its own is drawn from the others: of each class its share, to the photo, but one at least is
+/// left to train on. The photos' content says which: copies stay together, and added photos move few others. Features are kept
+/// (see --store): a second training with the same backbone takes seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer train photos
@@ -130,7 +130,7 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     data::check_folder(&args.dir)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
-    let weights = hub::resolve(&args.backbone, &hub::Options::from_env()?, terminal)?.weights;
+    let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => next_run(&args.dir, args.force)?,
@@ -204,7 +204,7 @@ fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
         config.weights.architecture,
         config.adapter.name,
         count(history.epochs.len(), "epoch"),
-        history.best + 1
+        history.best
     );
     match (&metrics.test, &metrics.validation) {
         (Some(test), _) => out.push_str(&report::text("Photos never trained on", test)),
@@ -212,9 +212,9 @@ fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
             out.push_str("No photos were set aside to test. These chose the epoch and flatter it a little:\n\n");
             out.push_str(&report::text("Validation photos", validation));
         }
-        (None, None) if config.split.test > 0.0 || config.split.validation > 0.0 => {
-            out.push_str("No photo could be spared for an evaluation: no class has two that differ.\n");
-        }
+        (None, None) if config.split.test + config.split.validation > 0.0 => out.push_str(
+            "No photo could be spared for an evaluation: that takes a class of two or more, one of them to train on.\n",
+        ),
         (None, None) => {
             out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n")
         }
@@ -236,9 +236,9 @@ fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
     let _ = writeln!(
         out,
         "\n{seconds:.1} s: {features:.1} s for features{known}, {head:.1} s for the head\n\
-        Report: {}\n\
-        Next:   {program} predict {named} PHOTO",
-        run.join(run::REPORT).display(),
+         Report: {}\n\
+         Next:   {program} predict {named} PHOTO",
+        shown(&run.join(run::REPORT)),
     );
     out
 }

@@ -14,7 +14,7 @@ use crate::cli::terminal::Terminal;
 use crate::error::Error;
 use crate::machine::bench;
 use crate::machine::tune::{self, Shape, Tuning};
-use crate::words::count;
+use crate::words::{count, shown};
 
 /// Measure which kernels are the fastest here, and use them from then on
 ///
@@ -65,11 +65,11 @@ pub(crate) fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome
     }
     emit(&format!(
         "{architecture} on {}, by {}\n\n{}\n{} in {}, used from now on (--no-tune leaves it aside)\n",
-        key.adapter,
+        shown(&key.adapter),
         tuning.timer,
         text(&tuning),
         count(tuned.shapes, "shape"),
-        tuned.path.display()
+        shown(&tuned.path)
     ))?;
     Ok(0)
 }

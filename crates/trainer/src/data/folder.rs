@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::data::dataset::Dataset;
 use crate::data::labels::{check_labels, hint};
-use crate::data::listing::{Level, Listing, level, loose, name_below, no_photos, walk};
+use crate::data::listing::{Level, Listing, level, loose, name_below, no_photos, told_again, walk};
 use crate::data::part::Part;
-use crate::data::photo::Photo;
+use crate::data::photo::{Photo, Rejected};
 use crate::data::scan::{Scan, scan};
 use crate::data::target::{Class, Target};
 use crate::error::{Error, Result};
@@ -18,7 +18,8 @@ impl Dataset {
     ///
     /// Folders named as parts are (`train`, `Training`, `seg_train`; `val`, `valid`, `dev`; `test`, `Testing`) are no classes: those
     /// that hold class folders are the parts, and one without labels is left aside with a warning, unless it is `train`. Otherwise every
-    /// sub-folder is a class. Folders inside a class are walked, links are followed and loops survived, hidden files are ignored.
+    /// sub-folder is a class. Folders inside a class are walked, each once; links are followed, unless they lead to what is listed already, which
+    /// is told; hidden files are ignored.
     ///
     /// # Errors
     /// No such folder; no photos; photos beside the class folders; a single class; a class without photos; a label that
@@ -60,9 +61,8 @@ impl Dataset {
 impl Scan {
     /// Lists the photos of each class, unless the folder isn't fit to be trained on.
     fn build(self, root: &Path) -> Result<Dataset> {
-        let Self { groups, mut others, mut warnings, training } = self;
+        let Self { groups, mut others, mut rejected, mut again, mut warnings, training } = self;
         let mut photos = Vec::new();
-        let mut rejected = Vec::new();
         // Where there is no `train`, none of the parts can say what the classes are.
         let learnt = matches!(groups[0].0, None | Some(Part::Train));
         let naming = if learnt { &groups[..1] } else { &groups[..] };
@@ -80,7 +80,7 @@ impl Scan {
             let before = photos.len();
             for (place, class) in classes.iter().enumerate() {
                 let listing = match level.folders.get(class) {
-                    Some(folder) => walk(root, folder),
+                    Some(folder) => walk(root, folder)?,
                     None => Listing::default(),
                 };
                 if listing.photos.is_empty() && listing.rejected.is_empty() {
@@ -101,6 +101,7 @@ impl Scan {
                 }));
                 rejected.extend(listing.rejected);
                 others.extend(listing.others);
+                again.extend(listing.again);
             }
             // Nothing takes the place of a part that was given: another one would be drawn, or evaluated on, in silence.
             let needed = if training { part.is_some() } else { *part == Some(Part::Test) };
@@ -108,6 +109,10 @@ impl Scan {
                 let problem = format!("{:?} holds no photo that can be used", name_below(root, path));
                 return Err(unusable(root, &groups, problem));
             }
+        }
+        if let ([], [], [link, ..]) = (&classes[..], &loose_photos[..], &rejected[..]) {
+            let Rejected { name, reason } = link.clone();
+            return Err(Error::UnreadableClass { path: root.to_owned(), class: name, photos: rejected.len(), reason });
         }
         if photos.is_empty() && rejected.is_empty() && loose_photos.is_empty() {
             return Err(no_photos(root, others.len()));
@@ -122,6 +127,7 @@ impl Scan {
             others.sort();
             warnings.push(format!("ignored, no photos by their names ({}): {}", others.len(), first(&others, 5)));
         }
+        warnings.extend(told_again(&again));
         if groups.len() == 1 && groups[0].0.is_none() {
             warnings.extend(alike_inside(&photos, classes.len()));
         }
@@ -165,6 +171,9 @@ fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
     let Some(class) = dataset.classes.first() else {
         return String::new();
     };
+    if let Some(Rejected { name, reason }) = dataset.rejected.iter().find(|link| !link.name.contains('/')) {
+        return format!("; {name:?} is {reason}");
+    }
     match level(root, &root.join(class)) {
         Ok(level) if level.folders.len() > 1 && level.photos.is_empty() => {
             format!("; {:?} holds {} folders: is that the one to give?", root.join(class), level.folders.len())
@@ -177,7 +186,6 @@ fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
 mod tests {
     use super::*;
     use crate::data::listing::list;
-    use crate::data::photo::Rejected;
     use tempfile::TempDir;
 
     /// Makes a folder with these files; a name that ends in `/` is an empty folder.
@@ -418,7 +426,88 @@ mod tests {
         let dataset = Dataset::open(dir.path()).unwrap();
         assert_eq!(names(&dataset), ["a/1.png", "b/1.png", "b/again.png"]);
         let broken = Rejected { name: "a/broken.png".into(), reason: "a link to nothing".into() };
-        assert_eq!(dataset.rejected, [broken]);
+        assert_eq!(dataset.rejected, std::slice::from_ref(&broken));
+
+        // So are those that should be classes, or parts.
+        let link = |name: &str| std::os::unix::fs::symlink("nowhere", dir.path().join(name)).unwrap();
+        link("eel");
+        let named = Rejected { name: "eel".into(), ..broken.clone() };
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!((dataset.rejected, dataset.warnings), (vec![broken, named], Vec::new()));
+        std::fs::remove_dir_all(dir.path().join("b")).unwrap();
+        let error = Dataset::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("a single class, \"a\"") && error.ends_with("\"eel\" is a link to nothing"), "{error}");
+        std::fs::remove_dir_all(dir.path().join("a")).unwrap();
+        let error = Dataset::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("\"eel\"") && error.ends_with("a link to nothing"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_of_photos_are_one_line_of_plain_text() {
+        let dir = tree(&["a/1\n\u{1b}[2J.png", "b/1.png", "b/\u{85}.txt"]);
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!(names(&dataset), [r"a/1\n\u{1b}[2J.png", "b/1.png"]);
+        assert!(dataset.photos[0].path.exists());
+        assert!(dataset.warnings[0].ends_with(r"b/\u{85}.txt"), "{:?}", dataset.warnings);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_listed_once_however_many_ways_lead_to_it() {
+        use std::os::unix::fs::symlink;
+        // Two links in each of twenty folders: a million ways to the photo at the end.
+        let dir = tree(&["b/1.png", "elsewhere/00/0.png"]);
+        let outside = tree(&["0.png"]);
+        for depth in 1..20 {
+            let folder = outside.path().join(format!("{depth:02}"));
+            std::fs::create_dir(&folder).unwrap();
+            let next = outside.path().join(format!("{:02}", depth + 1));
+            for way in ["left", "right"] {
+                symlink(&next, folder.join(way)).unwrap();
+            }
+        }
+        std::fs::create_dir(outside.path().join("20")).unwrap();
+        std::fs::write(outside.path().join("20/end.png"), "").unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        symlink(outside.path().join("01"), dir.path().join("a/first")).unwrap();
+        symlink("../a", dir.path().join("a/self")).unwrap();
+        symlink("..", dir.path().join("a/up")).unwrap();
+        // Classes that hold all the others.
+        symlink(".", dir.path().join("all")).unwrap();
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!(dataset.classes, ["a", "b", "elsewhere"]);
+        let end = format!("a/first/{}end.png", "left/".repeat(19));
+        assert_eq!(names(&dataset), [&end, "b/1.png", "elsewhere/00/0.png"]);
+        let told = dataset.warnings.join("\n");
+        let beginning = "folders are listed once, though links lead to them again (22): all, a/first/";
+        assert!(told.starts_with(beginning), "{told}");
+        // What is there by itself has its plain name, and isn't listed again by its other one.
+        let dir = tree(&["a/z/1.png", "b/1.png"]);
+        symlink("z", dir.path().join("a/first")).unwrap();
+        let dataset = Dataset::open(dir.path()).unwrap();
+        assert_eq!(names(&dataset), ["a/z/1.png", "b/1.png"]);
+        assert_eq!(dataset.warnings, ["folders are listed once, though links lead to them again (1): a/first"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_named_and_never_opened() {
+        let dir = tree(&["a/1.png", "b/1.png"]);
+        // Opened, a pipe would be waited for without end.
+        for pipe in ["a/2.png", "b/no_ending", "c"] {
+            let path = dir.path().join(pipe);
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        }
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("a/3")).unwrap();
+        std::os::unix::fs::symlink("gone", dir.path().join("d")).unwrap();
+        let dataset = Dataset::open(dir.path()).unwrap();
+        let rejected: Vec<_> = dataset.rejected.iter().map(|photo| (&*photo.name, &*photo.reason)).collect();
+        let not_regular = "it is no regular file but a pipe or a device";
+        let expected =
+            [("a/2.png", not_regular), ("a/3", not_regular), ("b/no_ending", not_regular), ("c", not_regular)];
+        assert_eq!(rejected, [&expected[..], &[("d", "a link to nothing")]].concat());
+        assert_eq!((dataset.classes.len(), names(&dataset)), (2, vec!["a/1.png", "b/1.png"]));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
+use crate::words::shown;
 
 /// Checks that labels can be written, one a line; gives warnings of those that a reader can't tell apart: they are classes of their own, as
 /// the file system has them.
@@ -15,7 +16,7 @@ pub(super) fn check_labels(labels: &[String]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let mut seen: BTreeMap<String, &String> = BTreeMap::new();
     for label in labels {
-        if label.chars().any(char::is_control) {
+        if shown(label) != *label {
             let problem = "holds a control character, which labels.txt can't";
             return Err(Error::InvalidLabel { label: label.clone(), problem });
         }

@@ -19,3 +19,4 @@ pub use split::SplitOptions;
 pub use target::{Class, Target};
 
 pub(crate) use leaks::duplicates;
+pub(crate) use listing::told_again;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::part::Part;
 use crate::data::target::Target;
 use crate::photos::{self, Look};
+use crate::words::shown;
 
 /// The endings of a photo's file name, in any case.
 pub(super) const EXTENSIONS: [&str; 11] =
@@ -17,7 +18,7 @@ pub(super) const EXTENSIONS: [&str; 11] =
 pub struct Photo {
     /// The path of its file.
     pub path: PathBuf,
-    /// Its path below the data set's folder, with `/` on every system: its name in all outputs.
+    /// Its path below the data set's folder, with `/` on every system, in plain text (control characters are escaped): its name in all outputs.
     pub name: String,
     /// What is true of it, as far as that is known; classes by their place in [`Dataset::classes`](crate::data::Dataset::classes).
     pub target: Target,
@@ -26,9 +27,9 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// Makes an unlabelled photo of its path alone, which is its name as well.
+    /// Makes an unlabelled photo of its path alone, which in plain text is its name as well.
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), name: path.display().to_string(), target: Target::None, part: None }
+        Self { path: path.to_owned(), name: shown(path).into_owned(), target: Target::None, part: None }
     }
 }
 
@@ -48,15 +49,18 @@ const FOREIGN: [&str; 30] = [
 ];
 
 /// Tells what a file is by its name's ending and, where that says that it can't be read or there is none, by how the file begins.
-pub(super) fn look(path: &Path) -> Look {
+///
+/// # Errors
+/// As [`photos::look`].
+pub(super) fn look(path: &Path) -> std::io::Result<Look> {
     let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
-    match end.as_deref() {
+    Ok(match end.as_deref() {
         Some(end) if EXTENSIONS.contains(&end) => Look::Photo,
-        Some(end) if FOREIGN.contains(&end) => match photos::look(path) {
+        Some(end) if FOREIGN.contains(&end) => match photos::look(path)? {
             Look::Other => Look::Foreign(format!("a .{end} file, which can't be read here: convert it to JPEG or PNG")),
             seen => seen,
         },
         Some(_) => Look::Other,
-        None => photos::look(path),
-    }
+        None => photos::look(path)?,
+    })
 }

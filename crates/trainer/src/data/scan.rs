@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::listing::{Level, check_folder, level, loose};
 use crate::data::part::Part;
+use crate::data::photo::Rejected;
 use crate::error::{Error, Result};
 use crate::words::count;
 
@@ -13,6 +14,9 @@ pub(super) struct Scan {
     /// Where class folders stand, and the part they play there; `train` first.
     pub groups: Vec<(Option<Part>, PathBuf, Level)>,
     pub others: Vec<String>,
+    pub rejected: Vec<Rejected>,
+    /// Links to what is listed already.
+    pub again: Vec<String>,
     pub warnings: Vec<String>,
     /// Whether a head is to be trained, and not only evaluated.
     pub training: bool,
@@ -35,8 +39,9 @@ pub(super) fn scan(root: &Path, known: Option<&[String]>) -> Result<Scan> {
     let top = level(root, root)?;
     let training = known.is_none();
     let Some(split) = find_split(root, &top, known)? else {
-        let others = top.others.clone();
-        return Ok(Scan { groups: vec![(None, root.to_owned(), top)], others, warnings: Vec::new(), training });
+        let Level { others, rejected, again, .. } = top.clone();
+        let groups = vec![(None, root.to_owned(), top)];
+        return Ok(Scan { groups, others, rejected, again, warnings: Vec::new(), training });
     };
     if !top.photos.is_empty() {
         return Err(loose(root, &top.photos));
@@ -65,13 +70,15 @@ pub(super) fn scan(root: &Path, known: Option<&[String]>) -> Result<Scan> {
         None => return Err(unusable(format!("none holds class folders: move each photo into one, {CLASSES}"))),
     }
     let alone = training && split.iter().filter(labelled).count() == 1;
-    let mut others = top.others.clone();
+    let Level { mut others, mut rejected, mut again, .. } = top.clone();
     let mut groups = Vec::new();
     for folder in split.into_iter().filter(|folder| labelled(&folder)) {
-        others.extend(folder.level.others.iter().cloned());
+        others.extend_from_slice(&folder.level.others);
+        rejected.extend_from_slice(&folder.level.rejected);
+        again.extend_from_slice(&folder.level.again);
         groups.push(((!alone).then_some(folder.part), folder.path, folder.level));
     }
-    Ok(Scan { groups, others, warnings, training })
+    Ok(Scan { groups, others, rejected, again, warnings, training })
 }
 
 /// Finds the folders that are parts and no classes, in the order of the parts.

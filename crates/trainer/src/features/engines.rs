@@ -35,15 +35,14 @@ impl<'a> Engines<'a> {
     pub fn on(gpu: &'a Gpu, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
         let options =
             move |batch| BackboneOptions { input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
+        let needs = move |batch| Backbone::memory_of(&gpu.context, weights.architecture(), &options(batch));
         let plan = move |batch| -> Result<Box<dyn Engine>> {
+            // What can't be planned fails of itself.
+            heap::check(gpu, batch, input_size, || needs(batch).ok())?;
             let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options(batch))?;
             Ok(Box::new(Settled { backbone, device: gpu.device.clone() }))
         };
-        let warn = move |batch| {
-            // What can't be planned fails of itself.
-            let needs = Backbone::memory_of(&gpu.context, weights.architecture(), &options(batch)).ok()?;
-            heap::warning(gpu, batch, &needs)
-        };
+        let warn = move |batch| heap::warning(gpu, batch, &needs(batch).ok()?);
         Self::new(plan).checked_by(|| gpu.check()).warned_by(warn)
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 use resnet::ImageBytes;
 use sha2::{Digest as _, Sha256};
@@ -13,9 +14,9 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::extractor::{Extractor, Flight};
 use crate::features::memory::Features;
-use crate::features::ordered::ordered;
+use crate::features::ordered::{Crew, ordered};
 use crate::features::store::Store;
-use crate::photos::{Decoder, Limits, Preparation, decode_by, decode_into};
+use crate::photos::{Decoder, Failure, Limits, Preparation, decode_by, decode_into, read};
 use crate::progress::{Progress, Stage};
 use crate::words::chain;
 
@@ -47,7 +48,8 @@ impl Extraction {
 /// however many photos there are.
 ///
 /// # Errors
-/// The recipe can't be followed; the device failed; features came out NaN or infinite; the watcher asked to stop.
+/// The recipe can't be followed; the device failed; features came out NaN or infinite; the watcher asked to stop; the machine failed where
+/// a photo was read, which says nothing about the photo: too many open files, too little memory, no thread.
 ///
 /// # Example
 /// ```no_run
@@ -75,11 +77,12 @@ pub fn extract(
     progress: &dyn Progress,
 ) -> Result<Extraction> {
     preparation.recipe.check()?;
-    extract_by(&Source { decoder: decode_into, preparation }, photos, extractor, features, progress)
+    extract_by(&Source { read, decoder: decode_into, preparation }, photos, extractor, features, progress)
 }
 
-/// How a photo's bytes become what a network takes.
+/// How a photo's file becomes what a network takes.
 struct Source<'a> {
+    read: fn(&Path, &Limits) -> Result<Vec<u8>, Failure>,
     decoder: Decoder,
     preparation: &'a Preparation,
 }
@@ -95,7 +98,7 @@ fn extract_by(
     let store = features.store();
     let threads = rayon::current_num_threads();
     // A whole batch besides what is in the making, so that no thread rests while the device works on one.
-    let ahead = extractor.batch() + threads;
+    let crew = Crew { threads, ahead: extractor.batch() + threads, builder: Builder::new };
     let spares = Spares::default();
     let mut extraction = Extraction::default();
     let mut queued: HashSet<Digest> = HashSet::new();
@@ -107,11 +110,12 @@ fn extract_by(
         let mut loader = Loader { source, known: &known, store: store.as_deref(), spares: &spares, memory: Vec::new() };
         move |photo: &Photo| loader.load(photo)
     };
-    let outcome = ordered(photos, threads, ahead, worker, |loaded| {
+    let outcome = ordered(photos, crew, worker, |loaded| {
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
         match loaded {
+            Loaded::Failed(error) => return Err(error),
             Loaded::Rejected(reason) => {
                 extraction.rejected.push(Rejected { name: photos[place].name.clone(), reason });
                 progress.advance(1);
@@ -207,6 +211,17 @@ enum Loaded {
     Known(Digest, Option<Box<[f32]>>),
     Ready(Digest, ImageBytes),
     Rejected(String),
+    /// The machine failed.
+    Failed(Error),
+}
+
+impl From<Failure> for Loaded {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Photo(reason) => Self::Rejected(reason),
+            Failure::Machine(error) => Self::Failed(error),
+        }
+    }
 }
 
 /// The state with which a thread loads photos.
@@ -224,43 +239,27 @@ const KEPT: usize = 48 << 20;
 
 impl Loader<'_> {
     fn load(&mut self, photo: &Photo) -> Loaded {
-        let Preparation { reading, limits, .. } = self.source.preparation;
-        let (digest, bytes) = match read(&photo.path, limits) {
-            Ok(read) => read,
-            Err(reason) => return Loaded::Rejected(reason),
-        };
+        self.prepared(photo).unwrap_or_else(Loaded::from)
+    }
+
+    fn prepared(&mut self, photo: &Photo) -> Result<Loaded, Failure> {
+        let Source { read, decoder, preparation } = self.source;
+        let Preparation { reading, limits, .. } = preparation;
+        let bytes = read(&photo.path, limits)?;
+        let digest = Sha256::digest(&bytes).into();
         if self.known.contains(&digest) {
-            return Loaded::Known(digest, None);
+            return Ok(Loaded::Known(digest, None));
         }
         if let Some(row) = self.store.and_then(|store| store.get(&digest)) {
-            return Loaded::Known(digest, Some(row));
+            return Ok(Loaded::Known(digest, Some(row)));
         }
-        let picture = decode_by(self.source.decoder, bytes, reading, limits, std::mem::take(&mut self.memory));
-        let image = picture.and_then(|picture| {
-            let image = self.source.preparation.image(&picture, self.spares.take());
-            if picture.rgb.capacity() <= KEPT {
-                self.memory = picture.rgb;
-            }
-            image.map_err(|error| error.to_string())
-        });
-        match image {
-            Ok(image) => Loaded::Ready(digest, image),
-            Err(reason) => Loaded::Rejected(reason),
+        let (picture, _share) = decode_by(*decoder, bytes, reading, limits, std::mem::take(&mut self.memory))?;
+        let image = preparation.image(&picture, self.spares.take());
+        if picture.rgb.capacity() <= KEPT {
+            self.memory = picture.rgb;
         }
+        image.map(|image| Loaded::Ready(digest, image)).map_err(|error| Failure::Photo(error.to_string()))
     }
-}
-
-/// Reads a photo's content and its digest, or gives the reason why it can't.
-fn read(path: &Path, limits: &Limits) -> Result<(Digest, Vec<u8>), String> {
-    let data = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !data.is_file() {
-        return Err("not a regular file".into());
-    }
-    if data.len() > limits.bytes {
-        return Err(format!("{} bytes are more than the limit of {}", data.len(), limits.bytes));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    Ok((Sha256::digest(&bytes).into(), bytes))
 }
 
 #[cfg(test)]
@@ -398,16 +397,16 @@ mod tests {
         let (_dir, photos) = folder(9);
         // Told apart by their width, 2 and up.
         let decoder: Decoder =
-            |bytes, reading, limits, memory| match decode_into(bytes, reading, limits, Vec::new())?.width {
+            |bytes, reading, limits, memory, room| match decode_into(bytes, reading, limits, Vec::new(), room)?.width {
                 4 => std::panic::resume_unwind(Box::new("as planned")),
                 7 => loop {
                     std::thread::sleep(std::time::Duration::from_secs(1));
                 },
-                _ => decode_into(bytes, reading, limits, memory),
+                _ => decode_into(bytes, reading, limits, memory, &mut |_| Ok(())),
             };
         // Long enough for the others on a machine that has much else to do.
         let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
-        let source = Source { decoder, preparation: &Preparation { limits, ..preparation() } };
+        let source = Source { read, decoder, preparation: &Preparation { limits, ..preparation() } };
         let mut features = Features::new(3);
         let mut extractor = Extractor::new(Counts::default().engines(), 4);
         let result = extract_by(&source, &photos, &mut extractor, &mut features, &()).unwrap();
@@ -416,6 +415,24 @@ mod tests {
             result.rejected.iter().map(|photo| (photo.name.as_str(), photo.reason.as_str())).collect();
         let reasons = ["the decoder failed on it: a damaged file", "not decoded within the limit of 2 seconds"];
         assert_eq!(rejected, [("002.png", reasons[0]), ("005.png", reasons[1])]);
+    }
+
+    #[test]
+    fn a_machine_that_fails_ends_it_and_blames_no_photo() {
+        let (_dir, photos) = folder(30);
+        let fails: fn(&Path, &Limits) -> Result<Vec<u8>, Failure> = |path, limits| match path.ends_with("020.png") {
+            true => Err(Failure::Machine(Error::io("read", path)(std::io::Error::other("too many open files")))),
+            false => read(path, limits),
+        };
+        let preparation = preparation();
+        let source = Source { read: fails, decoder: decode_into, preparation: &preparation };
+        let mut features = Features::new(3);
+        let mut extractor = Extractor::new(Counts::default().engines(), 4);
+        let error = extract_by(&source, &photos, &mut extractor, &mut features, &()).unwrap_err();
+        assert_eq!(error.fault(), crate::Fault::Io);
+        assert!(error.to_string().ends_with("020.png"), "{error}");
+        // Five batches were on their way or done.
+        assert_eq!(features.count(), 20);
     }
 
     #[test]

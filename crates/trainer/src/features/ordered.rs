@@ -2,11 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 
-/// Works on every item on `threads` threads and hands the results to `consume` on the calling thread, in the order of the items.
+/// Who works, and how far ahead.
+pub(crate) struct Crew {
+    /// The most threads.
+    pub threads: usize,
+    /// The most results that are in the making or wait to be consumed.
+    pub ahead: usize,
+    /// What threads are started by.
+    pub builder: fn() -> Builder,
+}
+
+/// Works on every item on threads of its own and hands the results to `consume` on the calling thread, in the order of the items.
 ///
-/// At most `ahead` results are in the making or wait to be consumed: a slow consumer holds the workers back. An item is begun as soon
-/// as a worker is free, whatever its neighbours take. `worker` makes what one thread works with.
+/// A slow consumer holds the workers back: see [`Crew::ahead`]. An item is begun as soon as a worker is free, whatever its neighbours
+/// take. `worker` makes what one thread works with. Where the system has fewer threads to give, those that can be had do it all; where it
+/// has none, the calling one.
 ///
 /// # Errors
 /// The first of `consume`, after which nothing more is begun.
@@ -15,15 +27,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Where a worker does.
 pub(crate) fn ordered<T: Sync, R: Send, E, W: FnMut(&T) -> R>(
     items: &[T],
-    threads: usize,
-    ahead: usize,
+    crew: Crew,
     worker: impl Fn() -> W + Sync,
     mut consume: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
     let queue = Queue { state: Mutex::new(State::new()), room: Condvar::new(), ready: Condvar::new() };
+    let Crew { threads, ahead, builder } = crew;
     std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, items.len().max(1)) {
-            scope.spawn(|| {
+        let started = (0..threads.clamp(1, items.len().max(1))).take_while(|_| {
+            let thread = builder().spawn_scoped(scope, || {
                 let _stop = Stop { queue: &queue, always: false };
                 let mut work = worker();
                 while let Some(index) = queue.claim(items.len(), ahead.max(1)) {
@@ -31,6 +43,11 @@ pub(crate) fn ordered<T: Sync, R: Send, E, W: FnMut(&T) -> R>(
                     queue.deliver(index, result);
                 }
             });
+            thread.is_ok()
+        });
+        if started.count() == 0 {
+            let mut work = worker();
+            return items.iter().try_for_each(|item| consume(work(item)));
         }
         let _stop = Stop { queue: &queue, always: true };
         for _ in items {
@@ -133,6 +150,45 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    fn crew(threads: usize, ahead: usize) -> Crew {
+        Crew { threads, ahead, builder: Builder::new }
+    }
+
+    #[test]
+    fn without_threads_the_calling_one_does_it() {
+        let here = std::thread::current().id();
+        let crew = Crew { builder: || Builder::new().stack_size(usize::MAX / 4), ..crew(4, 7) };
+        let mut got = Vec::new();
+        let worker = || |&item: &usize| (item * 3, std::thread::current().id());
+        let outcome: Result<(), ()> = ordered(&[1, 2, 3], crew, worker, |result| {
+            got.push(result);
+            Ok(())
+        });
+        assert_eq!((outcome, got), (Ok(()), vec![(3, here), (6, here), (9, here)]));
+    }
+
+    #[test]
+    fn the_threads_that_can_be_had_do_it_all() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let two = || match ASKED.fetch_add(1, Ordering::SeqCst) {
+            ..2 => Builder::new(),
+            _ => Builder::new().stack_size(usize::MAX / 4),
+        };
+        let items: Vec<usize> = (0..100).collect();
+        let mut got = Vec::new();
+        let crew = Crew { builder: two, ..crew(8, 16) };
+        let outcome: Result<(), ()> = ordered(
+            &items,
+            crew,
+            || |&item: &usize| item,
+            |item| {
+                got.push(item);
+                Ok(())
+            },
+        );
+        assert_eq!((outcome, got, ASKED.load(Ordering::SeqCst)), (Ok(()), items.clone(), 3));
+    }
+
     #[test]
     fn results_come_in_order_and_never_too_many() {
         let items: Vec<usize> = (0..500).collect();
@@ -141,8 +197,7 @@ mod tests {
         let mut got = Vec::new();
         let outcome: Result<(), ()> = ordered(
             &items,
-            4,
-            7,
+            crew(4, 7),
             || {
                 |&item: &usize| {
                     most.fetch_max(live.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -170,8 +225,7 @@ mod tests {
         let start = std::time::Instant::now();
         let outcome: Result<(), ()> = ordered(
             &[true, false, false, true, true, false],
-            6,
-            6,
+            crew(6, 6),
             || {
                 |&wait: &bool| {
                     if wait {
@@ -191,14 +245,13 @@ mod tests {
         let items = [(); 1000];
         let outcome = ordered(
             &items,
-            3,
-            5,
+            crew(3, 5),
             || |(): &()| begun.fetch_add(1, Ordering::SeqCst),
             |result| if result == 20 { Err("enough") } else { Ok(()) },
         );
         assert!(outcome.is_err());
         assert!(begun.load(Ordering::SeqCst) <= 40, "{begun:?}");
-        assert_eq!(ordered(&[(); 0], 3, 5, || |(): &()| (), |()| Err("never")), Ok(()));
+        assert_eq!(ordered(&[(); 0], crew(3, 5), || |(): &()| (), |()| Err("never")), Ok(()));
     }
 
     #[test]
@@ -206,8 +259,7 @@ mod tests {
         let outcome = std::panic::catch_unwind(|| {
             ordered(
                 &[0; 50],
-                2,
-                3,
+                crew(2, 3),
                 || |_: &i32| -> () { std::panic::resume_unwind(Box::new("as planned")) },
                 |()| Ok::<(), ()>(()),
             )

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use resnet::regular;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::digest::Digest;
@@ -58,7 +59,7 @@ impl Segment {
     /// # Errors
     /// It can't be read, or isn't one that was written under this key and width.
     pub(super) fn open(path: &Path, key: &Key, width: usize) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let mut file = regular::open(path).map_err(Error::io("read", path))?;
         let damaged = |reason: &str| Error::InvalidRun { path: path.to_owned(), reason: reason.to_owned() };
         let io = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => damaged("cut short"),

@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::features::key::Key;
 use crate::features::segment::{Found, Row, Segment};
 use crate::files;
-use crate::words::{chain, count};
+use crate::photos::{is_bad_sector, is_the_files};
+use crate::words::{chain, count, shown};
 
 /// Rows of a full segment: 8 MB of ResNet-18's features.
 pub(super) const ROWS: usize = 4096;
@@ -138,7 +139,7 @@ impl Store {
     pub(super) fn problems(&self) -> Vec<String> {
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = damaged.iter().map(|(&place, &rows)| {
-            let path = self.segments[place].path.display();
+            let path = shown(&self.segments[place].path);
             format!("{path}: {} damaged; their photos' features are computed anew", count(rows, "row"))
         });
         let strange = self.strange.iter().map(|error| format!("{}; remove it", chain(error)));
@@ -190,6 +191,10 @@ fn segments(folder: &Path, key: &Key, width: usize) -> Result<(Vec<Segment>, Vec
             Ok(segment) => segments.push(segment),
             // Another process has put its rows into another one since.
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            // The next would fail as well: nothing is known of this one.
+            Err(Error::Io { source, action, path }) if !is_the_files(&source) && !is_bad_sector(&source) => {
+                return Err(Error::Io { source, action, path });
+            }
             Err(error) => strange.push(error),
         }
     }

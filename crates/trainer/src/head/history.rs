@@ -3,26 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::head::layer::Head;
-
-/// One pass over the training part.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// The mean loss over the training part during the pass.
-    pub train_loss: f64,
-    /// The mean loss on the validation part after the pass, if there is one.
-    pub validation_loss: Option<f64>,
-    /// The accuracy on the validation part after the pass.
-    pub validation_top1: Option<f64>,
-    /// The learning rate of its last step.
-    pub learning_rate: f64,
-}
+use crate::progress::Epoch;
 
 /// How the training went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// The epochs, first to last.
     pub epochs: Vec<Epoch>,
-    /// The index of the best epoch, whose head was kept: the one with the lowest validation loss, or the last.
+    /// The number of the best epoch, from 1, whose head was kept: the one with the lowest validation loss, or the last.
     pub best: usize,
 }
 
@@ -37,7 +25,7 @@ impl History {
         let loss = |epoch: usize| self.epochs.get(epoch).and_then(|epoch| epoch.validation_loss);
         let last = epochs.saturating_sub(1);
         match (loss(last / 2), loss(last)) {
-            (Some(half), Some(end)) => self.best == last && end < half - FALL,
+            (Some(half), Some(end)) => self.best == epochs && end < half - FALL,
             _ => false,
         }
     }
@@ -66,7 +54,7 @@ mod tests {
                 learning_rate: 0.1,
             };
             let best = (0..losses.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap_or(0);
-            History { epochs: losses.iter().map(epoch).collect(), best }
+            History { epochs: losses.iter().map(epoch).collect(), best: best + 1 }
         };
         let falling = history(&[1.0, 0.9, 0.8, 0.7]);
         assert!(falling.still_falling(4));

@@ -13,7 +13,8 @@ mod standardise;
 mod table;
 mod validate;
 
-pub use history::{Epoch, Fit, History};
+pub use crate::progress::Epoch;
+pub use history::{Fit, History};
 pub use layer::Head;
 pub use options::{ClassWeights, Optimizer, TrainOptions};
 pub use problem::{Problem, Samples};

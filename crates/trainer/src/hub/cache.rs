@@ -42,7 +42,7 @@ impl RepoCache {
             return Ok(Some(revision.to_owned()));
         }
         let path = self.folder.join("refs").join(revision);
-        match std::fs::read_to_string(&path) {
+        match resnet::regular::read_to_string(&path) {
             Ok(commit) => Ok(Some(commit.trim().to_owned()).filter(|commit| is_commit(commit))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),
@@ -129,8 +129,10 @@ mod writing {
                 let file = File::options().create(true).truncate(false).write(true).open(&path);
                 let file = file.map_err(Error::io("create", &path))?;
                 match file.try_lock() {
-                    Ok(()) if files::still_named(&file) => return Ok(Lock { _file: file }),
-                    Ok(()) => continue,
+                    Ok(()) => match files::still_named(&file).map_err(Error::io("look at", &path))? {
+                        true => return Ok(Lock { _file: file }),
+                        false => continue,
+                    },
                     Err(TryLockError::WouldBlock) => {}
                     Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
                 }

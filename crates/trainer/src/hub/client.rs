@@ -4,8 +4,9 @@
 //! <https://huggingface.co/docs/hub/api> and, for the headers of `/resolve/`, huggingface_hub's `get_hf_file_metadata`.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek as _, Write as _};
+use std::io::{ErrorKind, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -23,8 +24,9 @@ use crate::error::{Error, Result};
 use crate::hub::cache::{RepoCache, is_commit, make_parent};
 use crate::hub::files::{BESIDE, WEIGHTS, no_weights};
 use crate::hub::names::Repo;
-use crate::hub::options::Options;
+use crate::hub::options::{Options, hidden};
 use crate::progress::{Progress, Stage};
+use crate::threads;
 
 const MAX_REDIRECTS: usize = 10;
 /// Below this a download isn't worth a progress bar.
@@ -38,6 +40,10 @@ pub(super) struct Client<'a> {
     options: &'a Options,
     progress: &'a dyn Progress,
     agent: Agent,
+    /// The hub's address, without user and password: messages name it.
+    endpoint: String,
+    /// User and password for the hub alone.
+    user: Option<&'a str>,
     origin: Origin,
 }
 
@@ -72,11 +78,12 @@ impl<'a> Client<'a> {
     pub(super) fn new(name: &'a str, repo: &'a Repo, options: &'a Options, progress: &'a dyn Progress) -> Result<Self> {
         let wrong = || Error::InvalidOption {
             option: "HF_ENDPOINT",
-            value: options.endpoint.clone(),
+            value: hidden(&options.endpoint),
             expected: "an address such as https://huggingface.co",
         };
-        let endpoint: Uri = options.endpoint.parse().map_err(|_| wrong())?;
-        let origin = origin(&endpoint).ok_or_else(wrong)?;
+        let (endpoint, user) = parted(&options.endpoint);
+        let parsed: Uri = options.endpoint.parse().map_err(|_| wrong())?;
+        let origin = origin(&parsed).filter(|_| !endpoint.contains('@')).ok_or_else(wrong)?;
         // A host's certificates are checked as the system checks them, so that a company's own authority counts.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let mut config = Agent::config_builder()
@@ -92,13 +99,12 @@ impl<'a> Client<'a> {
         if ["127.0.0.1", "localhost", "[::1]"].contains(&origin.1.as_str()) {
             config = config.proxy(None);
         }
-        Ok(Self { name, repo, options, progress, agent: config.build().new_agent(), origin })
+        Ok(Self { name, repo, options, progress, agent: config.build().new_agent(), endpoint, user, origin })
     }
 
     /// Brings the wanted files of the revision into the cache; returns the commit.
     pub(super) fn download(&self, cache: &RepoCache) -> Result<String> {
-        let Options { endpoint, .. } = self.options;
-        let Repo { id, revision } = self.repo;
+        let (endpoint, Repo { id, revision }) = (&self.endpoint, self.repo);
         let url = format!("{endpoint}/api/models/{id}/revision/{}", revision.replace('/', "%2F").replace('+', "%2B"));
         let mut answer = self.send(Method::GET, &url, 0)?;
         let text = answer.body_mut().read_to_string().map_err(|error| self.unreachable(&error.to_string()))?;
@@ -129,7 +135,7 @@ impl<'a> Client<'a> {
         if cache.file(commit, name).is_some() {
             return Ok(());
         }
-        let url = format!("{}/{}/resolve/{commit}/{name}", self.options.endpoint, self.repo.id);
+        let url = format!("{}/{}/resolve/{commit}/{name}", self.endpoint, self.repo.id);
         let metadata = self.metadata(&url, commit)?;
         let _lock = cache.lock(&metadata.etag, self.progress)?;
         let blob = cache.blob(&metadata.etag);
@@ -188,58 +194,58 @@ impl<'a> Client<'a> {
         Err(self.network(format!("{name} came in wrong, twice: {problem}"), advice))
     }
 
-    /// Appends to `file` what it lacks, over as many connections as that takes.
+    /// Adds to `file` what it lacks, over as many connections as that takes, until so many in a row have brought nothing new.
     fn receive(&self, url: &str, size: Option<u64>, file: &mut File, path: &Path) -> Result<()> {
         let io = || Error::io("write", path);
-        let mut have = file.seek(std::io::SeekFrom::End(0)).map_err(io())?;
-        let mut begun = false;
-        let mut idle = 0;
-        loop {
-            let mut restart = size.is_some_and(|size| have > size);
-            if !restart && size == Some(have) {
-                return Ok(());
-            }
-            let mut answer = self.send(Method::GET, url, if restart { 0 } else { have })?;
-            restart |= match answer.status() {
-                StatusCode::PARTIAL_CONTENT => range_start(&answer) != Some(have),
-                _ => have > 0,
+        let mut have = file.seek(SeekFrom::End(0)).map_err(io())?;
+        if size.is_some_and(|size| have > size) {
+            file.set_len(0).map_err(io())?;
+            have = 0;
+        }
+        // Where the progress that is told stands, and whether a part can't be had.
+        let (mut told, mut whole, mut idle) = (None, false, 0);
+        while size != Some(have) {
+            let mut answer = self.send(Method::GET, url, if whole { 0 } else { have })?;
+            // Where the bytes that come belong. A server without ranges sends all of them: they are written over those that are here, so that
+            // a connection cut earlier than the last one loses nothing.
+            let from = match answer.status() {
+                StatusCode::OK => Some(0),
+                StatusCode::PARTIAL_CONTENT => range_start(&answer).filter(|from| *from <= have),
+                _ => None,
             };
-            if restart {
-                file.set_len(0).and_then(|()| file.rewind()).map_err(io())?;
-                have = 0;
-            }
-            if is_worth_telling(size) && (restart || !begun) {
-                self.progress.begin(Stage::DOWNLOAD, size.unwrap_or(0) as usize);
-                self.progress.advance(have as usize);
-                begun = true;
-            }
-            let before = have;
-            // A part that doesn't begin where this file ends is of no use.
-            let useful = answer.status() == StatusCode::OK || range_start(&answer) == Some(have);
-            let ended = if useful {
+            let mut end = from.unwrap_or(0);
+            let ended = if from.is_some() {
+                file.seek(SeekFrom::Start(end)).map_err(io())?;
+                if is_worth_telling(size) && told != Some(end) {
+                    self.progress.begin(Stage::DOWNLOAD, size.unwrap_or(0) as usize);
+                    self.progress.advance(end as usize);
+                }
                 // One byte more than there should be is enough to know that it is too many.
-                let most = size.map_or(u64::MAX, |size| size - have + 1);
-                self.copy(answer.body_mut().as_reader().take(most), file, &mut have, path)?
+                let most = size.map_or(u64::MAX, |size| size - end + 1);
+                let ended = self.copy(answer.body_mut().as_reader().take(most), file, &mut end, path)?;
+                told = Some(end);
+                ended
             } else {
+                whole = true;
                 Err("it doesn't send the part asked for".to_owned())
             };
+            idle = if end > have { 0 } else { idle + 1 };
+            have = have.max(end);
             match (ended, size) {
-                (_, Some(size)) if have >= size => return Ok(()),
-                (Ok(()), None) => return Ok(()),
-                (ended, _) => {
-                    idle = if have > before { 0 } else { idle + 1 };
-                    if idle >= self.options.attempts {
-                        let reason = ended.err().unwrap_or_else(|| "the connection ends early".to_owned());
-                        return Err(self.unreachable(&reason));
-                    }
-                    self.wait(self.pause(idle))?;
+                (_, Some(size)) if have >= size => break,
+                (Ok(()), None) => break,
+                (ended, _) if idle >= self.options.attempts => {
+                    let reason = ended.err().unwrap_or_else(|| "the connection ends early".to_owned());
+                    return Err(self.unreachable(&format!("{reason}, {idle} times in a row without anything new")));
                 }
+                _ => self.wait(self.pause(idle))?,
             }
         }
+        Ok(())
     }
 
     /// Copies until the end or until the connection fails, which is the inner error.
-    fn copy(&self, mut from: impl Read, to: &mut File, have: &mut u64, path: &Path) -> Result<Result<(), String>> {
+    fn copy(&self, mut from: impl Read, to: &mut File, end: &mut u64, path: &Path) -> Result<Result<(), String>> {
         let mut buffer = vec![0; 1 << 17];
         loop {
             if self.progress.cancelled() {
@@ -252,7 +258,7 @@ impl<'a> Client<'a> {
                 Err(error) => return Ok(Err(error.to_string())),
             };
             to.write_all(&buffer[..read]).map_err(Error::io("write", path))?;
-            *have += read as u64;
+            *end += read as u64;
             self.progress.advance(read);
         }
     }
@@ -294,8 +300,12 @@ impl<'a> Client<'a> {
             |url: &str| self.network(format!("the hub points to {url:?}, which is no address to go to"), ENDPOINT);
         let mut uri: Uri = url.parse().map_err(|_| bad(url))?;
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = Request::builder().method(method).uri(&uri).header(ACCEPT_ENCODING, "identity");
             let own = origin(&uri).as_ref() == Some(&self.origin);
+            let address = match self.user {
+                Some(user) if own => uri.to_string().replacen("://", &format!("://{user}@"), 1),
+                _ => uri.to_string(),
+            };
+            let mut request = Request::builder().method(method).uri(address).header(ACCEPT_ENCODING, "identity");
             if let Some(token) = self.options.token.as_ref().filter(|_| own) {
                 request = request.header(AUTHORIZATION, format!("Bearer {token}"));
             }
@@ -307,6 +317,8 @@ impl<'a> Client<'a> {
                 value: "(hidden)".to_owned(),
                 expected: "printable characters",
             })?;
+            // A thread of the client's looks the host's name up, and where it can't be started there is a panic.
+            threads::patiently(|| threads::waiting(Builder::new(), drop::<()>)).map_err(Error::Thread)?;
             let answer = match self.agent.run(request) {
                 Ok(answer) => answer,
                 Err(error) => return Ok(Err(error)),
@@ -348,7 +360,7 @@ impl<'a> Client<'a> {
     fn refused(&self, answer: &Response<Body>) -> Error {
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (code, status) = (header("x-error-code"), answer.status());
-        let page = format!("{}/{}", self.options.endpoint, self.repo.id);
+        let page = format!("{}/{}", self.endpoint, self.repo.id);
         let (problem, advice) = match (status.as_u16(), code) {
             (401 | 403, "GatedRepo") => (
                 "its authors let in only those who accept their terms".to_owned(),
@@ -398,10 +410,10 @@ impl<'a> Client<'a> {
     fn unreachable(&self, reason: &str) -> Error {
         let advice = format!(
             "check the connection, the proxy (HTTPS_PROXY), the system's certificates and HF_ENDPOINT, and try again: what came in is \
-            kept; or {}",
-            self.repo.by_hand(&self.options.endpoint)
+             kept; or {}",
+            self.repo.by_hand(&self.endpoint)
         );
-        self.network(format!("can't get it from {}: {reason}", self.options.endpoint), &advice)
+        self.network(format!("can't get it from {}: {reason}", self.endpoint), &advice)
     }
 
     fn network(&self, problem: String, advice: &str) -> Error {
@@ -428,6 +440,16 @@ fn passing(error: &ureq::Error) -> bool {
                 | ErrorKind::WouldBlock
         ),
         _ => false,
+    }
+}
+
+/// Parts an address from its user and password.
+fn parted(address: &str) -> (String, Option<&str>) {
+    let start = address.find("://").map_or(0, |at| at + 3);
+    let end = address[start..].find(['/', '?', '#']).map_or(address.len(), |length| start + length);
+    match address[start..end].rsplit_once('@') {
+        Some((user, host)) => ([&address[..start], host, &address[end..]].concat(), Some(user)),
+        None => (address.to_owned(), None),
     }
 }
 
@@ -461,7 +483,7 @@ fn range_start(answer: &Response<Body>) -> Option<u64> {
 
 /// Says what is wrong with a file of which the hub said this.
 fn verify(file: &mut File, metadata: &Metadata) -> std::io::Result<Option<String>> {
-    let length = file.seek(std::io::SeekFrom::End(0))?;
+    let length = file.seek(SeekFrom::End(0))?;
     if let Some(size) = metadata.size.filter(|size| *size != length) {
         return Ok(Some(format!("{length} bytes instead of {size}")));
     }

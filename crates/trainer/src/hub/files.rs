@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::words::shown;
 
 /// The weights of a repository or folder.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -38,7 +39,7 @@ impl ModelFiles {
 
 /// Says what a folder or repository has instead of weights.
 pub(crate) fn no_weights(name: &str, files: Vec<String>) -> Error {
-    let first = |ends: &[&str]| files.iter().find(|file| ends.iter().any(|end| file.ends_with(end)));
+    let first = |ends: &[&str]| files.iter().find(|file| ends.iter().any(|end| file.ends_with(end))).map(shown);
     let advice = if let Some(index) = first(&[".safetensors.index.json"]) {
         format!(
             "{index} says that the weights are split over several files, which no ResNet needs: get a single {WEIGHTS}"

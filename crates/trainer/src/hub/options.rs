@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 pub struct Options {
     /// The cache's folder, which holds one folder for each repository.
     pub cache: PathBuf,
-    /// The hub's address, without a slash at its end.
+    /// The hub's address, without a slash at its end; `user:password@` before its host goes to the hub alone, and into no message.
     pub endpoint: String,
     /// Proof of who asks, sent to the endpoint alone.
     pub token: Option<String>,
@@ -65,7 +65,7 @@ impl Options {
             _ if yes("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
             Some(token) => Some(token),
             None => match path(&["HF_TOKEN_PATH"]).or_else(|| Some(hf_home?.join("token"))) {
-                Some(path) => match std::fs::read_to_string(&path) {
+                Some(path) => match resnet::regular::read_to_string(&path) {
                     Ok(token) => Some(token.trim().to_owned()),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
                     Err(error) => return Err(Error::io("read", &path)(error)),
@@ -87,12 +87,17 @@ impl Options {
     }
 }
 
-/// All but the token.
+/// Hides user and password of an address, whatever else is wrong with it.
+pub(super) fn hidden(address: &str) -> String {
+    address.rsplit_once('@').map_or_else(|| address.to_owned(), |(_, host)| format!("…@{host}"))
+}
+
+/// All but the token and the password.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("cache", &self.cache)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &hidden(&self.endpoint))
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
             .field("offline", &self.offline)
             .finish_non_exhaustive()

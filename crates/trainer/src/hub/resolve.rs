@@ -10,8 +10,9 @@ use crate::hub::cache::RepoCache;
 use crate::hub::client;
 use crate::hub::files::{CONFIG, ModelFiles, PREPROCESSOR, WEIGHTS, no_weights};
 use crate::hub::names::{Repo, Source};
-use crate::hub::options::Options;
+use crate::hub::options::{Options, hidden};
 use crate::progress::Progress;
+use crate::words::shown;
 
 /// Finds the files that `name` stands for, downloading what the cache lacks.
 ///
@@ -21,6 +22,19 @@ use crate::progress::Progress;
 /// The name is malformed, or nothing is called so; the hub refuses it, can't be reached, or sends something else than
 /// it announced; the cache can't be written to; [`Error::Interrupted`].
 pub fn resolve(name: &str, options: &Options, progress: &dyn Progress) -> Result<ModelFiles> {
+    find(name, |repo| of_repo(name, repo, options, progress))
+}
+
+/// Finds the files that `name` stands for as [`resolve`] does, with the options of the environment. A file or folder on this machine needs none:
+/// whatever is wrong with them stops only what is asked of a repository.
+///
+/// # Errors
+/// As [`resolve`] and [`Options::from_env`].
+pub fn resolve_by_env(name: &str, progress: &dyn Progress) -> Result<ModelFiles> {
+    find(name, |repo| of_repo(name, repo, &Options::from_env()?, progress))
+}
+
+fn find(name: &str, of_repo: impl FnOnce(&Repo) -> Result<ModelFiles>) -> Result<ModelFiles> {
     match Source::parse(name)? {
         Source::File(path) => Ok(ModelFiles::beside(path, None)),
         Source::Folder(path) => {
@@ -31,7 +45,7 @@ pub fn resolve(name: &str, options: &Options, progress: &dyn Progress) -> Result
                 Err(no_weights(name, listing(&path)?))
             }
         }
-        Source::Repo(repo) => of_repo(name, &repo, options, progress),
+        Source::Repo(repo) => of_repo(&repo),
     }
 }
 
@@ -51,9 +65,9 @@ fn of_repo(name: &str, repo: &Repo, options: &Options, progress: &dyn Progress) 
                 name: name.to_owned(),
                 problem: format!(
                     "not in the cache ({}), and HF_HUB_OFFLINE forbids to download it",
-                    cache.folder().display()
+                    shown(cache.folder())
                 ),
-                advice: format!("unset HF_HUB_OFFLINE, or {}", repo.by_hand(&options.endpoint)),
+                advice: format!("unset HF_HUB_OFFLINE, or {}", repo.by_hand(&hidden(&options.endpoint))),
             });
         }
         _ => {}
@@ -98,7 +112,7 @@ mod tests {
     fn a_folder_is_a_model_if_it_holds_weights() {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().to_str().unwrap();
-        let ask = || resolve(name, &Options::from_env().unwrap(), &());
+        let ask = || resolve_by_env(name, &());
         let write = |name: &str| std::fs::write(folder.path().join(name), "{}").unwrap();
         for (file, expected) in [
             ("notes.txt", "no model.safetensors in it; give a folder"),

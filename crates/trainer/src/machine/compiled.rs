@@ -44,7 +44,7 @@ impl Compiled {
         }
         let path = folder.join(pipeline_cache_key(info)?);
         // A file that can't be read is as good as none.
-        let bytes = std::fs::read(&path).ok();
+        let bytes = resnet::regular::read(&path).ok();
         let mut whole = bytes.as_deref().and_then(unwrap);
         let create = |data| {
             let descriptor = PipelineCacheDescriptor { label: Some("trainer"), data, fallback: true };

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
 use crate::machine::tune::{self, Tuned};
+use crate::threads;
+use crate::words::shown;
 
 /// The features by which an adapter's own clock is read.
 pub(crate) const TIMING: wgpu::Features =
@@ -59,10 +61,10 @@ impl Summary {
             DeviceType::Other => "other",
         };
         Self {
-            name: info.name,
+            name: shown(&info.name).into_owned(),
             kind: kind.to_owned(),
             backend: info.backend.to_string(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            driver: shown(format!("{} {}", info.driver, info.driver_info).trim()).into_owned(),
         }
     }
 }
@@ -107,10 +109,11 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
 /// Opens the adapter that `selection` names, or the first.
 ///
 /// # Errors
-/// There is none, or none such; the driver refuses.
+/// There is none, or none such; the driver refuses; no thread can be had for the work besides.
 pub async fn open(selection: &Selection) -> Result<Gpu> {
+    threads::start_pool()?;
     let adapters = adapters(selection.backends).await;
-    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
+    let names: Vec<String> = adapters.iter().map(|adapter| Summary::of(adapter).name).collect();
     let chosen = choose(&names, selection.adapter.as_deref())?;
     let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
     let limits = adapter.limits();
@@ -119,7 +122,7 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
 
 /// Opens an adapter for work within these limits.
 pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
-    let name = adapter.get_info().name;
+    let name = Summary::of(&adapter).name;
     // Experimental in wgpu: only who asks for half precision gets them.
     let matrices = match selection.precision {
         Precision::F16 => cooperative_features(&adapter),
@@ -199,12 +202,13 @@ impl Gpu {
 /// what it takes is the machine's own memory; a virtual one doesn't say. A software adapter is full at 8. Of larger photos
 /// fewer are as much work.
 fn batch(kind: DeviceType, [height, width]: [usize; 2]) -> usize {
-    let most = match kind {
-        DeviceType::Cpu => return 8,
-        DeviceType::DiscreteGpu => 64,
-        DeviceType::IntegratedGpu | DeviceType::VirtualGpu | DeviceType::Other => 16,
+    // The most, and the side of images up to which that many have room.
+    let (most, side) = match kind {
+        DeviceType::Cpu => (8, 512),
+        DeviceType::DiscreteGpu => (64, 224),
+        DeviceType::IntegratedGpu | DeviceType::VirtualGpu | DeviceType::Other => (16, 224),
     };
-    (most * 224 * 224 / (height * width).max(1)).clamp(1, most)
+    (most * side * side / (height * width).max(1)).clamp(1, most)
 }
 
 /// Turns a device's complaint into the trainer's error.
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn batches_suit_the_adapter() {
         let batches = |kind| [[224, 224], [384, 384], [32, 32], [2048, 2048], [0, 0]].map(|size| batch(kind, size));
-        assert_eq!(batches(DeviceType::Cpu), [8; 5]);
+        assert_eq!(batches(DeviceType::Cpu), [8, 8, 8, 1, 8]);
         assert_eq!(batches(DeviceType::IntegratedGpu), [16, 5, 16, 1, 16]);
         assert_eq!(batches(DeviceType::DiscreteGpu), [64, 21, 64, 1, 64]);
     }

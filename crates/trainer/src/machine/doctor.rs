@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Precision, Tune};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::machine::bench::Bench;
@@ -41,6 +41,7 @@ pub struct Diagnosis {
     /// 10⁹ multiplications and additions a second of a 1024 x 1024 matrix product, checked.
     pub matmul_gflops: f64,
     /// Where what the driver compiles is kept, and what was there; `None` where there is no such cache.
+    #[serde(serialize_with = "compiled")]
     pub compiled: Option<(PathBuf, Found)>,
     /// Cores that decode photos.
     pub cores: usize,
@@ -48,6 +49,11 @@ pub struct Diagnosis {
     pub advice: Vec<Advice>,
     /// The layers of a network, where that was asked for.
     pub bench: Option<Bench>,
+}
+
+/// Serialises the cache of what was compiled, whatever the bytes of its path.
+fn compiled<S: Serializer>(compiled: &Option<(PathBuf, Found)>, serializer: S) -> Result<S::Ok, S::Error> {
+    compiled.as_ref().map(|(path, found)| (path.to_string_lossy(), found)).serialize(serializer)
 }
 
 /// Something to know or to do, for a command line to word.

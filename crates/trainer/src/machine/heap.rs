@@ -7,8 +7,9 @@
 use kernels::wgpu::{Adapter, DeviceType};
 use resnet::Memory;
 
+use crate::error::{Error, Result};
 use crate::machine::device::Gpu;
-use crate::words::count;
+use crate::words::{count, shown};
 
 /// Part of a discrete GPU's memory that a network may take: the rest is the screen's and the driver's.
 const OF_ITS_OWN: f64 = 0.8;
@@ -47,8 +48,47 @@ pub(crate) fn warning(gpu: &Gpu, batch: usize, needs: &Memory) -> Option<String>
         "the network takes {needed:.1} GB for {} at once, of {bytes:.1} GB {kind} of {}: a driver that moves memory to the \
          host gets slow instead of failing; smaller batches take less",
         count(batch, "photo"),
-        info.name
+        shown(&info.name)
     ))
+}
+
+/// Refuses a network that takes more memory than the machine has left, in batches of so many photos of `input_size`. A software adapter's
+/// driver takes what the system promises, and the system ends the program when it can't keep that.
+///
+/// # Errors
+/// [`Error::OutOfMemory`], which names the size.
+pub(crate) fn check(
+    gpu: &Gpu,
+    batch: usize,
+    [height, width]: [usize; 2],
+    needs: impl FnOnce() -> Option<Memory>,
+) -> Result<()> {
+    let Some(left) = left().filter(|_| gpu.adapter.get_info().device_type == DeviceType::Cpu) else { return Ok(()) };
+    let needed = needs().map_or(0, |needs| needs.weights + needs.activations + needs.scratch);
+    if needed <= left {
+        return Ok(());
+    }
+    let [needed, left] = [needed, left].map(|bytes| bytes as f64 / 1e9);
+    let photos = count(batch, "photo");
+    Err(Error::OutOfMemory(format!(
+        "{photos} of the recipe's input_size, {height} x {width}, take {needed:.1} GB at once, and the machine has {left:.1} GB left"
+    )))
+}
+
+/// Counts the bytes that the machine, or the container that this runs in, has left; none where that isn't known.
+fn left() -> Option<u64> {
+    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let container = number("/sys/fs/cgroup/memory.max").zip(number("/sys/fs/cgroup/memory.current"));
+    let container = container.map(|(most, taken)| most.saturating_sub(taken));
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.as_deref().and_then(available);
+    machine.into_iter().chain(container).min()
+}
+
+/// Reads the bytes that Linux says could be taken.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Names the memory that `needed` bytes are too much of. A software adapter has the machine's, of which its drivers tell no true size.
@@ -75,6 +115,20 @@ mod tests {
             assert_eq!((of(device, 4 * GB), of(device, 5 * GB)), (None, Some("shared memory")));
         }
         assert_eq!(of(DeviceType::Cpu, 100 * GB), None);
+    }
+
+    #[test]
+    fn a_software_adapter_is_not_asked_for_more_than_the_machine_has() {
+        assert_eq!(available("MemTotal:  9 kB\nMemAvailable:   16384 kB\n"), Some(16 << 20));
+        assert_eq!(available("MemTotal:  9 kB\n"), None);
+        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
+        let needs = |activations| move || Some(Memory { weights: 1, activations, scratch: 1 });
+        check(&gpu, 8, [2048, 2000], needs(1)).unwrap();
+        if gpu.adapter.get_info().device_type == DeviceType::Cpu && cfg!(target_os = "linux") {
+            let error = check(&gpu, 8, [2048, 2000], needs(1 << 50)).unwrap_err();
+            assert!(error.to_string().contains("8 photos of the recipe's input_size, 2048 x 2000, take "), "{error}");
+            assert!(matches!(error, Error::OutOfMemory(_)));
+        }
     }
 
     #[test]

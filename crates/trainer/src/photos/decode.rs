@@ -5,10 +5,11 @@ use std::fmt;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 
 use crate::photos::limits::Limits;
-use crate::photos::picture::{Picture, into_rgb};
+use crate::photos::memory::{Room, allocate};
+use crate::photos::picture::{Alpha, Meaning, Picture, check, into_rgb};
 use crate::photos::reading::{Exif, Reading};
 use crate::photos::{bmp, foreign, gif, jpeg, jpeg_header, orientation, tiff, webp};
 
@@ -19,17 +20,18 @@ const OVERHEAD: u64 = 64 << 20;
 /// wants to see.
 ///
 /// # Errors
-/// As [`decode`](crate::photos::decode), but for the time.
+/// As [`decode`](crate::photos::decode), but for the time and the memory of others.
 pub fn decode_unguarded(bytes: &[u8], reading: &Reading, limits: &Limits) -> Result<Picture, String> {
-    decode_into(bytes, reading, limits, Vec::new())
+    decode_into(bytes, reading, limits, Vec::new(), &mut |_| Ok(()))
 }
 
-/// Decodes as [`decode_unguarded`] does, into `memory` where the decoder allows it: for 8-bit RGB, which most photos are.
+/// Decodes as [`decode_unguarded`] does, into `memory` where that is large enough, and asks for `room` before it takes more.
 pub(crate) fn decode_into(
     bytes: &[u8],
     reading: &Reading,
     limits: &Limits,
-    mut memory: Vec<u8>,
+    memory: Vec<u8>,
+    room: Room,
 ) -> Result<Picture, String> {
     if bytes.is_empty() {
         return Err("an empty file".into());
@@ -39,7 +41,7 @@ pub(crate) fn decode_into(
     }
     let format = tiff::guess_format(bytes).ok_or("not a photo, or in a format that can't be read here")?;
     if format == ImageFormat::Gif {
-        return into_rgb(gif::first_frame(bytes, limits)?.into(), reading.background);
+        return gif::first_frame(bytes, reading.background, limits, memory, room);
     }
     if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err("cut short: the JPEG has no end marker".into());
@@ -51,49 +53,43 @@ pub(crate) fn decode_into(
         ImageFormat::WebP => webp::mended(bytes),
         _ => bytes.into(),
     };
+    let orientation = match reading.exif {
+        Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
+        _ => orientation::of(&bytes, format),
+    };
+    #[cfg(feature = "turbojpeg")]
+    if format == ImageFormat::Jpeg {
+        return jpeg::by_libjpeg(&bytes, limits, memory, room)?.turned(orientation);
+    }
     let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
     let mut bounds = image::Limits::default();
     bounds.max_alloc = Some(OVERHEAD);
     reader.limits(bounds.clone());
     let mut decoder = reader.into_decoder().map_err(words)?;
     let (width, height) = decoder.dimensions();
-    limits.check_pixels(width, height)?;
-    bounds.max_alloc = Some(decoder.total_bytes().saturating_mul(2).saturating_add(OVERHEAD));
+    let pixels = limits.check_pixels(width, height)?;
+    let color = decoder.color_type();
+    check(color)?;
+    // Pixels become RGB where they lie; some decoders hold them once more.
+    let (stored, converted) = (decoder.total_bytes(), 3 * pixels);
+    let besides = stored.saturating_add(OVERHEAD);
+    room(stored.max(converted).saturating_add(stored))?;
+    bounds.max_alloc = Some(stored.saturating_add(besides));
     decoder.set_limits(bounds).map_err(words)?;
-    let orientation = match reading.exif {
-        Exif::Ignore if format != ImageFormat::Tiff => Orientation::NoTransforms,
-        _ => orientation::of(&bytes, format),
-    };
-    // A PNG that marks a level as transparent comes with alpha: what was stored tells.
+    // A PNG that marks a level as transparent comes with alpha, which Pillow doesn't see: what was stored tells.
     let deep_grey = decoder.original_color_type() == ExtendedColorType::L16
         || format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]);
-    let mut image = match format {
-        #[cfg(feature = "turbojpeg")]
-        ImageFormat::Jpeg => jpeg::by_libjpeg(&bytes)?,
-        _ if decoder.color_type() == ColorType::Rgb8 => {
-            let size = usize::try_from(decoder.total_bytes()).map_err(words)?;
-            if memory.len() < size {
-                // Reserved like this, too little memory is an error instead of the program's end.
-                memory = Vec::new();
-                memory.try_reserve_exact(size).map_err(words)?;
-                // Zeroed by the system, it isn't touched before there are pixels: a header may promise more than there are.
-                memory = vec![0; size];
-            }
-            memory.truncate(size);
-            decoder.read_image(&mut memory).map_err(words)?;
-            RgbImage::from_raw(width, height, memory).ok_or("not as many pixels as it says")?.into()
-        }
-        _ => DynamicImage::from_decoder(decoder).map_err(words)?,
+    let alpha = match color {
+        ColorType::Rgba8 | ColorType::Rgba16 if format == ImageFormat::Tiff => tiff::alpha(&bytes),
+        _ if deep_grey => Alpha::Meaningless,
+        _ => Alpha::Straight,
     };
-    if deep_grey {
-        // Without alpha, which Pillow doesn't see.
-        image = image.into_luma16().into();
-    }
-    if format == ImageFormat::Tiff {
-        image = tiff::straight(image, &bytes);
-    }
-    image.apply_orientation(orientation);
-    into_rgb(image, reading.background)
+    // What a decoder takes of itself it takes without asking, and ends the program where there is none: it is tried for first.
+    drop(allocate(Vec::new(), stored)?);
+    let mut rgb = allocate(memory, stored.max(converted))?;
+    decoder.read_image(&mut rgb[..stored as usize]).map_err(words)?;
+    into_rgb(&mut rgb, pixels as usize, Meaning { color, alpha, background: reading.background })?;
+    Picture::new([width as usize, height as usize], rgb)?.turned(orientation)
 }
 
 /// Words what a decoder says is wrong.
@@ -104,7 +100,7 @@ fn words(error: impl fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
+    use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
 
     fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -181,14 +177,15 @@ mod tests {
             let bytes = encode(picture.clone(), format);
             let fresh = decode_unguarded(&bytes, &Reading::default(), &Limits::default()).unwrap();
             for memory in [vec![9; 1000], vec![9; 3]] {
-                let again = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+                let again =
+                    decode_into(&bytes, &Reading::default(), &Limits::default(), memory, &mut |_| Ok(())).unwrap();
                 assert_eq!(again, fresh, "{format:?}");
             }
         }
         let memory = vec![9; 1000];
         let place = memory.as_ptr();
         let bytes = encode(picture, ImageFormat::Png);
-        let image = decode_into(&bytes, &Reading::default(), &Limits::default(), memory).unwrap();
+        let image = decode_into(&bytes, &Reading::default(), &Limits::default(), memory, &mut |_| Ok(())).unwrap();
         assert_eq!(image.rgb.as_ptr(), place);
     }
 

@@ -1,12 +1,19 @@
 //! Decodes GIFs, placed on their screen as Pillow places them.
 
-use image::RgbaImage;
-
 use crate::photos::limits::Limits;
+use crate::photos::memory::{Room, allocate};
+use crate::photos::picture::{Picture, flat};
+use crate::photos::reading::Background;
 
 /// Decodes the first frame of a GIF. What it leaves of the screen has the transparent index if there is one, else index 0; the screen
 /// grows to hold the frame. Pillow does so; other programs do it in other ways.
-pub(super) fn first_frame(bytes: &[u8], limits: &Limits) -> Result<RgbaImage, String> {
+pub(super) fn first_frame(
+    bytes: &[u8],
+    background: Background,
+    limits: &Limits,
+    memory: Vec<u8>,
+    room: Room,
+) -> Result<Picture, String> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::Indexed);
     options.set_memory_limit(gif::MemoryLimit::Bytes(
@@ -14,23 +21,28 @@ pub(super) fn first_frame(bytes: &[u8], limits: &Limits) -> Result<RgbaImage, St
     ));
     let mut decoder = options.read_info(bytes).map_err(|error| error.to_string())?;
     let frame = decoder.next_frame_info().map_err(|error| error.to_string())?.ok_or("no frame in the GIF")?;
-    let [left, top, width, height] = [frame.left, frame.top, frame.width, frame.height].map(u32::from);
+    let [left, top, width, height] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
     let transparent = frame.transparent;
-    let screen = [u32::from(decoder.width()).max(left + width), u32::from(decoder.height()).max(top + height)];
-    limits.check_pixels(screen[0], screen[1])?;
-    let mut indices = vec![0; decoder.buffer_size()];
+    let screen = [usize::from(decoder.width()).max(left + width), usize::from(decoder.height()).max(top + height)];
+    let pixels = limits.check_pixels(screen[0] as u32, screen[1] as u32)?;
+    let indexed = decoder.buffer_size() as u64;
+    room(3 * pixels + indexed)?;
+    let mut indices = allocate(Vec::new(), indexed)?;
+    let mut rgb = allocate(memory, 3 * pixels)?;
     decoder.read_into_buffer(&mut indices).map_err(|error| error.to_string())?;
     let palette = decoder.palette().unwrap_or_default();
     let colour = |index: u8| {
         let at = usize::from(index) * 3;
-        let [red, green, blue] = palette.get(at..at + 3).map_or([index; 3], |rgb| [rgb[0], rgb[1], rgb[2]]);
-        image::Rgba([red, green, blue, if transparent == Some(index) { 0 } else { 255 }])
+        let rgb = palette.get(at..at + 3).map_or([index; 3], |rgb| [rgb[0], rgb[1], rgb[2]]);
+        flat(rgb, if transparent == Some(index) { 0 } else { 255 }, background)
     };
-    let mut picture = RgbaImage::from_pixel(screen[0], screen[1], colour(transparent.unwrap_or(0)));
-    for (y, row) in (top..).zip(indices.chunks_exact(width.max(1) as usize)) {
-        for (x, &index) in (left..).zip(row) {
-            picture.put_pixel(x, y, colour(index));
+    let around = colour(transparent.unwrap_or(0));
+    rgb.as_chunks_mut().0.fill(around);
+    for (y, row) in (top..).zip(indices.chunks_exact(width.max(1))) {
+        let to = &mut rgb[3 * (y * screen[0] + left)..];
+        for (to, &index) in to.as_chunks_mut().0.iter_mut().zip(row) {
+            *to = colour(index);
         }
     }
-    Ok(picture)
+    Picture::new(screen, rgb)
 }

@@ -1,9 +1,15 @@
 //! Decodes JPEGs, with the decoder that was built in, and finds those that are cut short.
 
 #[cfg(feature = "turbojpeg")]
-use image::{DynamicImage, GrayImage, RgbImage};
+use std::panic::AssertUnwindSafe;
 
 use crate::photos::segments::{self, END_OF_IMAGE, START_OF_IMAGE, START_OF_SCAN};
+#[cfg(feature = "turbojpeg")]
+use crate::photos::{
+    limits::Limits,
+    memory::{Room, allocate},
+    picture::{Picture, in_place},
+};
 
 /// The name of the JPEG decoder. Its pixels, and so the features, differ a little from another's.
 pub const JPEG_DECODER: &str = if cfg!(feature = "turbojpeg") { "libjpeg-turbo" } else { "zune-jpeg" };
@@ -25,45 +31,48 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
 
 /// Decodes a JPEG by libjpeg-turbo, as Pillow has it do: exact inverse DCT, smooth enlarging of the colour planes, the full size.
 #[cfg(feature = "turbojpeg")]
-pub(super) fn by_libjpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
+pub(super) fn by_libjpeg(bytes: &[u8], limits: &Limits, memory: Vec<u8>, room: Room) -> Result<Picture, String> {
     use mozjpeg::{ColorSpace, Decompress};
+    let words = |error: std::io::Error| error.to_string();
     // What it refuses it says by unwinding.
-    let decoded = std::panic::catch_unwind(|| {
-        let decoder = Decompress::new_mem(bytes)?;
-        let (width, height) = (decoder.width() as u32, decoder.height() as u32);
+    let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let decoder = Decompress::new_mem(bytes).map_err(words)?;
+        let [width, height] = [decoder.width(), decoder.height()];
+        let pixels = limits.check_pixels(width as u32, height as u32)?;
         let (space, channels) = match decoder.components().len() {
             1 => (ColorSpace::JCS_GRAYSCALE, 1),
             4 => (ColorSpace::JCS_CMYK, 4),
             _ => (ColorSpace::JCS_RGB, 3),
         };
-        let mut started = decoder.to_colorspace(space)?;
-        let pixels: Vec<u8> = started.read_scanlines()?;
-        started.finish()?;
-        std::io::Result::Ok((width, height, channels, pixels))
-    });
-    let (width, height, channels, pixels) = match decoded {
-        Ok(decoded) => decoded.map_err(|error| error.to_string())?,
-        Err(payload) => return Err(payload.downcast_ref::<String>().cloned().unwrap_or("a damaged JPEG".into())),
-    };
-    let image = match channels {
-        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
-        _ => RgbImage::from_raw(width, height, inks(&pixels)).map(DynamicImage::from),
-    };
-    image.ok_or_else(|| "the JPEG holds fewer pixels than it says".into())
+        // Of progressive ones the decoder holds all coefficients besides, two bytes each.
+        let stored = pixels * channels;
+        room(stored.max(3 * pixels) + 2 * stored)?;
+        let mut rgb = allocate(memory, stored.max(3 * pixels))?;
+        let mut started = decoder.to_colorspace(space).map_err(words)?;
+        started.read_scanlines_into(&mut rgb[..stored as usize]).map_err(words)?;
+        started.finish().map_err(words)?;
+        Ok::<_, String>(([width, height], channels, rgb))
+    }));
+    let ([width, height], channels, mut rgb) = decoded.unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<String>().map_or("a damaged JPEG", |said| said);
+        Err(format!("libjpeg-turbo: {}", said.trim_start_matches("libjpeg fatal error: ")))
+    })?;
+    match channels {
+        1 => in_place(&mut rgb, width * height, |[grey]| [grey; 3]),
+        4 => in_place(&mut rgb, width * height, inks),
+        _ => {}
+    }
+    rgb.truncate(3 * width * height);
+    Picture::new([width, height], rgb)
 }
 
 /// Converts CMYK as Adobe stores it, inverted, to RGB as Pillow does.
 #[cfg(feature = "turbojpeg")]
-fn inks(pixels: &[u8]) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(pixels.len() / 4 * 3);
-    for &[cyan, magenta, yellow, key] in pixels.as_chunks::<4>().0 {
-        rgb.extend([cyan, magenta, yellow].map(|ink| {
-            let product = u32::from(255 - ink) * u32::from(key) + 128;
-            (i64::from(key) - i64::from(((product >> 8) + product) >> 8)).max(0) as u8
-        }));
-    }
-    rgb
+fn inks([cyan, magenta, yellow, key]: [u8; 4]) -> [u8; 3] {
+    [cyan, magenta, yellow].map(|ink| {
+        let product = u32::from(255 - ink) * u32::from(key) + 128;
+        (i64::from(key) - i64::from(((product >> 8) + product) >> 8)).max(0) as u8
+    })
 }
 
 #[cfg(test)]

@@ -21,14 +21,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks a photo's size before it is decoded.
+    /// Checks a photo's size before it is decoded, and counts its pixels.
     ///
     /// # Errors
     /// It has more pixels than allowed, in words.
-    pub(super) fn check_pixels(&self, width: u32, height: u32) -> Result<(), String> {
-        match u64::from(width) * u64::from(height) > self.pixels {
-            true => Err(format!("{width} x {height} pixels are more than the limit of {}", self.pixels)),
-            false => Ok(()),
+    pub(super) fn check_pixels(&self, width: u32, height: u32) -> Result<u64, String> {
+        match u64::from(width) * u64::from(height) {
+            pixels if pixels > self.pixels => {
+                Err(format!("{width} x {height} pixels are more than the limit of {}", self.pixels))
+            }
+            pixels => Ok(pixels),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Tells by a file's first bytes whether it is a photo, without decoding it.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
+use resnet::regular;
+
+use crate::photos::file::is_the_files;
 use crate::photos::{foreign, tiff};
 
 /// Formats say what they are in their first bytes; of cameras' raw ones, whose directory may lie further behind, this finds most.
@@ -21,15 +23,20 @@ pub(crate) enum Look {
 }
 
 /// Looks at how a file begins.
-pub(crate) fn look(path: &Path) -> Look {
+///
+/// # Errors
+/// The machine failed: what the file holds isn't known.
+pub(crate) fn look(path: &Path) -> io::Result<Look> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
-    match foreign::reason(&bytes) {
-        _ if read.is_err() => Look::Other,
+    match regular::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes)) {
+        Err(error) if is_the_files(&error) => return Ok(Look::Other),
+        read => read?,
+    };
+    Ok(match foreign::reason(&bytes) {
         Some(reason) => Look::Foreign(reason),
         None if tiff::guess_format(&bytes).is_some() => Look::Photo,
         None => Look::Other,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -41,7 +48,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let seen = |bytes: &[u8]| {
             std::fs::write(dir.path().join("file"), bytes).unwrap();
-            look(&dir.path().join("file"))
+            look(&dir.path().join("file")).unwrap()
         };
         for photo in [&b"\xff\xd8\xff\xe0"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP"] {
             assert_eq!(seen(photo), Look::Photo, "{photo:?}");
@@ -51,6 +58,6 @@ mod tests {
         for other in [&b""[..], b"notes", b"#!/bin/sh"] {
             assert_eq!(seen(other), Look::Other, "{other:?}");
         }
-        assert_eq!(look(&dir.path().join("absent")), Look::Other);
+        assert_eq!(look(&dir.path().join("absent")).unwrap(), Look::Other);
     }
 }

@@ -5,6 +5,7 @@
 mod bmp;
 mod decode;
 mod directory;
+mod file;
 mod foreign;
 mod gif;
 mod guard;
@@ -12,6 +13,7 @@ mod jpeg;
 mod jpeg_header;
 mod limits;
 mod look;
+mod memory;
 mod orientation;
 mod picture;
 mod preparation;
@@ -29,5 +31,6 @@ pub use preparation::Preparation;
 pub use reading::{Background, Exif, Reading};
 
 pub(crate) use decode::decode_into;
+pub(crate) use file::{Failure, is_bad_sector, is_the_files, read};
 pub(crate) use guard::{Decoder, decode_by};
 pub(crate) use look::{Look, look};

@@ -2,20 +2,10 @@
 
 use std::borrow::Cow;
 
-use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
+use image::ImageFormat;
 
 use crate::photos::directory::Directory;
-
-/// What the fourth channel of a colour photo is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fourth {
-    /// Alpha that the colours are multiplied by.
-    Associated,
-    /// Anything but alpha.
-    Unspecified,
-    /// Alpha, or there is none.
-    Alpha,
-}
+use crate::photos::picture::Alpha;
 
 /// Finds a file's format by its first bytes. BigTIFF is one that its decoder reads, and isn't looked for elsewhere.
 pub(super) fn guess_format(bytes: &[u8]) -> Option<ImageFormat> {
@@ -58,44 +48,14 @@ pub(super) fn mended(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     Ok(mended.into())
 }
 
-/// Takes a photo's fourth channel for what the file says it is, as Pillow does: divides by alpha what was multiplied by it.
-pub(super) fn straight(image: DynamicImage, bytes: &[u8]) -> DynamicImage {
-    match (fourth(bytes), image) {
-        (Fourth::Associated, image @ (DynamicImage::ImageRgba8(_) | DynamicImage::ImageRgba16(_))) => {
-            divided(image).into()
-        }
-        (Fourth::Unspecified, DynamicImage::ImageRgba8(pixels)) => DynamicImage::from(pixels).into_rgb8().into(),
-        (Fourth::Unspecified, DynamicImage::ImageRgba16(pixels)) => DynamicImage::from(pixels).into_rgb16().into(),
-        (_, image) => image,
-    }
-}
-
-fn fourth(bytes: &[u8]) -> Fourth {
+/// Tells what the fourth channel of a colour photo is, as Pillow takes it.
+pub(super) fn alpha(bytes: &[u8]) -> Alpha {
     const EXTRA_SAMPLES: u16 = 338;
     match Directory::first(bytes).map(|directory| directory.numbers(EXTRA_SAMPLES)).as_deref() {
-        Some([1]) => Fourth::Associated,
-        Some([0]) => Fourth::Unspecified,
-        _ => Fourth::Alpha,
+        Some([1]) => Alpha::Associated,
+        Some([0]) => Alpha::Meaningless,
+        _ => Alpha::Straight,
     }
-}
-
-/// Divides the colours by alpha, in 8 bits.
-fn divided(image: DynamicImage) -> RgbaImage {
-    let divide = |Rgba([red, green, blue, alpha]): Rgba<u8>| match alpha {
-        0 => Rgba([0; 4]),
-        _ => {
-            let [red, green, blue] = [red, green, blue].map(|c| (u32::from(c) * 255 / u32::from(alpha)).min(255) as u8);
-            Rgba([red, green, blue, alpha])
-        }
-    };
-    let mut pixels = match image {
-        DynamicImage::ImageRgba16(pixels) => {
-            RgbaImage::from_fn(pixels.width(), pixels.height(), |x, y| Rgba(pixels[(x, y)].0.map(|c| (c >> 8) as u8)))
-        }
-        image => image.into_rgba8(),
-    };
-    pixels.pixels_mut().for_each(|pixel| *pixel = divide(*pixel));
-    pixels
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::data::Class;
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::report::prediction::Prediction;
+use crate::words::cell;
 
 /// The columns: the photo, what is true of it, and the five most probable classes.
 const COLUMNS: [&str; 15] = [
@@ -29,13 +30,14 @@ pub fn is_predictions(beginning: &[u8]) -> bool {
     beginning.starts_with(COLUMNS.join(",").as_bytes())
 }
 
-/// Writes predictions as CSV, a line for each photo.
+/// Writes predictions as CSV, a line for each photo. No name begins a formula: where a photo or a class is called `=1`, the cell is `'=1`, with the
+/// apostrophe by which spreadsheets mark text.
 ///
 /// # Errors
 /// A class is beyond `classes`.
 pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result<Vec<u8>> {
     let label = |class: Class| {
-        classes.get(class.index()).map(String::as_str).ok_or(Error::Shape {
+        classes.get(class.index()).map(|label| cell(label).into_owned()).ok_or(Error::Shape {
             operation: "predictions.csv",
             operand: "classes",
             expected: class.index() + 1,
@@ -48,14 +50,14 @@ pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result
         let top = photo.top(5);
         let choice = |rank: usize| -> Result<[String; 2]> {
             match top.get(rank) {
-                Some(&(class, probability)) => Ok([label(class)?.to_owned(), format!("{probability:.6}")]),
+                Some(&(class, probability)) => Ok([label(class)?, format!("{probability:.6}")]),
                 None => Ok(Default::default()),
             }
         };
         let mut row = vec![
-            photo.name.clone(),
+            cell(&photo.name).into_owned(),
             photo.part.map(|part| part.to_string()).unwrap_or_default(),
-            photo.target.class().map(label).transpose()?.unwrap_or_default().to_owned(),
+            photo.target.class().map(label).transpose()?.unwrap_or_default(),
         ];
         row.extend(choice(0)?);
         row.push(photo.target_probability().map(|p| format!("{p:.6}")).unwrap_or_default());
@@ -84,5 +86,16 @@ mod tests {
         assert!(lines[1].starts_with(start), "{}", lines[1]);
         assert!(lines[1].ends_with(",class <0>,0.017986,,,,,,"), "{}", lines[1]);
         assert!(predictions_csv(&predictions, &classes(1)).is_err());
+    }
+
+    #[test]
+    fn no_name_begins_a_formula() {
+        let (_, mut predictions) = evaluated(4, 2);
+        predictions[0].name = "=cmd|' /C calc'!A0.jpg".to_owned();
+        let csv = predictions_csv(&predictions, &["-1".to_owned(), "@b".to_owned()]).unwrap();
+        let mut reader = csv::Reader::from_reader(csv.as_slice());
+        let rows: Vec<_> = reader.records().map(|row| row.unwrap()).collect();
+        assert_eq!([&rows[0][0], &rows[0][2], &rows[0][3]], ["'=cmd|' /C calc'!A0.jpg", "'-1", "'@b"]);
+        assert!(rows.iter().flatten().all(|cell| !cell.starts_with(['=', '+', '-', '@'])));
     }
 }

@@ -11,6 +11,7 @@ use crate::photos::Limits;
 use crate::report::prediction::Prediction;
 use crate::report::thumbnail::thumbnail;
 use crate::run::Config;
+use crate::words::shown;
 
 /// How many mistakes are shown.
 const MISTAKES: usize = 24;
@@ -167,9 +168,9 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
         photos.train, photos.validation, photos.test, photos.rejected
     );
     vec![
-        ("photos", config.data.display().to_string()),
+        ("photos", shown(&config.data).into_owned()),
         ("parts", parts),
-        ("backbone", format!("{}, {}", config.weights.architecture, config.weights.path.display())),
+        ("backbone", format!("{}, {}", config.weights.architecture, shown(&config.weights.path))),
         ("SHA-256 of the weights", config.weights.sha256.clone()),
         ("seed", config.split.seed.to_string()),
         ("head", serde_json::to_string(&config.train).expect("plain data")),

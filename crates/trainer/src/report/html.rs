@@ -117,7 +117,7 @@ fn training(out: &mut String, data: &Data) {
         out,
         "<h2>Training</h2>{curve}<p class=q>Loss: <b style=\"color:{TRAINING}\">training</b>{validation}; \
          dashed: the best epoch, {}, whose head was kept.</p>",
-        data.history.best + 1,
+        data.history.best,
     );
 }
 
@@ -162,7 +162,7 @@ mod tests {
             validation_top1: Some(0.5),
             learning_rate: 0.1,
         };
-        History { epochs: vec![epoch(1.0), epoch(0.5)], best: 1 }
+        History { epochs: vec![epoch(1.0), epoch(0.5)], best: 2 }
     }
 
     fn metrics(test: Option<Evaluation>) -> Metrics {

@@ -35,7 +35,7 @@ pub(crate) fn curve(history: &History) -> Option<String> {
     };
     line(TRAINING, |epoch| Some(epoch.train_loss));
     line(VALIDATION, |epoch| epoch.validation_loss);
-    let best = x(history.best);
+    let best = x(history.best.saturating_sub(1));
     let _ = write!(out, "<path d=\"M{best:.1} 10V{bottom}\" stroke=#99a stroke-dasharray=3 /></svg>");
     Some(out)
 }
@@ -53,10 +53,10 @@ mod tests {
             learning_rate: 0.1,
         };
         let history =
-            History { epochs: vec![epoch(1.0, Some(2.0)), epoch(0.5, Some(1.5)), epoch(0.25, None)], best: 1 };
+            History { epochs: vec![epoch(1.0, Some(2.0)), epoch(0.5, Some(1.5)), epoch(0.25, None)], best: 2 };
         let drawn = curve(&history).unwrap();
         assert!(drawn.contains("points=\"40.0,100.0 335.0,145.0 630.0,167.5\""), "{drawn}");
         assert!(drawn.contains("points=\"40.0,10.0 335.0,55.0\"") && drawn.contains("d=\"M335.0 10V190\""), "{drawn}");
-        assert_eq!(curve(&History { epochs: vec![epoch(1.0, None)], best: 0 }), None);
+        assert_eq!(curve(&History { epochs: vec![epoch(1.0, None)], best: 1 }), None);
     }
 }

@@ -6,17 +6,14 @@ use std::path::Path;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, RgbImage};
 
-use crate::photos::{Limits, Reading, decode};
+use crate::photos::{Limits, Reading, decode, read};
 
 /// The longest side, in pixels.
 const SIDE: u32 = 112;
 
 /// Makes a photo small, as a `data:` URL of a JPEG, read as `reading` says and within `limits`; none if it can't be read.
 pub(crate) fn thumbnail(path: &Path, reading: &Reading, limits: &Limits) -> Option<String> {
-    if std::fs::metadata(path).ok()?.len() > limits.bytes {
-        return None;
-    }
-    let picture = decode(std::fs::read(path).ok()?, reading, limits).ok()?;
+    let picture = decode(read(path, limits).ok()?, reading, limits).ok()?;
     let picture = RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb)?;
     let small = DynamicImage::from(picture).thumbnail(SIDE, SIDE);
     let mut bytes = Cursor::new(Vec::new());

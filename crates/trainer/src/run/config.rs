@@ -1,4 +1,4 @@
-//! The configuration of a run: everything needed to do it again, as `config.json` holds it.
+//! The configuration of a run: everything needed to do it again, as `config.json` holds it. JSON is UTF-8: other bytes of a path are replaced.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -16,6 +16,7 @@ use crate::machine::device::Summary;
 use crate::machine::tune::Tuned;
 use crate::photos::Reading;
 use crate::run::folder::CONFIG;
+use crate::words;
 
 /// The configuration of a run: everything needed to do it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,7 @@ pub struct Config {
     /// The version of this program.
     pub version: String,
     /// The folder of photos, absolute.
+    #[serde(serialize_with = "words::path")]
     pub data: PathBuf,
     /// The labels, in the order of the outputs.
     pub classes: Vec<String>,
@@ -62,6 +64,7 @@ fn f32() -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
     /// The path of the file, absolute.
+    #[serde(serialize_with = "words::path")]
     pub path: PathBuf,
     /// SHA-256 of the weight file, in hexadecimal digits.
     pub sha256: String,
@@ -76,7 +79,7 @@ impl Config {
     /// The file can't be read, or is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(CONFIG);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match resnet::regular::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path)(error)),

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use resnet::WeightFile;
 
+use crate::words::shown;
+
 /// ImageNet's classes in the order of their outputs, one a line below the licence.
 const IMAGENET: &str = include_str!("../../assets/imagenet.txt");
 
@@ -24,7 +26,8 @@ pub(super) fn classes_of(weights: &WeightFile, path: &Path, classes: usize) -> (
     let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
     let stated = own.or_else(|| labels_beside(path)).filter(|labels: &Vec<String>| labels.len() == classes);
     if let Some(labels) = stated {
-        return (labels, Named::Stated);
+        // Those of others may hold anything.
+        return (labels.iter().map(|label| shown(label).into_owned()).collect(), Named::Stated);
     }
     let imagenet: Vec<String> = IMAGENET.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     match classes {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::head::metrics::majority;
 use crate::run::config::Config;
 use crate::run::folder::{PARTS, PREDICTIONS};
+use crate::words::of_cell;
 
 /// The version of the file that is written here.
 const VERSION: u32 = 1;
@@ -102,7 +103,7 @@ impl Seen {
     /// Both files are missing, or the one that counts can't be read, is damaged or is another run's.
     pub fn read(folder: &Path, classes: &[String], config: Option<&Config>) -> Result<Self> {
         let path = folder.join(PARTS);
-        match std::fs::read(&path) {
+        match resnet::regular::read(&path) {
             Ok(bytes) => {
                 config.map_or(Ok(()), |config| config.check_file(folder, PARTS, &bytes))?;
                 let damaged = |reason| invalid(folder, format!("{PARTS}: {reason}"));
@@ -118,7 +119,7 @@ impl Seen {
     /// Reads [`PREDICTIONS`], which earlier versions of the program wrote alone.
     fn from_predictions(folder: &Path, classes: &[String]) -> Result<Self> {
         let path = folder.join(PREDICTIONS);
-        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+        let bytes = resnet::regular::read(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => invalid(folder, format!("no {PARTS} in it, which says what the head has seen")),
             _ => Error::io("read", &path)(error),
         })?;
@@ -138,7 +139,7 @@ impl Seen {
             if row.get(part) != Some(&test) {
                 digests.extend(row.get(digest).map(str::to_owned));
             }
-            let class = classes.iter().position(|class| row.get(label) == Some(class));
+            let class = classes.iter().position(|class| row.get(label).map(of_cell) == Some(class));
             if let (true, Some(class)) = (row.get(part) == Some(&train), class) {
                 counts[class] += 1;
             }

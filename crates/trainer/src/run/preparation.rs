@@ -6,6 +6,7 @@ use resnet::{Recipe, WeightFile};
 
 use crate::error::{Error, Result};
 use crate::photos::Reading;
+use crate::words::shown;
 
 /// Finds the recipe that belongs to a weight file, and the file that holds it: a run's own, from its metadata; timm's or
 /// transformers', from the configuration beside it; else torchvision's, which no file holds.
@@ -18,7 +19,7 @@ pub fn recipe_of(weights: &WeightFile, path: &Path) -> Result<(Recipe, Option<Pa
     let Some(text) = own else { return Ok(Recipe::beside(path)?) };
     let recipe = Recipe::from_json(text).map_err(|error| match error {
         resnet::Error::Recipe { field, problem, source } => {
-            let problem = format!("{problem} (in the metadata of {}, key `recipe`)", path.display());
+            let problem = format!("{problem} (in the metadata of {}, key `recipe`)", shown(path));
             resnet::Error::Recipe { field, problem, source }
         }
         other => other,

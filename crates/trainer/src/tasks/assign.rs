@@ -1,6 +1,6 @@
 //! Assigns the photos of a data set their parts: the step of a training between features and head.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::data::split::{Entry, SplitOptions, split};
 use crate::data::{Class, Dataset, Part, Photo, Rejected, duplicates};
@@ -67,6 +67,7 @@ pub(crate) fn assign(
             });
         }
     }
+    warn_of_untested(dataset, &entries, &parts, progress);
     Ok(parts)
 }
 
@@ -79,4 +80,18 @@ fn rejected<'a>(
     let names: HashSet<String> =
         dataset.photos.iter().filter(|photo| kind(photo)).map(|photo| photo.name.clone()).collect();
     known.rejected.iter().filter(move |rejected| names.contains(&rejected.name))
+}
+
+/// Names the classes without a photo to test, where others have one.
+fn warn_of_untested(dataset: &Dataset, entries: &[Entry], parts: &[Part], progress: &dyn Progress) {
+    let tested: BTreeSet<Class> = (entries.iter().zip(parts))
+        .filter(|(_, part)| **part == Part::Test)
+        .flat_map(|(entry, _)| entry.target.classes().iter().copied())
+        .collect();
+    let names = dataset.classes.iter().enumerate().filter(|(place, _)| !tested.contains(&Class::new(*place)));
+    let untested: Vec<String> = names.map(|(_, name)| name.clone()).collect();
+    if !tested.is_empty() && !untested.is_empty() {
+        let (classes, have) = (count(untested.len(), "class"), if untested.len() == 1 { "has" } else { "have" });
+        progress.warn(&format!("{classes} {have} no photo to be tested on: {}", first(&untested, 5)));
+    }
 }

@@ -11,6 +11,7 @@ use crate::features::{Features, Rows};
 use crate::progress::{Stage, watched};
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::tell::{nothing_readable, tell_rejected};
+use crate::words::shown;
 
 /// Features of all photos of a folder.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ impl Embedded {
 /// No photos that can be read; the adapter failed.
 pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
     let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
+    data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
     let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
@@ -48,7 +50,7 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {
-        return Err(nothing_readable(data.display().to_string(), &extraction.rejected));
+        return Err(nothing_readable(shown(data).into_owned(), &extraction.rejected));
     }
     Ok(Embedded {
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),

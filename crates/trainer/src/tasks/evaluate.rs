@@ -12,6 +12,7 @@ use crate::run::Run;
 use crate::session::Session;
 use crate::tasks::predict::known;
 use crate::tasks::tell::nothing_readable;
+use crate::words::shown;
 
 /// A run's evaluation on a folder.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
     }
     let left_out = found - known.kept.len();
     if known.kept.is_empty() {
-        let what = data.display().to_string();
+        let what = shown(data).into_owned();
         return Err(match left_out {
             0 => nothing_readable(what, &known.rejected),
             _ => Error::AllSeen { what, seen: left_out },

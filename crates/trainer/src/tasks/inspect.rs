@@ -1,21 +1,23 @@
 //! Inspects a weight file: the network, its size and cost, the recipe for its photos, its licence.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use resnet::{Backbone, BackboneOptions, Memory, Recipe, WeightFile};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
-use crate::machine::device::Gpu;
+use crate::machine::device::{Gpu, Summary};
 use crate::run::recipe_of;
+use crate::words::{self, shown};
 
 /// What is known of a weight file: its network, cost, recipe and licence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
     /// The file.
+    #[serde(serialize_with = "words::path")]
     pub weights: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
@@ -38,11 +40,18 @@ pub struct Inspection {
     /// How photos are prepared for it.
     pub recipe: Recipe,
     /// The file that holds the recipe; `None` for torchvision's default.
+    #[serde(serialize_with = "path")]
     pub recipe_from: Option<PathBuf>,
     /// The licence, as stated.
     pub license: Option<String>,
     /// The file that states it.
+    #[serde(serialize_with = "path")]
     pub license_from: Option<PathBuf>,
+}
+
+/// Serialises a path that may be missing.
+fn path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(Path::to_string_lossy).serialize(serializer)
 }
 
 /// Memory on an adapter.
@@ -74,7 +83,7 @@ impl Inspection {
         };
         let Memory { weights, activations, scratch } =
             Backbone::memory_of(&gpu.context, file.architecture(), &options)?;
-        let adapter = gpu.adapter.get_info().name;
+        let adapter = Summary::of(&gpu.adapter).name;
         self.memory = Some(Needs { adapter, batch, weights, activations, scratch });
         Ok(())
     }
@@ -94,6 +103,7 @@ pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
     }
     let bytes = std::fs::metadata(&files.weights).map_err(Error::io("read", &files.weights))?.len();
     let (license, license_from) = license(&file, files)?.unzip();
+    let license = license.map(|license| shown(&license).into_owned());
     Ok(Inspection {
         weights: files.weights.clone(),
         bytes,
@@ -120,7 +130,7 @@ fn license(file: &WeightFile, files: &ModelFiles) -> Result<Option<(String, Path
     type Reader = fn(&str) -> Option<String>;
     for (path, find) in [(&files.config, in_config as Reader), (&files.card, in_card)] {
         let Some(path) = path else { continue };
-        let text = std::fs::read(path).map_err(Error::io("read", path))?;
+        let text = resnet::regular::read(path).map_err(Error::io("read", path))?;
         if let Some(license) = find(&String::from_utf8_lossy(&text)) {
             return Ok(Some((license, path.clone())));
         }
@@ -162,15 +172,14 @@ mod tests {
     use resnet::{Architecture, Resize};
 
     use super::*;
-    use crate::hub::{self, Options};
+    use crate::hub;
     use crate::untrained::random_weights;
 
     #[test]
     fn a_model_folder_is_described() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-        let options = Options::from_env().unwrap();
-        let ask = || inspect(&hub::resolve(folder.path().to_str().unwrap(), &options, &()).unwrap()).unwrap();
+        let ask = || inspect(&hub::resolve_by_env(folder.path().to_str().unwrap(), &()).unwrap()).unwrap();
         let architecture = Architecture::named("resnet18", Some(10)).unwrap();
         write(hub::WEIGHTS, &random_weights(&architecture, 1));
 

@@ -3,10 +3,11 @@
 // Each file of tests uses a part of it.
 #![allow(dead_code)]
 
+mod drawn;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use image::{Rgb, RgbImage};
 use resnet::Architecture;
 use tempfile::TempDir;
 use trainer::random_weights;
@@ -19,18 +20,8 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let architecture = Architecture::basic([1; 4], [8, 8, 16, 32], None);
-        std::fs::write(dir.path().join("weights.safetensors"), random_weights(&architecture, 1)).unwrap();
-        let recipe = r#"{"input_size": [32, 32], "resize": {"shorter_side": 36}, "interpolation": "bilinear",
-            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}"#;
-        std::fs::write(dir.path().join("recipe.json"), recipe).unwrap();
-        let world = Self { dir };
-        for (class, colour) in [("blue", [40, 60, 220]), ("green", [40, 200, 60]), ("red", [220, 50, 40])] {
-            for index in 0..12 {
-                world.draw(&format!("photos/{class}/{index:02}.png"), colour, index);
-            }
-        }
-        world
+        drawn::world(dir.path());
+        Self { dir }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -38,11 +29,7 @@ impl World {
     }
 
     pub fn draw(&self, name: &str, colour: [u8; 3], index: u32) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let shade = |value: u8, x: u32, y: u32| value.saturating_sub(((x * (index + 3) + y * 5) % 40) as u8);
-        let picture = RgbImage::from_fn(48, 40 + index, |x, y| Rgb(colour.map(|value| shade(value, x, y))));
-        picture.save(path).unwrap();
+        drawn::draw(&self.path(name), colour, index);
     }
 
     /// Puts weights with a head of so many classes where the default backbone is looked for.

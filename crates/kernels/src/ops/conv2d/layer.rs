@@ -2,7 +2,6 @@
 
 use super::desc::{Conv2dBuffers, Conv2dDesc, OP};
 use crate::{Context, Error, Family, Precision, Tile, tile::columns};
-use wgpu::BufferUsages;
 
 /// A convolution with the context and family that it is planned for.
 #[derive(Debug, Clone)]
@@ -64,15 +63,15 @@ impl Layer {
 
     /// Checks that the operands can be bound.
     pub fn check(&self, buffers: &Conv2dBuffers<'_>) -> Result<(), Error> {
-        let read = match self.family {
-            Family::Texture => BufferUsages::STORAGE | BufferUsages::COPY_SRC,
-            Family::Tiled => BufferUsages::STORAGE,
-        };
         let output_words = self.output_words();
-        self.context.check(OP, ("input", buffers.input), self.input_words(), read)?;
-        self.context.check(OP, ("output", buffers.output), output_words, BufferUsages::STORAGE)?;
+        self.context.check(OP, ("input", buffers.input), self.input_words())?;
+        self.context.check(OP, ("output", buffers.output), output_words)?;
+        self.context.apart(OP, ("output", buffers.output), &[("input", buffers.input)])?;
         match (self.desc.residual, buffers.residual) {
-            (true, Some(residual)) => self.context.check(OP, ("residual", residual), output_words, read),
+            (true, Some(residual)) => {
+                self.context.check(OP, ("residual", residual), output_words)?;
+                self.context.apart(OP, ("output", buffers.output), &[("residual", residual)])
+            }
             (false, None) => Ok(()),
             (true, None) => Err(Error::shape(OP, "the descriptor has a residual, the buffers have none")),
             (false, Some(_)) => Err(Error::shape(OP, "the buffers have a residual, the descriptor has none")),

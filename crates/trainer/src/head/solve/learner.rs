@@ -1,7 +1,7 @@
 //! The weights on the device and the steps that change them: forward, loss, backward, update.
 
+use kernels::wgpu::Buffer;
 use kernels::wgpu::util::{BufferInitDescriptor, DeviceExt as _};
-use kernels::wgpu::{Buffer, BufferUsages};
 use kernels::{
     Commands, Dense, DenseDesc, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc,
     Workspace, encode_all,
@@ -86,7 +86,7 @@ impl<'a> Learner<'a> {
         let weights_of_classes = gpu.device.create_buffer_init(&BufferInitDescriptor {
             label: Some("class weights"),
             contents: bytemuck::cast_slice(class_weights),
-            usage: BufferUsages::STORAGE,
+            usage: kernels::OPERAND_USAGES,
         });
         let parameter = Parameter {
             value: &weight,

@@ -1,7 +1,7 @@
 //! Softmax regression by mini-batches: gradient steps in a new order each epoch, until the validation loss stops falling.
 
 use crate::error::{Error, Result};
-use crate::head::history::{Epoch, Fit, History};
+use crate::head::history::{Fit, History};
 use crate::head::layer::Head;
 use crate::head::options::TrainOptions;
 use crate::head::problem::{Classed, Problem};
@@ -10,7 +10,7 @@ use crate::head::standardise::Standard;
 use crate::head::table::Memory;
 use crate::head::validate::Validation;
 use crate::machine::device::Gpu;
-use crate::progress::{Progress, Stage};
+use crate::progress::{Epoch, Progress, Stage};
 use crate::random::SplitMix64;
 
 /// Trains a head and keeps the one of the epoch with the lowest validation loss, or the last without validation.
@@ -40,7 +40,7 @@ use crate::random::SplitMix64;
 /// let classes = ["cat", "dog"].map(str::to_owned);
 /// let train = Samples { rows: &rows, targets: &targets };
 /// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
-/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best].train_loss);
+/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best - 1].train_loss);
 /// # Ok::<(), trainer::Error>(())
 /// ```
 ///
@@ -104,19 +104,20 @@ fn epochs(
         }
         if validation.is_none() || decisive < lowest {
             lowest = decisive;
-            history.best = epoch;
+            history.best = epoch + 1;
             learner.keep();
         }
         let learning_rate = options.learning_rate_at((epoch + 1) * steps - 1, steps);
         history.epochs.push(Epoch { train_loss, validation_loss, validation_top1, learning_rate });
+        progress.epoch(&history.epochs[epoch]);
         progress.note(&figures(&history.epochs[epoch]));
         progress.advance(1);
-        if options.patience.is_some_and(|patience| epoch >= history.best + patience) {
+        if options.patience.is_some_and(|patience| epoch + 1 >= history.best + patience) {
             break;
         }
     }
     if validation.is_some() {
-        progress.note(&format!("the best, number {}: {}", history.best + 1, figures(&history.epochs[history.best])));
+        progress.note(&format!("the best, number {}: {}", history.best, figures(&history.epochs[history.best - 1])));
     }
     Ok(history)
 }
@@ -313,7 +314,7 @@ mod tests {
         for (epoch, expected) in history.epochs.iter().zip(losses) {
             assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
         }
-        assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs - 1));
+        assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs));
     }
 
     #[test]
@@ -356,9 +357,9 @@ mod tests {
         let fit = train(&ample(&gpu()), samples, Some(validation), &classes(3), &options);
         let Fit { head, history } = fit.unwrap();
         assert!(history.epochs.len() < options.epochs, "never stopped");
-        assert_eq!(history.epochs.len(), history.best + 1 + 4);
-        let loss = |epoch: usize| history.epochs[epoch].validation_loss.unwrap();
-        assert!((0..history.epochs.len()).all(|epoch| loss(epoch) >= loss(history.best)));
+        assert_eq!(history.epochs.len(), history.best + 4);
+        let loss = |epoch: usize| history.epochs[epoch - 1].validation_loss.unwrap();
+        assert!((1..=history.epochs.len()).all(|epoch| loss(epoch) >= loss(history.best)));
         // The head that came out is the one of that epoch, on features as they are.
         let logits = head.logits(&Rows::new(&others, 12).unwrap()).unwrap();
         let rows = logits.chunks(3).zip(&wrong);

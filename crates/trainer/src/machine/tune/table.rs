@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::hex;
 use crate::error::Result;
+use crate::words::{self, shown};
 
 /// What a measurement holds for: on anything else it is nothing but a guess.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,7 @@ impl Key {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tuned {
     /// Where it is.
+    #[serde(serialize_with = "words::path")]
     pub path: PathBuf,
     /// Shapes that it holds.
     pub shapes: usize,
@@ -81,8 +83,8 @@ pub(super) struct Stored {
 /// Why a file that is there can't be used: in words for a warning, since all works without it.
 pub fn load(folder: &Path, key: &Key) -> Result<Option<(TuneTable, Tuned)>, String> {
     let path = key.path(folder);
-    let ignored = |why: String| format!("{}: {why}; ignored until kernels are measured anew", path.display());
-    let bytes = match std::fs::read(&path) {
+    let ignored = |why: String| format!("{}: {}; ignored until kernels are measured anew", shown(&path), shown(&why));
+    let bytes = match resnet::regular::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ignored(error.to_string())),
