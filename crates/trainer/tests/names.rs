@@ -53,7 +53,7 @@ fn names_of_any_bytes_reach_every_output_as_plain_text() {
     let backbone = ["--backbone", "weights.safetensors", "--recipe", "recipe.json"];
     let [flag, weights, flag2, recipe] = &backbone;
     let printed = plain(&world, &[&"train", &photos, flag, weights, flag2, recipe, &"--out", &run]);
-    assert!(printed.contains("Written to r\u{fffd}un\\nb.png: see"), "{printed}");
+    assert!(printed.contains("Report: r\u{fffd}un\\nb.png/report.html\n"), "{printed}");
     let run = world.path("").join(run);
     let config: serde_json::Value = serde_json::from_slice(&std::fs::read(run.join("config.json")).unwrap()).unwrap();
     assert!(config["data"].as_str().unwrap().ends_with("ph\u{fffd}\u{1b}[2J"), "{config}");

@@ -111,19 +111,23 @@ fn machines_are_told_of_failures_on_the_stream_that_they_read() {
 #[test]
 fn a_photo_of_two_classes_is_named_where_it_leaves_one_without() {
     let world = World::new();
+    for (class, colour) in [("a", [200, 10, 10]), ("b", [10, 10, 200])] {
+        (0..2).for_each(|index| world.draw(&format!("copied/{class}/{index}.png"), colour, index));
+        // The third class has a copy of a photo of each.
+        std::fs::create_dir_all(world.path("copied/c")).unwrap();
+        std::fs::copy(world.path(&format!("copied/{class}/0.png")), world.path(&format!("copied/c/{class}.png")))
+            .unwrap();
+    }
     for seed in 0..40 {
         // A copy plays one part: which one is the seed's choice.
-        std::fs::create_dir_all(world.path("photos/other")).unwrap();
-        std::fs::copy(world.path("photos/blue/03.png"), world.path("photos/other/copy.png")).unwrap();
         let line = format!(
-            "train photos --backbone weights.safetensors --recipe recipe.json --epochs 2 --out run --force --seed {seed}"
+            "train copied --backbone weights.safetensors --recipe recipe.json --epochs 2 --out run --force --seed {seed}"
         );
         let output = world.run(&line);
         let err = String::from_utf8(output.stderr).unwrap();
-        assert!(err.contains("1 photo with copies, which stay in one part: blue/03.png"), "{err}");
+        assert!(err.contains("2 photos with copies, which stay in one part: a/0.png, b/0.png"), "{err}");
         if output.status.code() == Some(3) {
-            let told = "class \"other\" has nothing left to learn from: other/copy.png is a copy of blue/03.png, and copies stay in \
-                one part, here ";
+            let told = "class \"c\" has nothing left to learn from: c/a.png is a copy of a/0.png, and copies stay in one part, here ";
             assert!(err.contains(told), "{err}");
             return;
         }
@@ -139,7 +143,7 @@ fn what_could_not_be_spared_was_not_refused_by_the_user() {
     }
     let train = "train single --backbone weights.safetensors --recipe recipe.json --force --epochs 2";
     let (out, _) = world.expect(0, train);
-    assert!(out.contains("No photo could be spared for an evaluation: no class has two that differ"), "{out}");
+    assert!(out.contains("No photo could be spared for an evaluation: that takes a class of two or more"), "{out}");
     let (out, _) = world.expect(0, &format!("{train} --test 0 --val 0"));
     assert!(out.contains("No photos were set aside for an evaluation: --test and --val"), "{out}");
 }

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::words::shown;
+
 /// Words the program as it was called: `trainer`, `./target/release/trainer`, `cargo run --release -p trainer --`.
 pub(crate) fn program() -> String {
     let package = env!("CARGO_PKG_NAME");
@@ -21,9 +23,9 @@ pub(crate) fn argument(path: &Path) -> String {
     word(path.as_os_str())
 }
 
-/// Quotes what a shell would take apart.
+/// Quotes what a shell would take apart. What steers a terminal is told and can't be typed.
 fn word(argument: &OsStr) -> String {
-    let text = argument.to_string_lossy();
+    let text = shown(argument);
     let plain = |letter: char| letter.is_alphanumeric() || "-_./~:+@,\\".contains(letter);
     match !text.is_empty() && text.chars().all(plain) {
         true => text.into_owned(),

@@ -19,13 +19,13 @@ pub struct History {
 const FALL: f64 = 0.01;
 
 impl History {
-    /// Tells whether the loss that decides was still falling when all `epochs` that were allowed had passed: the last epoch is the best,
+    /// Tells whether the validation loss was still falling when all `epochs` that were allowed had passed: the last epoch is the best,
     /// and its loss is lower than halfway by a hundredth of a nat. The learning rate falls to 0, so that the very end says little.
     pub fn still_falling(&self, epochs: usize) -> bool {
-        let loss = |epoch: &Epoch| epoch.validation_loss.unwrap_or(epoch.train_loss);
+        let loss = |epoch: usize| self.epochs.get(epoch).and_then(|epoch| epoch.validation_loss);
         let last = epochs.saturating_sub(1);
-        match (self.epochs.get(last / 2), self.epochs.get(last)) {
-            (Some(half), Some(end)) => self.best == epochs && loss(end) < loss(half) - FALL,
+        match (loss(last / 2), loss(last)) {
+            (Some(half), Some(end)) => self.best == epochs && end < half - FALL,
             _ => false,
         }
     }
@@ -65,5 +65,9 @@ mod tests {
         // The learning rate ends at 0, and with it every fall.
         assert!(history(&[1.0, 0.9, 0.8, 0.75, 0.7401, 0.74]).still_falling(6));
         assert!(!history(&[1.0]).still_falling(1) && !History::default().still_falling(0));
+        // That of training says nothing of other photos.
+        let mut alone = history(&[1.0, 0.9, 0.8, 0.7]);
+        alone.epochs.iter_mut().for_each(|epoch| (epoch.train_loss, epoch.validation_loss) = (0.1, None));
+        assert!(!alone.still_falling(4));
     }
 }
