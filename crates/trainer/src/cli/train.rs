@@ -152,7 +152,7 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     })?;
     if global.json {
         let mut result = serde_json::to_value(&trained.metrics).expect("plain data");
-        result["run"] = json!(out);
+        result["run"] = json!(out.to_string_lossy());
         emit_json(&result)?;
     } else {
         emit(&text(&trained, &out, terminal.elapsed()))?;
