@@ -11,6 +11,8 @@
 //! What the cache holds is taken from there without a request: a branch stays at the commit where it was first met. Without the
 //! feature `hub` nothing is ever downloaded, but the cache is still read.
 
+#[cfg(feature = "hub")]
+mod address;
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
