@@ -68,12 +68,14 @@ pub enum Error {
         hint: String,
     },
     /// Class folders without a photo.
-    #[error("{}: no photos in class {}: add some, or take the folder elsewhere", shown(path), quoted(classes))]
+    #[error("{}: no photos in class {}: add some, or take the folder elsewhere{hint}", shown(path), quoted(classes))]
     EmptyClass {
         /// The folder that holds the class folders.
         path: PathBuf,
-        /// The empty ones.
+        /// Those without.
         classes: Vec<String>,
+        /// What they hold instead, where that is known.
+        hint: String,
     },
     /// A class of which no photo is in a format that can be read.
     #[error("{}: class {class:?}: {}: {reason}", shown(path), none_of(*photos, "read"))]

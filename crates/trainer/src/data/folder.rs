@@ -121,7 +121,11 @@ impl Scan {
             return Err(loose(root, &loose_photos));
         }
         if !empty.is_empty() {
-            return Err(Error::EmptyClass { path: groups[0].1.clone(), classes: empty });
+            let path = groups[0].1.clone();
+            // By the name that a training, and the hub, give a network.
+            let model = empty.iter().find(|class| path.join(class).join("model.safetensors").is_file());
+            let hint = model.map_or_else(String::new, |class| format!("; {class:?} holds a model, as a run does"));
+            return Err(Error::EmptyClass { path, classes: empty, hint });
         }
         if !others.is_empty() {
             others.sort();
@@ -346,6 +350,8 @@ mod tests {
         assert!(message(&["a/x.txt", "b/"]).contains("no photos in it (1 other file)"));
         assert!(message(&[]).contains("no photos in it (0 other files)"));
         assert!(message(&["a/1.png", "b/2.png", "c/", "d/x.txt"]).contains("no photos in class \"c\", \"d\""));
+        let run = message(&["a/1.png", "b/2.png", "run/model.safetensors", "run/labels.txt"]);
+        assert!(run.ends_with("take the folder elsewhere; \"run\" holds a model, as a run does"), "{run}");
         assert!(message(&["a/1.png", "b/2.png", "3.png"]).contains("1 photo outside any class folder"));
         assert!(message(&["1.png", "2.png"]).contains("(1.png, 2.png)"));
         assert!(message(&["a/1.png"]).contains("a single class, \"a\""));
