@@ -169,13 +169,17 @@ fn a_run_that_was_committed_by_a_killed_training_is_the_new_one() {
     world.train("--seed 1");
     world.expect(0, &format!("{TRAIN} new --seed 2"));
     let new = std::fs::read(world.path("new/model.safetensors")).unwrap();
-    // As a kill between two renames leaves it.
-    let committed = world.path("run/.trainer-committed");
-    std::fs::create_dir(&committed).unwrap();
-    for name in files(&world.path("new")) {
-        let to = if name.as_str() < "m" { world.path("run") } else { committed.clone() };
-        std::fs::rename(world.path("new").join(&name), to.join(&name)).unwrap();
+    // As a kill between two renames leaves it, in whatever order: into a run, or into a folder that was empty.
+    for (run, verb) in [("run", "evaluate run photos"), ("fresh", "predict fresh photos")] {
+        let committed = world.path(run).join(".trainer-committed");
+        std::fs::create_dir_all(&committed).unwrap();
+        for name in files(&world.path("new")) {
+            let first = if run == "run" { name.as_str() < "m" } else { name == "model.safetensors" };
+            let to = if first { world.path(run) } else { committed.clone() };
+            std::fs::copy(world.path("new").join(&name), to.join(&name)).unwrap();
+        }
+        world.expect(0, verb);
+        assert!(std::fs::read(world.path(run).join("model.safetensors")).unwrap() == new && !committed.exists());
+        assert!(world.path(run).join("config.json").exists());
     }
-    world.expect(0, "evaluate run photos");
-    assert!(std::fs::read(world.path("run/model.safetensors")).unwrap() == new && !committed.exists());
 }

@@ -42,7 +42,7 @@ impl Making {
         // What isn't a run's folder gets no lock's file either.
         let names = names(folder)?;
         let run = names.iter().any(|name| name == CONFIG) && names.iter().any(|name| name == MODEL);
-        match (run || folder.join(COMMITTED).exists(), names.is_empty(), force) {
+        match (run || is_pending(folder), names.is_empty(), force) {
             (true, _, false) => return exists("holds a finished run", true),
             (false, false, _) => return exists("isn't empty and holds no run: give a new or an empty folder", false),
             _ => {}
@@ -82,6 +82,11 @@ impl Making {
     }
 }
 
+/// Tells whether a killed training committed a run whose files haven't all moved to their place.
+pub(super) fn is_pending(folder: &Path) -> bool {
+    folder.join(COMMITTED).exists()
+}
+
 /// Checks that the run in a folder is whole: moves what a killed training committed to its place.
 ///
 /// # Errors
@@ -90,7 +95,7 @@ pub(super) fn whole(folder: &Path) -> Result<()> {
     /// How long another process may take for it.
     const TRIES: u32 = 40;
     for _ in 0..TRIES {
-        if !folder.join(COMMITTED).exists() {
+        if !is_pending(folder) {
             return Ok(());
         }
         if let Some(_lock) = Lock::take(folder)? {

@@ -127,7 +127,8 @@ impl Run {
 
     /// Tells whether a folder is a run, finished or damaged, or nothing better: not one of weights alone.
     pub fn is_at(folder: &Path) -> bool {
-        folder.is_dir() && (folder.join(LABELS).is_file() || !folder.join(MODEL).is_file())
+        let labelled = || folder.join(LABELS).is_file() || !folder.join(MODEL).is_file();
+        folder.is_dir() && (commit::is_pending(folder) || labelled())
     }
 
     /// Takes weights that were read from `path`, with their own head, as if they were a run that prepares photos so.
