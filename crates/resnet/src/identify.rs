@@ -132,7 +132,8 @@ pub(crate) fn excessive_header(start: &[u8]) -> Option<Diagnosis> {
     if marks > MAX_MARKS {
         return diagnosis(format!(
             "its header tells of {} tensors or more; this is no ResNet, of which none has {MAX_TENSORS}",
-            marks.div_ceil(MARKS_OF_A_TENSOR)
+            // The last one has no comma behind it.
+            (marks + 1) / MARKS_OF_A_TENSOR
         ));
     }
     None
