@@ -18,6 +18,17 @@ fn computed(world: &World, run: &str) -> u64 {
 fn start(world: &World, line: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
     command.args(line.split_whitespace()).current_dir(world.path("")).env("REHEAD_CACHE", world.path("cache"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        // SAFETY: one plain call. Who runs the tests with nohup ignores hang-ups, and the program leaves that so.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                Ok(())
+            })
+        };
+    }
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
