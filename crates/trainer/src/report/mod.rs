@@ -15,5 +15,7 @@ pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds};
 pub(crate) use html::html;
 pub use prediction::Prediction;
+#[cfg(feature = "cli")]
+pub(crate) use text::is_cut;
+pub(crate) use text::rejections;
 pub use text::text;
-pub(crate) use text::{is_cut, rejections};
