@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use resnet::regular;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
@@ -132,7 +133,7 @@ pub(crate) fn clean(folder: &Path) {
         let (name, path) = (entry.file_name(), entry.path());
         let temporary = name.to_str().is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
         // Who writes holds its lock.
-        if temporary && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        if temporary && regular::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = std::fs::remove_file(&path);
         }
     }

@@ -31,6 +31,8 @@ struct Kept {
     /// When rows were written last, or should have been.
     tried: Instant,
     failed: bool,
+    /// Whether any were written.
+    written: bool,
 }
 
 /// Equal are those that know the same of the same photos in memory, wherever they keep it.
@@ -54,7 +56,7 @@ impl Features {
     pub fn kept_in(root: &Path, key: &Key, width: usize) -> Result<Self> {
         let store = Arc::new(Store::open(root, key, width)?);
         Ok(Self {
-            kept: Some(Kept { store, fresh: Vec::new(), tried: Instant::now(), failed: false }),
+            kept: Some(Kept { store, fresh: Vec::new(), tried: Instant::now(), failed: false, written: false }),
             ..Self::new(width)
         })
     }
@@ -122,12 +124,17 @@ impl Features {
         let rows = kept.fresh.iter().map(|digest| (digest, &*self.rows[digest])).collect();
         let added = kept.store.add(rows);
         (kept.tried, kept.failed) = (Instant::now(), added.is_err());
-        added.map(|()| kept.fresh.clear())
+        added.map(|()| {
+            kept.written |= !kept.fresh.is_empty();
+            kept.fresh.clear();
+        })
     }
 
-    /// Puts the store in order, and says what of it couldn't be read.
+    /// Puts the store in order, unless nothing has changed, and says what of it couldn't be read.
     pub(crate) fn tidy(&self) -> (Result<()>, Vec<String>) {
-        self.kept.as_ref().map_or((Ok(()), Vec::new()), |kept| (kept.store.tidy(), kept.store.problems()))
+        let Some(Kept { store, written, .. }) = &self.kept else { return (Ok(()), Vec::new()) };
+        let tidied = if *written || store.is_damaged() { store.tidy() } else { Ok(()) };
+        (tidied, store.problems())
     }
 
     /// Views the rows of these photos, in their order.

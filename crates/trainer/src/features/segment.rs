@@ -31,14 +31,6 @@ pub(super) struct Segment {
     rows: u64,
 }
 
-/// What is read of a row.
-#[derive(Debug, PartialEq)]
-pub(super) enum Found {
-    Row(Box<[f32]>),
-    /// Its checksum isn't that of its values.
-    Damaged,
-}
-
 impl Segment {
     /// Writes rows as one file: tensors `features` `[photos, width]`, `crc32` `[photos]` and `sha256` `[photos, 32]`; the key and its parts
     /// in the metadata.
@@ -102,8 +94,8 @@ impl Segment {
         Ok(Self { path: path.to_owned(), digests, width, checksums, rows })
     }
 
-    /// Reads the row of this number from the open file.
-    pub(super) fn row(&self, file: &mut (impl Read + Seek), number: usize) -> io::Result<Found> {
+    /// Reads the row of this number from the open file; none where its checksum isn't that of its values.
+    pub(super) fn row(&self, file: &mut (impl Read + Seek), number: usize) -> io::Result<Option<Box<[f32]>>> {
         let mut values = vec![0; 4 * self.width];
         file.seek(SeekFrom::Start(self.rows + (number * values.len()) as u64))?;
         file.read_exact(&mut values)?;
@@ -111,9 +103,9 @@ impl Segment {
         file.seek(SeekFrom::Start(self.checksums + (number * expected.len()) as u64))?;
         file.read_exact(&mut expected)?;
         if checksum(&self.digests[number], &values) != u32::from_le_bytes(expected) {
-            return Ok(Found::Damaged);
+            return Ok(None);
         }
-        Ok(Found::Row(values.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
+        Ok(Some(values.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
     }
 
     /// Reads all rows that are whole, but for those in `known`.
@@ -124,7 +116,7 @@ impl Segment {
         let mut file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
         let mut rows = Vec::new();
         for (number, digest) in self.digests.iter().enumerate().filter(|(_, digest)| !known.contains(*digest)) {
-            if let Found::Row(row) = self.row(&mut file, number).map_err(Error::io("read", &self.path))? {
+            if let Some(row) = self.row(&mut file, number).map_err(Error::io("read", &self.path))? {
                 rows.push((*digest, row));
             }
         }
@@ -189,7 +181,7 @@ mod tests {
         let mut file = File::open(&path).unwrap();
         for number in [7, 0, 8, 7] {
             assert_eq!(segment.digests[number], rows[number].0);
-            assert_eq!(segment.row(&mut file, number).unwrap(), Found::Row(rows[number].1.into()));
+            assert_eq!(segment.row(&mut file, number).unwrap(), Some(rows[number].1.into()));
         }
         let bytes = std::fs::read(&path).unwrap();
         let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();

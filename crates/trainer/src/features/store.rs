@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::digest::{Digest, hex};
 use crate::error::{Error, Result};
 use crate::features::key::Key;
-use crate::features::segment::{Found, Row, Segment};
+use crate::features::segment::{Row, Segment};
 use crate::files;
 use crate::photos::{is_bad_sector, is_the_files};
 use crate::words::{chain, count, shown};
@@ -74,7 +74,7 @@ impl Store {
             };
         }
         match open.as_mut().map(|(_, file)| segment.row(file, number)) {
-            Some(Ok(Found::Row(row))) => Some(row),
+            Some(Ok(Some(row))) => Some(row),
             _ => {
                 *self.damaged.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_default() += 1;
                 None
@@ -133,6 +133,11 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether rows were damaged that were asked for.
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.damaged.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Says what of it couldn't be read.

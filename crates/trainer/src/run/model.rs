@@ -12,10 +12,9 @@ use crate::photos::Reading;
 use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::{LABELS, MODEL};
-use crate::run::named::{Named, classes_of};
+use crate::run::named::{Named, classes_of, plain};
 use crate::run::parts::Seen;
 use crate::run::preparation::reading_of;
-use crate::words::shown;
 
 /// Makes the bytes of [`MODEL`]: the backbone's tensors as they were in their file, the head as `fc.weight` and `fc.bias`, labels and
 /// preprocessing as metadata. The same network gives the same bytes.
@@ -108,8 +107,7 @@ impl Run {
         };
         let parsed = |error: serde_json::Error| invalid(format!("metadata of {MODEL}: {error}"));
         let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
-        // Those that [`model`] writes are plain already.
-        let classes: Vec<String> = classes.iter().map(|label| shown(label).into_owned()).collect();
+        let classes = plain(&classes);
         let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
         let reading = reading_of(&weights, &path)?;
         let linear = weights.head()?;

@@ -26,8 +26,7 @@ pub(super) fn classes_of(weights: &WeightFile, path: &Path, classes: usize) -> (
     let own = weights.metadata().get("labels").and_then(|text| serde_json::from_str(text).ok());
     let stated = own.or_else(|| labels_beside(path)).filter(|labels: &Vec<String>| labels.len() == classes);
     if let Some(labels) = stated {
-        // Those of others may hold anything.
-        return (labels.iter().map(|label| shown(label).into_owned()).collect(), Named::Stated);
+        return (plain(&labels), Named::Stated);
     }
     let imagenet: Vec<String> = IMAGENET.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     match classes {
@@ -36,9 +35,14 @@ pub(super) fn classes_of(weights: &WeightFile, path: &Path, classes: usize) -> (
     }
 }
 
+/// Writes labels as plain text: those of others may hold anything.
+pub(super) fn plain(labels: &[String]) -> Vec<String> {
+    labels.iter().map(|label| shown(label).into_owned()).collect()
+}
+
 /// Finds the labels in the `config.json` beside a weight file.
 fn labels_beside(path: &Path) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(path.with_file_name("config.json")).ok()?;
+    let text = resnet::regular::read_to_string(path.with_file_name("config.json")).ok()?;
     let config: serde_json::Value = serde_json::from_str(&text).ok()?;
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     if let Some(names) = config["pretrained_cfg"]["label_names"].as_array().or(config["label_names"].as_array()) {
@@ -89,5 +93,13 @@ mod tests {
         }
         beside(r#"{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}"#);
         assert_eq!(of(2).1, Named::Numbered);
+        #[cfg(unix)]
+        {
+            // Opened, it would be waited for without end.
+            let pipe = dir.path().join("config.json");
+            std::fs::remove_file(&pipe).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            assert_eq!(of(2).1, Named::Numbered);
+        }
     }
 }
