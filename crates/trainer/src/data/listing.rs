@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::data::photo::{EXTENSIONS, Photo, Rejected, look};
-use crate::data::target::Target;
 use crate::error::{Error, Result};
 use crate::photos::{Look, is_the_files};
 use crate::words::{first, shown};
@@ -204,7 +203,7 @@ impl Listing {
         let name = name_below(root, &entry.path);
         match entry.look()? {
             Ok(Look::Photo) => {
-                self.photos.push(Photo { path: entry.path, content: None, name, target: Target::None, part: None });
+                self.photos.push(Photo { name, ..Photo::at(&entry.path) });
             }
             Ok(Look::Other) => self.others.push(name),
             Ok(Look::Foreign(reason)) | Err(reason) => self.rejected.push(Rejected { name, reason }),

@@ -27,13 +27,15 @@ pub struct Photo {
     pub target: Target,
     /// Its part, where the folders say it.
     pub part: Option<Part>,
+    /// What it belongs together with, where that is known: a patient, a video, a day. Photos of one group play one part.
+    pub group: Option<Arc<str>>,
 }
 
 impl Photo {
     /// Makes an unlabelled photo of its path alone, which in plain text is its name as well.
     pub fn at(path: &Path) -> Self {
         let name = shown(path).into_owned();
-        Self { path: path.to_owned(), content: None, name, target: Target::None, part: None }
+        Self { path: path.to_owned(), content: None, name, target: Target::None, part: None, group: None }
     }
 
     /// Makes an unlabelled photo of a file's content, as it came by a network or lies in a database.
