@@ -1,7 +1,7 @@
 //! Writes files that appear whole or not at all: written and synced under a temporary name, then renamed, so that no crash leaves half a file.
 
 use std::fs::{File, TryLockError};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use resnet::regular;
@@ -27,11 +27,102 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`write()`].
 pub(crate) fn write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut file = temporary(&path)?;
-    fill(file.as_file_mut(), content).map_err(Error::io("write", &path))?;
-    file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
-    sync_folder(folder_of(&path))
+    let mut draft = Draft::begin(path)?;
+    content(&mut draft.file).map_err(Error::io("write", path))?;
+    draft.finish()
+}
+
+/// A file that is written bit by bit, and appears when it is finished.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl Draft {
+    /// Begins a file; a link stays one, as with [`write()`].
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub(crate) fn begin(path: &Path) -> Result<Self> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Ok(Self { file: BufWriter::new(temporary(&path)?), path })
+    }
+
+    /// Makes it appear, whole and on disk.
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub(crate) fn finish(self) -> Result<()> {
+        let Self { path, file } = self;
+        let io = |error| Error::io("write", &path)(error);
+        let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+        file.as_file().sync_all().map_err(io)?;
+        file.persist(&path).map_err(|error| io(error.error))?;
+        sync_folder(folder_of(&path))
+    }
+
+    /// Names the file in an error of writing it.
+    pub(crate) fn failed(&self, error: std::io::Error) -> Error {
+        Error::io("write", &self.path)(error)
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Read for Draft {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.file.get_mut().read(bytes)
+    }
+}
+
+impl Seek for Draft {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Writes a new file, which appears whole, where nothing lies yet; tells whether that was so.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let mut file = temporary(path)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        done => done.map(|_| true).map_err(|error| Error::io("write", path)(error.error)),
+    }
+}
+
+/// Writes a file as [`write()`] does, at once, so that a power cut may damage it: for what can be made again, and whose reader sees damage.
+///
+/// # Errors
+/// As [`write()`].
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = temporary(path)?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.persist(path).map_err(|error| Error::io("write", path)(error.error)).map(drop)
+}
+
+/// Tells whether a path, as far as it is there already, lies in a folder.
+///
+/// # Errors
+/// The folder can't be looked at.
+pub(crate) fn is_below(path: &Path, folder: &Path) -> Result<bool> {
+    let folder = folder.canonicalize().map_err(Error::io("read", folder))?;
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // The rest will be below what is there.
+    let there = whole.ancestors().find_map(|folder| folder.canonicalize().ok());
+    Ok(there.is_some_and(|there| there.starts_with(folder)))
 }
 
 /// Tries whether a file could be written at this path, and leaves nothing behind.

@@ -22,6 +22,8 @@ impl Stage {
     pub const DOWNLOAD: Self = Self { name: "download", unit: "bytes" };
     /// Photos pass through the backbone.
     pub const FEATURES: Self = Self { name: "features", unit: "photos" };
+    /// Kept features are compared with their checksums.
+    pub const VERIFY: Self = Self { name: "verify", unit: "segments" };
     /// The head is trained.
     pub const HEAD: Self = Self { name: "head", unit: "epochs" };
     /// The layers of a network are measured.

@@ -1,12 +1,12 @@
 //! What a task works with: an open adapter, how many photos at once, what is allowed of a photo, and who watches.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use resnet::{Recipe, WeightFile};
 
 use crate::data::Photo;
 use crate::error::Result;
-use crate::features::{Engines, Extraction, Extractor, Features, Key, extract};
+use crate::features::{Engines, Extraction, Extractor, Features, Key, Outcome, StoreOptions, Watch, extract_each};
 use crate::machine::device::Gpu;
 use crate::photos::{Limits, Preparation, Reading};
 use crate::progress::Progress;
@@ -30,8 +30,8 @@ pub struct Session<'a> {
     pub batch: Option<usize>,
     /// Bounds on photos.
     pub limits: Limits,
-    /// The folder of the store in which features are kept and found by all who name it; `None` to keep none.
-    pub store: Option<PathBuf>,
+    /// The store in which features are kept and found by all who name it; `None` to keep none.
+    pub store: Option<StoreOptions>,
     /// Who watches.
     pub progress: &'a dyn Progress,
 }
@@ -79,35 +79,62 @@ impl Session<'_> {
     /// Passes photos through a backbone, but for those whose features the store holds. New features are kept there, also when the work
     /// ends with an error.
     pub(crate) fn features(&self, backbone: &Pretrained<'_>, photos: &[Photo]) -> Result<(Features, Extraction)> {
+        let mut extraction = Extraction::default();
+        let each = &mut |place, outcome: Outcome<'_>| extraction.add(photos, place, &outcome);
+        let (features, computed) = self.pass(backbone, photos, |features| features, each)?;
+        Ok((features, Extraction { computed, ..extraction }))
+    }
+
+    /// Passes photos through a backbone as [`features`](Self::features) does, and hands out each one's as they come, in the photos' order: memory
+    /// doesn't grow with their number. Counts those that went through the network.
+    pub(crate) fn stream(
+        &self,
+        backbone: &Pretrained<'_>,
+        photos: &[Photo],
+        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        self.pass(backbone, photos, Features::passing, each).map(|(_, computed)| computed)
+    }
+
+    fn pass(
+        &self,
+        backbone: &Pretrained<'_>,
+        photos: &[Photo],
+        way: fn(Features) -> Features,
+        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+    ) -> Result<(Features, usize)> {
         let Pretrained { weights, recipe, reading } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
-        let mut features = self.known(weights, &preparation);
+        let mut features = way(self.known(weights, &preparation));
         let engines = Engines::on(&self.gpu, weights, recipe.input_size);
         let most = self.batch(recipe.input_size);
         // Who asked for a size gets it.
         let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
         let mut extractor = Extractor::new(engines, most.min(photos.len()));
-        let extraction = extract(photos, &mut extractor, &mut features, &preparation, self.progress);
-        // Whatever becomes of the work: what was computed is kept, and a store that fails decides nothing.
+        let watch = Watch { progress: self.progress, each };
+        let computed = extract_each(photos, &mut extractor, &mut features, &preparation, watch);
+        let kept = self.keep(&mut features);
+        computed.map(|computed| (features, computed)).map_err(|error| error.keeping(kept))
+    }
+
+    /// Keeps what was computed, whatever became of the work, and puts the store in order; counts the photos whose features are kept. A store
+    /// that fails decides nothing.
+    fn keep(&self, features: &mut Features) -> usize {
         let mut kept = if self.store.is_some() { features.count() } else { 0 };
         if let Err(error) = features.keep() {
             self.progress.warn(&format!("the features of some photos are not kept: {}", chain(&error)));
             kept = 0;
         }
-        let (tidied, problems) = features.tidy();
-        problems.iter().for_each(|problem| self.progress.warn(problem));
-        if let Err(error) = tidied {
-            self.progress.warn(&chain(&error));
-        }
-        extraction.map(|extraction| (features, extraction)).map_err(|error| error.keeping(kept))
+        features.settle().iter().for_each(|problem| self.progress.warn(problem));
+        kept
     }
 
     /// Opens what the store knows.
     fn known(&self, weights: &WeightFile, preparation: &Preparation) -> Features {
         let width = weights.architecture().features();
-        let Some(root) = &self.store else { return Features::new(width) };
+        let Some(store) = &self.store else { return Features::new(width) };
         let key = Key::of(weights, self.gpu.precision, preparation);
-        Features::kept_in(root, &key, width).unwrap_or_else(|error| {
+        Features::kept_in(store, &key, width).unwrap_or_else(|error| {
             self.progress.warn(&format!("features are not kept: {}", chain(&error)));
             Features::new(width)
         })

@@ -19,7 +19,10 @@ fn features_for_other_programs() {
     assert_eq!(npy[127], b'\n');
     assert_eq!(&npy[128..], file.tensor("features").unwrap().data());
     assert!(world.read("features.txt").starts_with("blue/00.png\nblue/01.png\n"));
-    world.expect(2, &format!("{command} features.csv"));
+    world.expect(0, &format!("{command} features.csv"));
+    let csv = world.read("features.csv");
+    assert!(csv.starts_with("path,f0,f1,") && csv.lines().count() == 37, "{csv}");
+    world.expect(2, &format!("{command} features.bin"));
 }
 
 #[test]

@@ -9,11 +9,10 @@ use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
-use crate::error::Error;
-use crate::export;
+use crate::export::{self, Array, Format};
 use crate::outputs::{self, Existing};
 use crate::words::{count, shown};
-use crate::{data, files, hub, tasks};
+use crate::{data, hub, tasks};
 
 /// Write the backbone's features of every photo of a folder
 #[derive(Debug, Args)]
@@ -21,7 +20,8 @@ use crate::{data, files, hub, tasks};
   trainer embed photos --out features.safetensors
   trainer embed photos --backbone resnet50 --out features.npy
 
-A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.
+Rows are written as they come, in the order of the photos' names; the file appears when it is whole. What was computed is kept whatever happens:
+the same again goes on from there (see --store). A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.
 Control characters in names are escaped: \\n for a new line.")]
 pub(crate) struct Embed {
     /// The folder of photos; sub-folders too, labelled or not
@@ -29,7 +29,7 @@ pub(crate) struct Embed {
     /// The backbone, as for `train`
     #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
     pub(crate) backbone: String,
-    /// The file to write: .safetensors or .npy
+    /// The file to write: .safetensors, .npy or .csv
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Replace features that were written there before
@@ -40,40 +40,32 @@ pub(crate) struct Embed {
 }
 
 pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outcome {
-    let npy = match args.out.extension().and_then(|end| end.to_str()) {
-        Some("npy") => true,
-        Some("safetensors") => false,
-        _ => {
-            let (value, expected) = (shown(&args.out).into_owned(), "a name ending in .safetensors or .npy");
-            return Err(Error::InvalidOption { option: "--out", value, expected });
-        }
-    };
+    let format = export::format_of(&args.out)?;
     let existing = Existing::forced(args.force);
-    let names = args.out.with_extension("txt");
-    if npy {
-        let rows = outputs::check(&args.out, existing, |bytes| export::npy_rows(bytes).is_some())?;
+    let there = outputs::check(&args.out, existing, |bytes| format.is_ours(bytes))?;
+    if format == Format::Npy {
         // Names are known by the rows beside them.
-        outputs::check(&names, existing, |_| rows)?;
-    } else {
-        outputs::check(&args.out, existing, export::is_safetensors)?;
+        outputs::check(&export::names_beside(&args.out), existing, |_| there)?;
     }
     data::check_folder(&args.dir)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
     let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
-    let embedded = tasks::embed(&session, &args.dir, &weights, &overrides)?;
-    let rows = embedded.rows()?;
-    if npy {
-        files::write(&names, (embedded.names.join("\n") + "\n").as_bytes())?;
-        files::write(&args.out, &export::npy(&rows))?;
-    } else {
-        files::write(&args.out, &export::safetensors(&rows, &embedded.names))?;
-    }
+    let mut array: Option<(Array, usize)> = None;
+    let embedded = tasks::embed_each(&session, &args.dir, &weights, &overrides, &mut |photo, row| {
+        let (array, _) = match &mut array {
+            Some(array) => array,
+            none => none.insert((Array::begin(&args.out, format, row.len())?, row.len())),
+        };
+        array.add(&photo.name, row)
+    })?;
+    let (array, width) = array.expect("a task without a row is an error");
+    array.finish()?;
     if global.json {
-        emit_json(&json!({ "photos": rows.len(), "features": rows.width(), "rejected": embedded.rejected }))?;
+        emit_json(&json!({ "photos": embedded.rows, "features": width, "rejected": embedded.rejected }))?;
     } else {
-        let photos = count(rows.len(), "photo");
-        emit(&format!("{photos} x {} features in {}\n", rows.width(), shown(&args.out)))?;
+        let photos = count(embedded.rows, "photo");
+        emit(&format!("{photos} x {width} features in {}\n", shown(&args.out)))?;
     }
     Ok(embedded.rejected.len())
 }

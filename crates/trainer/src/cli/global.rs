@@ -9,7 +9,7 @@ use pollster::block_on;
 
 use crate::cli::terminal::Terminal;
 use crate::error::Result;
-use crate::features;
+use crate::features::{self, StoreOptions};
 use crate::machine::cache_dir::cache_dir;
 use crate::machine::device::{self, Selection};
 use crate::photos::Limits;
@@ -48,6 +48,12 @@ pub(crate) struct Global {
     /// Keep no features, and look for none
     #[arg(long, global = true, conflicts_with = "store", help_heading = "Everywhere")]
     pub(crate) no_store: bool,
+    /// Read every photo's file again, also where its size and dates say that it hasn't changed
+    #[arg(long, global = true, conflicts_with = "no_store", help_heading = "Everywhere")]
+    pub(crate) rehash: bool,
+    /// Gigabytes of kept features at most: what was read longest ago is dropped
+    #[arg(long, global = true, value_name = "N", default_value_t = StoreOptions::at("").most as f64 / 1e9, help_heading = "Everywhere")]
+    pub(crate) store_gb: f64,
     /// Another seed, another split and another training
     #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
     pub(crate) seed: u64,
@@ -103,11 +109,20 @@ impl Global {
     }
 
     /// Finds the folder in which features are kept, and checks one that was asked for.
-    fn store(&self) -> Result<Option<PathBuf>> {
+    fn store(&self) -> Result<Option<StoreOptions>> {
         match &self.store {
-            Some(folder) => features::check_store(folder).map(|()| Some(folder.clone())),
-            None => Ok(cache_dir().map(|folder| folder.join("features")).filter(|_| !self.no_store)),
+            Some(folder) => features::check_store(folder)?,
+            None if self.no_store => return Ok(None),
+            None => {}
         }
+        let most = (self.store_gb * 1e9) as u64;
+        let options = |folder| StoreOptions { folder, rehash: self.rehash, most };
+        Ok(self.store_folder().map(options))
+    }
+
+    /// Finds the folder in which features are kept, where the user's cache folder is known or another was asked for.
+    pub(crate) fn store_folder(&self) -> Option<PathBuf> {
+        self.store.clone().or_else(|| cache_dir().map(|folder| folder.join("features")))
     }
 
     fn limits(&self) -> Limits {

@@ -12,6 +12,7 @@ use crate::cli::evaluate::Evaluate;
 use crate::cli::global::Global;
 use crate::cli::inspect::Inspect;
 use crate::cli::predict::Predict;
+use crate::cli::store::Store;
 use crate::cli::train::Train;
 use crate::cli::tune::Tune;
 
@@ -45,13 +46,15 @@ pub(crate) enum Command {
     Evaluate(Evaluate),
     Predict(Predict),
     Embed(Embed),
+    Store(Store),
     Inspect(Inspect),
     Doctor(Doctor),
     Tune(Tune),
 }
 
 /// Options for photos that are passed through a network, which some verbs have none of.
-const OF_PHOTOS: [&str; 6] = ["strict", "max_pixels", "max_bytes", "max_seconds", "store", "no_store"];
+const OF_PHOTOS: [&str; 8] =
+    ["strict", "max_pixels", "max_bytes", "max_seconds", "store", "no_store", "rehash", "store_gb"];
 
 /// The options that a verb takes and makes no use of: its help doesn't list them.
 fn unused(verb: &str) -> Vec<&'static str> {
@@ -59,6 +62,10 @@ fn unused(verb: &str) -> Vec<&'static str> {
         "evaluate" | "predict" | "embed" => vec!["seed"],
         "inspect" => [&OF_PHOTOS[..], &["seed"]].concat(),
         "doctor" => OF_PHOTOS.to_vec(),
+        "store" => vec![
+            "max_pixels", "max_bytes", "max_seconds", "seed", "no_tune", "no_store", "rehash", "batch", "kernels", "precision",
+            "adapter", "backend", "checks",
+        ],
         "tune" => [&OF_PHOTOS[..], &["seed", "no_tune"]].concat(),
         _ => Vec::new(),
     }
@@ -136,7 +143,9 @@ mod tests {
     fn help_lists_what_a_verb_uses_and_the_rest_is_taken_all_the_same() {
         let help = |verb: &str| parsed(&[verb, "--help"]).unwrap_err().to_string();
         let lists = |verb: &str, option: &str| help(verb).lines().any(|line| line.contains(&format!("--{option}")));
-        for verb in command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>() {
+        assert!(lists("store", "store") && lists("store", "json") && !lists("store", "adapter"));
+        let verbs = command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
+        for verb in verbs.into_iter().filter(|verb| verb != "store") {
             assert!(lists(&verb, "adapter") && lists(&verb, "json") && lists(&verb, "batch"), "{verb}");
             let of_photos = ["train", "evaluate", "predict", "embed"].contains(&&*verb);
             assert_eq!((lists(&verb, "max-pixels"), lists(&verb, "no-store")), (of_photos, of_photos), "{verb}");

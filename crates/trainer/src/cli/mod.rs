@@ -13,6 +13,8 @@ mod print;
 mod program;
 mod reading;
 mod remedy;
+mod said;
+mod store;
 mod terminal;
 mod train;
 mod tune;
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
             Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
             Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
             Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
+            Some(Command::Store(args)) => store::store(args, &global, &terminal),
             Some(Command::Inspect(args)) => inspect::inspect(args, &global, &terminal),
             Some(Command::Doctor(args)) => doctor::doctor(args, &global, &terminal),
             Some(Command::Tune(args)) => tune::tune(args, &global, &terminal),

@@ -1,30 +1,34 @@
 //! `trainer predict`: what is on photos.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::global::Global;
-use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::print::{Outcome, emit, emit_json, emit_line};
 use crate::cli::reading::ReadingArgs;
+use crate::cli::said::{self, Said};
 use crate::cli::terminal::Terminal;
 use crate::data::{self, Class, Photo, Rejected};
 use crate::error::{Error, Result};
-use crate::hub;
+use crate::export::{self, Way};
+use crate::files::is_below;
 use crate::progress::{Progress as _, Stage, watched};
 use crate::report::Prediction;
 use crate::run::{Named, Run};
 use crate::tasks::tell::{nothing_readable, tell_rejected};
-use crate::tasks::{self, Predicted};
-use crate::words::shown;
+use crate::words::{count, shown};
+use crate::{files, hub, tasks};
 
 /// Say what is on photos
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer predict run new.jpg
   trainer predict run holiday/ --top 1 --json
+  trainer predict run holiday/ --out predictions.csv
+  trainer predict run inbox/ --sort-into sorted --min-probability 0.8
   trainer predict resnet18 new.jpg                what the weights' own head says, of ImageNet's classes")]
 pub(crate) struct Predict {
     /// The folder that `trainer train` wrote; or weights, as for `--backbone`, to ask their own head
@@ -36,28 +40,122 @@ pub(crate) struct Predict {
     /// How many classes to name, the most probable first
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) top: u16,
+    /// Print a line of JSON for each photo as it is known
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) jsonl: bool,
+    /// Write what is said of each photo into this file: .csv or .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace predictions that were written there before
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Copy each photo into the folder of its class below DIR; what lies there stays
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sort_into: Option<PathBuf>,
+    /// Make links there instead of copies
+    #[arg(long, requires = "sort_into")]
+    pub(crate) link: bool,
+    /// Where the most probable class has less, a photo counts as unsure, and goes into `unsure`
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub(crate) min_probability: f64,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
 }
 
 pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
+    if let Some(out) = &args.out {
+        said::check(out, args.force)?;
+    }
+    if let Some(folder) = &args.sort_into {
+        check_sorted(folder, &args.photos)?;
+    }
     let run = open(args, terminal)?;
     let (photos, mut rejected) = photos_of(args, terminal)?;
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
-    let Predicted { predictions, rejected: unreadable } = tasks::predict(&session, &run, &photos)?;
+    let classes = &run.head.classes;
+    let (top, lines) = (usize::from(args.top), args.jsonl);
+    let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top)).transpose()?;
+    let mut counts = vec![0; classes.len()];
+    let (mut unsure, mut json) = (0, Vec::new());
+    let unreadable = tasks::predict_each(&session, &run, &photos, &mut |photo, outcome| {
+        let said = outcome.as_ref().map_err(|rejected| *rejected);
+        if let Some(out) = &mut out {
+            out.add(said)?;
+        }
+        match &outcome {
+            _ if lines => terminal.beside(|| emit_line(&said::line(said, classes, top)))?,
+            Ok(prediction) if global.json => json.push(said::prediction(prediction, classes, top)),
+            Ok(prediction) if out.is_none() => terminal.beside(|| emit(&text(prediction, classes, top)))?,
+            _ => {}
+        }
+        let Ok(prediction) = outcome else { return Ok(()) };
+        let Some(&(class, probability)) = prediction.top(1).first() else { return Ok(()) };
+        let is_sure = probability >= args.min_probability;
+        if is_sure { counts[class.index()] += 1 } else { unsure += 1 }
+        if let Some(folder) = &args.sort_into {
+            let class = if is_sure { &classes[class.index()] } else { export::UNSURE };
+            let way = if args.link { Way::Link } else { Way::Copy };
+            export::sort_into(folder, class, photo, way)?;
+        }
+        Ok(())
+    })?;
     rejected.extend(unreadable);
-    if predictions.is_empty() {
+    let said = counts.iter().sum::<usize>() + unsure;
+    if said == 0 {
         return Err(nothing_readable("predict".to_owned(), &rejected));
     }
-    let (top, classes) = (usize::from(args.top), &run.head.classes);
+    out.map_or(Ok(()), Said::finish)?;
     if global.json {
-        let photos: Vec<Value> = predictions.iter().map(|photo| prediction_json(photo, classes, top)).collect();
-        emit_json(&json!({ "photos": photos, "rejected": rejected }))?;
-    } else {
-        emit(&text(&predictions, classes, top))?;
+        emit_json(&json!({
+            "photos": json, "rejected": rejected, "counts": said::counts(&counts, classes), "unsure": unsure,
+        }))?;
+    } else if !lines && (args.out.is_some() || args.sort_into.is_some() || said >= SUMMED) {
+        emit(&summary(&counts, unsure, classes))?;
     }
     Ok(rejected.len())
+}
+
+/// So many photos are summed up at the end.
+const SUMMED: usize = 10;
+
+/// Checks that photos can be sorted into a folder, and that it isn't in one of those they come from: the next time it would be listed too.
+fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
+    for photos in photos.iter().filter(|path| path.is_dir()) {
+        if is_below(folder, photos)? {
+            let problem =
+                "lies in a folder of these photos, which would list them twice the next time: give a folder elsewhere";
+            return Err(Error::OutputExists { path: folder.to_owned(), problem, finished: false });
+        }
+    }
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    files::try_folder(&folder.join(export::UNSURE))
+}
+
+/// Sums up how many photos are of each class, the most frequent first.
+fn summary(counts: &[usize], unsure: usize, classes: &[String]) -> String {
+    let mut found: Vec<(usize, &String)> = counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
+    found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let mut out = format!("\n{}:", count(counts.iter().sum::<usize>() + unsure, "photo"));
+    let shown = found.iter().take(LISTED).map(|(count, class)| format!(" {count} {class}"));
+    out += &shown.collect::<Vec<_>>().join(",");
+    if found.len() > LISTED {
+        let _ = write!(out, " and {} more", count(found.len() - LISTED, "class"));
+    }
+    if unsure > 0 {
+        let comma = if found.is_empty() { "" } else { "," };
+        let _ = write!(out, "{comma} {unsure} unsure");
+    }
+    out + "\n"
+}
+
+/// So many classes are listed in a summary.
+const LISTED: usize = 20;
+
+/// Reads a share, in [0, 1].
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a number from 0 to 1".to_owned()) }
 }
 
 /// Opens the run, or weights with their own head.
@@ -88,17 +186,13 @@ fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
     Ok(run)
 }
 
-fn text(predictions: &[Prediction], classes: &[String], top: usize) -> String {
-    let told: Vec<_> = predictions.iter().map(|photo| (&photo.name, photo.top(top))).collect();
+fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
+    let choices = photo.top(top);
     let label = |class: &Class| &classes[class.index()];
-    let named = told.iter().flat_map(|(_, choices)| choices).map(|(class, _)| label(class).chars().count());
-    let width = named.max().unwrap_or(0);
-    let mut out = String::new();
-    for (name, choices) in &told {
-        let _ = writeln!(out, "{name}");
-        for (class, probability) in choices {
-            let _ = writeln!(out, "  {:width$}  {:>5.1} %", label(class), 100.0 * probability);
-        }
+    let width = choices.iter().map(|(class, _)| label(class).chars().count()).max().unwrap_or(0);
+    let mut out = format!("{}\n", photo.name);
+    for (class, probability) in &choices {
+        let _ = writeln!(out, "  {:width$}  {:>5.1} %", label(class), 100.0 * probability);
     }
     out
 }
@@ -117,11 +211,4 @@ fn photos_of(args: &Predict, terminal: &Terminal) -> Result<(Vec<Photo>, Vec<Rej
         }
     }
     Ok((photos, rejected))
-}
-
-fn prediction_json(photo: &Prediction, classes: &[String], top: usize) -> Value {
-    let choice =
-        |(class, probability): (Class, f64)| json!({ "label": classes[class.index()], "probability": probability });
-    let choices: Vec<Value> = photo.top(top).into_iter().map(choice).collect();
-    json!({ "path": photo.name, "predictions": choices })
 }

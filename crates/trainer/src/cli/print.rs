@@ -25,12 +25,20 @@ fn legible(text: &str) -> Cow<'_, str> {
 
 /// Prints a result for a machine.
 pub(crate) fn emit_json(value: &Value) -> Result<()> {
-    // JSON allows controls beyond ASCII as they are; a terminal obeys them.
-    let text = format!("{value:#}\n").chars().fold(String::new(), |mut text, c| {
+    write(&plain(&format!("{value:#}\n")))
+}
+
+/// Prints one of many results for a machine, on a line.
+pub(crate) fn emit_line(value: &Value) -> Result<()> {
+    write(&plain(&format!("{value}\n")))
+}
+
+/// Escapes what JSON allows beyond ASCII as it is and a terminal obeys.
+fn plain(json: &str) -> String {
+    json.chars().fold(String::new(), |mut text, c| {
         let _ = if c.is_control() && c != '\n' { write!(text, "\\u{:04x}", u32::from(c)) } else { text.write_char(c) };
         text
-    });
-    write(&text)
+    })
 }
 
 /// Prints a result for people.

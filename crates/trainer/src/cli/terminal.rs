@@ -54,6 +54,14 @@ impl Terminal {
         keeping_nohup(|| patiently(|| ctrlc::set_handler(stop)))
     }
 
+    /// Prints results while a bar may stand on the terminal.
+    pub(crate) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.bar() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
     fn bar(&self) -> Option<ProgressBar> {
         self.stage.lock().ok()?.as_ref().map(|running| running.bar.clone())
     }
@@ -147,11 +155,7 @@ impl Progress for Terminal {
     }
 
     fn warn(&self, message: &str) {
-        let print = || tell(&format!("warning: {message}"));
-        match self.bar() {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
+        self.beside(|| tell(&format!("warning: {message}")));
     }
 
     fn cancelled(&self) -> bool {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::part::Part;
 use crate::data::target::Target;
-use crate::photos::{self, Look};
+use crate::photos::{self, Failure, Limits, Look};
 use crate::words::shown;
 
 /// The endings of a photo's file name, in any case.
@@ -47,6 +47,17 @@ impl Photo {
     /// ```
     pub fn in_memory(name: &str, content: impl Into<Arc<[u8]>>) -> Self {
         Self { content: Some(content.into()), ..Self::at(Path::new(name)) }
+    }
+
+    /// Reads its content.
+    pub(crate) fn read(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
+        match &self.content {
+            Some(content) => {
+                limits.check_bytes(content.len() as u64).map_err(Failure::Photo)?;
+                Ok(content.to_vec())
+            }
+            None => photos::read(&self.path, limits),
+        }
     }
 }
 

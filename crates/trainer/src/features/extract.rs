@@ -1,7 +1,7 @@
 //! Computes the features of photos: photos are read, decoded and prepared on all cores while the device works on a batch, and the next
 //! batch is handed to it before that one is done.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -13,12 +13,32 @@ use crate::data::{Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::extractor::{Extractor, Flight};
-use crate::features::memory::Features;
+use crate::features::lookup::Stamp;
+use crate::features::memory::{Features, OnDisk};
 use crate::features::ordered::{Crew, ordered};
-use crate::features::store::Store;
 use crate::photos::{Decoder, Failure, Limits, Preparation, decode_by, decode_into, read};
 use crate::progress::{Progress, Stage};
 use crate::words::chain;
+
+/// How many photos wait at most for one before them whose features are still to come.
+const QUEUE: usize = 1024;
+
+/// What became of a photo.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome<'a> {
+    /// Its content, and its features.
+    Known(Digest, &'a [f32]),
+    /// Why it can't be used.
+    Rejected(&'a str),
+}
+
+/// Who watches an extraction, and takes what comes of each photo.
+pub struct Watch<'a> {
+    /// Who watches.
+    pub progress: &'a dyn Progress,
+    /// Takes each photo's outcome, with its place among the photos, in their order. An error ends the work.
+    pub each: &'a mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+}
 
 /// The outcome of an extraction: which photos have features now, and which were rejected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,8 +96,42 @@ pub fn extract(
     preparation: &Preparation,
     progress: &dyn Progress,
 ) -> Result<Extraction> {
+    let mut extraction = Extraction::default();
+    let each = &mut |place, outcome: Outcome<'_>| extraction.add(photos, place, &outcome);
+    let computed = extract_each(photos, extractor, features, preparation, Watch { progress, each })?;
+    Ok(Extraction { computed, ..extraction })
+}
+
+/// Computes features as [`extract`] does and hands out each photo's as they come, in the order of the photos; counts those that went through the
+/// network.
+///
+/// Where features only pass through ([`Features::passing`]), memory doesn't grow with the number of photos; a copy of a photo long gone is
+/// found in the store, or else computed again.
+///
+/// # Errors
+/// As [`extract`]; that of `watch.each`.
+pub fn extract_each(
+    photos: &[Photo],
+    extractor: &mut Extractor,
+    features: &mut Features,
+    preparation: &Preparation,
+    watch: Watch<'_>,
+) -> Result<usize> {
     preparation.recipe.check()?;
-    extract_by(&Source { read, decoder: decode_into, preparation }, photos, extractor, features, progress)
+    extract_by(&Source { read, decoder: decode_into, preparation }, photos, extractor, features, watch)
+}
+
+impl Extraction {
+    /// Adds what became of a photo.
+    pub(crate) fn add(&mut self, photos: &[Photo], place: usize, outcome: &Outcome<'_>) -> Result<()> {
+        match outcome {
+            Outcome::Known(digest, _) => self.kept.push((place, *digest)),
+            Outcome::Rejected(reason) => {
+                self.rejected.push(Rejected { name: photos[place].name.clone(), reason: (*reason).to_owned() });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How a photo's file becomes what a network takes.
@@ -92,53 +146,31 @@ fn extract_by(
     photos: &[Photo],
     extractor: &mut Extractor,
     features: &mut Features,
-    progress: &dyn Progress,
-) -> Result<Extraction> {
+    watch: Watch<'_>,
+) -> Result<usize> {
     let known: HashSet<Digest> = features.digests().copied().collect();
-    let store = features.store();
+    let shelf = features.shelf();
     let threads = rayon::current_num_threads();
     // A whole batch besides what is in the making, so that no thread rests while the device works on one.
     let crew = Crew { threads, ahead: extractor.batch() + threads, builder: Builder::new };
     let spares = Spares::default();
-    let mut extraction = Extraction::default();
-    let mut queued: HashSet<Digest> = HashSet::new();
-    let mut place = 0;
+    let progress = watch.progress;
     progress.begin(Stage::FEATURES, photos.len());
+    let (waiting, flying, in_flight, queue) = Default::default();
     let mut batches =
-        Batches { extractor, features, progress, spares: &spares, waiting: Vec::new(), flying: None, computed: 0 };
+        Batches { extractor, features, watch, spares: &spares, waiting, flying, in_flight, queue, computed: 0 };
     let worker = || {
-        let mut loader = Loader { source, known: &known, store: store.as_deref(), spares: &spares, memory: Vec::new() };
+        let mut loader = Loader { source, known: &known, shelf: shelf.as_ref(), spares: &spares, memory: Vec::new() };
         move |photo: &Photo| loader.load(photo)
     };
+    let mut place = 0;
     let outcome = ordered(photos, crew, worker, |loaded| {
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
-        match loaded {
-            Loaded::Failed(error) => return Err(error),
-            Loaded::Rejected(reason) => {
-                extraction.rejected.push(Rejected { name: photos[place].name.clone(), reason });
-                progress.advance(1);
-            }
-            Loaded::Known(digest, row) => {
-                extraction.kept.push((place, digest));
-                if let Some(row) = row {
-                    batches.features.take(digest, row);
-                }
-                progress.advance(1);
-            }
-            Loaded::Ready(digest, image) => {
-                extraction.kept.push((place, digest));
-                if queued.insert(digest) {
-                    batches.waiting.push((digest, image));
-                } else {
-                    spares.give([image]);
-                    progress.advance(1);
-                }
-            }
-        }
+        batches.take(place, loaded)?;
         place += 1;
-        if batches.waiting.len() >= batches.extractor.batch() { batches.submit() } else { Ok(()) }
+        batches.hand_out()
     });
     let outcome = outcome.and_then(|()| match progress.cancelled() {
         true => Err(Error::Interrupted { kept: 0 }),
@@ -146,9 +178,9 @@ fn extract_by(
     });
     // Whatever happened: what is on its way has been paid for.
     let landed = batches.land();
-    extraction.computed = batches.computed;
+    let outcome = outcome.and(landed).and_then(|()| batches.hand_out());
     progress.end();
-    outcome.and(landed).map(|()| extraction)
+    outcome.map(|()| batches.computed)
 }
 
 /// Prepared photos whose memory is free.
@@ -167,24 +199,73 @@ impl Spares {
 }
 
 /// Batches between prepared photos and rows: one is on its way while the next is made.
-struct Batches<'a, 'e> {
+struct Batches<'a, 'e, 'w> {
     extractor: &'a mut Extractor<'e>,
     features: &'a mut Features,
-    progress: &'a dyn Progress,
+    watch: Watch<'w>,
     spares: &'a Spares,
     waiting: Vec<(Digest, ImageBytes)>,
     flying: Option<(Vec<Digest>, Flight)>,
+    /// The photos that wait or fly.
+    in_flight: HashSet<Digest>,
+    /// The photos that weren't handed out, by their places: the content, or why it can't be used.
+    queue: VecDeque<(usize, Result<Digest, String>)>,
     computed: usize,
 }
 
-impl Batches<'_, '_> {
+impl Batches<'_, '_, '_> {
+    /// Takes the next photo.
+    fn take(&mut self, place: usize, loaded: Loaded) -> Result<()> {
+        let outcome = match loaded {
+            Loaded::Failed(error) => return Err(error),
+            Loaded::Rejected(reason) => Err(reason),
+            Loaded::Known(digest, row) => {
+                if let Some(row) = row {
+                    self.features.take(digest, row);
+                }
+                Ok(digest)
+            }
+            Loaded::Ready(digest, image) => {
+                if self.features.row(&digest).is_none() && self.in_flight.insert(digest) {
+                    self.waiting.push((digest, image));
+                    self.queue.push_back((place, Ok(digest)));
+                    let full = self.waiting.len() >= self.extractor.batch();
+                    return if full { self.submit() } else { Ok(()) };
+                }
+                self.spares.give([image]);
+                Ok(digest)
+            }
+        };
+        self.watch.progress.advance(1);
+        self.queue.push_back((place, outcome));
+        // What is known doesn't wait for ever for a batch that isn't full.
+        if self.queue.len() >= QUEUE { self.submit().and_then(|()| self.land()) } else { Ok(()) }
+    }
+
+    /// Hands out the photos of which all is known, as far as none before them is missing.
+    fn hand_out(&mut self) -> Result<()> {
+        while let Some((place, outcome)) = self.queue.front() {
+            let outcome = match outcome {
+                Ok(digest) => match self.features.row(digest) {
+                    Some(row) => Outcome::Known(*digest, row),
+                    None => break,
+                },
+                Err(reason) => Outcome::Rejected(reason),
+            };
+            (self.watch.each)(*place, outcome)?;
+            self.queue.pop_front();
+        }
+        self.features.forget(self.queue.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()));
+        Ok(())
+    }
+
     /// Sends what waits on its way, and only then collects the batch before, so that the device always has a batch to work on.
     fn submit(&mut self) -> Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let (digests, images) = self.waiting.drain(..).unzip();
-        let flight = self.extractor.submit(images, self.progress)?;
+        let flight = self.extractor.submit(images, self.watch.progress)?;
         let landed = self.land();
         self.flying = Some((digests, flight));
         landed
@@ -193,14 +274,15 @@ impl Batches<'_, '_> {
     /// Waits for what is on its way and keeps it.
     fn land(&mut self) -> Result<()> {
         let Some((digests, flight)) = self.flying.take() else { return Ok(()) };
-        let (values, images) = self.extractor.wait(flight, self.progress)?;
+        let (values, images) = self.extractor.wait(flight, self.watch.progress)?;
         self.spares.give(images);
         self.features.insert(&digests, &values)?;
+        self.in_flight.retain(|digest| !digests.contains(digest));
         if let Err(error) = self.features.keep_as_it_goes() {
-            self.progress.warn(&format!("features aren't kept yet: {}", chain(&error)));
+            self.watch.progress.warn(&format!("features aren't kept yet: {}", chain(&error)));
         }
         self.computed += digests.len();
-        self.progress.advance(digests.len());
+        self.watch.progress.advance(digests.len());
         Ok(())
     }
 }
@@ -228,7 +310,7 @@ impl From<Failure> for Loaded {
 struct Loader<'a> {
     source: &'a Source<'a>,
     known: &'a HashSet<Digest>,
-    store: Option<&'a Store>,
+    shelf: Option<&'a OnDisk>,
     spares: &'a Spares,
     /// The pixels of the photo before, for their memory.
     memory: Vec<u8>,
@@ -242,9 +324,30 @@ impl Loader<'_> {
         self.prepared(photo).unwrap_or_else(Loaded::from)
     }
 
+    /// Tells what a photo's file is taken for unchanged by, where that is asked for.
+    fn stamp(&self, photo: &Photo) -> Option<Stamp> {
+        let of_file = self.shelf.is_some() && photo.content.is_none();
+        of_file.then(|| photo.path.metadata().ok().and_then(|data| Stamp::of(&data))).flatten()
+    }
+
+    /// Finds what is known of a content.
+    fn find(&self, digest: Digest) -> Option<Loaded> {
+        if self.known.contains(&digest) {
+            return Some(Loaded::Known(digest, None));
+        }
+        self.shelf?.store.get(&digest).map(|row| Loaded::Known(digest, Some(row)))
+    }
+
     fn prepared(&mut self, photo: &Photo) -> Result<Loaded, Failure> {
         let Source { read, decoder, preparation } = self.source;
         let Preparation { reading, limits, .. } = preparation;
+        let before = self.stamp(photo);
+        let settled = before.as_ref().filter(|stamp| limits.check_bytes(stamp.size()).is_ok());
+        if let (Some(shelf), Some(stamp)) = (self.shelf, settled)
+            && let Some(known) = shelf.lookup.get(&photo.path, stamp).and_then(|digest| self.find(digest))
+        {
+            return Ok(known);
+        }
         let bytes = match &photo.content {
             Some(content) => {
                 limits.check_bytes(content.len() as u64).map_err(Failure::Photo)?;
@@ -253,11 +356,13 @@ impl Loader<'_> {
             None => read(&photo.path, limits)?,
         };
         let digest = Sha256::digest(&bytes).into();
-        if self.known.contains(&digest) {
-            return Ok(Loaded::Known(digest, None));
+        if let (Some(shelf), Some(stamp)) = (self.shelf, before)
+            && self.stamp(photo) == before
+        {
+            shelf.lookup.note(&photo.path, stamp, digest);
         }
-        if let Some(row) = self.store.and_then(|store| store.get(&digest)) {
-            return Ok(Loaded::Known(digest, Some(row)));
+        if let Some(known) = self.find(digest) {
+            return Ok(known);
         }
         let (picture, _share) = decode_by(*decoder, bytes, reading, limits, std::mem::take(&mut self.memory))?;
         let image = preparation.image(&picture, self.spares.take());
@@ -279,6 +384,7 @@ mod tests {
     use crate::features::engines::Engines;
     use crate::features::fake::{colours, engines, preparation};
     use crate::features::key::Key;
+    use crate::features::upkeep::StoreOptions;
 
     /// Counts the images and the batches that engines are given.
     #[derive(Clone, Default)]
@@ -375,7 +481,7 @@ mod tests {
     fn a_second_run_computes_only_what_changed() {
         let (dir, photos) = folder(9);
         let key = Key::new("", Precision::F32, &preparation());
-        let kept = || Features::kept_in(&dir.path().join("store"), &key, 3).unwrap();
+        let kept = || Features::kept_in(&StoreOptions::at(dir.path().join("store")), &key, 3).unwrap();
         let mut features = kept();
         run(&photos, Counts::default().engines(), &mut features, &()).unwrap();
         features.keep().unwrap();
@@ -385,6 +491,94 @@ mod tests {
         let result = run(&photos, counts.engines(), &mut again, &()).unwrap();
         assert_eq!((result.computed, counts.get()), (1, [1, 1]));
         assert_eq!(seen(&again, &result), [0.0, 1.0, 2.0, 3.0, 4.0, 99.0, 6.0, 7.0, 8.0]);
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_read_again() {
+        let (dir, photos) = folder(9);
+        // Younger files aren't trusted.
+        std::thread::sleep(std::time::Duration::from_millis(2_100));
+        let key = Key::new("", Precision::F32, &preparation());
+        let store = StoreOptions::at(dir.path().join("store"));
+        let run = |store: &StoreOptions, read: fn(&Path, &Limits) -> Result<Vec<u8>, Failure>| {
+            let mut features = Features::kept_in(store, &key, 3).unwrap();
+            let preparation = preparation();
+            let source = Source { read, decoder: decode_into, preparation: &preparation };
+            let mut extractor = Extractor::new(Counts::default().engines(), 4);
+            let mut result = Extraction::default();
+            let each = &mut |place, outcome: Outcome<'_>| result.add(&photos, place, &outcome);
+            let watch = Watch { progress: &(), each };
+            let computed = extract_by(&source, &photos, &mut extractor, &mut features, watch);
+            features.keep().unwrap();
+            assert!(features.settle().is_empty());
+            computed.map(|computed| (computed, seen(&features, &result)))
+        };
+        let fails: fn(&Path, &Limits) -> Result<Vec<u8>, Failure> =
+            |path, _| Err(Failure::Machine(Error::io("read", path)(std::io::Error::other("read again"))));
+        let expected: Vec<f32> = (0..9).map(|number| number as f32).collect();
+        assert_eq!(run(&store, read).unwrap(), (9, expected.clone()));
+        assert_eq!(run(&store, fails).unwrap(), (0, expected));
+        // Who doesn't trust dates reads it all.
+        let rehash = StoreOptions { rehash: true, ..store.clone() };
+        assert!(run(&rehash, fails).unwrap_err().to_string().ends_with("000.png"));
+        // The same size and the same date: another content has another date as an entry, where the system tells it.
+        let path = &photos[5].path;
+        let data = path.metadata().unwrap();
+        let mut bytes = std::fs::read(path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(data.modified().unwrap()).unwrap();
+        if cfg!(unix) {
+            assert!(run(&store, fails).unwrap_err().to_string().ends_with("005.png"));
+        }
+    }
+
+    #[test]
+    fn what_passes_through_comes_in_order_and_leaves_memory() {
+        let (dir, mut photos) = folder(60);
+        std::fs::write(&photos[3].path, "no photo").unwrap();
+        // Copies: of one on its way, and of one long gone.
+        photos.insert(8, photos[6].clone());
+        photos.push(photos[0].clone());
+        let key = Key::new("", Precision::F32, &preparation());
+        for store in [None, Some(StoreOptions::at(dir.path().join("store")))] {
+            for again in [false, true] {
+                let known = |store| Features::kept_in(store, &key, 3).unwrap();
+                let mut features = store.as_ref().map_or_else(|| Features::new(3), known).passing();
+                let mut came = Vec::new();
+                let each = &mut |place, outcome: Outcome<'_>| {
+                    came.push((place, match outcome {
+                        Outcome::Known(_, row) => Some((row[0] * 255.0).round() as usize),
+                        Outcome::Rejected(_) => None,
+                    }));
+                    Ok(())
+                };
+                let mut extractor = Extractor::new(Counts::default().engines(), 4);
+                let watch = Watch { progress: &(), each };
+                let computed =
+                    extract_each(&photos, &mut extractor, &mut features, &preparation(), watch).unwrap();
+                features.keep().unwrap();
+                let number = |photo: &Photo| photo.name[..3].parse::<usize>().unwrap();
+                let expected = photos.iter().map(number).map(|number| (number != 3).then_some(number)).enumerate();
+                assert_eq!(came, expected.collect::<Vec<_>>());
+                assert_eq!(computed, if store.is_some() && again { 0 } else { 59 });
+            }
+        }
+    }
+
+    #[test]
+    fn who_takes_them_may_end_it() {
+        let (_dir, photos) = folder(60);
+        let each = &mut |place, _: Outcome<'_>| match place {
+            20 => Err(Error::io("write", Path::new("out"))(std::io::Error::other("no space"))),
+            _ => Ok(()),
+        };
+        let mut extractor = Extractor::new(Counts::default().engines(), 4);
+        let mut features = Features::new(3).passing();
+        let watch = Watch { progress: &(), each };
+        let error = extract_each(&photos, &mut extractor, &mut features, &preparation(), watch).unwrap_err();
+        assert_eq!(error.to_string(), "can't write out");
     }
 
     #[test]
@@ -432,7 +626,9 @@ mod tests {
         let source = Source { read, decoder, preparation: &Preparation { limits, ..preparation() } };
         let mut features = Features::new(3);
         let mut extractor = Extractor::new(Counts::default().engines(), 4);
-        let result = extract_by(&source, &photos, &mut extractor, &mut features, &()).unwrap();
+        let mut result = Extraction::default();
+        let each = &mut |place, outcome: Outcome<'_>| result.add(&photos, place, &outcome);
+        extract_by(&source, &photos, &mut extractor, &mut features, Watch { progress: &(), each }).unwrap();
         assert_eq!(seen(&features, &result), [0.0, 1.0, 3.0, 4.0, 6.0, 7.0, 8.0]);
         let rejected: Vec<_> =
             result.rejected.iter().map(|photo| (photo.name.as_str(), photo.reason.as_str())).collect();
@@ -451,7 +647,8 @@ mod tests {
         let source = Source { read: fails, decoder: decode_into, preparation: &preparation };
         let mut features = Features::new(3);
         let mut extractor = Extractor::new(Counts::default().engines(), 4);
-        let error = extract_by(&source, &photos, &mut extractor, &mut features, &()).unwrap_err();
+        let watch = Watch { progress: &(), each: &mut |_, _| Ok(()) };
+        let error = extract_by(&source, &photos, &mut extractor, &mut features, watch).unwrap_err();
         assert_eq!(error.fault(), crate::Fault::Io);
         assert!(error.to_string().ends_with("020.png"), "{error}");
         // Five batches were on their way or done.

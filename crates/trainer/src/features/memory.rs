@@ -1,18 +1,24 @@
 //! Features in memory by photo, and in a store where they are kept, so that a photo passes through a backbone once.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::key::Key;
+use crate::features::lookup::Lookup;
 use crate::features::rows::Rows;
 use crate::features::store::{ROWS, Store};
+use crate::features::upkeep::{StoreOptions, cap};
+use crate::words::chain;
 
 /// How long computed rows wait at most until they are kept.
 const WAIT: Duration = Duration::from_secs(60);
+/// How many rows that pass through wait at most, where none can be kept; they are computed again another time.
+const WAITING: usize = 8 * ROWS;
+/// How many rows stay in memory behind those that passed through: a burst of copies finds them there.
+const BEHIND: usize = 512;
 
 /// Features by photo content. Kept in a store, they spare any later work the network, as they are computed: a killed process loses those
 /// of a minute.
@@ -21,13 +27,23 @@ pub struct Features {
     width: usize,
     rows: BTreeMap<Digest, Box<[f32]>>,
     kept: Option<Kept>,
+    /// How many rows have passed through and are gone, if that is how it works.
+    passed: Option<usize>,
+}
+
+/// What is known on disk: rows by photo, photos by file.
+#[derive(Clone, Debug)]
+pub(super) struct OnDisk {
+    pub(super) store: Arc<Store>,
+    pub(super) lookup: Arc<Lookup>,
 }
 
 /// The store, and what is to be added to it.
 #[derive(Clone, Debug)]
 struct Kept {
-    store: Arc<Store>,
-    fresh: Vec<Digest>,
+    options: StoreOptions,
+    shelf: OnDisk,
+    fresh: BTreeSet<Digest>,
     /// When rows were written last, or should have been.
     tried: Instant,
     failed: bool,
@@ -45,25 +61,30 @@ impl PartialEq for Features {
 impl Features {
     /// Makes an empty table of `width` values a photo, which is kept nowhere.
     pub fn new(width: usize) -> Self {
-        Self { width, rows: BTreeMap::new(), kept: None }
+        Self { width, rows: BTreeMap::new(), kept: None, passed: None }
     }
 
-    /// Makes a table of what the store in the folder `root` holds under this key, and keeps there what is added. Rows are read when they are
-    /// asked for.
+    /// Makes a table of what the store holds under this key, and keeps there what is added. Rows are read when they are asked for.
     ///
     /// # Errors
-    /// The folder can't be made or read.
-    pub fn kept_in(root: &Path, key: &Key, width: usize) -> Result<Self> {
-        let store = Arc::new(Store::open(root, key, width)?);
-        Ok(Self {
-            kept: Some(Kept { store, fresh: Vec::new(), tried: Instant::now(), failed: false, written: false }),
-            ..Self::new(width)
-        })
+    /// The store's folder can't be made or read.
+    pub fn kept_in(store: &StoreOptions, key: &Key, width: usize) -> Result<Self> {
+        let lookup = Arc::new(Lookup::open(&store.folder, !store.rehash));
+        let shelf = OnDisk { store: Arc::new(Store::open(&store.folder, key, width)?), lookup };
+        let (fresh, tried) = (BTreeSet::new(), Instant::now());
+        let options = store.clone();
+        let kept = Kept { options, shelf, fresh, tried, failed: false, written: false };
+        Ok(Self { kept: Some(kept), ..Self::new(width) })
     }
 
-    /// Counts the photos whose features are in memory.
+    /// Lets rows pass through: they are in memory until they were handed out and kept, however many there are.
+    pub fn passing(self) -> Self {
+        Self { passed: Some(0), ..self }
+    }
+
+    /// Counts the photos whose features are or were in memory.
     pub fn count(&self) -> usize {
-        self.rows.len()
+        self.rows.len() + self.passed.unwrap_or(0)
     }
 
     /// Gives the number of values of a row.
@@ -76,9 +97,25 @@ impl Features {
         self.rows.keys()
     }
 
-    /// Gives the store, to read from while rows are added.
-    pub(super) fn store(&self) -> Option<Arc<Store>> {
-        self.kept.as_ref().map(|kept| kept.store.clone())
+    /// Gives a photo's row, if it's in memory.
+    pub(super) fn row(&self, digest: &Digest) -> Option<&[f32]> {
+        self.rows.get(digest).map(|row| &row[..])
+    }
+
+    /// Lets rows go that have passed through, but for those `needed` still and those to be kept.
+    pub(super) fn forget<'a>(&mut self, needed: impl Iterator<Item = &'a Digest>) {
+        let (Some(passed), rows) = (&mut self.passed, &mut self.rows) else { return };
+        let fresh = self.kept.as_ref().map(|kept| &kept.fresh);
+        if rows.len() >= fresh.map_or(0, BTreeSet::len) + BEHIND {
+            let (before, needed) = (rows.len(), needed.collect::<BTreeSet<_>>());
+            rows.retain(|digest, _| needed.contains(digest) || fresh.is_some_and(|fresh| fresh.contains(digest)));
+            *passed += before - rows.len();
+        }
+    }
+
+    /// Gives what is known on disk, to read from while rows are added.
+    pub(super) fn shelf(&self) -> Option<OnDisk> {
+        self.kept.as_ref().map(|kept| kept.shelf.clone())
     }
 
     /// Takes a row from the store.
@@ -122,19 +159,23 @@ impl Features {
     pub fn keep(&mut self) -> Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
         let rows = kept.fresh.iter().map(|digest| (digest, &*self.rows[digest])).collect();
-        let added = kept.store.add(rows);
+        let added = kept.shelf.store.add(rows);
         (kept.tried, kept.failed) = (Instant::now(), added.is_err());
-        added.map(|()| {
-            kept.written |= !kept.fresh.is_empty();
+        kept.written |= added.is_ok() && !kept.fresh.is_empty();
+        if added.is_ok() || self.passed.is_some() && kept.fresh.len() >= WAITING {
             kept.fresh.clear();
-        })
+        }
+        added
     }
 
-    /// Puts the store in order, unless nothing has changed, and says what of it couldn't be read.
-    pub(crate) fn tidy(&self) -> (Result<()>, Vec<String>) {
-        let Some(Kept { store, written, .. }) = &self.kept else { return (Ok(()), Vec::new()) };
+    /// Puts the store in order after the work: what is known of files is kept, small segments put together, and what there is no room for goes.
+    /// Gives what went wrong, and what of the store couldn't be read, in words.
+    pub(crate) fn settle(&self) -> Vec<String> {
+        let Some(Kept { options, shelf: OnDisk { store, lookup }, written, .. }) = &self.kept else { return Vec::new() };
         let tidied = if *written || store.is_damaged() { store.tidy() } else { Ok(()) };
-        (tidied, store.problems())
+        let capped = if *written { cap(options) } else { Ok(()) };
+        let failed = [lookup.keep(), tidied, capped].into_iter().filter_map(Result::err);
+        store.problems().into_iter().chain(failed.map(|error| chain(&error))).collect()
     }
 
     /// Views the rows of these photos, in their order.
@@ -182,7 +223,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = |digest: &Digest| Store::open(dir.path(), &key(), 1).unwrap().get(digest).is_some();
         let digest = |number: usize| -> Digest { std::array::from_fn(|i| number.to_le_bytes()[i % 8]) };
-        let mut features = Features::kept_in(dir.path(), &key(), 1).unwrap();
+        let mut features = Features::kept_in(&StoreOptions::at(dir.path()), &key(), 1).unwrap();
         for number in 0..ROWS {
             assert!(!kept(&digest(0)));
             features.insert(&[digest(number)], &[number as f32]).unwrap();
@@ -199,9 +240,34 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_through_leaves_memory_once_it_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = |number: usize| -> Digest { std::array::from_fn(|i| number.to_le_bytes()[i % 8]) };
+        let mut features = Features::kept_in(&StoreOptions::at(dir.path()), &key(), 1).unwrap().passing();
+        for number in 0..2 * ROWS {
+            features.insert(&[digest(number)], &[number as f32]).unwrap();
+            features.keep_as_it_goes().unwrap();
+            features.forget([digest(3)].iter());
+            assert!(features.rows.len() < ROWS + BEHIND + 2, "{}", features.rows.len());
+        }
+        assert_eq!((features.count(), features.row(&digest(3))), (2 * ROWS, Some(&[3.0][..])));
+        assert!(features.row(&digest(4)).is_none() && features.shelf().unwrap().store.get(&digest(4)).is_some());
+        // Where none can be kept, memory stays bounded too.
+        let folder = dir.path().join(key().to_string());
+        std::fs::remove_dir_all(&folder).unwrap();
+        let mut failed = 0;
+        for number in 0..WAITING + 2 * ROWS {
+            features.insert(&[digest(1 << 20 | number)], &[0.5]).unwrap();
+            failed += usize::from(number % 1000 == 0 && features.keep().is_err());
+            features.forget([].iter());
+        }
+        assert!(failed > 10 && features.rows.len() < WAITING + 1000 + BEHIND, "{failed} {}", features.rows.len());
+    }
+
+    #[test]
     fn what_cannot_be_kept_waits_for_another_try() {
         let dir = tempfile::tempdir().unwrap();
-        let mut features = Features::kept_in(dir.path(), &key(), 1).unwrap();
+        let mut features = Features::kept_in(&StoreOptions::at(dir.path()), &key(), 1).unwrap();
         features.insert(&[[1; 32]], &[0.5]).unwrap();
         let folder = dir.path().join(key().to_string());
         std::fs::remove_dir(&folder).unwrap();

@@ -6,16 +6,18 @@ mod extractor;
 #[cfg(test)]
 pub(crate) mod fake;
 mod key;
+mod lookup;
 mod memory;
 mod ordered;
 mod rows;
 mod segment;
 mod store;
+mod upkeep;
 
 pub use engines::Engines;
-pub use extract::{Extraction, extract};
+pub use extract::{Extraction, Outcome, Watch, extract, extract_each};
 pub use extractor::Extractor;
 pub use key::Key;
 pub use memory::Features;
 pub use rows::Rows;
-pub use store::check as check_store;
+pub use upkeep::{Cap, Dropped, Shelf, StoreOptions, Verified, check as check_store, clear, info, prune, verify};

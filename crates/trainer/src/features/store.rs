@@ -8,7 +8,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +25,10 @@ use crate::words::{chain, count, shown};
 pub(super) const ROWS: usize = 4096;
 /// A segment of fewer rows is small, and more of these than so many are put together.
 const SMALL: (usize, usize) = (ROWS / 4, 16);
+/// Segments that are open at a time: rows are asked for in any order.
+const OPEN: usize = 128;
+/// A segment's date says when it was read last, to so much.
+const READ_EVERY: Duration = Duration::from_secs(3600);
 
 /// The features of one key on disk.
 #[derive(Debug)]
@@ -31,15 +36,35 @@ pub(super) struct Store {
     folder: PathBuf,
     key: Key,
     width: usize,
-    segments: Vec<Segment>,
-    /// Where each photo's row lies: the segment, and the number in it.
-    index: HashMap<Digest, (usize, usize)>,
-    /// The segment that was read last.
-    open: Mutex<Option<(usize, File)>>,
-    /// How many rows of which segment couldn't be read.
-    damaged: Mutex<BTreeMap<usize, usize>>,
+    known: RwLock<Known>,
+    /// The segments that were read last.
+    open: Mutex<HashMap<usize, Arc<File>>>,
+    /// Which rows of which segment couldn't be read.
+    damaged: Mutex<BTreeMap<usize, BTreeSet<usize>>>,
     /// Files that are no segments, with the reason.
     strange: Vec<Error>,
+}
+
+/// The segments, and where each photo's row lies.
+#[derive(Debug, Default)]
+struct Known {
+    segments: Vec<Segment>,
+    /// By the first eight bytes of the photo's digest: the segment, and the number in it. A row's checksum is over all of the digest, so one that
+    /// shares them is found out.
+    index: HashMap<u64, (u32, u32)>,
+}
+
+impl Known {
+    fn add(&mut self, segment: Segment, digests: &[Digest]) {
+        let place = self.segments.len() as u32;
+        self.index.extend(digests.iter().zip(0..).map(|(digest, number)| (short(digest), (place, number))));
+        self.segments.push(segment);
+    }
+}
+
+/// Gives the first eight bytes of a digest.
+fn short(digest: &Digest) -> u64 {
+    u64::from_le_bytes(*digest.first_chunk().expect("of 32 bytes"))
 }
 
 impl Store {
@@ -51,35 +76,53 @@ impl Store {
         let folder = root.join(key.to_string());
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         files::clean(&folder);
-        let (segments, strange) = segments(&folder, key, width)?;
-        let mut index = HashMap::new();
-        for (place, segment) in segments.iter().enumerate() {
-            index.extend(segment.digests.iter().enumerate().map(|(number, digest)| (*digest, (place, number))));
-        }
-        let (open, damaged) = Default::default();
-        Ok(Self { folder, key: key.clone(), width, segments, index, open, damaged, strange })
+        let (segments, strange) = segments(&folder, &key.to_string(), Some(width))?;
+        let mut known = Known::default();
+        segments.into_iter().for_each(|(segment, digests)| known.add(segment, &digests));
+        let (known, open, damaged) = (RwLock::new(known), Default::default(), Default::default());
+        Ok(Self { folder, key: key.clone(), width, known, open, damaged, strange })
     }
 
     /// Reads a photo's row; none where it isn't there, or is damaged, which is noted.
     pub(super) fn get(&self, digest: &Digest) -> Option<Box<[f32]>> {
-        let &(place, number) = self.index.get(digest)?;
-        let segment = &self.segments[place];
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.as_ref().is_none_or(|(other, _)| *other != place) {
-            *open = match File::open(&segment.path) {
-                Ok(file) => Some((place, file)),
-                // Another process has put its rows into another one since.
-                Err(error) if error.kind() == ErrorKind::NotFound => return None,
-                Err(_) => None,
-            };
-        }
-        match open.as_mut().map(|(_, file)| segment.row(file, number)) {
-            Some(Ok(Some(row))) => Some(row),
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let &(place, number) = known.index.get(&short(digest))?;
+        let (place, number) = (place as usize, number as usize);
+        let segment = &known.segments[place];
+        let row = match self.file(place, segment) {
+            Ok(file) => segment.row(&file, number, digest),
+            // Another process has put its rows into another one since.
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => Err(error),
+        };
+        match row {
+            Ok(Some(row)) => Some(row),
             _ => {
-                *self.damaged.lock().unwrap_or_else(PoisonError::into_inner).entry(place).or_default() += 1;
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                damaged.entry(place).or_default().insert(number);
                 None
             }
         }
+    }
+
+    /// Gives an open segment, whose date then says that it was read.
+    fn file(&self, place: usize, segment: &Segment) -> std::io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(&place) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(File::open(&segment.path)?);
+        let now = SystemTime::now();
+        let long_ago = |then: SystemTime| now.duration_since(then).is_ok_and(|passed| passed > READ_EVERY);
+        if file.metadata().and_then(|data| data.modified()).is_ok_and(long_ago) {
+            // In a store that may only be read, nothing is dropped either.
+            let _ = file.set_modified(now);
+        }
+        if open.len() >= OPEN {
+            open.clear();
+        }
+        open.insert(place, file.clone());
+        Ok(file)
     }
 
     /// Adds rows as segments of their own.
@@ -88,7 +131,14 @@ impl Store {
     /// They can't be written; what was there stays.
     pub(super) fn add(&self, mut rows: Vec<Row<'_>>) -> Result<()> {
         rows.sort_unstable_by_key(|(digest, _)| *digest);
-        rows.chunks(ROWS).try_for_each(|rows| self.write(rows).map(drop))
+        rows.chunks(ROWS).try_for_each(|rows| {
+            let path = self.write(rows)?;
+            // It is kept, also where another process has put its rows into another one since.
+            if let Ok((segment, digests)) = Segment::open(&path, &self.key.to_string(), Some(self.width)) {
+                self.known.write().unwrap_or_else(PoisonError::into_inner).add(segment, &digests);
+            }
+            Ok(())
+        })
     }
 
     /// Writes a segment under a name made of its photos, so that the same ones replace each other.
@@ -105,16 +155,17 @@ impl Store {
     /// # Errors
     /// A file can't be read or written; no row is lost.
     pub(super) fn tidy(&self) -> Result<()> {
-        let damaged: BTreeSet<&Path> = {
+        let damaged: BTreeSet<PathBuf> = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-            damaged.keys().map(|&place| &*self.segments[place].path).collect()
+            damaged.keys().map(|&place| known.segments[place].path.clone()).collect()
         };
-        let (mut sources, _) = segments(&self.folder, &self.key, self.width)?;
-        let many = sources.iter().filter(|segment| segment.digests.len() < SMALL.0).count() > SMALL.1;
-        sources.retain(|segment| damaged.contains(&*segment.path) || many && segment.digests.len() < SMALL.0);
+        let (mut sources, _) = segments(&self.folder, &self.key.to_string(), Some(self.width))?;
+        let many = sources.iter().filter(|(segment, _)| segment.count < SMALL.0).count() > SMALL.1;
+        sources.retain(|(segment, _)| damaged.contains(&segment.path) || many && segment.count < SMALL.0);
         let (mut known, mut rows) = (BTreeSet::new(), Vec::new());
-        for segment in &sources {
-            let whole = match segment.whole_rows(&known) {
+        for (segment, digests) in &sources {
+            let whole = match segment.whole_rows(digests, &known) {
                 // Another process has put its rows into another one since.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
                 read => read?,
@@ -125,7 +176,7 @@ impl Store {
         rows.sort_unstable_by_key(|(digest, _)| *digest);
         let rows: Vec<Row<'_>> = rows.iter().map(|(digest, row)| (digest, &row[..])).collect();
         let written = rows.chunks(ROWS).map(|rows| self.write(rows)).collect::<Result<BTreeSet<_>>>()?;
-        for Segment { path, .. } in sources.iter().filter(|segment| !written.contains(&segment.path)) {
+        for (Segment { path, .. }, _) in sources.iter().filter(|(segment, _)| !written.contains(&segment.path)) {
             match std::fs::remove_file(path) {
                 // Another process did.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -142,45 +193,23 @@ impl Store {
 
     /// Says what of it couldn't be read.
     pub(super) fn problems(&self) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = damaged.iter().map(|(&place, &rows)| {
-            let path = shown(&self.segments[place].path);
-            format!("{path}: {} damaged; their photos' features are computed anew", count(rows, "row"))
+        let rows = damaged.iter().map(|(&place, rows)| {
+            let path = shown(&known.segments[place].path);
+            format!("{path}: {} damaged; their photos' features are computed anew", count(rows.len(), "row"))
         });
         let strange = self.strange.iter().map(|error| format!("{}; remove it", chain(error)));
         strange.chain(rows).collect()
     }
 }
 
-/// Checks that a folder can be a store: it is one, or empty, or can be made; and files can be written there.
-///
-/// # Errors
-/// [`Error::OutputExists`]: something else lies there. [`Error::Io`]: it can't be made or written.
-pub fn check(root: &Path) -> Result<()> {
-    let other = |problem| Err(Error::OutputExists { path: root.to_owned(), problem, finished: false });
-    match root.read_dir() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            std::fs::create_dir_all(root).map_err(Error::io("create", root))?;
-        }
-        Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            return other("is a file: give a folder to keep features in");
-        }
-        entries => {
-            for entry in entries.map_err(Error::io("list", root))? {
-                let entry = entry.map_err(Error::io("list", root))?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let key = name.len() == 2 * size_of::<Digest>() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-                if !key && !name.starts_with('.') {
-                    return other("holds something else than features: give a new or an empty folder");
-                }
-            }
-        }
-    }
-    files::try_folder(&root.join("features"))
-}
-
-/// Reads the headers of the segments in a folder, in the order of their names; and why other files aren't such.
-fn segments(folder: &Path, key: &Key, width: usize) -> Result<(Vec<Segment>, Vec<Error>)> {
+/// Reads the headers of the segments in a folder, in the order of their names, each with its photos; and why other files aren't such.
+pub(super) fn segments(
+    folder: &Path,
+    key: &str,
+    width: Option<usize>,
+) -> Result<(Vec<(Segment, Vec<Digest>)>, Vec<Error>)> {
     let mut paths = Vec::new();
     for entry in folder.read_dir().map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();
@@ -274,7 +303,7 @@ mod tests {
         assert_eq!((files(&store).len(), full.exists()), (2, true));
         assert_eq!(count_known(&open(dir.path()), 0..ROWS + 1 + SMALL.1), ROWS + 1 + SMALL.1);
         // What was opened before finds nothing where its segments are gone, and computes anew.
-        assert_eq!(store.get(&digest(1)), None);
+        assert_eq!(count_known(&store, 0..ROWS + 1 + SMALL.1), ROWS);
     }
 
     #[test]
@@ -303,19 +332,6 @@ mod tests {
         assert!(!large.exists() && small.exists());
         let store = open(dir.path());
         assert_eq!((count_known(&store, 0..110), store.problems().len()), (99, 1));
-    }
-
-    #[test]
-    fn a_folder_of_other_things_becomes_no_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("deep/store");
-        check(&root).unwrap();
-        add(&open(&root), 0..3);
-        check(&root).unwrap();
-        std::fs::create_dir(root.join("cat")).unwrap();
-        assert!(check(&root).unwrap_err().to_string().contains("something else than features"));
-        std::fs::write(dir.path().join("file"), b"").unwrap();
-        assert!(check(&dir.path().join("file")).unwrap_err().to_string().contains("is a file"));
     }
 
     #[test]

@@ -30,12 +30,29 @@ pub fn is_predictions(beginning: &[u8]) -> bool {
     beginning.starts_with(COLUMNS.join(",").as_bytes())
 }
 
+/// Writes the line of column names, with which the table begins.
+pub fn predictions_header() -> Vec<u8> {
+    (COLUMNS.join(",") + "\n").into_bytes()
+}
+
 /// Writes predictions as CSV, a line for each photo. No name begins a formula: where a photo or a class is called `=1`, the cell is `'=1`, with the
 /// apostrophe by which spreadsheets mark text.
 ///
 /// # Errors
 /// A class is beyond `classes`.
 pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result<Vec<u8>> {
+    let mut table = predictions_header();
+    for photo in predictions {
+        table.extend(prediction_line(photo, classes)?);
+    }
+    Ok(table)
+}
+
+/// Writes a photo's line of the table.
+///
+/// # Errors
+/// As [`predictions_csv`].
+pub fn prediction_line(photo: &Prediction, classes: &[String]) -> Result<Vec<u8>> {
     let label = |class: Class| {
         classes.get(class.index()).map(|label| cell(label).into_owned()).ok_or(Error::Shape {
             operation: "predictions.csv",
@@ -44,29 +61,26 @@ pub fn predictions_csv(predictions: &[Prediction], classes: &[String]) -> Result
             got: classes.len(),
         })
     };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(COLUMNS).expect("memory takes it");
-    for photo in predictions {
-        let top = photo.top(5);
-        let choice = |rank: usize| -> Result<[String; 2]> {
-            match top.get(rank) {
-                Some(&(class, probability)) => Ok([label(class)?, format!("{probability:.6}")]),
-                None => Ok(Default::default()),
-            }
-        };
-        let mut row = vec![
-            cell(&photo.name).into_owned(),
-            photo.part.map(|part| part.to_string()).unwrap_or_default(),
-            photo.target.class().map(label).transpose()?.unwrap_or_default(),
-        ];
-        row.extend(choice(0)?);
-        row.push(photo.target_probability().map(|p| format!("{p:.6}")).unwrap_or_default());
-        row.push(hex(&photo.digest));
-        for rank in 1..5 {
-            row.extend(choice(rank)?);
+    let top = photo.top(5);
+    let choice = |rank: usize| -> Result<[String; 2]> {
+        match top.get(rank) {
+            Some(&(class, probability)) => Ok([label(class)?, format!("{probability:.6}")]),
+            None => Ok(Default::default()),
         }
-        writer.write_record(&row).expect("memory takes rows of one length");
+    };
+    let mut row = vec![
+        cell(&photo.name).into_owned(),
+        photo.part.map(|part| part.to_string()).unwrap_or_default(),
+        photo.target.class().map(label).transpose()?.unwrap_or_default(),
+    ];
+    row.extend(choice(0)?);
+    row.push(photo.target_probability().map(|p| format!("{p:.6}")).unwrap_or_default());
+    row.push(hex(&photo.digest));
+    for rank in 1..5 {
+        row.extend(choice(rank)?);
     }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&row).expect("memory takes it");
     Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error).expect("memory takes it"))
 }
 

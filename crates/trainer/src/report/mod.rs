@@ -10,7 +10,7 @@ mod tests;
 mod text;
 mod thumbnail;
 
-pub use self::csv::{is_predictions, predictions_csv};
+pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds};
 pub(crate) use html::html;

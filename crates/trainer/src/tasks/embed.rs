@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use resnet::WeightFile;
+use resnet::{Recipe, WeightFile};
 
-use crate::data::{self, Rejected};
+use crate::data::{self, Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::features::{Features, Rows};
+use crate::features::{Features, Outcome, Rows};
+use crate::photos::Reading;
 use crate::progress::{Stage, watched};
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::tell::{nothing_readable, tell_rejected};
@@ -41,22 +42,82 @@ impl Embedded {
 /// # Errors
 /// No photos that can be read; the adapter failed.
 pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
-    let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
-    data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
-    let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
-    let (recipe, reading) = overrides.or_of(&file, weights)?;
+    let Source { photos, unlisted, file, recipe, reading } = Source::open(session, data, weights, overrides)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
-    let (features, mut extraction) = session.features(&backbone, &listing.photos)?;
-    extraction.rejected.splice(0..0, listing.rejected);
-    tell_rejected(&extraction.rejected, session.progress);
-    if extraction.kept.is_empty() {
-        return Err(nothing_readable(shown(data).into_owned(), &extraction.rejected));
-    }
+    let (features, mut extraction) = session.features(&backbone, &photos)?;
+    extraction.rejected.splice(0..0, unlisted);
+    told(session, data, &extraction.rejected, extraction.kept.len())?;
     Ok(Embedded {
-        names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),
+        names: extraction.kept.iter().map(|&(photo, _)| photos[photo].name.clone()).collect(),
         digests: extraction.kept.into_iter().map(|(_, digest)| digest).collect(),
         rejected: extraction.rejected,
         computed: extraction.computed,
         features,
     })
+}
+
+/// Embeds a folder as [`embed`] does, and hands out each photo with its features as they come, in the order of their names: memory doesn't grow
+/// with the number of photos.
+///
+/// # Errors
+/// As [`embed`]; that of `each`.
+pub fn embed_each(
+    session: &Session<'_>,
+    data: &Path,
+    weights: &Path,
+    overrides: &Overrides,
+    each: &mut dyn FnMut(&Photo, &[f32]) -> Result<()>,
+) -> Result<Streamed> {
+    let Source { photos, unlisted: mut rejected, file, recipe, reading } =
+        Source::open(session, data, weights, overrides)?;
+    let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
+    let mut rows = 0;
+    let computed = session.stream(&backbone, &photos, &mut |place, outcome| match outcome {
+        Outcome::Known(_, row) => {
+            rows += 1;
+            each(&photos[place], row)
+        }
+        Outcome::Rejected(reason) => {
+            rejected.push(Rejected { name: photos[place].name.clone(), reason: reason.to_owned() });
+            Ok(())
+        }
+    })?;
+    told(session, data, &rejected, rows)?;
+    Ok(Streamed { rows, rejected, computed })
+}
+
+/// What was handed out.
+#[derive(Clone, Debug)]
+pub struct Streamed {
+    /// Photos with features.
+    pub rows: usize,
+    /// The photos that couldn't be read.
+    pub rejected: Vec<Rejected>,
+    /// How many went through the network now.
+    pub computed: usize,
+}
+
+/// The photos of a folder, and the backbone through which they pass.
+struct Source {
+    photos: Vec<Photo>,
+    unlisted: Vec<Rejected>,
+    file: WeightFile,
+    recipe: Recipe,
+    reading: Reading,
+}
+
+impl Source {
+    fn open(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Self> {
+        let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
+        data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
+        let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
+        let (recipe, reading) = overrides.or_of(&file, weights)?;
+        Ok(Self { photos: listing.photos, unlisted: listing.rejected, file, recipe, reading })
+    }
+}
+
+/// Tells which photos were left out; it is an error where none is left.
+fn told(session: &Session<'_>, data: &Path, rejected: &[Rejected], rows: usize) -> Result<()> {
+    tell_rejected(rejected, session.progress);
+    if rows == 0 { Err(nothing_readable(shown(data).into_owned(), rejected)) } else { Ok(()) }
 }

@@ -10,9 +10,9 @@ pub(crate) mod tell;
 mod train;
 mod trained;
 
-pub use embed::{Embedded, embed};
+pub use embed::{Embedded, Streamed, embed, embed_each};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
-pub use predict::{Predicted, own_head, predict};
+pub use predict::{Predicted, own_head, predict, predict_each};
 pub use train::{Request, train};
 pub use trained::Trained;

@@ -6,10 +6,12 @@ use resnet::WeightFile;
 
 use crate::data::{Photo, Rejected};
 use crate::error::Result;
+use crate::features::{Outcome, Rows};
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::known::Known;
+use crate::tasks::tell::tell_rejected;
 
 /// What a run says about photos.
 #[derive(Clone, Debug)]
@@ -25,9 +27,43 @@ pub struct Predicted {
 /// # Errors
 /// The adapter failed; the run's files can't be read.
 pub fn predict(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Result<Predicted> {
-    let known = known(session, run, photos, &[])?;
-    let predictions = known.predictions(&run.head, |_, _| None)?;
-    Ok(Predicted { predictions, rejected: known.rejected })
+    let mut predictions = Vec::new();
+    let rejected = predict_each(session, run, photos, &mut |_, outcome| {
+        predictions.extend(outcome.ok());
+        Ok(())
+    })?;
+    Ok(Predicted { predictions, rejected })
+}
+
+/// Predicts as [`predict`] does, and hands out what is said of each photo, or why it can't be used, as they come, in their order: memory
+/// doesn't grow with the number of photos. Gives those that can't be used.
+///
+/// # Errors
+/// As [`predict`]; that of `each`.
+pub fn predict_each(
+    session: &Session<'_>,
+    run: &Run,
+    photos: &[Photo],
+    each: &mut dyn FnMut(&Photo, Result<Prediction, &Rejected>) -> Result<()>,
+) -> Result<Vec<Rejected>> {
+    let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
+    let mut rejected = Vec::new();
+    session.stream(&backbone, photos, &mut |place, outcome| {
+        let photo = &photos[place];
+        match outcome {
+            Outcome::Known(digest, row) => {
+                let logits = run.head.logits(&Rows::new(row, row.len())?)?;
+                let Photo { name, path, target, .. } = photo.clone();
+                each(photo, Ok(Prediction { name, path, digest, part: None, target, logits }))
+            }
+            Outcome::Rejected(reason) => {
+                rejected.push(Rejected { name: photo.name.clone(), reason: reason.to_owned() });
+                each(photo, Err(&rejected[rejected.len() - 1]))
+            }
+        }
+    })?;
+    tell_rejected(&rejected, session.progress);
+    Ok(rejected)
 }
 
 /// Opens a weight file with its own head as if it were a run, to predict with; photos are prepared as the weights say, but for `overrides`.

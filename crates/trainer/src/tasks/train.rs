@@ -10,6 +10,7 @@ use crate::data::split::SplitOptions;
 use crate::data::{Class, Dataset, Part, Target};
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::files::is_below;
 use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Problem, TrainOptions};
 use crate::machine::device::Summary;
@@ -129,11 +130,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
 
 /// Checks that a run doesn't lie in the folder of photos, where the next training would take it for a class.
 fn check_outside(out: &Path, data: &Path) -> Result<()> {
-    let data = data.canonicalize().map_err(Error::io("read", data))?;
-    // What of the path is there already: the rest will be below it.
-    let whole = absolute(out);
-    let there = whole.ancestors().find_map(|folder| folder.canonicalize().ok());
-    if there.is_some_and(|folder| folder.starts_with(data)) {
+    if is_below(out, data)? {
         let problem =
             "lies in the folder of photos, where the next training would take it for a class: give a folder elsewhere";
         return Err(Error::OutputExists { path: out.to_owned(), problem, finished: false });
@@ -174,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::data::{self, Photo};
-    use crate::features::Rows;
+    use crate::features::{Rows, StoreOptions};
     use crate::machine::device;
     use crate::photos::{Background, Exif, Limits, Reading};
     use crate::run::Run;
@@ -218,7 +215,7 @@ mod tests {
         std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
         let gpu = pollster::block_on(device::open(&Default::default())).unwrap();
         let mut session = Session { gpu, batch: Some(5), limits: Limits::default(), store: None, progress: &() };
-        session.store = Some(dir.path().join("store"));
+        session.store = Some(StoreOptions::at(dir.path().join("store")));
         let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
         let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };
         let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-5);
