@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::reading::ReadingArgs;
@@ -24,8 +25,10 @@ use crate::{data, files, hub, tasks};
 A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.
 Control characters in names are escaped: \\n for a new line.")]
 pub(crate) struct Embed {
-    /// The folder of photos; sub-folders too, labelled or not
+    /// The folder of photos, sub-folders too, labelled or not; or a table or an archive, as for `train`, or - for paths on the standard input
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// The backbone, as for `train`
     #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
     pub(crate) backbone: String,
@@ -57,11 +60,12 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
     } else {
         outputs::check(&args.out, existing, export::is_safetensors)?;
     }
-    data::check_folder(&args.dir)?;
+    let origin = args.data.origin(&args.dir);
+    data::check(&origin)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
     let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
-    let embedded = tasks::embed(&session, &args.dir, &weights, &overrides)?;
+    let embedded = tasks::embed(&session, origin, &weights, &overrides)?;
     let rows = embedded.rows()?;
     if npy {
         files::write(&names, (embedded.names.join("\n") + "\n").as_bytes())?;

@@ -2,21 +2,20 @@
 //! batch is handed to it before that one is done.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
 use resnet::ImageBytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::data::{Photo, Rejected};
+use crate::data::{Photo, ReadFile, Rejected};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::extractor::{Extractor, Flight};
 use crate::features::memory::Features;
 use crate::features::ordered::{Crew, ordered};
 use crate::features::store::Store;
-use crate::photos::{Decoder, Failure, Limits, Preparation, decode_by, decode_into, read};
+use crate::photos::{Decoder, Failure, Preparation, decode_by, decode_into, read};
 use crate::progress::{Progress, Stage};
 use crate::words::chain;
 
@@ -58,7 +57,7 @@ impl Extraction {
 /// use trainer::features::{Engines, Extractor, Features, extract};
 /// use trainer::photos::Preparation;
 ///
-/// let dataset = Dataset::open("photos".as_ref())?;
+/// let dataset = Dataset::open("photos")?;
 /// let weights = resnet::WeightFile::open("resnet18.safetensors")?;
 /// let gpu = pollster::block_on(trainer::machine::open(&Default::default()))?;
 /// let preparation = Preparation::default();
@@ -80,9 +79,9 @@ pub fn extract(
     extract_by(&Source { read, decoder: decode_into, preparation }, photos, extractor, features, progress)
 }
 
-/// How a photo's file becomes what a network takes.
+/// How a photo's content becomes what a network takes.
 struct Source<'a> {
-    read: fn(&Path, &Limits) -> Result<Vec<u8>, Failure>,
+    read: ReadFile,
     decoder: Decoder,
     preparation: &'a Preparation,
 }
@@ -245,13 +244,7 @@ impl Loader<'_> {
     fn prepared(&mut self, photo: &Photo) -> Result<Loaded, Failure> {
         let Source { read, decoder, preparation } = self.source;
         let Preparation { reading, limits, .. } = preparation;
-        let bytes = match &photo.content {
-            Some(content) => {
-                limits.check_bytes(content.len() as u64).map_err(Failure::Photo)?;
-                content.to_vec()
-            }
-            None => read(&photo.path, limits)?,
-        };
+        let bytes = photo.source.read_by(*read, &photo.path, limits)?;
         let digest = Sha256::digest(&bytes).into();
         if self.known.contains(&digest) {
             return Ok(Loaded::Known(digest, None));
@@ -270,6 +263,7 @@ impl Loader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -279,6 +273,7 @@ mod tests {
     use crate::features::engines::Engines;
     use crate::features::fake::{colours, engines, preparation};
     use crate::features::key::Key;
+    use crate::photos::Limits;
 
     /// Counts the images and the batches that engines are given.
     #[derive(Clone, Default)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet::WeightFile;
 
-use crate::data::{self, Rejected};
+use crate::data::{self, Origin, Rejected};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Features, Rows};
@@ -36,13 +36,19 @@ impl Embedded {
     }
 }
 
-/// Passes every photo of a folder, labelled or not, through the backbone in the file `weights`.
+/// Passes every photo that is found, labelled or not, through the backbone in the file `weights`.
 ///
 /// # Errors
 /// No photos that can be read; the adapter failed.
-pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
-    let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
-    data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
+pub fn embed(
+    session: &Session<'_>,
+    data: impl Into<Origin>,
+    weights: &Path,
+    overrides: &Overrides,
+) -> Result<Embedded> {
+    let data = data.into();
+    let listing = watched(session.progress, Stage::LISTING, || data::list(&data))?;
+    listing.warnings.iter().for_each(|word| session.progress.warn(word));
     let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
@@ -50,7 +56,7 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
     extraction.rejected.splice(0..0, listing.rejected);
     tell_rejected(&extraction.rejected, session.progress);
     if extraction.kept.is_empty() {
-        return Err(nothing_readable(shown(data).into_owned(), &extraction.rejected));
+        return Err(nothing_readable(shown(&data.path).into_owned(), &extraction.rejected));
     }
     Ok(Embedded {
         names: extraction.kept.iter().map(|&(photo, _)| listing.photos[photo].name.clone()).collect(),

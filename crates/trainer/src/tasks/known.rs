@@ -27,12 +27,13 @@ pub(crate) struct Known<'a> {
 pub(crate) struct Selected<'a> {
     rows: Rows<'a>,
     pub(crate) targets: Vec<Target>,
+    weights: Vec<f64>,
 }
 
 impl Selected<'_> {
     /// Views them as a problem takes them.
     pub(crate) fn samples(&self) -> Samples<'_> {
-        Samples { rows: &self.rows, targets: &self.targets }
+        Samples { rows: &self.rows, targets: &self.targets, weights: Some(&self.weights) }
     }
 }
 
@@ -60,7 +61,9 @@ impl<'a> Known<'a> {
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
         let members = || self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
         let rows = self.features.rows(members().map(|((_, (_, digest)), _)| digest))?;
-        Ok(Selected { rows, targets: members().map(|((photo, _), _)| photo.target.clone()).collect() })
+        let photos = || members().map(|((photo, _), _)| photo);
+        let targets = photos().map(|photo| photo.target.clone()).collect();
+        Ok(Selected { rows, targets, weights: photos().map(|photo| photo.weight).collect() })
     }
 
     /// Predicts for each, in their order. `part` gives the part that a photo plays, by its place among those known.
@@ -75,8 +78,8 @@ impl<'a> Known<'a> {
             for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
                 let photo = &self.photos[place];
                 let part = part(predictions.len(), photo);
-                let Photo { name, path, target, .. } = photo.clone();
-                predictions.push(Prediction { name, path, digest, part, target, logits: logits.to_vec() });
+                let Photo { name, path, source, target, .. } = photo.clone();
+                predictions.push(Prediction { name, path, source, digest, part, target, logits: logits.to_vec() });
             }
         }
         Ok(predictions)

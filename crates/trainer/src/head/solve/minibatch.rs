@@ -17,7 +17,7 @@ use crate::random::SplitMix64;
 ///
 /// Features are standardised by the training part (by feature, mean 0 and deviation 1), so that one learning rate suits every backbone; the head
 /// that comes out takes them as they are. The first weights are zero. Each epoch takes the rows in a new order; a last batch
-/// that isn't full counts as what it holds.
+/// that isn't full counts as what it holds. A batch's loss is the mean of its samples' losses by their weights, each times the weight of its class.
 ///
 /// The validation loss is the mean of -w ln p(class) / mean w, w being the class weights, without smoothing.
 ///
@@ -38,7 +38,7 @@ use crate::random::SplitMix64;
 /// let rows = Rows::new(&features, 2)?;
 /// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
 /// let classes = ["cat", "dog"].map(str::to_owned);
-/// let train = Samples { rows: &rows, targets: &targets };
+/// let train = Samples { rows: &rows, targets: &targets, weights: None };
 /// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
 /// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best - 1].train_loss);
 /// # Ok::<(), trainer::Error>(())
@@ -59,6 +59,7 @@ fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> R
     options.check()?;
     let classes = problem.classes.len();
     let train = Classed::new(&problem.train, classes)?;
+    train.check_weights()?;
     let validation = problem.validation.as_ref().map(|samples| Classed::new(samples, classes)).transpose()?;
     if let Some(other) = validation.as_ref().filter(|other| other.rows.width() != train.rows.width()) {
         let (expected, got) = (train.rows.width(), other.rows.width());
@@ -179,8 +180,8 @@ mod tests {
         let validation = other_rows.as_ref().zip(other_targets.as_deref());
         let problem = Problem {
             classes,
-            train: Samples { rows: &train_rows, targets: &train_targets },
-            validation: validation.map(|(rows, targets)| Samples { rows, targets }),
+            train: Samples { rows: &train_rows, targets: &train_targets, weights: None },
+            validation: validation.map(|(rows, targets)| Samples { rows, targets, weights: None }),
         };
         solve_within(memory, &problem, options)
     }
