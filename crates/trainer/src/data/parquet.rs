@@ -214,3 +214,153 @@ fn value(field: &Field) -> Value {
         _ => Value::Null,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::Compression;
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+    use crate::data::columns::Columns;
+    use crate::data::dataset::Dataset;
+    use crate::photos::{Failure, Limits};
+
+    /// A row: the photo, its path, its label, its part.
+    type Cells<'a> = (Option<&'a str>, Option<&'a str>, Option<i64>, Option<&'a str>);
+
+    /// Writes a table as the hub does, a row group for each list of rows, a page for few photos.
+    fn write(path: &Path, groups: &[&[Cells<'_>]], names: Option<&str>, compression: Compression) {
+        let schema = "message schema { optional group image { optional binary bytes; optional binary path (UTF8); }
+            optional int64 label; optional binary split (UTF8); }";
+        let info = names.map(|names| {
+            let json =
+                format!(r#"{{"info": {{"features": {{"label": {{"names": {names}, "_type": "ClassLabel"}}}}}}}}"#);
+            vec![KeyValue::new("huggingface".to_owned(), json)]
+        });
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_data_page_size_limit(64)
+            .set_write_batch_size(1)
+            .set_key_value_metadata(info)
+            .build();
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::new(properties)).unwrap();
+        for rows in groups {
+            let mut group = writer.next_row_group().unwrap();
+            let texts =
+                |cells: Vec<Option<&str>>,
+                 depth: i16,
+                 group: &mut parquet::file::writer::SerializedRowGroupWriter<'_, File>| {
+                    let values: Vec<ByteArray> = cells.iter().flatten().map(|&text| text.into()).collect();
+                    let levels: Vec<i16> =
+                        cells.iter().map(|cell| if cell.is_some() { depth } else { depth - 1 }).collect();
+                    let mut column = group.next_column().unwrap().unwrap();
+                    column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
+                    column.close().unwrap();
+                };
+            texts(rows.iter().map(|row| row.0).collect(), 2, &mut group);
+            texts(rows.iter().map(|row| row.1).collect(), 2, &mut group);
+            let labels: Vec<i64> = rows.iter().filter_map(|row| row.2).collect();
+            let levels: Vec<i16> = rows.iter().map(|row| i16::from(row.2.is_some())).collect();
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<Int64Type>().write_batch(&labels, Some(&levels), None).unwrap();
+            column.close().unwrap();
+            texts(rows.iter().map(|row| row.3).collect(), 1, &mut group);
+            group.close().unwrap();
+        }
+        writer.close().unwrap();
+    }
+
+    fn open(path: &Path) -> Result<Dataset> {
+        let columns = Columns::default();
+        let found = read(&Ask { path, columns: &columns, labelled: true }, &[path.to_owned()])?;
+        found.check(None, Default::default())
+    }
+
+    fn content(photo: &Photo) -> String {
+        String::from_utf8(photo.source.read(&photo.path, &Limits::default()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn photos_in_cells_are_read_by_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        let photos: Vec<String> = (0..40).map(|number| format!("photo {number} ").repeat(number)).collect();
+        let rows: Vec<Cells<'_>> = (photos.iter().enumerate())
+            .map(|(number, photo)| (Some(&**photo), Some("x/a.png"), Some(number as i64 % 2), None))
+            .collect();
+        for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(Default::default())] {
+            write(&path, &[&rows[..30], &[], &rows[30..]], Some(r#"["cat", "dog"]"#), compression);
+            let dataset = open(&path).unwrap();
+            assert_eq!(dataset.classes, ["cat", "dog"]);
+            assert_eq!((dataset.photos.len(), dataset.counts()), (40, vec![20, 20]));
+            for photo in &dataset.photos {
+                let row: usize = photo.name.strip_suffix("/a.png").unwrap().parse().unwrap();
+                assert_eq!(content(photo), photos[row - 1], "{compression:?}");
+                assert_eq!(photo.target.class().unwrap().index(), (row - 1) % 2);
+            }
+            let last = dataset.photos.iter().find(|photo| photo.name.starts_with("40/")).unwrap();
+            let small = Limits { bytes: 100, ..Limits::default() };
+            let Err(Failure::Photo(reason)) = last.source.read(&last.path, &small) else { panic!() };
+            assert!(reason.contains("more than the limit of 100"), "{reason}");
+        }
+        // Without names the numbers are the labels, and parts are said by rows.
+        let rows = [
+            (Some("1"), None, Some(7), Some("train")),
+            (Some("2"), None, Some(10), Some("train")),
+            (Some("3"), None, Some(7), Some("test")),
+            (Some("4"), None, None, None),
+        ];
+        write(&path, &[&rows], None, Compression::SNAPPY);
+        let dataset = open(&path).unwrap();
+        let parts: Vec<_> = dataset.photos.iter().map(|photo| (photo.name.as_str(), photo.part.unwrap())).collect();
+        assert_eq!(parts, [("1", Part::Train), ("2", Part::Train), ("3", Part::Test)]);
+        assert_eq!(
+            (dataset.classes, dataset.warnings),
+            (vec!["10".to_owned(), "7".to_owned()], vec!["1 photo has no label and was left aside".to_owned()])
+        );
+    }
+
+    #[test]
+    fn paths_are_read_where_cells_hold_no_photo_and_what_is_wrong_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        ["1.png", "2.png"].iter().for_each(|name| std::fs::write(dir.path().join(name), name).unwrap());
+        let row = |name, label| (None, Some(name), Some(label), None);
+        write(&path, &[&[row("1.png", 0), row("2.png", 1), row("9.png", 1)]], None, Compression::SNAPPY);
+        let dataset = open(&path).unwrap();
+        assert_eq!((content(&dataset.photos[0]), dataset.rejected.len()), ("1.png".to_owned(), 1));
+        let bad = (Some("3"), None, Some(1), Some("sometimes"));
+        write(&path, &[&[(Some("1"), None, Some(0), None), bad]], None, Compression::SNAPPY);
+        let error = open(&path).unwrap_err().to_string();
+        assert!(error.contains("a.parquet, line 2: the split \"sometimes\" names no part"), "{error}");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [0, 10, whole.len() - 9, whole.len() - 1] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert!(open(&path).unwrap_err().to_string().contains("it can't be read as Parquet"), "{cut}");
+        }
+    }
+
+    #[test]
+    fn files_of_parts_are_one_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = [(Some("1"), None, Some(0), None), (Some("2"), None, Some(1), None)];
+        let others = [(Some("3"), None, Some(0), None), (Some("4"), None, Some(1), None)];
+        write(&dir.path().join("train-00000-of-00001.parquet"), &[&rows], None, Compression::SNAPPY);
+        write(&dir.path().join("test-00000-of-00001.parquet"), &[&others], None, Compression::SNAPPY);
+        let columns = Columns::default();
+        let files = ["train", "test"].map(|part| dir.path().join(format!("{part}-00000-of-00001.parquet")));
+        let found = read(&Ask { path: dir.path(), columns: &columns, labelled: true }, &files).unwrap();
+        let dataset = found.check(None, Default::default()).unwrap();
+        let parts: Vec<_> = dataset.photos.iter().map(|photo| (content(photo), photo.part.unwrap())).collect();
+        assert_eq!(
+            parts,
+            [("3", Part::Test), ("4", Part::Test), ("1", Part::Train), ("2", Part::Train)]
+                .map(|(content, part)| (content.to_owned(), part))
+        );
+    }
+}

@@ -319,6 +319,43 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sample_counts_is_a_factor_of_its_loss() {
+        let (features, labels) = clouds(90, 3, 6, 4);
+        let rows = Rows::new(&features, 6).unwrap();
+        let targets: Vec<Target> = labels.iter().map(|&label| Class::new(label).into()).collect();
+        let (gpu, classes) = (gpu(), classes(3));
+        let options = TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, ..Default::default() };
+        let of = |weights: Option<&[f64]>, class_weights| {
+            let train = Samples { rows: &rows, targets: &targets, weights };
+            let problem = Problem { classes: &classes, train, validation: None };
+            let Fit { head, history } =
+                solve_within(&ample(&gpu), &problem, &TrainOptions { class_weights, ..options }).unwrap();
+            ([head.weight, head.bias].concat(), history.epochs.last().unwrap().train_loss)
+        };
+        let near = |a: &(Vec<f32>, f64), b: &(Vec<f32>, f64)| {
+            (a.1 - b.1).abs() < 1e-4 && a.0.iter().zip(&b.0).all(|(a, b)| (a - b).abs() < 1e-4)
+        };
+        let plain = of(None, ClassWeights::None);
+        assert!(near(&of(Some(&[3.0; 90]), ClassWeights::None), &plain), "a factor of all is none");
+        // The weights of classes, given to their samples, are the same.
+        let mut counts = vec![0; 3];
+        labels.iter().for_each(|&label| counts[label] += 1);
+        let balanced = ClassWeights::Balanced.of(&counts);
+        let weights: Vec<f64> = labels.iter().map(|&label| f64::from(balanced[label])).collect();
+        let by_classes = of(None, ClassWeights::Balanced);
+        assert!(near(&of(Some(&weights), ClassWeights::None), &by_classes));
+        assert!(!near(&plain, &by_classes), "weights must be seen");
+        // And both multiply.
+        let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
+        assert!(near(&of(Some(&weights), ClassWeights::Balanced), &of(Some(&squares), ClassWeights::None)));
+        // A class that counts nothing is never answered.
+        let one: Vec<f64> = labels.iter().map(|&label| if label == 2 { 0.0 } else { 1.0 }).collect();
+        let (head, _) = of(Some(&one), ClassWeights::None);
+        let bias = &head[18..];
+        assert!(bias[2] < bias[0] && bias[2] < bias[1], "{bias:?}");
+    }
+
+    #[test]
     fn adamw_and_sgd_do_what_their_definitions_do() {
         let adamw = TrainOptions {
             epochs: 12,
