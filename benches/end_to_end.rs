@@ -47,7 +47,7 @@ fn main() {
     let file = WeightFile::open(&weights).expect("weights");
     let backbone = Backbone::new(&gpu.context, &gpu.queue, &file, &BackboneOptions::new(BATCH)).expect("a backbone");
     let request = Request {
-        data: data.clone(),
+        data: data.clone().into(),
         weights,
         out,
         force: true,

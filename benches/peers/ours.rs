@@ -124,7 +124,11 @@ fn head(task: &Task) -> Result<()> {
     };
     let (gpu, clock) = (gpu()?, Clock::default());
     let rows = Rows::new(&features, features.len() / targets.len().max(1))?;
-    let problem = Problem { classes: &classes, train: Samples { rows: &rows, targets: &targets }, validation: None };
+    let problem = Problem {
+        classes: &classes,
+        train: Samples { rows: &rows, targets: &targets, weights: None },
+        validation: None,
+    };
     let fit = solve(&gpu, &problem, &options, &clock)?;
     let loss = fit.history.epochs.last().ok_or("no epoch")?.train_loss;
     task.first(&[loss as f32])?;

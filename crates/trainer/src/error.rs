@@ -23,13 +23,92 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// The data set's folder doesn't exist or isn't a folder.
-    #[error("{}: {problem}; expected a folder with one sub-folder of photos for each class", shown(path))]
+    /// The data set's folder, table or archive doesn't exist, or is none of these.
+    #[error(
+        "{}: {problem}; expected a folder with one sub-folder of photos for each class, a table (.csv, .tsv, .jsonl, .parquet) or an archive \
+        (.tar, .zip)",
+        shown(path)
+    )]
     NotAFolder {
         /// What was given.
         path: PathBuf,
-        /// `no such folder` or `not a folder`.
+        /// `no such folder or file` or `not a folder`.
         problem: &'static str,
+    },
+    /// What photos should come from is of a kind that can't be read, or is damaged.
+    #[error("{}: {problem}", shown(path))]
+    UnusableData {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and the way out.
+        problem: String,
+    },
+    /// An archive that is damaged or cut short.
+    #[error("{}: the archive is damaged: {problem}; copy it, or make it, again", shown(path))]
+    DamagedArchive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file that this build of the program can't read.
+    #[error("{}: this build can't read .{feature} files", shown(path))]
+    NotBuiltIn {
+        /// The file.
+        path: PathBuf,
+        /// The feature of this crate by which it is read.
+        feature: &'static str,
+    },
+    /// A table in which a column can't be found.
+    #[error(
+        "{}: {problem}; its columns are {}, and that of the {role} is usually called {}",
+        shown(path), quoted(columns), usual.join(", ")
+    )]
+    Columns {
+        /// The table.
+        path: PathBuf,
+        /// What the column should hold: `path`, `label`, `labels`, `split`, `weight` or `group`.
+        role: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// The names by which it is known.
+        usual: &'static [&'static str],
+        /// The columns that there are.
+        columns: Vec<String>,
+    },
+    /// A row of a table that can't be used, or says other than another.
+    #[error("{}, line {line}: {problem}", shown(path))]
+    Row {
+        /// The table.
+        path: PathBuf,
+        /// The line where it begins, counted from 1; of a table without lines the row.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No photo has a label, where labels are needed.
+    #[error("{}: {} without a label: labels are needed to train and to evaluate", shown(path), count(*photos, "photo"))]
+    NoLabels {
+        /// The table or the archive.
+        path: PathBuf,
+        /// How many photos there are.
+        photos: usize,
+    },
+    /// All photos play a part that nothing is learnt from.
+    #[error("{}: its photos are of the parts {}, and none is to train on: give some the split train", shown(path), parts.join(", "))]
+    NothingToTrain {
+        /// The table or the archive.
+        path: PathBuf,
+        /// The parts.
+        parts: Vec<String>,
+    },
+    /// A photo of no class, or of several, where each must be of one.
+    #[error("{photo} has {}: each photo must be of exactly one class here", no_or(classes))]
+    NotOneClass {
+        /// The photo.
+        photo: String,
+        /// Its classes.
+        classes: Vec<String>,
     },
     /// No file in the folder looks like a photo.
     #[error(
@@ -58,7 +137,7 @@ pub enum Error {
         examples: Vec<String>,
     },
     /// One class only: there is nothing to tell apart.
-    #[error("{}: a single class, {class:?}: a classifier needs two or more class folders{hint}", shown(path))]
+    #[error("{}: a single class, {class:?}: a classifier needs two or more{hint}", shown(path))]
     SingleClass {
         /// The folder.
         path: PathBuf,
@@ -100,7 +179,7 @@ pub enum Error {
         problem: String,
     },
     /// A label that `labels.txt`, one a line, can't hold.
-    #[error("label {label:?} {problem}: rename the folder")]
+    #[error("label {label:?} {problem}: rename it")]
     InvalidLabel {
         /// The label.
         label: String,
@@ -293,6 +372,16 @@ pub enum Remedy {
     TrainAgain,
     /// Get the weights elsewhere, and give their folder in place of their name.
     GiveFolder,
+    /// Say which column holds this, or that none does.
+    NameColumn {
+        /// What it should hold: `path`, `label`, `labels`, `split`, `weight` or `group`.
+        role: &'static str,
+    },
+    /// Build the program with this feature.
+    BuildWith {
+        /// The feature.
+        feature: &'static str,
+    },
     /// Do the same again, which begins after the photos whose features are kept.
     GoOn {
         /// How many those are.
@@ -339,6 +428,8 @@ impl Error {
             Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
             Self::InvalidRun { .. } => Some(Remedy::TrainAgain),
             Self::Network { .. } => Some(Remedy::GiveFolder),
+            Self::Columns { role, .. } => Some(Remedy::NameColumn { role }),
+            Self::NotBuiltIn { feature, .. } => Some(Remedy::BuildWith { feature }),
             Self::Interrupted { kept } if *kept > 0 => Some(Remedy::GoOn { kept: *kept }),
             _ => None,
         }
@@ -365,4 +456,11 @@ impl Error {
 
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
+
+fn no_or(classes: &[String]) -> String {
+    match classes {
+        [] => "no class".to_owned(),
+        _ => format!("{}, {}", count(classes.len(), "class"), quoted(classes)),
+    }
 }

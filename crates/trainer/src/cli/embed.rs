@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::reading::ReadingArgs;
@@ -24,8 +25,10 @@ Rows are written as they come, in the order of the photos' names; the file appea
 the same again goes on from there (see --store). A .npy file has no room for names: they go into a .txt file beside it, one a line in the order of the rows.
 Control characters in names are escaped: \\n for a new line.")]
 pub(crate) struct Embed {
-    /// The folder of photos; sub-folders too, labelled or not
+    /// The folder of photos, sub-folders too, labelled or not; or a table or an archive, as for `train`, or - for paths on the standard input
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// The backbone, as for `train`
     #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
     pub(crate) backbone: String,
@@ -47,12 +50,13 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
         // Names are known by the rows beside them.
         outputs::check(&export::names_beside(&args.out), existing, |_| there)?;
     }
-    data::check_folder(&args.dir)?;
+    let origin = args.data.origin(&args.dir);
+    data::check(&origin)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
     let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
     let mut array: Option<(Array, usize)> = None;
-    let embedded = tasks::embed_each(&session, &args.dir, &weights, &overrides, &mut |photo, row| {
+    let embedded = tasks::embed_each(&session, origin, &weights, &overrides, &mut |photo, row| {
         let (array, _) = match &mut array {
             Some(array) => array,
             none => none.insert((Array::begin(&args.out, format, row.len())?, row.len())),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
@@ -14,7 +15,7 @@ use crate::run::Run;
 use crate::words::{count, shown};
 use crate::{files, report, tasks};
 
-/// Evaluate a run on a folder of labelled photos
+/// Evaluate a run on labelled photos
 ///
 /// Photos that the run was trained on, or that chose its epoch, are left out: they would flatter it. DIR/test is
 /// taken where it exists.
@@ -25,8 +26,10 @@ use crate::{files, report, tasks};
 pub(crate) struct Evaluate {
     /// The folder that `trainer train` wrote
     pub(crate) run: PathBuf,
-    /// The folder of photos, one sub-folder for each class
+    /// The folder of photos, one sub-folder for each class; or a table or an archive, as for `train`
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Evaluate on the photos too that the run was made with
     #[arg(long)]
     pub(crate) all: bool,
@@ -44,7 +47,7 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
     }
     let run = watched(terminal, Stage::WEIGHTS, || Run::open(&args.run))?;
     let session = global.session(terminal)?;
-    let judged = tasks::evaluate(&session, &run, &args.dir, args.all)?;
+    let judged = tasks::evaluate(&session, &run, args.data.origin(&args.dir), args.all)?;
     if let Some(path) = &args.predictions {
         files::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }

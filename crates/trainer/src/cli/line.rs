@@ -1,7 +1,6 @@
 //! The command line as it is typed: verbs, the options that each shows, and a folder of photos where a verb is left out.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -15,6 +14,7 @@ use crate::cli::predict::Predict;
 use crate::cli::store::Store;
 use crate::cli::train::Train;
 use crate::cli::tune::Tune;
+use crate::data::{self, Origin};
 
 /// Gives a ResNet that knows ImageNet a new head for your own photos, on any GPU.
 ///
@@ -93,7 +93,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Lin
         Err(mut error) if error.kind() == ErrorKind::InvalidSubcommand => {
             let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return Err(error) };
             match arguments.iter().position(|argument| argument == word.as_str()) {
-                Some(place) if Path::new(word).is_dir() => {
+                Some(place) if data::check(&Origin::from(word)).is_ok() => {
                     arguments.insert(place, "train".into());
                     return read(&arguments);
                 }
@@ -111,6 +111,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Lin
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parsed(line: &[&str]) -> Result<Line, clap::Error> {

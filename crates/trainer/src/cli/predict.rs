@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json, emit_line};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::said::{self, Said};
 use crate::cli::terminal::Terminal;
-use crate::data::{self, Class, Photo, Rejected};
+use crate::data::{self, Class, Listing};
 use crate::error::{Error, Result};
 use crate::export::{self, Way};
 use crate::files::is_below;
@@ -29,14 +30,17 @@ use crate::{files, hub, tasks};
   trainer predict run holiday/ --top 1 --json
   trainer predict run holiday/ --out predictions.csv
   trainer predict run inbox/ --sort-into sorted --min-probability 0.8
+  find holiday -name '*.jpg' | trainer predict run -
   trainer predict resnet18 new.jpg                what the weights' own head says, of ImageNet's classes")]
 pub(crate) struct Predict {
     /// The folder that `trainer train` wrote; or weights, as for `--backbone`, to ask their own head
     #[arg(value_name = "RUN|NAME|FILE")]
     pub(crate) run: PathBuf,
-    /// Photos, or folders of photos
+    /// Photos, or folders, tables and archives of photos, as for `train`; - for paths on the standard input
     #[arg(required = true, value_name = "PHOTO")]
     pub(crate) photos: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// How many classes to name, the most probable first
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) top: u16,
@@ -70,7 +74,8 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         check_sorted(folder, &args.photos)?;
     }
     let run = open(args, terminal)?;
-    let (photos, mut rejected) = photos_of(args, terminal)?;
+    let Listing { photos, mut rejected, warnings, .. } = data::list_all(&args.photos, &args.data.columns())?;
+    warnings.iter().for_each(|warning| terminal.warn(warning));
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
     let classes = &run.head.classes;
@@ -195,20 +200,4 @@ fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
         let _ = writeln!(out, "  {:width$}  {:>5.1} %", label(class), 100.0 * probability);
     }
     out
-}
-
-/// Lists photos by their paths; of folders, all that is in them.
-fn photos_of(args: &Predict, terminal: &Terminal) -> Result<(Vec<Photo>, Vec<Rejected>)> {
-    let (mut photos, mut rejected) = (Vec::new(), Vec::new());
-    for path in &args.photos {
-        if path.is_dir() {
-            let listing = data::list(path)?;
-            data::told_again(&listing.again).iter().for_each(|word| terminal.warn(word));
-            photos.extend(listing.photos.into_iter().map(|photo| Photo::at(&photo.path)));
-            rejected.extend(listing.rejected);
-        } else {
-            photos.push(Photo::at(path));
-        }
-    }
-    Ok((photos, rejected))
 }

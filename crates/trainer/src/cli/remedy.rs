@@ -12,6 +12,12 @@ pub(crate) fn worded(error: &Error) -> Option<String> {
                 count(kept, "photo")
             ));
         }
+        Remedy::NameColumn { role } => {
+            return Some(format!("--column {role}=NAME says which it is, --column {role}= that there is none"));
+        }
+        Remedy::BuildWith { feature } => {
+            return Some(format!("`cargo install --path crates/trainer --features {feature}` builds one that can"));
+        }
         Remedy::ReplaceOutput => "give another name, or --force to replace it",
         Remedy::IncludeSeen => "--all includes them",
         Remedy::FreeMemory => {

@@ -7,34 +7,43 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::program::{argument, program};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
-use crate::data;
 use crate::data::split::SplitOptions;
+use crate::data::{self, ClassOrder, Origin};
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
 use crate::tasks::{self, Request, Trained};
 use crate::words::{count, shown};
 use crate::{hub, report, run};
 
-/// Train a head on a folder of photos, and judge it
+/// Train a head on labelled photos, and judge it
 ///
 /// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
 /// Parts may also be called Training, training_set or seg_train, valid, validation or dev, Testing, eval or seg_test, in any case.
+/// DIR may also be a table with columns such as path, label, split, weight and group (.csv, .tsv, .jsonl), an archive of such folders or
+/// of WebDataset's samples (.tar, .zip; or a folder of .tar files), or - for a table on the standard input.
 /// A part without a folder of its own is drawn from the others: of each class its share, to the photo, but one at least is
 /// left to train on. The photos' content says which: copies stay together, and added photos move few others. Features are kept
 /// (see --store): a second training with the same backbone takes seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer train photos
+  trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
-    /// The folder of photos
+    /// The folder of photos, or a table or an archive of them
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// The order of the classes: by `bytes`, as torchvision has them, or `natural`, which has cat2 before cat10, as timm does
+    #[arg(long, value_name = "bytes|natural", default_value = "bytes")]
+    pub(crate) class_order: ClassOrder,
     /// The backbone: `resnet18`, a repository of the Hugging Face hub (`org/name`, `org/name@revision`), a safetensors file,
     /// or a folder with one
     #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
@@ -127,7 +136,8 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     let options = args.options(global.seed);
     // What needs no download comes before it.
     options.check()?;
-    data::check_folder(&args.dir)?;
+    let data = Origin { class_order: args.class_order, ..args.data.origin(&args.dir) };
+    data::check(&data)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
     let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
@@ -136,7 +146,7 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
         None => next_run(&args.dir, args.force)?,
     };
     let request = Request {
-        data: args.dir.clone(),
+        data,
         weights,
         out: out.clone(),
         force: args.force,
@@ -165,7 +175,7 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
 fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
     let whole = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
     let here = Path::new(".");
-    if whole(here)?.starts_with(whole(photos)?) {
+    if photos.is_dir() && whole(here)?.starts_with(whole(photos)?) {
         return Err(Error::InvalidOption {
             option: "--out",
             value: "none".to_owned(),

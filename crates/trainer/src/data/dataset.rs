@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use crate::data::photo::{Photo, Rejected};
+use crate::data::target::Class;
+use crate::error::{Error, Result};
 
 /// Labelled photos. Deterministic: classes and photos are sorted by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The same photos with the same labels are the same data set, whatever they were read from, but for their names.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// The folder that names are relative to.
     pub root: PathBuf,
-    /// The labels, sorted by bytes; a label's place is its [`Class`](crate::data::Class) everywhere.
+    /// The labels, sorted by bytes unless another order was asked for; a label's place is its [`Class`](crate::data::Class) everywhere.
     pub classes: Vec<String>,
     /// The photos, in the order of their names.
     pub photos: Vec<Photo>,
@@ -20,6 +24,20 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Checks that each photo is of exactly one class, as a head of one class a photo needs it.
+    ///
+    /// # Errors
+    /// [`Error::NotOneClass`] names the first photo that is of none or of several.
+    pub fn check_single(&self) -> Result<()> {
+        let label = |class: &Class| self.classes[class.index()].clone();
+        match self.photos.iter().find(|photo| photo.target.class().is_none()) {
+            Some(Photo { name, target, .. }) => {
+                Err(Error::NotOneClass { photo: name.clone(), classes: target.classes().iter().map(label).collect() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Counts the photos of each class, in the order of [`classes`](Self::classes).
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];

@@ -1,149 +1,65 @@
-//! Reads a folder of labelled photos: `DIR/class/photo.jpg`, or the same below `DIR/train`, `DIR/val` and `DIR/test`.
+//! Reads labelled photos in folders, on disk or in an archive: `DIR/class/photo.jpg`, or the same below `DIR/train`, `DIR/val` and `DIR/test`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::data::dataset::Dataset;
-use crate::data::labels::{check_labels, hint};
-use crate::data::listing::{Level, Listing, level, loose, name_below, no_photos, told_again, walk};
-use crate::data::part::Part;
-use crate::data::photo::{Photo, Rejected};
+use crate::data::found::{Found, Shelf, Unusable};
+use crate::data::listing::name_below;
+use crate::data::origin::ClassOrder;
+use crate::data::photo::Photo;
 use crate::data::scan::{Scan, scan};
-use crate::data::target::{Class, Target};
+use crate::data::target::Class;
+use crate::data::tree::Tree;
 use crate::error::{Error, Result};
 use crate::words::first;
 
-impl Dataset {
-    /// Reads the layout of a folder, `DIR/class/photo.jpg` or the same below `DIR/train`, `DIR/val` and `DIR/test`; opens no photo.
-    ///
-    /// Folders named as parts are (`train`, `Training`, `seg_train`; `val`, `valid`, `dev`; `test`, `Testing`) are no classes: those
-    /// that hold class folders are the parts, and one without labels is left aside with a warning, unless it is `train`. Otherwise every
-    /// sub-folder is a class. Folders inside a class are walked, each once; links are followed, unless they lead to what is listed already, which
-    /// is told; hidden files are ignored.
-    ///
-    /// # Errors
-    /// No such folder; no photos; photos beside the class folders; a single class; a class without photos; a label that
-    /// can't be written on a line; parts without a labelled `train`; a part without photos; a class that
-    /// `train` lacks.
-    pub fn open(root: &Path) -> Result<Self> {
-        let dataset = scan(root, None)?.build(root)?;
-        match dataset.classes.len() {
-            0 | 1 => Err(Error::SingleClass {
-                path: root.to_owned(),
-                class: dataset.classes.first().cloned().unwrap_or_default(),
-                hint: single_class_hint(root, &dataset),
-            }),
-            _ => Ok(dataset),
+/// Reads a folder, to train on or for a head that knows the classes `known`.
+///
+/// # Errors
+/// As [`Dataset::open`] and [`Dataset::open_for`].
+pub(super) fn read(tree: &Tree, root: &Path, known: Option<&[String]>, order: ClassOrder) -> Result<Dataset> {
+    find(tree, root, known)?.check(known, order).map_err(|error| match error {
+        Error::SingleClass { path, class, hint } if hint.is_empty() => {
+            let hint = single_class_hint(tree, root, &class);
+            Error::SingleClass { path, class, hint }
         }
-    }
-
-    /// Reads a folder to evaluate a head on that knows `classes`: photos get their place among these, a single class will do, and so
-    /// will parts without `train`.
-    ///
-    /// # Errors
-    /// As [`Dataset::open`], and a class that isn't among `classes`.
-    pub fn open_for(root: &Path, classes: &[String]) -> Result<Self> {
-        let mut dataset = scan(root, Some(classes))?.build(root)?;
-        let unknown: Vec<String> = dataset.classes.iter().filter(|label| !classes.contains(label)).cloned().collect();
-        if !unknown.is_empty() {
-            return Err(unknown_class(root, unknown, classes));
-        }
-        for photo in &mut dataset.photos {
-            let label = photo.target.class().map(|class| &dataset.classes[class.index()]);
-            let known = classes.iter().position(|class| Some(class) == label);
-            photo.target = known.map_or(Target::None, |place| Class::new(place).into());
-        }
-        dataset.classes = classes.to_vec();
-        Ok(dataset)
-    }
+        other => other,
+    })
 }
 
-impl Scan {
-    /// Lists the photos of each class, unless the folder isn't fit to be trained on.
-    fn build(self, root: &Path) -> Result<Dataset> {
-        let Self { groups, mut others, mut rejected, mut again, mut warnings, training } = self;
-        let mut photos = Vec::new();
-        // Where there is no `train`, none of the parts can say what the classes are.
-        let learnt = matches!(groups[0].0, None | Some(Part::Train));
-        let naming = if learnt { &groups[..1] } else { &groups[..] };
-        let classes: BTreeSet<&String> = naming.iter().flat_map(|(_, _, level)| level.folders.keys()).collect();
-        let classes: Vec<String> = classes.into_iter().cloned().collect();
-        warnings.extend(check_labels(&classes)?);
-        let mut loose_photos = Vec::new();
-        let mut empty = Vec::new();
-        for (index, (part, path, level)) in groups.iter().enumerate() {
-            loose_photos.extend(level.photos.iter().cloned());
-            let unknown: Vec<_> = level.folders.keys().filter(|label| !classes.contains(label)).cloned().collect();
-            if !unknown.is_empty() {
-                return Err(unknown_class(path, unknown, &classes));
-            }
-            let before = photos.len();
-            for (place, class) in classes.iter().enumerate() {
-                let listing = match level.folders.get(class) {
-                    Some(folder) => walk(root, folder)?,
-                    None => Listing::default(),
-                };
-                if listing.photos.is_empty() && listing.rejected.is_empty() {
-                    if index == 0 && learnt {
-                        empty.push(class.clone());
-                    } else {
-                        warnings.push(format!("class {class:?} has no photos in {}", name_below(root, path)));
-                    }
-                }
-                if index == 0 && learnt && listing.photos.is_empty() && !listing.rejected.is_empty() {
-                    let (photos, reason) = (listing.rejected.len(), listing.rejected[0].reason.clone());
-                    return Err(Error::UnreadableClass { path: path.clone(), class: class.clone(), photos, reason });
-                }
-                photos.extend(listing.photos.into_iter().map(|photo| Photo {
-                    target: Class::new(place).into(),
-                    part: *part,
-                    ..photo
-                }));
-                rejected.extend(listing.rejected);
-                others.extend(listing.others);
-                again.extend(listing.again);
-            }
-            // Nothing takes the place of a part that was given: another one would be drawn, or evaluated on, in silence.
-            let needed = if training { part.is_some() } else { *part == Some(Part::Test) };
-            if needed && index > 0 && photos.len() == before {
-                let problem = format!("{:?} holds no photo that can be used", name_below(root, path));
-                return Err(unusable(root, &groups, problem));
-            }
+/// Lists the photos of each class.
+fn find(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<Found> {
+    let Scan { groups, others, rejected, again, warnings } = scan(tree, root, known)?;
+    let mut found = Found { others, again, warnings, folders: true, ..Found::new(root, root) };
+    found.reject(&rejected);
+    found.reject(tree.rejected());
+    for (part, path, level) in groups {
+        let mut classes = BTreeSet::new();
+        for (label, folder) in &level.folders {
+            let class = found.vocabulary.class(label);
+            classes.insert(class);
+            let listing = tree.walk(root, folder)?;
+            let photo = |photo: Photo| Photo { target: class.into(), part: part.or(photo.part), ..photo };
+            found.photos.extend(listing.photos.into_iter().map(photo));
+            let unusable = |rejected| Unusable { rejected, target: class.into(), part };
+            found.unusable.extend(listing.rejected.into_iter().map(unusable));
+            found.others.extend(listing.others);
+            found.again.extend(listing.again);
         }
-        if let ([], [], [link, ..]) = (&classes[..], &loose_photos[..], &rejected[..]) {
-            let Rejected { name, reason } = link.clone();
-            return Err(Error::UnreadableClass { path: root.to_owned(), class: name, photos: rejected.len(), reason });
-        }
-        if photos.is_empty() && rejected.is_empty() && loose_photos.is_empty() {
-            return Err(no_photos(root, others.len()));
-        }
-        if !loose_photos.is_empty() {
-            return Err(loose(root, &loose_photos));
-        }
-        if !empty.is_empty() {
-            let path = groups[0].1.clone();
-            // By the name that a training, and the hub, give a network.
-            let model = empty.iter().find(|class| path.join(class).join("model.safetensors").is_file());
-            let hint = model.map_or_else(String::new, |class| format!("; {class:?} holds a model, as a run does"));
-            return Err(Error::EmptyClass { path, classes: empty, hint });
-        }
-        if !others.is_empty() {
-            others.sort();
-            warnings.push(format!("ignored, no photos by their names ({}): {}", others.len(), first(&others, 5)));
-        }
-        warnings.extend(told_again(&again));
-        if groups.len() == 1 && groups[0].0.is_none() {
-            warnings.extend(alike_inside(&photos, classes.len()));
-        }
-        photos.sort_by(|a, b| a.name.cmp(&b.name));
-        rejected.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Dataset { root: root.to_owned(), classes, photos, rejected, warnings })
+        found.loose.extend(level.photos);
+        let name = name_below(root, &path);
+        found.shelves.push(Shelf { part, path, name, classes });
     }
-}
-
-fn unusable(root: &Path, groups: &[(Option<Part>, PathBuf, Level)], problem: String) -> Error {
-    let folders = groups.iter().map(|(_, path, _)| name_below(root, path)).collect();
-    Error::UnusableSplit { path: root.to_owned(), folders, problem }
+    // The names of shards may say parts.
+    if found.shelves.len() == 1 && found.photos.iter().any(|photo| photo.part != found.shelves[0].part) {
+        found.shelve();
+    }
+    if let [Shelf { classes, .. }] = &found.shelves[..] {
+        let told = alike_inside(&found.photos, classes.len());
+        found.warnings.extend(told);
+    }
+    Ok(found)
 }
 
 /// Warns where all classes hold the same folders and nothing else, as parts do in whatever language they are named.
@@ -165,21 +81,10 @@ fn alike_inside(photos: &[Photo], classes: usize) -> Option<String> {
     })
 }
 
-fn unknown_class(path: &Path, unknown: Vec<String>, known: &[String]) -> Error {
-    let hint = hint(&unknown, known);
-    Error::UnknownClass { path: path.to_owned(), classes: unknown, known: known.len(), hint }
-}
-
 /// Suggests a folder further down: one too high up looks like a single class with nested folders.
-fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
-    let Some(class) = dataset.classes.first() else {
-        return String::new();
-    };
-    if let Some(Rejected { name, reason }) = dataset.rejected.iter().find(|link| !link.name.contains('/')) {
-        return format!("; {name:?} is {reason}");
-    }
-    match level(root, &root.join(class)) {
-        Ok(level) if level.folders.len() > 1 && level.photos.is_empty() => {
+fn single_class_hint(tree: &Tree, root: &Path, class: &str) -> String {
+    match tree.level(root, &root.join(class)) {
+        Ok(level) if !class.is_empty() && level.folders.len() > 1 && level.photos.is_empty() => {
             format!("; {:?} holds {} folders: is that the one to give?", root.join(class), level.folders.len())
         }
         _ => String::new(),
@@ -189,7 +94,9 @@ fn single_class_hint(root: &Path, dataset: &Dataset) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::listing::list;
+    use crate::data::open::list;
+    use crate::data::part::Part;
+    use crate::data::photo::Rejected;
     use tempfile::TempDir;
 
     /// Makes a folder with these files; a name that ends in `/` is an empty folder.

@@ -1,4 +1,4 @@
-//! Lists what lies in a folder: photos, other files, and what can't be read.
+//! Lists what lies in a folder on disk: photos, other files, and what can't be read.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::FileType;
@@ -27,7 +27,7 @@ const JUNK: [&str; 12] = [
 ];
 
 /// The photos of a folder, in the order of their names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
     /// The files that look like photos; none has a target.
     pub photos: Vec<Photo>,
@@ -38,19 +38,8 @@ pub struct Listing {
     pub others: Vec<String>,
     /// Links to folders that are listed already, or that hold the folder itself.
     pub again: Vec<String>,
-}
-
-/// Lists every photo below a folder, labelled or not. Links are followed; a folder to which several ways lead is listed once.
-///
-/// # Errors
-/// No such folder; no photos; the machine failed to list a folder, which says nothing about what is in it.
-pub fn list(root: &Path) -> Result<Listing> {
-    check_folder(root)?;
-    let listing = walk(root, root)?;
-    if listing.photos.is_empty() && listing.rejected.is_empty() {
-        return Err(no_photos(root, listing.others.len()));
-    }
-    Ok(listing)
+    /// What a user should know although it stops nothing.
+    pub warnings: Vec<String>,
 }
 
 /// Makes the error of a folder that holds no photos, but `others` files of other kinds.
@@ -64,23 +53,9 @@ pub(super) fn loose(path: &Path, photos: &[String]) -> Error {
     Error::LoosePhotos { path: path.to_owned(), photos: photos.len(), examples }
 }
 
-fn is_ignored(name: &str) -> bool {
+/// Tells what is hidden, and what systems leave lying about.
+pub(super) fn is_ignored(name: &str) -> bool {
     name.starts_with('.') || JUNK.contains(&name.to_ascii_lowercase().as_str())
-}
-
-/// Checks that this is a folder.
-///
-/// # Errors
-/// [`Error::NotAFolder`]; it can't be looked at.
-pub fn check_folder(path: &Path) -> Result<()> {
-    match std::fs::metadata(path) {
-        Ok(data) if data.is_dir() => Ok(()),
-        Ok(_) => Err(Error::NotAFolder { path: path.to_owned(), problem: "not a folder" }),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(Error::NotAFolder { path: path.to_owned(), problem: "no such folder" })
-        }
-        Err(error) => Err(Error::io("list", path)(error)),
-    }
 }
 
 /// Writes `path` as a name below `root`, in plain text with `/` between its parts.
@@ -90,7 +65,7 @@ pub(super) fn name_below(root: &Path, path: &Path) -> String {
 }
 
 /// Words the ways that weren't followed, if there are any.
-pub(crate) fn told_again(again: &[String]) -> Option<String> {
+pub(super) fn told_again(again: &[String]) -> Option<String> {
     let ways = || format!("folders are listed once, though links lead to them again ({})", again.len());
     (!again.is_empty()).then(|| format!("{}: {}", ways(), first(again, 5)))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::member::Member;
 use crate::data::part::Part;
+use crate::data::source::Source;
 use crate::data::target::Target;
 use crate::photos::{self, Failure, Limits, Look};
 use crate::words::shown;
@@ -14,14 +16,14 @@ use crate::words::shown;
 pub(super) const EXTENSIONS: [&str; 11] =
     ["jpg", "jpeg", "jfif", "jpe", "jfi", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// A file that looks like a photo, or its content in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A photo as it was found, unopened: in a file, in an archive, or in memory.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Photo {
-    /// The path of its file.
+    /// The path of its file; of what lies in an archive, its path there below that of the archive.
     pub path: PathBuf,
-    /// The file's content, where it is in memory and isn't read from `path`.
-    pub content: Option<Arc<[u8]>>,
-    /// Its path below the data set's folder, with `/` on every system, in plain text (control characters are escaped): its name in all outputs.
+    /// Where its content comes from.
+    pub source: Source,
+    /// Its path below the data set's folder or archive, with `/` on every system, in plain text (control characters are escaped): its name in all outputs.
     pub name: String,
     /// What is true of it, as far as that is known; classes by their place in [`Dataset::classes`](crate::data::Dataset::classes).
     pub target: Target,
@@ -29,13 +31,16 @@ pub struct Photo {
     pub part: Option<Part>,
     /// What it belongs together with, where that is known: a patient, a video, a day. Photos of one group play one part.
     pub group: Option<Arc<str>>,
+    /// What it counts among the photos that a head learns from, where most count 1: finite, 0 or more. Evaluations count each photo once.
+    pub weight: f64,
 }
 
 impl Photo {
     /// Makes an unlabelled photo of its path alone, which in plain text is its name as well.
     pub fn at(path: &Path) -> Self {
         let name = shown(path).into_owned();
-        Self { path: path.to_owned(), content: None, name, target: Target::None, part: None, group: None }
+        let (target, part, group) = (Target::None, None, None);
+        Self { path: path.to_owned(), source: Source::File, name, target, part, group, weight: 1.0 }
     }
 
     /// Makes an unlabelled photo of a file's content, as it came by a network or lies in a database.
@@ -46,18 +51,12 @@ impl Photo {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn in_memory(name: &str, content: impl Into<Arc<[u8]>>) -> Self {
-        Self { content: Some(content.into()), ..Self::at(Path::new(name)) }
+        Self { source: Source::Memory(content.into()), ..Self::at(Path::new(name)) }
     }
 
     /// Reads its content.
     pub(crate) fn read(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
-        match &self.content {
-            Some(content) => {
-                limits.check_bytes(content.len() as u64).map_err(Failure::Photo)?;
-                Ok(content.to_vec())
-            }
-            None => photos::read(&self.path, limits),
-        }
+        self.source.read(&self.path, limits)
     }
 }
 
@@ -81,14 +80,26 @@ const FOREIGN: [&str; 30] = [
 /// # Errors
 /// As [`photos::look`].
 pub(super) fn look(path: &Path) -> std::io::Result<Look> {
+    look_by(path, || photos::look(path))
+}
+
+/// Tells what a member of an archive is, as [`look`] does of a file.
+///
+/// # Errors
+/// It can't be read.
+pub(super) fn look_into(name: &str, member: &Member) -> std::io::Result<Look> {
+    look_by(Path::new(name), || Ok(photos::look_at(&member.beginning()?)))
+}
+
+fn look_by(path: &Path, look: impl Fn() -> std::io::Result<Look>) -> std::io::Result<Look> {
     let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
     Ok(match end.as_deref() {
         Some(end) if EXTENSIONS.contains(&end) => Look::Photo,
-        Some(end) if FOREIGN.contains(&end) => match photos::look(path)? {
+        Some(end) if FOREIGN.contains(&end) => match look()? {
             Look::Other => Look::Foreign(format!("a .{end} file, which can't be read here: convert it to JPEG or PNG")),
             seen => seen,
         },
         Some(_) => Look::Other,
-        None => photos::look(path)?,
+        None => look()?,
     })
 }

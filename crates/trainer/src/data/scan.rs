@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::data::listing::{Level, check_folder, level, loose};
+use crate::data::listing::{Level, loose};
 use crate::data::part::Part;
 use crate::data::photo::Rejected;
+use crate::data::tree::Tree;
 use crate::error::{Error, Result};
 use crate::words::count;
 
@@ -18,8 +19,6 @@ pub(super) struct Scan {
     /// Links to what is listed already.
     pub again: Vec<String>,
     pub warnings: Vec<String>,
-    /// Whether a head is to be trained, and not only evaluated.
-    pub training: bool,
 }
 
 /// A folder that is named as a part is.
@@ -34,14 +33,13 @@ struct Candidate<'a> {
 ///
 /// # Errors
 /// The folder can't be listed; photos lie beside the parts; what looks like parts can't be used as such.
-pub(super) fn scan(root: &Path, known: Option<&[String]>) -> Result<Scan> {
-    check_folder(root)?;
-    let top = level(root, root)?;
+pub(super) fn scan(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<Scan> {
+    let top = tree.level(root, root)?;
     let training = known.is_none();
-    let Some(split) = find_split(root, &top, known)? else {
+    let Some(split) = find_split((tree, root), &top, known)? else {
         let Level { others, rejected, again, .. } = top.clone();
         let groups = vec![(None, root.to_owned(), top)];
-        return Ok(Scan { groups, others, rejected, again, warnings: Vec::new(), training });
+        return Ok(Scan { groups, others, rejected, again, warnings: Vec::new() });
     };
     if !top.photos.is_empty() {
         return Err(loose(root, &top.photos));
@@ -69,27 +67,30 @@ pub(super) fn scan(root: &Path, known: Option<&[String]>) -> Result<Scan> {
         Some(_) => return Err(unusable(format!("none of them is to train on: add a folder \"train\", {CLASSES}"))),
         None => return Err(unusable(format!("none holds class folders: move each photo into one, {CLASSES}"))),
     }
-    let alone = training && split.iter().filter(labelled).count() == 1;
     let Level { mut others, mut rejected, mut again, .. } = top.clone();
     let mut groups = Vec::new();
     for folder in split.into_iter().filter(|folder| labelled(&folder)) {
         others.extend_from_slice(&folder.level.others);
         rejected.extend_from_slice(&folder.level.rejected);
         again.extend_from_slice(&folder.level.again);
-        groups.push(((!alone).then_some(folder.part), folder.path, folder.level));
+        groups.push((Some(folder.part), folder.path, folder.level));
     }
-    Ok(Scan { groups, others, rejected, again, warnings, training })
+    Ok(Scan { groups, others, rejected, again, warnings })
 }
 
 /// Finds the folders that are parts and no classes, in the order of the parts.
 ///
 /// Parts have a word for a part in their names, and what else is in them is the same for all. They hold class folders, or nothing stands
 /// beside them: bus, train and test, each with photos, may well be classes. A single one is a part if nothing else can be meant.
-fn find_split<'a>(root: &Path, top: &'a Level, known: Option<&[String]>) -> Result<Option<Vec<Candidate<'a>>>> {
+fn find_split<'a>(
+    (tree, root): (&Tree, &Path),
+    top: &'a Level,
+    known: Option<&[String]>,
+) -> Result<Option<Vec<Candidate<'a>>>> {
     let mut alike: BTreeMap<String, Vec<Candidate<'a>>> = BTreeMap::new();
     for (name, path) in &top.folders {
         if let Some((part, left)) = Part::of_folder(name) {
-            let (path, level) = unpacked(root, name, path)?;
+            let (path, level) = unpacked((tree, root), name, path)?;
             alike.entry(left).or_default().push(Candidate { part, name, path, level });
         }
     }
@@ -114,11 +115,11 @@ fn find_split<'a>(root: &Path, top: &'a Level, known: Option<&[String]>) -> Resu
 }
 
 /// Reads a level of a part, or what an archive put into a folder of the same name: `seg_train/seg_train`.
-fn unpacked(root: &Path, name: &str, path: &Path) -> Result<(PathBuf, Level)> {
-    let found = level(root, path)?;
+fn unpacked((tree, root): (&Tree, &Path), name: &str, path: &Path) -> Result<(PathBuf, Level)> {
+    let found = tree.level(root, path)?;
     match found.folders.first_key_value() {
         Some((inner, below)) if inner == name && found.folders.len() == 1 && found.photos.is_empty() => {
-            Ok((below.clone(), level(root, below)?))
+            Ok((below.clone(), tree.level(root, below)?))
         }
         _ => Ok((path.to_owned(), found)),
     }

@@ -66,7 +66,7 @@ pub fn compare(session: &Session<'_>, seed: u64) -> Result<Compared> {
             crate::files::write(&home.join(name), bytes)?;
         }
         let request = Request {
-            data: pictures.clone(),
+            data: pictures.clone().into(),
             weights: home.join("backbone.safetensors"),
             out: home.join("run"),
             force: false,

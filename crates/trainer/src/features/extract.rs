@@ -2,21 +2,20 @@
 //! batch is handed to it before that one is done.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
 use resnet::ImageBytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::data::{Photo, Rejected};
+use crate::data::{Photo, ReadFile, Rejected, Source};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::extractor::{Extractor, Flight};
 use crate::features::lookup::Stamp;
 use crate::features::memory::{Features, OnDisk};
 use crate::features::ordered::{Crew, ordered};
-use crate::photos::{Decoder, Failure, Limits, Preparation, decode_by, decode_into, read};
+use crate::photos::{Decoder, Failure, Preparation, decode_by, decode_into, read};
 use crate::progress::{Progress, Stage};
 use crate::words::chain;
 
@@ -78,7 +77,7 @@ impl Extraction {
 /// use trainer::features::{Engines, Extractor, Features, extract};
 /// use trainer::photos::Preparation;
 ///
-/// let dataset = Dataset::open("photos".as_ref())?;
+/// let dataset = Dataset::open("photos")?;
 /// let weights = resnet::WeightFile::open("resnet18.safetensors")?;
 /// let gpu = pollster::block_on(trainer::machine::open(&Default::default()))?;
 /// let preparation = Preparation::default();
@@ -118,7 +117,7 @@ pub fn extract_each(
     watch: Watch<'_>,
 ) -> Result<usize> {
     preparation.recipe.check()?;
-    extract_by(&Source { read, decoder: decode_into, preparation }, photos, extractor, features, watch)
+    extract_by(&Way { read, decoder: decode_into, preparation }, photos, extractor, features, watch)
 }
 
 impl Extraction {
@@ -134,15 +133,15 @@ impl Extraction {
     }
 }
 
-/// How a photo's file becomes what a network takes.
-struct Source<'a> {
-    read: fn(&Path, &Limits) -> Result<Vec<u8>, Failure>,
+/// How a photo's content becomes what a network takes.
+struct Way<'a> {
+    read: ReadFile,
     decoder: Decoder,
     preparation: &'a Preparation,
 }
 
 fn extract_by(
-    source: &Source,
+    source: &Way,
     photos: &[Photo],
     extractor: &mut Extractor,
     features: &mut Features,
@@ -308,7 +307,7 @@ impl From<Failure> for Loaded {
 
 /// The state with which a thread loads photos.
 struct Loader<'a> {
-    source: &'a Source<'a>,
+    source: &'a Way<'a>,
     known: &'a HashSet<Digest>,
     shelf: Option<&'a OnDisk>,
     spares: &'a Spares,
@@ -326,7 +325,7 @@ impl Loader<'_> {
 
     /// Tells what a photo's file is taken for unchanged by, where that is asked for.
     fn stamp(&self, photo: &Photo) -> Option<Stamp> {
-        let of_file = self.shelf.is_some() && photo.content.is_none();
+        let of_file = self.shelf.is_some() && photo.source == Source::File;
         of_file.then(|| photo.path.metadata().ok().and_then(|data| Stamp::of(&data))).flatten()
     }
 
@@ -339,7 +338,7 @@ impl Loader<'_> {
     }
 
     fn prepared(&mut self, photo: &Photo) -> Result<Loaded, Failure> {
-        let Source { read, decoder, preparation } = self.source;
+        let Way { read, decoder, preparation } = self.source;
         let Preparation { reading, limits, .. } = preparation;
         let before = self.stamp(photo);
         let settled = before.as_ref().filter(|stamp| limits.check_bytes(stamp.size()).is_ok());
@@ -348,13 +347,7 @@ impl Loader<'_> {
         {
             return Ok(known);
         }
-        let bytes = match &photo.content {
-            Some(content) => {
-                limits.check_bytes(content.len() as u64).map_err(Failure::Photo)?;
-                content.to_vec()
-            }
-            None => read(&photo.path, limits)?,
-        };
+        let bytes = photo.source.read_by(*read, &photo.path, limits)?;
         let digest = Sha256::digest(&bytes).into();
         if let (Some(shelf), Some(stamp)) = (self.shelf, before)
             && self.stamp(photo) == before
@@ -375,6 +368,7 @@ impl Loader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -385,6 +379,7 @@ mod tests {
     use crate::features::fake::{colours, engines, preparation};
     use crate::features::key::Key;
     use crate::features::upkeep::StoreOptions;
+    use crate::photos::Limits;
 
     /// Counts the images and the batches that engines are given.
     #[derive(Clone, Default)]
@@ -503,7 +498,7 @@ mod tests {
         let run = |store: &StoreOptions, read: fn(&Path, &Limits) -> Result<Vec<u8>, Failure>| {
             let mut features = Features::kept_in(store, &key, 3).unwrap();
             let preparation = preparation();
-            let source = Source { read, decoder: decode_into, preparation: &preparation };
+            let source = Way { read, decoder: decode_into, preparation: &preparation };
             let mut extractor = Extractor::new(Counts::default().engines(), 4);
             let mut result = Extraction::default();
             let each = &mut |place, outcome: Outcome<'_>| result.add(&photos, place, &outcome);
@@ -623,7 +618,7 @@ mod tests {
             };
         // Long enough for the others on a machine that has much else to do.
         let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
-        let source = Source { read, decoder, preparation: &Preparation { limits, ..preparation() } };
+        let source = Way { read, decoder, preparation: &Preparation { limits, ..preparation() } };
         let mut features = Features::new(3);
         let mut extractor = Extractor::new(Counts::default().engines(), 4);
         let mut result = Extraction::default();
@@ -644,7 +639,7 @@ mod tests {
             false => read(path, limits),
         };
         let preparation = preparation();
-        let source = Source { read: fails, decoder: decode_into, preparation: &preparation };
+        let source = Way { read: fails, decoder: decode_into, preparation: &preparation };
         let mut features = Features::new(3);
         let mut extractor = Extractor::new(Counts::default().engines(), 4);
         let watch = Watch { progress: &(), each: &mut |_, _| Ok(()) };

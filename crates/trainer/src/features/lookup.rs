@@ -113,13 +113,14 @@ impl Lookup {
         }
         std::fs::create_dir_all(&self.root).map_err(crate::Error::io("create", &self.root))?;
         files::clean(&self.root);
-        let written = fresh.into_iter().map(|(path, new)| {
+        let mut outcome = Ok(());
+        for (path, new) in fresh {
             // Another process may have added to it since.
             let mut all = read(&path).unwrap_or_default();
             all.extend(new);
-            files::write_unsynced(&path, &bytes(&all))
-        });
-        written.fold(Ok(()), |all, one| all.and(one))
+            outcome = outcome.and(files::write_unsynced(&path, &bytes(&all)));
+        }
+        outcome
     }
 
     /// Gives what is known of the folder that holds a file.

@@ -62,6 +62,9 @@ impl Known {
     }
 }
 
+/// A segment, and the photos whose rows it holds, in their order.
+pub(super) type Listed = (Segment, Vec<Digest>);
+
 /// Gives the first eight bytes of a digest.
 fn short(digest: &Digest) -> u64 {
     u64::from_le_bytes(*digest.first_chunk().expect("of 32 bytes"))
@@ -205,11 +208,7 @@ impl Store {
 }
 
 /// Reads the headers of the segments in a folder, in the order of their names, each with its photos; and why other files aren't such.
-pub(super) fn segments(
-    folder: &Path,
-    key: &str,
-    width: Option<usize>,
-) -> Result<(Vec<(Segment, Vec<Digest>)>, Vec<Error>)> {
+pub(super) fn segments(folder: &Path, key: &str, width: Option<usize>) -> Result<(Vec<Listed>, Vec<Error>)> {
     let mut paths = Vec::new();
     for entry in folder.read_dir().map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();

@@ -7,13 +7,15 @@ use crate::features::Rows;
 /// Rows of features with their targets.
 ///
 /// # Shapes
-/// `[samples, features]` and `[samples]`.
+/// `[samples, features]`, `[samples]` and `[samples]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// The features, read where they lie.
     pub rows: &'a Rows<'a>,
     /// What is true of each row.
     pub targets: &'a [Target],
+    /// What each row counts in the loss that is learnt from: finite, 0 or more. None for 1 each; in a validation they count 1 in any case.
+    pub weights: Option<&'a [f64]>,
 }
 
 /// What a head is to learn, and by what it is validated. Both parts have rows of one width.
@@ -32,12 +34,14 @@ pub(crate) struct Classed<'a> {
     pub rows: &'a Rows<'a>,
     /// The class of each row.
     pub classes: Vec<Class>,
+    /// What each row counts, where not all count 1.
+    weights: Option<&'a [f64]>,
 }
 
 impl<'a> Classed<'a> {
     /// Checks samples of so many classes.
     pub fn new(samples: &Samples<'a>, classes: usize) -> Result<Self> {
-        let Samples { rows, targets } = *samples;
+        let Samples { rows, targets, weights } = *samples;
         let shape = |operand, expected, got| Err(Error::Shape { operation: "train", operand, expected, got });
         if rows.is_empty() {
             return shape("rows", 1, 0);
@@ -45,8 +49,37 @@ impl<'a> Classed<'a> {
         if targets.len() != rows.len() {
             return shape("targets", rows.len(), targets.len());
         }
+        if let Some(weights) = weights {
+            if weights.len() != rows.len() {
+                return shape("weights", rows.len(), weights.len());
+            }
+            if let Some(row) = weights.iter().position(|weight| !(*weight >= 0.0 && weight.is_finite())) {
+                let (value, expected) = (weights[row].to_string(), "a number of 0 or more");
+                return Err(Error::InvalidOption { option: "weight", value, expected });
+            }
+        }
         let of = targets.iter().enumerate().map(|(row, target)| only_class("train", row, target, classes));
-        Ok(Self { rows, classes: of.collect::<Result<_>>()? })
+        Ok(Self { rows, classes: of.collect::<Result<_>>()?, weights })
+    }
+
+    /// Gives what a row counts.
+    pub fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// Checks that some row counts.
+    ///
+    /// # Errors
+    /// All weights are 0.
+    pub fn check_weights(&self) -> Result<()> {
+        match (0..self.classes.len()).any(|row| self.weight(row) > 0.0) {
+            true => Ok(()),
+            false => Err(Error::InvalidOption {
+                option: "weight",
+                value: "0 for each photo to train on".to_owned(),
+                expected: "more than 0 for some",
+            }),
+        }
     }
 
     /// Counts the samples of each of so many classes.
@@ -80,7 +113,7 @@ mod tests {
         let [a, b] = [0, 1].map(Class::new);
         let rows = Rows::new(&[1.0; 6], 2).unwrap();
         let of = |targets: [Target; 3]| {
-            let classed = Classed::new(&Samples { rows: &rows, targets: &targets }, 2)?;
+            let classed = Classed::new(&Samples { rows: &rows, targets: &targets, weights: None }, 2)?;
             Ok::<_, Error>((classed.counts(2), classed.classes))
         };
         assert_eq!(of([a.into(), b.into(), Target::Set(vec![b])]).unwrap(), (vec![1, 2], vec![a, b, b]));
@@ -91,7 +124,24 @@ mod tests {
         assert!(message([a.into(), b.into(), Target::Set(vec![])]).contains("row 2 has no class"));
         assert!(message([Target::Set(vec![a, b]), b.into(), b.into()]).contains("row 0 has 2 classes"));
         assert!(message([a.into(), b.into(), Class::new(2).into()]).contains("row 2 has class number 2"));
-        let short = Classed::new(&Samples { rows: &rows, targets: &[a.into()] }, 2).err().unwrap();
+        let short = Classed::new(&Samples { rows: &rows, targets: &[a.into()], weights: None }, 2).err().unwrap();
         assert!(short.to_string().contains("targets has 1 elements, expected 3"), "{short}");
+    }
+
+    #[test]
+    fn weights_are_numbers_and_some_row_counts() {
+        let rows = Rows::new(&[1.0; 4], 2).unwrap();
+        let targets = [0, 1].map(|class| Class::new(class).into());
+        let of = |weights: &[f64]| {
+            let classed = Classed::new(&Samples { rows: &rows, targets: &targets, weights: Some(weights) }, 2)?;
+            classed.check_weights()?;
+            Ok::<_, Error>([classed.weight(0), classed.weight(1)])
+        };
+        assert_eq!(of(&[0.0, 2.5]).unwrap(), [0.0, 2.5]);
+        assert!(of(&[1.0]).unwrap_err().to_string().contains("weights has 1 elements, expected 2"));
+        assert!(of(&[0.0, 0.0]).unwrap_err().to_string().contains("more than 0 for some"));
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(of(&[1.0, bad]).unwrap_err().to_string().contains("a number of 0 or more"), "{bad}");
+        }
     }
 }

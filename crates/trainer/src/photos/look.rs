@@ -32,11 +32,16 @@ pub(crate) fn look(path: &Path) -> io::Result<Look> {
         Err(error) if is_the_files(&error) => return Ok(Look::Other),
         read => read?,
     };
-    Ok(match foreign::reason(&bytes) {
+    Ok(look_at(&bytes))
+}
+
+/// Tells what begins with these bytes.
+pub(crate) fn look_at(bytes: &[u8]) -> Look {
+    match foreign::reason(bytes) {
         Some(reason) => Look::Foreign(reason),
-        None if tiff::guess_format(&bytes).is_some() => Look::Photo,
+        None if tiff::guess_format(bytes).is_some() => Look::Photo,
         None => Look::Other,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -33,4 +33,4 @@ pub use reading::{Background, Exif, Reading};
 pub(crate) use decode::decode_into;
 pub(crate) use file::{Failure, is_bad_sector, is_the_files, read};
 pub(crate) use guard::{Decoder, decode_by};
-pub(crate) use look::{Look, look};
+pub(crate) use look::{Look, look, look_at};

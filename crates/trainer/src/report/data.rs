@@ -122,7 +122,7 @@ pub struct Mistake<'a> {
 impl<'a> Data<'a> {
     /// Gathers what a report shows: the evaluation on the test part, else on the validation part, else that there is none.
     ///
-    /// Thumbnails are read from the photos' files as the run reads them, within `limits`.
+    /// Thumbnails are read from the photos as the run reads them, within `limits`.
     pub fn new(config: &'a Config, metrics: &'a Metrics, predictions: &'a [Prediction], limits: &Limits) -> Self {
         let (part, title, evaluation) = match (&metrics.test, &metrics.validation) {
             (Some(test), _) => (Some(Part::Test), "Photos never trained on", Some(test)),
@@ -146,7 +146,7 @@ impl<'a> Data<'a> {
             label: label(truth),
             taken_for: label(class),
             probability,
-            thumbnail: thumbnail(&photo.path, &config.reading, limits),
+            thumbnail: thumbnail(photo.source.read(&photo.path, limits), &config.reading, limits),
         });
         Self {
             title,
@@ -168,7 +168,7 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
         photos.train, photos.validation, photos.test, photos.rejected
     );
     vec![
-        ("photos", shown(&config.data).into_owned()),
+        ("photos", shown(&config.data.path).into_owned()),
         ("parts", parts),
         ("backbone", format!("{}, {}", config.weights.architecture, shown(&config.weights.path))),
         ("SHA-256 of the weights", config.weights.sha256.clone()),

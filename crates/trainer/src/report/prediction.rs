@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::{Class, Part, Target};
+use crate::data::{Class, Part, Source, Target};
 use crate::digest::Digest;
 use crate::head::{softmax, top};
 
@@ -13,6 +13,8 @@ pub struct Prediction {
     pub name: String,
     /// The path of its file.
     pub path: PathBuf,
+    /// Where its content comes from.
+    pub source: Source,
     /// SHA-256 of its content.
     pub digest: Digest,
     /// Its part.
@@ -54,7 +56,8 @@ mod tests {
     fn any_number_of_classes_can_be_picked() {
         let logits: Vec<f32> = (0..12).map(|class| if class == 3 { 9.0 } else { -(class as f32) }).collect();
         let target = Class::new(1).into();
-        let photo = Prediction { name: "a".into(), path: "a".into(), digest: [0; 32], part: None, target, logits };
+        let (name, path, source) = ("a".to_owned(), "a".into(), Source::File);
+        let photo = Prediction { name, path, source, digest: [0; 32], part: None, target, logits };
         let top = photo.top(10);
         assert_eq!(top.len(), 10);
         assert_eq!([top[0].0, top[1].0, top[9].0], [3, 0, 9].map(Class::new));

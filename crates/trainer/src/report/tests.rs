@@ -14,6 +14,7 @@ pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Predicti
     let guess = |photo: usize| if photo == 0 { 1 } else { photo % width };
     let predictions: Vec<Prediction> = (0..count)
         .map(|photo| Prediction {
+            source: Default::default(),
             name: format!("{photo}.jpg"),
             path: format!("{photo}.jpg").into(),
             digest: [7; 32],

@@ -1,19 +1,19 @@
 //! A photo made small, in the text of a page.
 
 use std::io::Cursor;
-use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, RgbImage};
 
-use crate::photos::{Limits, Reading, decode, read};
+use crate::photos::{Failure, Limits, Reading, decode};
 
 /// The longest side, in pixels.
 const SIDE: u32 = 112;
 
-/// Makes a photo small, as a `data:` URL of a JPEG, read as `reading` says and within `limits`; none if it can't be read.
-pub(crate) fn thumbnail(path: &Path, reading: &Reading, limits: &Limits) -> Option<String> {
-    let picture = decode(read(path, limits).ok()?, reading, limits).ok()?;
+/// Makes a photo small, as a `data:` URL of a JPEG, read as `reading` says and within `limits`; none if its content couldn't be read, or can't be
+/// decoded.
+pub(crate) fn thumbnail(content: Result<Vec<u8>, Failure>, reading: &Reading, limits: &Limits) -> Option<String> {
+    let picture = decode(content.ok()?, reading, limits).ok()?;
     let picture = RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb)?;
     let small = DynamicImage::from(picture).thumbnail(SIDE, SIDE);
     let mut bytes = Cursor::new(Vec::new());
@@ -37,8 +37,10 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::photos::{Background, Exif};
+    use crate::photos::{Background, Exif, read};
 
     /// Reads a thumbnail back.
     fn pixels(url: &str) -> RgbImage {
@@ -77,8 +79,9 @@ mod tests {
         image::RgbaImage::new(60, 60).save(&clear).unwrap();
 
         let limits = Limits::default();
-        let of =
-            |path: &Path, exif, background| pixels(&thumbnail(path, &Reading { exif, background }, &limits).unwrap());
+        let of = |path: &Path, exif, background| {
+            pixels(&thumbnail(read(path, &limits), &Reading { exif, background }, &limits).unwrap())
+        };
         assert_eq!(of(&turned, Exif::Apply, Background::Drop).dimensions(), (75, 112));
         assert_eq!(of(&turned, Exif::Ignore, Background::Drop).dimensions(), (112, 75));
         let colour = |background| *of(&clear, Exif::Apply, background).get_pixel(30, 30);
@@ -87,10 +90,11 @@ mod tests {
         assert!(near(colour(Background::Over([200, 30, 90])), [200, 30, 90]));
 
         let reading = Reading::default();
-        assert_eq!(thumbnail(&turned, &reading, &Limits { pixels: 59_999, ..limits }), None);
-        assert_eq!(thumbnail(&turned, &reading, &Limits { bytes: bytes.len() as u64 - 1, ..limits }), None);
-        assert!(thumbnail(&turned, &reading, &Limits { pixels: 60_000, ..limits }).is_some());
-        assert_eq!(thumbnail(&dir.path().join("gone.jpg"), &reading, &limits), None);
+        let within = |path: &Path, limits: Limits| thumbnail(read(path, &limits), &reading, &limits);
+        assert_eq!(within(&turned, Limits { pixels: 59_999, ..limits }), None);
+        assert_eq!(within(&turned, Limits { bytes: bytes.len() as u64 - 1, ..limits }), None);
+        assert!(within(&turned, Limits { pixels: 60_000, ..limits }).is_some());
+        assert_eq!(within(&dir.path().join("gone.jpg"), limits), None);
     }
 
     #[test]

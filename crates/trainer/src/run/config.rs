@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use resnet::Recipe;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Rejected;
 use crate::data::split::SplitOptions;
+use crate::data::{Origin, Rejected};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
@@ -23,9 +23,8 @@ use crate::words;
 pub struct Config {
     /// The version of this program.
     pub version: String,
-    /// The folder of photos, absolute.
-    #[serde(serialize_with = "words::path")]
-    pub data: PathBuf,
+    /// Where the photos came from, absolute.
+    pub data: Origin,
     /// The labels, in the order of the outputs.
     pub classes: Vec<String>,
     /// The photos that couldn't be read.

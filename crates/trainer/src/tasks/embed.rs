@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet::{Recipe, WeightFile};
 
-use crate::data::{self, Photo, Rejected};
+use crate::data::{self, Origin, Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Features, Outcome, Rows};
@@ -37,16 +37,22 @@ impl Embedded {
     }
 }
 
-/// Passes every photo of a folder, labelled or not, through the backbone in the file `weights`.
+/// Passes every photo that is found, labelled or not, through the backbone in the file `weights`.
 ///
 /// # Errors
 /// No photos that can be read; the adapter failed.
-pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Embedded> {
-    let Source { photos, unlisted, file, recipe, reading } = Source::open(session, data, weights, overrides)?;
+pub fn embed(
+    session: &Session<'_>,
+    data: impl Into<Origin>,
+    weights: &Path,
+    overrides: &Overrides,
+) -> Result<Embedded> {
+    let data = data.into();
+    let Source { photos, unlisted, file, recipe, reading } = Source::open(session, &data, weights, overrides)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
     let (features, mut extraction) = session.features(&backbone, &photos)?;
     extraction.rejected.splice(0..0, unlisted);
-    told(session, data, &extraction.rejected, extraction.kept.len())?;
+    told(session, &data, &extraction.rejected, extraction.kept.len())?;
     Ok(Embedded {
         names: extraction.kept.iter().map(|&(photo, _)| photos[photo].name.clone()).collect(),
         digests: extraction.kept.into_iter().map(|(_, digest)| digest).collect(),
@@ -63,13 +69,14 @@ pub fn embed(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Ove
 /// As [`embed`]; that of `each`.
 pub fn embed_each(
     session: &Session<'_>,
-    data: &Path,
+    data: impl Into<Origin>,
     weights: &Path,
     overrides: &Overrides,
     each: &mut dyn FnMut(&Photo, &[f32]) -> Result<()>,
 ) -> Result<Streamed> {
+    let data = data.into();
     let Source { photos, unlisted: mut rejected, file, recipe, reading } =
-        Source::open(session, data, weights, overrides)?;
+        Source::open(session, &data, weights, overrides)?;
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
     let mut rows = 0;
     let computed = session.stream(&backbone, &photos, &mut |place, outcome| match outcome {
@@ -82,7 +89,7 @@ pub fn embed_each(
             Ok(())
         }
     })?;
-    told(session, data, &rejected, rows)?;
+    told(session, &data, &rejected, rows)?;
     Ok(Streamed { rows, rejected, computed })
 }
 
@@ -107,9 +114,9 @@ struct Source {
 }
 
 impl Source {
-    fn open(session: &Session<'_>, data: &Path, weights: &Path, overrides: &Overrides) -> Result<Self> {
+    fn open(session: &Session<'_>, data: &Origin, weights: &Path, overrides: &Overrides) -> Result<Self> {
         let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
-        data::told_again(&listing.again).iter().for_each(|word| session.progress.warn(word));
+        listing.warnings.iter().for_each(|word| session.progress.warn(word));
         let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
         let (recipe, reading) = overrides.or_of(&file, weights)?;
         Ok(Self { photos: listing.photos, unlisted: listing.rejected, file, recipe, reading })
@@ -117,7 +124,7 @@ impl Source {
 }
 
 /// Tells which photos were left out; it is an error where none is left.
-fn told(session: &Session<'_>, data: &Path, rejected: &[Rejected], rows: usize) -> Result<()> {
+fn told(session: &Session<'_>, data: &Origin, rejected: &[Rejected], rows: usize) -> Result<()> {
     tell_rejected(rejected, session.progress);
-    if rows == 0 { Err(nothing_readable(shown(data).into_owned(), rejected)) } else { Ok(()) }
+    if rows == 0 { Err(nothing_readable(shown(&data.path).into_owned(), rejected)) } else { Ok(()) }
 }

@@ -1,8 +1,6 @@
-//! Evaluates a run on a folder of labelled photos that it has not seen.
+//! Evaluates a run on labelled photos that it has not seen.
 
-use std::path::Path;
-
-use crate::data::{Dataset, Part, Rejected};
+use crate::data::{Dataset, Origin, Part, Rejected};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::head::metrics::{self, Evaluation};
@@ -27,13 +25,15 @@ pub struct Evaluated {
     pub seen: usize,
 }
 
-/// Evaluates a run on a folder of labelled photos: on its `test` folder where it has one, else on all of it, without the
+/// Evaluates a run on labelled photos: on those of the `test` part where there is one, else on all, without the
 /// photos that the run was made with unless `all` is set.
 ///
 /// # Errors
 /// The folder isn't labelled with the run's classes; none of its photos is left.
-pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Result<Evaluated> {
-    let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open_for(data, &run.head.classes))?;
+pub fn evaluate(session: &Session<'_>, run: &Run, data: impl Into<Origin>, all: bool) -> Result<Evaluated> {
+    let data = data.into();
+    let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open_for(&data, &run.head.classes))?;
+    dataset.check_single()?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
     if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
@@ -47,7 +47,7 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: &Path, all: bool) -> Res
     }
     let left_out = found - known.kept.len();
     if known.kept.is_empty() {
-        let what = shown(data).into_owned();
+        let what = shown(&data.path).into_owned();
         return Err(match left_out {
             0 => nothing_readable(what, &known.rejected),
             _ => Error::AllSeen { what, seen: left_out },

@@ -27,12 +27,13 @@ pub(crate) struct Known<'a> {
 pub(crate) struct Selected<'a> {
     rows: Rows<'a>,
     pub(crate) targets: Vec<Target>,
+    weights: Vec<f64>,
 }
 
 impl Selected<'_> {
     /// Views them as a problem takes them.
     pub(crate) fn samples(&self) -> Samples<'_> {
-        Samples { rows: &self.rows, targets: &self.targets }
+        Samples { rows: &self.rows, targets: &self.targets, weights: Some(&self.weights) }
     }
 }
 
@@ -56,11 +57,15 @@ impl<'a> Known<'a> {
         self.kept.iter().map(|&(place, _)| &self.photos[place])
     }
 
-    /// Selects those that play `part`, given the part of each.
+    /// Selects those that play `part`, given the part of each, in the order of their contents.
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
-        let members = || self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
-        let rows = self.features.rows(members().map(|((_, (_, digest)), _)| digest))?;
-        Ok(Selected { rows, targets: members().map(|((photo, _), _)| photo.target.clone()).collect() })
+        let of_part = self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
+        let mut members: Vec<(&Digest, &Photo)> = of_part.map(|((photo, (_, digest)), _)| (digest, photo)).collect();
+        // A head learns the same from the same photos, whatever they are called and wherever they lie.
+        members.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.target.cmp(&other.target)));
+        let rows = self.features.rows(members.iter().map(|(digest, _)| *digest))?;
+        let targets = members.iter().map(|(_, photo)| photo.target.clone()).collect();
+        Ok(Selected { rows, targets, weights: members.iter().map(|(_, photo)| photo.weight).collect() })
     }
 
     /// Predicts for each, in their order. `part` gives the part that a photo plays, by its place among those known.
@@ -75,8 +80,8 @@ impl<'a> Known<'a> {
             for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
                 let photo = &self.photos[place];
                 let part = part(predictions.len(), photo);
-                let Photo { name, path, target, .. } = photo.clone();
-                predictions.push(Prediction { name, path, digest, part, target, logits: logits.to_vec() });
+                let Photo { name, path, source, target, .. } = photo.clone();
+                predictions.push(Prediction { name, path, source, digest, part, target, logits: logits.to_vec() });
             }
         }
         Ok(predictions)

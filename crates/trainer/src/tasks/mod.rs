@@ -13,6 +13,6 @@ mod trained;
 pub use embed::{Embedded, Streamed, embed, embed_each};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
-pub use predict::{Predicted, own_head, predict, predict_each};
+pub use predict::{Predicted, Said, own_head, predict, predict_each};
 pub use train::{Request, train};
 pub use trained::Trained;

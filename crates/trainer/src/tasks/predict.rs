@@ -22,6 +22,9 @@ pub struct Predicted {
     pub rejected: Vec<Rejected>,
 }
 
+/// What is said of a photo, or why nothing is.
+pub type Said<'a> = Result<Prediction, &'a Rejected>;
+
 /// Says what a run thinks of photos of unknown class.
 ///
 /// # Errors
@@ -44,7 +47,7 @@ pub fn predict_each(
     session: &Session<'_>,
     run: &Run,
     photos: &[Photo],
-    each: &mut dyn FnMut(&Photo, Result<Prediction, &Rejected>) -> Result<()>,
+    each: &mut dyn FnMut(&Photo, Said<'_>) -> Result<()>,
 ) -> Result<Vec<Rejected>> {
     let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
     let mut rejected = Vec::new();
@@ -53,8 +56,8 @@ pub fn predict_each(
         match outcome {
             Outcome::Known(digest, row) => {
                 let logits = run.head.logits(&Rows::new(row, row.len())?)?;
-                let Photo { name, path, target, .. } = photo.clone();
-                each(photo, Ok(Prediction { name, path, digest, part: None, target, logits }))
+                let Photo { name, path, source, target, .. } = photo.clone();
+                each(photo, Ok(Prediction { name, path, source, digest, part: None, target, logits }))
             }
             Outcome::Rejected(reason) => {
                 rejected.push(Rejected { name: photo.name.clone(), reason: reason.to_owned() });

@@ -1,4 +1,4 @@
-//! From a folder of photos to an evaluated run.
+//! From labelled photos to an evaluated run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use resnet::WeightFile;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Class, Dataset, Part, Target};
+use crate::data::{Class, Dataset, Origin, Part, Target};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::files::is_below;
@@ -25,8 +25,8 @@ use crate::tasks::trained::Trained;
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The folder of photos.
-    pub data: PathBuf,
+    /// Where the photos come from.
+    pub data: Origin,
     /// The backbone's weights.
     pub weights: PathBuf,
     /// The folder to write the run into.
@@ -51,14 +51,15 @@ impl Request {
     /// let request = Request { force: true, train, ..Request::new("photos", "resnet18.safetensors", "run") };
     /// assert_eq!(request.split, Default::default());
     /// ```
-    pub fn new(data: impl Into<PathBuf>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+    pub fn new(data: impl Into<Origin>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         let (data, weights, out) = (data.into(), weights.into(), out.into());
         let (overrides, split, train) = Default::default();
         Self { data, weights, out, force: false, overrides, split, train }
     }
 }
 
-/// Trains a head on a folder of photos and writes the run.
+/// Trains a head on labelled photos and writes the run. What a photo counts ([`Photo::weight`](crate::data::Photo)) moves what is learnt alone: where the
+/// head is validated and tested, each photo counts once.
 ///
 /// # Errors
 /// Any of [`Error`](crate::Error). The features computed until then are kept in the session's store, also when interrupted.
@@ -67,11 +68,12 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     request.train.check()?;
     request.split.check()?;
     let dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
+    dataset.check_single()?;
     let weights = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(&request.weights))?;
     // Of what was read, not of the path: what is hashed is what runs and what is saved.
     let sha256 = digest::sha256(weights.bytes());
     let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
-    check_outside(&request.out, &request.data)?;
+    check_outside(&request.out, &request.data.path)?;
     let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
 
@@ -109,7 +111,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let batch = session.batch(recipe.input_size);
     let config = Config {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        data: absolute(&request.data),
+        data: request.data.absolute(),
         classes: dataset.classes.clone(),
         rejected: known.rejected.clone(),
         weights: Weights { path: absolute(&request.weights), architecture: weights.architecture().to_string(), sha256 },
@@ -130,7 +132,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
 
 /// Checks that a run doesn't lie in the folder of photos, where the next training would take it for a class.
 fn check_outside(out: &Path, data: &Path) -> Result<()> {
-    if is_below(out, data)? {
+    if data.is_dir() && is_below(out, data)? {
         let problem =
             "lies in the folder of photos, where the next training would take it for a class: give a folder elsewhere";
         return Err(Error::OutputExists { path: out.to_owned(), problem, finished: false });
@@ -221,7 +223,7 @@ mod tests {
         let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-5);
 
         let request = Request {
-            data: data.clone(),
+            data: data.clone().into(),
             weights: weights.clone(),
             out: out.clone(),
             force: false,

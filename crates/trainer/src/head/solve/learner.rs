@@ -180,8 +180,10 @@ impl<'a> Learner<'a> {
             placed[step * places..][..batch.len()].copy_from_slice(batch);
             let of = batch.iter().map(|&row| self.samples.classes[row].index());
             labels[step * self.stride..].iter_mut().zip(of.clone()).for_each(|(to, class)| *to = class as u32);
-            let all: f64 = of.map(|class| f64::from(self.class_weights[class])).sum();
-            weights[step * self.stride..][..batch.len()].fill(if all > 0.0 { (1.0 / all) as f32 } else { 0.0 });
+            let own = batch.iter().map(|&row| self.samples.weight(row));
+            let all: f64 = of.zip(own.clone()).map(|(class, own)| f64::from(self.class_weights[class]) * own).sum();
+            let share = if all > 0.0 { 1.0 / all } else { 0.0 };
+            weights[step * self.stride..].iter_mut().zip(own).for_each(|(to, own)| *to = (own * share) as f32);
         }
         self.table.place(&placed)?;
         gpu.queue.write_buffer(&self.labels, 0, bytemuck::cast_slice(&labels));

@@ -17,7 +17,7 @@ use crate::random::SplitMix64;
 ///
 /// Features are standardised by the training part (by feature, mean 0 and deviation 1), so that one learning rate suits every backbone; the head
 /// that comes out takes them as they are. The first weights are zero. Each epoch takes the rows in a new order; a last batch
-/// that isn't full counts as what it holds.
+/// that isn't full counts as what it holds. A batch's loss is the mean of its samples' losses by their weights, each times the weight of its class.
 ///
 /// The validation loss is the mean of -w ln p(class) / mean w, w being the class weights, without smoothing.
 ///
@@ -38,7 +38,7 @@ use crate::random::SplitMix64;
 /// let rows = Rows::new(&features, 2)?;
 /// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
 /// let classes = ["cat", "dog"].map(str::to_owned);
-/// let train = Samples { rows: &rows, targets: &targets };
+/// let train = Samples { rows: &rows, targets: &targets, weights: None };
 /// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
 /// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best - 1].train_loss);
 /// # Ok::<(), trainer::Error>(())
@@ -59,6 +59,7 @@ fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> R
     options.check()?;
     let classes = problem.classes.len();
     let train = Classed::new(&problem.train, classes)?;
+    train.check_weights()?;
     let validation = problem.validation.as_ref().map(|samples| Classed::new(samples, classes)).transpose()?;
     if let Some(other) = validation.as_ref().filter(|other| other.rows.width() != train.rows.width()) {
         let (expected, got) = (train.rows.width(), other.rows.width());
@@ -179,8 +180,8 @@ mod tests {
         let validation = other_rows.as_ref().zip(other_targets.as_deref());
         let problem = Problem {
             classes,
-            train: Samples { rows: &train_rows, targets: &train_targets },
-            validation: validation.map(|(rows, targets)| Samples { rows, targets }),
+            train: Samples { rows: &train_rows, targets: &train_targets, weights: None },
+            validation: validation.map(|(rows, targets)| Samples { rows, targets, weights: None }),
         };
         solve_within(memory, &problem, options)
     }
@@ -315,6 +316,43 @@ mod tests {
             assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
         }
         assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs));
+    }
+
+    #[test]
+    fn what_a_sample_counts_is_a_factor_of_its_loss() {
+        let (features, labels) = clouds(90, 3, 6, 4);
+        let rows = Rows::new(&features, 6).unwrap();
+        let targets: Vec<Target> = labels.iter().map(|&label| Class::new(label).into()).collect();
+        let (gpu, classes) = (gpu(), classes(3));
+        let options = TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, ..Default::default() };
+        let of = |weights: Option<&[f64]>, class_weights| {
+            let train = Samples { rows: &rows, targets: &targets, weights };
+            let problem = Problem { classes: &classes, train, validation: None };
+            let Fit { head, history } =
+                solve_within(&ample(&gpu), &problem, &TrainOptions { class_weights, ..options }).unwrap();
+            ([head.weight, head.bias].concat(), history.epochs.last().unwrap().train_loss)
+        };
+        let near = |a: &(Vec<f32>, f64), b: &(Vec<f32>, f64)| {
+            (a.1 - b.1).abs() < 1e-4 && a.0.iter().zip(&b.0).all(|(a, b)| (a - b).abs() < 1e-4)
+        };
+        let plain = of(None, ClassWeights::None);
+        assert!(near(&of(Some(&[3.0; 90]), ClassWeights::None), &plain), "a factor of all is none");
+        // The weights of classes, given to their samples, are the same.
+        let mut counts = vec![0; 3];
+        labels.iter().for_each(|&label| counts[label] += 1);
+        let balanced = ClassWeights::Balanced.of(&counts);
+        let weights: Vec<f64> = labels.iter().map(|&label| f64::from(balanced[label])).collect();
+        let by_classes = of(None, ClassWeights::Balanced);
+        assert!(near(&of(Some(&weights), ClassWeights::None), &by_classes));
+        assert!(!near(&plain, &by_classes), "weights must be seen");
+        // And both multiply.
+        let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
+        assert!(near(&of(Some(&weights), ClassWeights::Balanced), &of(Some(&squares), ClassWeights::None)));
+        // A class that counts nothing is never answered.
+        let one: Vec<f64> = labels.iter().map(|&label| if label == 2 { 0.0 } else { 1.0 }).collect();
+        let (head, _) = of(Some(&one), ClassWeights::None);
+        let bias = &head[18..];
+        assert!(bias[2] < bias[0] && bias[2] < bias[1], "{bias:?}");
     }
 
     #[test]
