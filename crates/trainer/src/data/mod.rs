@@ -2,6 +2,8 @@
 
 mod dataset;
 mod folder;
+mod group_by;
+mod groups;
 mod labels;
 mod leaks;
 mod listing;
@@ -15,8 +17,10 @@ pub use dataset::Dataset;
 pub use listing::{Listing, check_folder, list};
 pub use part::Part;
 pub use photo::{Photo, Rejected};
-pub use split::SplitOptions;
+pub use split::{Duplicates, SplitOptions};
 pub use target::{Class, Target};
 
-pub(crate) use leaks::duplicates;
+pub(crate) use group_by::group_by;
+pub(crate) use groups::{Entry, Groups};
+pub(crate) use leaks::{Leak, duplicates, leaks};
 pub(crate) use listing::told_again;

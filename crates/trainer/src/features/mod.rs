@@ -1,5 +1,6 @@
 //! Features of photos: each photo passes through the frozen network once, and what that gives is kept by the photo's content.
 
+mod duplicates;
 mod engines;
 mod extract;
 mod extractor;
@@ -7,6 +8,7 @@ mod extractor;
 pub(crate) mod fake;
 mod key;
 mod memory;
+mod near;
 mod ordered;
 mod rows;
 mod segment;
@@ -19,3 +21,5 @@ pub use key::Key;
 pub use memory::Features;
 pub use rows::Rows;
 pub use store::check as check_store;
+
+pub(crate) use duplicates::{Looking, near_duplicates};

@@ -56,6 +56,11 @@ impl<'a> Known<'a> {
         self.kept.iter().map(|&(place, _)| &self.photos[place])
     }
 
+    /// Views the features of all, in their order.
+    pub(crate) fn rows(&self) -> Result<Rows<'_>> {
+        self.features.rows(self.kept.iter().map(|(_, digest)| digest))
+    }
+
     /// Selects those that play `part`, given the part of each.
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
         let members = || self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
