@@ -1,6 +1,7 @@
 //! Finds rows that point the same way: the pairs of photos that a network sees as nearly one.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -16,23 +17,27 @@ const WHOLE: usize = 20_000;
 const CELL: usize = 4096;
 /// In how many cells a row lies: what two cells part, another may hold together.
 const CELLS_OF_A_ROW: usize = 3;
+/// How many rows a row may be paired with: those nearest to it.
+const NEAREST: usize = 6;
 /// Rows whose products are computed at a time.
 const BLOCK: usize = 256;
 
 /// Which pairs are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// The least cosine between two rows, once the mean of all is subtracted.
-    pub cosine: f32,
-    /// How many pairs a row may ask for: those with the rows nearest to it.
-    pub each: usize,
+    /// The cosine from which on two rows are a pair, once the mean of all is subtracted.
+    pub sure: f32,
+    /// The cosine from which on they are one where it leads: two that are nearly the same stand out among those that are only of one kind.
+    pub likely: f32,
+    /// By how much it must exceed the mean cosine of one of the two with the five others that are nearest to it.
+    pub lead: f32,
 }
 
 /// Two rows, by number, the lower first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pair {
     pub rows: [usize; 2],
-    /// The cosine between them, as in [`Wanted`].
+    /// The cosine between them, once the mean of all rows is subtracted.
     pub cosine: f32,
 }
 
@@ -66,7 +71,7 @@ fn search(
             (0..count).flat_map(move |a| (a..count).map(move |b| [number, a, b]))
         })
         .collect();
-    let nearest = Mutex::new(vec![Vec::<(u32, f32)>::new(); rows.len()]);
+    let nearest = Mutex::new(vec![Nearest::new(); rows.len()]);
     tasks.par_iter().try_for_each(|&[number, a, b]| {
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
@@ -77,48 +82,58 @@ fn search(
         };
         let (left, right) = (block(a), block(b));
         let products = rows.products(left, &rows.packed(right));
-        let mut found = Vec::new();
+        // The nearest within these blocks first, so that few are handed over.
+        let mut lines = vec![Nearest::new(); left.len()];
+        let mut columns = vec![Nearest::new(); right.len()];
         for (i, line) in products.chunks_exact(right.len()).enumerate() {
-            let after = if a == b { i + 1 } else { 0 };
-            let near = line.iter().enumerate().skip(after).filter(|(_, cosine)| **cosine >= wanted.cosine);
-            found.extend(near.map(|(j, &cosine)| (left[i], right[j], cosine)));
-        }
-        if !found.is_empty() {
-            // Nothing that can panic happens while it is held.
-            let mut nearest = nearest.lock().unwrap_or_else(PoisonError::into_inner);
-            for (a, b, cosine) in found {
-                keep(&mut nearest[a as usize], (b, cosine), wanted.each);
-                keep(&mut nearest[b as usize], (a, cosine), wanted.each);
+            for (j, &cosine) in line.iter().enumerate().skip(if a == b { i + 1 } else { 0 }) {
+                keep(&mut lines[i], (right[j], cosine));
+                keep(&mut columns[j], (left[i], cosine));
             }
+        }
+        // Nothing that can panic happens while it is held.
+        let mut nearest = nearest.lock().unwrap_or_else(PoisonError::into_inner);
+        for (row, found) in left.iter().zip(lines).chain(right.iter().zip(columns)) {
+            found.into_iter().for_each(|one| keep(&mut nearest[*row as usize], one));
         }
         Ok(())
     })?;
     let nearest = nearest.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What a row's others are like: the mean of five of the nearest, without the one that it is asked for.
+    let others = |row: usize, without: usize| {
+        let cosines = nearest[row].iter().filter(|(other, _)| *other as usize != without).map(|(_, cosine)| cosine);
+        cosines.take(NEAREST - 1).sum::<f32>() / (NEAREST - 1) as f32
+    };
+    let is_wanted = |&Pair { rows: [a, b], cosine }: &Pair| {
+        cosine >= wanted.sure
+            || cosine >= wanted.likely && cosine - others(a, b).min(others(b, a)) >= wanted.lead
+    };
+    let pair = |a: usize, &(b, cosine): &(u32, f32)| Pair { rows: [a.min(b as usize), a.max(b as usize)], cosine };
     let mut pairs: Vec<Pair> = (nearest.iter().enumerate())
-        .flat_map(|(a, others)| {
-            others.iter().map(move |&(b, cosine)| {
-                let b = b as usize;
-                Pair { rows: [a.min(b), a.max(b)], cosine }
-            })
-        })
+        .flat_map(|(row, nearest)| nearest.iter().map(move |other| pair(row, other)))
+        .filter(is_wanted)
         .collect();
     pairs.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then_with(|| a.rows.cmp(&b.rows)));
-    // The same pair may be among the nearest of both, and of another cell's rounding.
-    let mut seen = std::collections::HashSet::new();
+    // The same pair may be among the nearest of both.
+    let mut seen = HashSet::new();
     pairs.retain(|pair| seen.insert(pair.rows));
     Ok(pairs)
 }
 
-/// Keeps one more of the nearest, of which there are no more than `most`, whatever the order they come in.
-fn keep(nearest: &mut Vec<(u32, f32)>, one: (u32, f32), most: usize) {
-    let before = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if nearest.iter().any(|(other, _)| *other == one.0) {
+/// The rows nearest to one, with their cosines, the nearest first.
+type Nearest = Vec<(u32, f32)>;
+
+/// Keeps one more of the nearest, whatever the order they come in; what lies across or behind is near to nothing.
+fn keep(nearest: &mut Nearest, one: (u32, f32)) {
+    let full = nearest.len() == NEAREST;
+    if !(one.1 > 0.0) || full && one.1 < nearest[NEAREST - 1].1 || nearest.iter().any(|(other, _)| *other == one.0) {
         return;
     }
-    let place = nearest.partition_point(|other| before(other, &one) == Ordering::Less);
-    if place < most {
+    let is_before = |other: &(u32, f32)| one.1.total_cmp(&other.1).then(other.0.cmp(&one.0)) == Ordering::Less;
+    let place = nearest.partition_point(is_before);
+    if place < NEAREST {
         nearest.insert(place, one);
-        nearest.truncate(most);
+        nearest.truncate(NEAREST);
     }
 }
 
@@ -179,7 +194,7 @@ fn largest(line: &[f32]) -> [usize; CELLS_OF_A_ROW] {
 }
 
 /// Rows as directions from the mean of all.
-pub(super) struct Directions<'a> {
+struct Directions<'a> {
     rows: &'a Rows<'a>,
     mean: Vec<f32>,
     /// What makes each row's length 1, once the mean is subtracted.
@@ -187,7 +202,7 @@ pub(super) struct Directions<'a> {
 }
 
 impl<'a> Directions<'a> {
-    pub(super) fn new(rows: &'a Rows<'a>) -> Self {
+    fn new(rows: &'a Rows<'a>) -> Self {
         let mut sum = vec![0.0f64; rows.width()];
         for row in rows.iter() {
             sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
@@ -206,7 +221,7 @@ impl<'a> Directions<'a> {
     }
 
     /// Copies some directions, one after the other.
-    pub(super) fn packed(&self, some: &[u32]) -> Vec<f32> {
+    fn packed(&self, some: &[u32]) -> Vec<f32> {
         let direction = |&index: &u32| {
             let scale = self.scale[index as usize];
             let row = self.rows.row(index as usize).iter().zip(&self.mean);
@@ -216,7 +231,7 @@ impl<'a> Directions<'a> {
     }
 
     /// Computes the cosines of some directions with those that are `packed`, `[some, packed]`.
-    pub(super) fn products(&self, some: &[u32], packed: &[f32]) -> Vec<f32> {
+    fn products(&self, some: &[u32], packed: &[f32]) -> Vec<f32> {
         let (m, k) = (some.len(), self.rows.width());
         let n = packed.len() / k;
         let left = self.packed(some);
@@ -281,6 +296,11 @@ mod tests {
         all.filter(|[a, b]| cosine(*a, *b) >= least).collect()
     }
 
+    /// Asks for all pairs of this cosine and more.
+    fn from(sure: f32) -> Wanted {
+        Wanted { sure, likely: 2.0, lead: 0.0 }
+    }
+
     fn found(pairs: &[Pair]) -> BTreeSet<[usize; 2]> {
         pairs.iter().map(|pair| pair.rows).collect()
     }
@@ -290,8 +310,7 @@ mod tests {
         // Blocks that are whole, and one that isn't.
         let values = rows(2 * BLOCK + 37, 24, 5, 0.2);
         let view = Rows::new(&values, 24).unwrap();
-        let wanted = Wanted { cosine: 0.9, each: 1000 };
-        let pairs = pairs(&view, wanted, &()).unwrap();
+        let pairs = pairs(&view, from(0.9), &()).unwrap();
         let expected = expected(&values, 24, 0.9);
         assert_eq!(found(&pairs), expected);
         assert!(expected.len() > 50, "{}", expected.len());
@@ -301,14 +320,27 @@ mod tests {
     }
 
     #[test]
-    fn a_row_asks_for_those_nearest_to_it() {
-        // At angles on a circle, whose mean is its centre.
-        let angles = [0.0f32, 0.01, 0.03, 0.07, 1.5, 3.0, 3.01, 4.6];
-        let values: Vec<f32> = angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect();
-        let wanted = Wanted { cosine: 0.9, each: 1 };
-        let pairs = pairs(&Rows::new(&values, 2).unwrap(), wanted, &()).unwrap();
-        // The nearest of 2 is 1, though that of 1 is 0.
-        assert_eq!(found(&pairs), BTreeSet::from([[0, 1], [1, 2], [2, 3], [5, 6]]));
+    fn what_stands_out_is_a_pair_and_what_is_only_of_one_kind_is_none() {
+        // Two kinds of ten rows each, of which no two are nearer to each other than the others; and two of one kind that are.
+        let width = 24;
+        let row = |kind: usize, own: usize| (0..width).map(move |at| if at == kind { 2.0f32 } else { f32::from(at == own) });
+        let mut values: Vec<f32> = (0..20).flat_map(|number| row(number / 10, 2 + number)).collect();
+        values.extend(row(0, 2).enumerate().map(|(at, value)| if at == 23 { 0.6 } else { value }));
+        let rows = Rows::new(&values, width).unwrap();
+        let of = |lead| found(&pairs(&rows, Wanted { sure: 0.99, likely: 0.5, lead }, &()).unwrap());
+        assert_eq!(of(0.1), BTreeSet::from([[0, 20]]));
+        assert!(of(-1.0).len() > 40, "{:?}", of(-1.0));
+    }
+
+    #[test]
+    fn a_row_is_paired_with_no_more_than_those_nearest_to_it() {
+        let mut nearest = Nearest::new();
+        let all = [(9, 0.5), (1, 0.1), (2, 0.9), (3, 0.3), (4, 0.5), (5, 0.0), (6, -1.0), (7, 0.2), (8, 0.25), (2, 0.9)];
+        all.iter().for_each(|one| keep(&mut nearest, *one));
+        assert_eq!(nearest, [(2, 0.9), (4, 0.5), (9, 0.5), (3, 0.3), (8, 0.25), (7, 0.2)]);
+        let mut again = Nearest::new();
+        all.iter().rev().for_each(|one| keep(&mut again, *one));
+        assert_eq!(again, nearest);
     }
 
     #[test]
@@ -316,7 +348,7 @@ mod tests {
         let values = rows(6000, 32, 60, 0.25);
         let view = Rows::new(&values, 32).unwrap();
         let rows = Directions::new(&view);
-        let wanted = Wanted { cosine: 0.9, each: 1000 };
+        let wanted = from(0.9);
         let every = search(&rows, wanted, [6000, 0], &()).unwrap();
         let of_cells = search(&rows, wanted, [1000, 500], &()).unwrap();
         let (every, of_cells) = (found(&every), found(&of_cells));
@@ -335,7 +367,7 @@ mod tests {
         let mut values = rows(400, 8, 3, 0.1);
         values.extend([9.0; 8].repeat(1000));
         let view = Rows::new(&values, 8).unwrap();
-        let pairs = search(&Directions::new(&view), Wanted { cosine: 0.999, each: 8 }, [100, 64], &()).unwrap();
+        let pairs = search(&Directions::new(&view), from(0.999), [100, 64], &()).unwrap();
         let mut first: Vec<usize> = (0..1400).collect();
         let of = |first: &[usize], mut place: usize| {
             while first[place] != place {
@@ -354,9 +386,8 @@ mod tests {
     #[test]
     fn a_row_without_direction_is_near_none() {
         let values = [[1.0f32, 2.0]; 5].concat();
-        assert!(pairs(&Rows::new(&values, 2).unwrap(), Wanted { cosine: -1.0, each: 9 }, &()).unwrap().len() <= 10);
-        assert!(pairs(&Rows::new(&values, 2).unwrap(), Wanted { cosine: 0.1, each: 9 }, &()).unwrap().is_empty());
-        assert!(pairs(&Rows::new(&[], 2).unwrap(), Wanted { cosine: 0.1, each: 9 }, &()).unwrap().is_empty());
+        assert!(pairs(&Rows::new(&values, 2).unwrap(), from(-1.0), &()).unwrap().is_empty());
+        assert!(pairs(&Rows::new(&[], 2).unwrap(), from(-1.0), &()).unwrap().is_empty());
     }
 
     #[test]
@@ -370,7 +401,7 @@ mod tests {
         let values = rows(300, 4, 2, 0.1);
         let view = Rows::new(&values, 4).unwrap();
         for sizes in [[1000, 10], [10, 10]] {
-            let outcome = search(&Directions::new(&view), Wanted { cosine: 0.9, each: 3 }, sizes, &Stopped);
+            let outcome = search(&Directions::new(&view), from(0.9), sizes, &Stopped);
             assert!(matches!(outcome, Err(Error::Interrupted { .. })));
         }
     }

@@ -15,9 +15,11 @@ const DETAIL: f32 = 2.0;
 const OVERLAP: f32 = 0.6;
 /// How much larger or smaller one may show what both do.
 const SCALES: [f32; 9] = [0.56, 0.65, 0.75, 0.87, 1.0, 1.15, 1.33, 1.54, 1.78];
-/// How many ways to lay one over the other are looked at closely, for each of the picture and its mirror image.
+/// How many ways to lay one over the other are looked at, for each of the picture and its mirror image.
 const TRIED: usize = 4;
-/// What a way must promise to be looked at closely.
+/// How many of all are looked at as closely as can be.
+const CLOSELY: usize = 2;
+/// The correlation that a way must promise to be looked at.
 const PROMISE: f32 = 0.4;
 
 /// A picture small enough to keep thousands, and large enough to tell whether two are of one photo.
@@ -49,24 +51,19 @@ impl Sketch {
     ///
     /// Pictures without detail (a wall, a gradient) are like nothing: 0.
     pub(crate) fn likeness(&self, other: &Self) -> f32 {
-        let mut best = 0.0f32;
-        for mirrored in [false, true] {
-            let turned;
-            let other = if mirrored {
-                turned = other.mirrored();
-                &turned
-            } else {
-                other
-            };
-            for pose in self.promising(other) {
-                let (pose, detail) = self.refined(other, pose);
-                if detail > best {
-                    let coarse = pose.times(COARSE as f32 / FINE as f32);
-                    best = best.max(detail.min(self.colours.correlation(&other.colours, coarse, 1)));
-                }
-            }
+        let mirrored = other.mirrored();
+        let mut ways: Vec<(f32, Pose, &Self)> = Vec::new();
+        for other in [other, &mirrored] {
+            let quickly = |pose| self.refined(other, pose, (&[3.0, 1.5], 4));
+            ways.extend(self.promising(other).into_iter().map(quickly).map(|(detail, pose)| (detail, pose, other)));
         }
-        best
+        ways.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
+        let closely = ways.into_iter().take(CLOSELY).filter(|(detail, ..)| *detail > PROMISE / 2.0);
+        let likeness = closely.map(|(_, pose, other)| {
+            let (detail, pose) = self.refined(other, pose, (&[1.5, 0.75], 2));
+            detail.min(self.colours.correlation(&other.colours, pose.times(COARSE as f32 / FINE as f32), 1))
+        });
+        likeness.fold(0.0, f32::max)
     }
 
     fn mirrored(&self) -> Self {
@@ -97,11 +94,12 @@ impl Sketch {
         poses
     }
 
-    /// Moves and scales a pose as long as that makes the detail more alike; gives what it comes to.
-    fn refined(&self, other: &Self, mut pose: Pose) -> (Pose, f32) {
-        let of = |pose: Pose| self.fine.correlation(&other.fine, pose, 2);
+    /// Moves and scales a pose, by so many pixels at a time, as long as that makes the detail more alike; gives what it comes to. Every `stride`-th pixel is
+    /// looked at.
+    fn refined(&self, other: &Self, mut pose: Pose, (steps, stride): (&[f32], usize)) -> (f32, Pose) {
+        let of = |pose: Pose| self.fine.correlation(&other.fine, pose, stride);
         let mut best = of(pose);
-        for step in [3.0f32, 1.5, 0.75] {
+        for &step in steps {
             let scale = 1.0 + step / FINE as f32;
             for _ in 0..4 {
                 let before = best;
@@ -129,7 +127,7 @@ impl Sketch {
                 }
             }
         }
-        (pose, best)
+        (best, pose)
     }
 }
 
