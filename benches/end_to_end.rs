@@ -53,6 +53,7 @@ fn main() {
         force: true,
         overrides: Default::default(),
         split: SplitOptions::default(),
+        kept: Default::default(),
         train: TrainOptions::default(),
     };
     let train = || {

@@ -208,21 +208,6 @@ pub enum Error {
         /// Why the first of them can't be used.
         reason: String,
     },
-    /// A class is left with nothing to learn from: its photos are copies of another's, which play another part.
-    #[error(
-        "class {class:?} has nothing left to learn from: {photo} is a copy of {of}, and copies stay in one part, here {part}: \
-        a photo of two classes teaches neither, so remove one of the copies, or add photos to the class"
-    )]
-    NothingToLearn {
-        /// The class.
-        class: String,
-        /// The first of its photos.
-        photo: String,
-        /// What it is a copy of.
-        of: String,
-        /// The part that both play.
-        part: String,
-    },
     /// All photos to evaluate on had a part in making the run.
     #[error("{what}: the run was made with all {seen} of its photos, which would flatter it")]
     AllSeen {

@@ -24,6 +24,10 @@ impl Stage {
     pub const FEATURES: Self = Self { name: "features", unit: "photos" };
     /// Kept features are compared with their checksums.
     pub const VERIFY: Self = Self { name: "verify", unit: "segments" };
+    /// Features are compared with each other.
+    pub const NEIGHBOURS: Self = Self { name: "looking for near-duplicates", unit: "" };
+    /// Photos whose features are alike are looked at once more.
+    pub const PAIRS: Self = Self { name: "near-duplicates", unit: "pairs" };
     /// The head is trained.
     pub const HEAD: Self = Self { name: "head", unit: "epochs" };
     /// The layers of a network are measured.

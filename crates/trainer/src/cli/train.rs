@@ -1,5 +1,6 @@
 //! `trainer train`: a head trained on a folder of photos, and judged.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,7 @@ use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::program::{argument, program};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
-use crate::data::split::SplitOptions;
-use crate::data::{self, ClassOrder, Origin};
+use crate::data::{self, ClassOrder, Duplicates, Origin, SplitOptions};
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
 use crate::tasks::{self, Request, Trained};
@@ -28,13 +28,14 @@ use crate::{hub, report, run};
 /// DIR may also be a table with columns such as path, label, split, weight and group (.csv, .tsv, .jsonl), an archive of such folders or
 /// of WebDataset's samples (.tar, .zip; or a folder of .tar files), or - for a table on the standard input.
 /// A part without a folder of its own is drawn from the others: of each class its share, to the photo, but one at least is
-/// left to train on. The photos' content says which: copies stay together, and added photos move few others. Features are kept
+/// left to train on. The photos' content says which: copies and near-duplicates stay together, and added photos move few others. Features are kept
 /// (see --store): a second training with the same backbone takes seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer train photos
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
+  trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
     /// The folder of photos, or a table or an archive of them
@@ -63,6 +64,12 @@ pub(crate) struct Train {
     /// Share of each class that judges the result
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().test)]
     pub(crate) test: f64,
+    /// Keep photos of one group in one part: what the first parentheses of this regular expression match in a photo's name, or all that it matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) group_by: Option<String>,
+    /// Whether photos that are nearly the same (crops, mirror images, other sizes, frames of a burst) play one part
+    #[arg(long, value_enum, default_value = "together")]
+    pub(crate) duplicates: DuplicatesName,
     /// How gradients change the weights
     #[arg(long, value_enum, default_value = "adamw")]
     pub(crate) optimizer: OptimizerName,
@@ -101,6 +108,14 @@ pub(crate) enum OptimizerName {
     Sgd,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DuplicatesName {
+    /// Look for them, and keep them together
+    Together,
+    /// Don't look for them; only copies to the byte stay together
+    Apart,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ClassWeightsName {
     None,
@@ -108,6 +123,19 @@ pub(crate) enum ClassWeightsName {
 }
 
 impl Train {
+    fn split(&self, seed: u64) -> SplitOptions {
+        SplitOptions {
+            seed,
+            validation: self.val,
+            test: self.test,
+            group_by: self.group_by.clone(),
+            duplicates: match self.duplicates {
+                DuplicatesName::Together => Duplicates::Together,
+                DuplicatesName::Apart => Duplicates::Apart,
+            },
+        }
+    }
+
     fn options(&self, seed: u64) -> TrainOptions {
         let default = TrainOptions::default();
         let (optimizer, rate) = match self.optimizer {
@@ -136,6 +164,8 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     let options = args.options(global.seed);
     // What needs no download comes before it.
     options.check()?;
+    let split = args.split(global.seed);
+    split.check()?;
     let data = Origin { class_order: args.class_order, ..args.data.origin(&args.dir) };
     data::check(&data)?;
     let overrides = args.reading.overrides()?;
@@ -151,7 +181,8 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
         out: out.clone(),
         force: args.force,
         overrides,
-        split: SplitOptions { seed: global.seed, validation: args.val, test: args.test },
+        split,
+        kept: HashMap::new(),
         train: options,
     };
     let trained = tasks::train(&session, &request).inspect_err(|_| {
@@ -216,6 +247,9 @@ fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
         count(history.epochs.len(), "epoch"),
         history.best
     );
+    if let Some(words) = report::without_leaks(metrics) {
+        let _ = writeln!(out, "{words}\n");
+    }
     match (&metrics.test, &metrics.validation) {
         (Some(test), _) => out.push_str(&report::text("Photos never trained on", test)),
         (None, Some(validation)) => {
@@ -272,6 +306,7 @@ mod tests {
         let line = ["trainer", "d", "--seed", "3"];
         let Line { global, train } = Line::try_parse_from(line).unwrap();
         assert_eq!(train.options(global.seed), TrainOptions { seed: 3, ..Default::default() });
+        assert_eq!(train.split(global.seed), SplitOptions { seed: 3, ..Default::default() });
         let more = ["--epochs", "2", "--optimizer", "sgd", "--patience", "0"];
         let options = Line::try_parse_from(line.into_iter().chain(more)).unwrap().train.options(0);
         assert_eq!((options.warmup_epochs, options.patience, options.learning_rate), (1, None, 0.003));

@@ -1,28 +1,41 @@
 //! Splits photos into train, validation and test: stratified to the photo, and stable when photos are added.
 //!
 //! Each class gives its exact share of photos, rounded down or up such that the whole is right (largest remainders), and keeps at least one to
-//! train. Which photos these are is decided by their content alone: within its class a photo's rank is that of
-//! `SHA-256(seed, SHA-256(bytes))`; the first are the test part, the last the validation part, those between train. No file name enters, so
+//! train. What is dealt are groups: a photo by itself, its copies, its near-duplicates, or what has a common name. A group plays one part. Where groups are
+//! single photos the shares are exact; else they are as near as whole groups allow. Which groups these are is decided by their content or name alone:
+//! within its class a group's rank is that of `SHA-256(seed, SHA-256(bytes or name))`; the first are the test part, the last the validation part,
+//! those between train. No file name enters, so
 //!
 //! * the same bytes under several names are one photo and land in the same part: a copy of a training photo is never tested on;
 //! * renaming or moving photos moves none to another part, and an added or a removed one moves at most those at a boundary;
-//! * no photo goes from validation to test, or back, while its class grows.
-//!
-//! Photos that are alike but not identical (a burst, a crop, another compression) are not recognised: where they exist, give
-//! `train`, `val` and `test` folders.
+//! * no photo goes from validation to test, or back, while its class grows;
+//! * photos that had a part in an earlier run keep it, and only new ones are dealt.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::data::group_by::pattern;
+use crate::data::groups::{Entry, Groups};
 use crate::data::part::Part;
 use crate::data::target::Target;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
+/// What becomes of photos that are nearly the same: crops, mirror images, other sizes, frames of a burst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duplicates {
+    /// They play one part, as copies do.
+    #[default]
+    Together,
+    /// They aren't looked for: each photo is dealt by itself, and only copies to the byte stay together.
+    Apart,
+}
+
 /// How photos are split.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitOptions {
     /// The seed: another one gives another split.
     pub seed: u64,
@@ -30,19 +43,31 @@ pub struct SplitOptions {
     pub validation: f64,
     /// The test part's share of each class, in [0, 1).
     pub test: f64,
+    /// What finds a photo's group, which plays one part: a regular expression for names; the group is what its first parentheses match, or all that
+    /// matches where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
+    /// What becomes of photos that are nearly the same.
+    #[serde(default = "apart")]
+    pub duplicates: Duplicates,
+}
+
+/// Gives what runs did that don't state it.
+fn apart() -> Duplicates {
+    Duplicates::Apart
 }
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { seed: 0, validation: 0.15, test: 0.2 }
+        Self { seed: 0, validation: 0.15, test: 0.2, group_by: None, duplicates: Duplicates::default() }
     }
 }
 
 impl SplitOptions {
-    /// Checks the shares.
+    /// Checks the shares, and what finds groups.
     ///
     /// # Errors
-    /// A share outside [0, 1), or shares that leave nothing to train on.
+    /// A share outside [0, 1), shares that leave nothing to train on, or what should be a regular expression isn't one.
     pub fn check(&self) -> Result<()> {
         for (option, value) in [("validation share", self.validation), ("test share", self.test)] {
             if !(0.0..1.0).contains(&value) {
@@ -58,70 +83,207 @@ impl SplitOptions {
             let expected = "less than 1, so that something is left to train on";
             return Err(Error::InvalidOption { option: "validation and test share", value: sum.to_string(), expected });
         }
-        Ok(())
+        self.group_by.as_deref().map_or(Ok(()), |by| pattern(by).map(drop))
     }
 }
 
-/// What is known of a photo when it is dealt a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// What is true of it: photos of the same target are split by themselves.
-    pub target: &'a Target,
-    /// SHA-256 of its content.
-    pub digest: Digest,
-    /// Its part, where the folders say it.
-    pub part: Option<Part>,
-}
-
-/// Gives every photo its part, in the order of `entries`.
+/// Gives every photo its part, in the order of `entries`, and all photos of a group the same.
 ///
 /// Where folders give the parts they stand; of validation and test, the one that has no folder is drawn from `train`. A part that is drawn at
-/// all gets one photo at least, where a class can spare one.
+/// all gets one group at least, where a class can spare one. A group is of the smallest of its photos' classes. Photos that had a part before keep it, and
+/// their groups with them; a group that had several learns. A class keeps something to train on, whatever groups and earlier parts say.
 ///
 /// # Errors
 /// A share outside [0, 1), or shares that leave nothing to train on.
-pub fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
+pub fn split(entries: &[Entry], groups: &Groups, options: &SplitOptions) -> Result<Vec<Part>> {
     options.check()?;
     let given = |part| entries.iter().any(|entry| entry.part == Some(part));
     let share = |part, share| if given(part) { 0.0 } else { share };
     let (validation, test) = (share(Part::Validation, options.validation), share(Part::Test, options.test));
 
-    let mut ranked: BTreeMap<&Target, BTreeSet<(u64, Digest)>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| !matches!(entry.part, Some(Part::Validation | Part::Test))) {
-        ranked.entry(entry.target).or_default().insert((place(options.seed, &entry.digest), entry.digest));
-    }
-    let mut classes: Vec<_> = ranked.into_values().collect();
-    // Of equal remainders that of the smaller class counts more.
-    classes.sort_by_key(BTreeSet::len);
-    // The same photo under two labels stays in one part too: it is the smaller class's, which has fewer others to train.
-    let mut seen = HashSet::new();
-    let classes: Vec<Vec<Digest>> = (classes.into_iter())
-        .map(|contents| contents.into_iter().map(|(_, digest)| digest).filter(|digest| seen.insert(*digest)).collect())
-        .collect();
-    let sizes: Vec<f64> = classes.iter().map(|contents| contents.len() as f64).collect();
-    let mut spare: Vec<usize> = classes.iter().map(|contents| contents.len().saturating_sub(1)).collect();
-    let exact = |share: f64| sizes.iter().map(|size| share * size).collect::<Vec<f64>>();
+    let (mut hands, sizes) = hands(entries, groups, options.seed);
+    let exact = |share: f64| sizes.iter().map(|&size| share * size as f64).collect::<Vec<f64>>();
+    let mut spare: Vec<usize> = sizes.iter().map(|size| size.saturating_sub(1)).collect();
     let tests = deal(&exact(test), &vec![0.0; sizes.len()], &mut spare);
     // A class whose share of the test was rounded down comes sooner here.
     let owed: Vec<f64> = exact(test).iter().zip(&tests).map(|(exact, &dealt)| exact - dealt as f64).collect();
     let validations = deal(&exact(validation), &owed, &mut spare);
 
-    let mut parts: HashMap<Digest, Part> = HashMap::new();
-    for (contents, (tests, validations)) in classes.iter().zip(tests.into_iter().zip(validations)) {
-        for (rank, digest) in contents.iter().enumerate() {
-            let part = match rank {
-                rank if rank < tests => Part::Test,
-                rank if rank >= contents.len() - validations => Part::Validation,
-                _ => Part::Train,
-            };
-            parts.insert(*digest, part);
+    let mut table = Table { left: sizes, tests: Wanted::new(&tests), validations: Wanted::new(&validations) };
+    table.keep(&mut hands);
+    // The smallest class first: it has fewer groups to choose from.
+    let classes = table.left.len();
+    let mut rest = hands.iter_mut().peekable();
+    for class in 0..classes {
+        let mut own: Vec<&mut Hand> = Vec::new();
+        while let Some(hand) = rest.next_if(|hand| hand.home() == class) {
+            own.push(hand);
+        }
+        table.fill(&mut own, Part::Test);
+        own.reverse();
+        table.fill(&mut own, Part::Validation);
+    }
+    for part in [Part::Test, Part::Validation] {
+        table.spare_one(&mut hands, part);
+    }
+    let mut parts: Vec<Part> = entries.iter().map(|entry| entry.part.unwrap_or(Part::Train)).collect();
+    for hand in &hands {
+        hand.photos.iter().for_each(|&photo| parts[photo] = hand.part.unwrap_or(Part::Train));
+    }
+    Ok(parts)
+}
+
+/// A group as it is dealt: those of its photos to which no folder gives another part than train.
+struct Hand {
+    /// The number by which it is ranked among those of its class.
+    rank: (u64, Digest),
+    photos: Vec<usize>,
+    /// How many contents of which classes it holds, the smallest class first, by their places in the order of their sizes.
+    contents: Vec<(usize, usize)>,
+    /// The part that its photos had before.
+    kept: Option<Part>,
+    /// The part that it was dealt, if it was.
+    part: Option<Part>,
+}
+
+impl Hand {
+    /// Gives its class: the smallest of those of its photos.
+    fn home(&self) -> usize {
+        self.contents[0].0
+    }
+}
+
+/// Gathers the groups to be dealt, by class and rank, and counts the contents of each class, in ascending order.
+fn hands(entries: &[Entry], groups: &Groups, seed: u64) -> (Vec<Hand>, Vec<usize>) {
+    let is_dealt = |&photo: &usize| !matches!(entries[photo].part, Some(Part::Validation | Part::Test));
+    let mut lists = groups.list();
+    lists.iter_mut().for_each(|photos| photos.retain(is_dealt));
+    lists.retain(|photos| !photos.is_empty());
+    // The same content under one label counts once.
+    let distinct = |photos: &[usize]| {
+        let mut seen = HashSet::new();
+        let mut counts: BTreeMap<&Target, usize> = BTreeMap::new();
+        for entry in photos.iter().map(|&photo| &entries[photo]) {
+            *counts.entry(entry.target).or_default() += usize::from(seen.insert((entry.digest, entry.target)));
+        }
+        counts
+    };
+    let counted: Vec<_> = lists.iter().map(|photos| distinct(photos)).collect();
+    let mut sizes: BTreeMap<&Target, usize> = BTreeMap::new();
+    counted.iter().flatten().for_each(|(target, count)| *sizes.entry(target).or_default() += count);
+    let mut sizes: Vec<_> = sizes.into_iter().collect();
+    sizes.sort_by_key(|(_, size)| *size);
+    let places: BTreeMap<&Target, usize> =
+        sizes.iter().enumerate().map(|(place, (target, _))| (*target, place)).collect();
+    let hand = |(photos, counts): (Vec<usize>, BTreeMap<&Target, usize>)| {
+        let mut contents: Vec<_> = counts.into_iter().map(|(target, count)| (places[target], count)).collect();
+        contents.sort_unstable();
+        let id = identity(photos.iter().map(|&photo| &entries[photo]));
+        let kept = photos.iter().filter_map(|&photo| entries[photo].kept).min();
+        Hand { rank: (place(seed, &id), id), photos, contents, kept, part: None }
+    };
+    let mut hands: Vec<Hand> = lists.into_iter().zip(counted).map(hand).collect();
+    hands.sort_by_key(|hand| (hand.home(), hand.rank));
+    (hands, sizes.into_iter().map(|(_, size)| size).collect())
+}
+
+/// Gives what a group is ranked by: of its names the one with the lowest digest, which more photos don't change; without a name, of its contents.
+fn identity<'a>(photos: impl Iterator<Item = &'a Entry<'a>> + Clone) -> Digest {
+    let named = photos.clone().filter_map(|entry| entry.group).map(|name| Sha256::digest(name).into()).min();
+    named.or_else(|| photos.map(|entry| entry.digest).min()).unwrap_or_default()
+}
+
+/// What a part still lacks of each class, in contents; less than none where it has too many.
+struct Wanted {
+    lacks: Vec<isize>,
+    /// Whether it shall have any.
+    any: bool,
+}
+
+impl Wanted {
+    fn new(counts: &[usize]) -> Self {
+        Self { lacks: counts.iter().map(|&count| count as isize).collect(), any: counts.iter().any(|&count| count > 0) }
+    }
+
+    /// Computes by how much a group would bring the part nearer to what it lacks.
+    fn gain(&self, hand: &Hand) -> isize {
+        let gain = |&(class, count): &(usize, usize)| {
+            let lacks = self.lacks[class];
+            lacks.abs() - (lacks - count as isize).abs()
+        };
+        hand.contents.iter().map(gain).sum()
+    }
+}
+
+/// What is left of each class, and what the parts that are drawn still lack.
+struct Table {
+    /// Contents that play no part but train.
+    left: Vec<usize>,
+    tests: Wanted,
+    validations: Wanted,
+}
+
+impl Table {
+    fn wanted(&mut self, part: Part) -> &mut Wanted {
+        if part == Part::Test { &mut self.tests } else { &mut self.validations }
+    }
+
+    /// Deals a group a part, unless it has one or a class would keep nothing to train on.
+    fn take(&mut self, hand: &mut Hand, part: Part) {
+        let Self { left, .. } = self;
+        if hand.part.is_some() || hand.contents.iter().any(|&(class, count)| left[class] <= count) {
+            return;
+        }
+        for &(class, count) in &hand.contents {
+            self.left[class] -= count;
+            self.wanted(part).lacks[class] -= count as isize;
+        }
+        hand.part = Some(part);
+    }
+
+    /// Gives those that had a part the same again.
+    fn keep(&mut self, hands: &mut [Hand]) {
+        for hand in hands {
+            match hand.kept {
+                Some(Part::Train) => hand.part = hand.kept,
+                Some(part) => self.take(hand, part),
+                None => {}
+            }
         }
     }
-    let dealt = |entry: &Entry| match entry.part {
-        Some(part @ (Part::Validation | Part::Test)) => part,
-        _ => parts[&entry.digest],
-    };
-    Ok(entries.iter().map(dealt).collect())
+
+    /// Deals groups of a class, in their order, until the part has what it wants: first those that it has room for, then those that bring it
+    /// nearer nevertheless, the nearest first.
+    fn fill(&mut self, hands: &mut [&mut Hand], part: Part) {
+        for hand in &mut *hands {
+            let lacks = &self.wanted(part).lacks;
+            if hand.contents.iter().all(|&(class, count)| lacks[class] >= count as isize) {
+                self.take(hand, part);
+            }
+        }
+        let mut others: Vec<&mut &mut Hand> = hands.iter_mut().filter(|hand| hand.part.is_none()).collect();
+        others.sort_by_key(|hand| -self.wanted(part).gain(hand));
+        for hand in others {
+            if self.wanted(part).gain(hand) > 0 {
+                self.take(hand, part);
+            }
+        }
+    }
+
+    /// Deals the smallest group that can be spared to a part that shall have some and has none.
+    fn spare_one(&mut self, hands: &mut [Hand], part: Part) {
+        if !self.wanted(part).any || hands.iter().any(|hand| hand.part == Some(part)) {
+            return;
+        }
+        let mut smallest: Vec<&mut Hand> = hands.iter_mut().collect();
+        smallest.sort_by_key(|hand| hand.photos.len());
+        for hand in smallest {
+            self.take(hand, part);
+            if hand.part == Some(part) {
+                return;
+            }
+        }
+    }
 }
 
 /// Deals a part's photos to the classes: to each its exact share rounded down, then one more to those with the largest remainders, until
@@ -163,7 +325,13 @@ mod tests {
     static TARGETS: LazyLock<[Target; 50]> = LazyLock::new(|| from_fn(|place| Class::new(place).into()));
 
     fn entry(label: usize, content: usize) -> Entry<'static> {
-        Entry { target: &TARGETS[label], digest: Sha256::digest(content.to_le_bytes()).into(), part: None }
+        let digest = Sha256::digest(content.to_le_bytes()).into();
+        Entry { target: &TARGETS[label], digest, part: None, group: None, kept: None }
+    }
+
+    /// Splits photos of which none are alike but copies and those of one name.
+    fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
+        super::split(entries, &Groups::new(entries), options)
     }
 
     fn class(label: usize, count: usize) -> Vec<Entry<'static>> {
@@ -206,7 +374,7 @@ mod tests {
         entries.reverse();
         parts.reverse();
         assert_eq!(split(&entries, &options).unwrap(), parts);
-        assert_ne!(split(&entries, &SplitOptions { seed: 1, ..options }).unwrap(), parts);
+        assert_ne!(split(&entries, &SplitOptions { seed: 1, ..Default::default() }).unwrap(), parts);
     }
 
     /// Counts test and validation of each class of such sizes.
@@ -251,7 +419,7 @@ mod tests {
             let mut below = |most: u64| random.bits() % most;
             let sizes: Vec<usize> = (0..1 + below(40)).map(|_| 2 + below(90) as usize).collect();
             let share = |percent: u64| percent as f64 / 100.0;
-            let options = SplitOptions { seed: round, validation: share(below(45)), test: share(below(45)) };
+            let options = SplitOptions { seed: round, validation: share(below(45)), test: share(below(45)), ..Default::default() };
             let got = counts(&sizes, &options);
             let all: usize = sizes.iter().sum();
             for (part, share) in [options.test, options.validation].into_iter().enumerate() {
@@ -272,7 +440,7 @@ mod tests {
     #[test]
     fn large_shares_leave_something_to_train_on() {
         for size in 1..20 {
-            let parts = split(&class(0, size), &SplitOptions { seed: 7, validation: 0.49, test: 0.49 }).unwrap();
+            let parts = split(&class(0, size), &SplitOptions { seed: 7, validation: 0.49, test: 0.49, ..Default::default() }).unwrap();
             assert!(count(&parts, Part::Train) >= 1, "{size}");
             assert!(size < 3 || (count(&parts, Part::Test) >= 1 && count(&parts, Part::Validation) >= 1), "{size}");
         }
@@ -307,8 +475,157 @@ mod tests {
     #[test]
     fn shares_out_of_range_are_refused() {
         for (validation, test) in [(-0.1, 0.2), (1.0, 0.0), (f64::NAN, 0.2), (0.5, 0.5)] {
-            let error = split(&class(0, 9), &SplitOptions { seed: 0, validation, test }).unwrap_err();
+            let error = split(&class(0, 9), &SplitOptions { validation, test, ..Default::default() }).unwrap_err();
             assert_eq!(error.fault(), crate::error::Fault::Usage);
         }
+    }
+
+    /// Names for groups.
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| (0..1000).map(|number| format!("group {number}")).collect());
+
+    /// Photos of the classes below `classes` in `count` groups of up to `most`, which keep to one class each unless they are `mixed`.
+    fn grouped(random: &mut SplitMix64, [classes, count, most]: [usize; 3], mixed: bool) -> Vec<Entry<'static>> {
+        let mut below = |most: usize| (random.bits() % most as u64) as usize;
+        let mut entries = Vec::new();
+        for group in 0..count {
+            let label = below(classes);
+            for _ in 0..1 + below(most) {
+                let label = if mixed { below(classes) } else { label };
+                entries.push(Entry { group: Some(&NAMES[group]), ..entry(label, entries.len()) });
+            }
+        }
+        entries
+    }
+
+    /// Counts the photos of each class that play a part, and all of it.
+    fn shares(entries: &[Entry], parts: &[Part], part: Part) -> BTreeMap<Target, [usize; 2]> {
+        let mut counts: BTreeMap<Target, [usize; 2]> = BTreeMap::new();
+        for (entry, other) in entries.iter().zip(parts) {
+            let counts = counts.entry(entry.target.clone()).or_default();
+            counts[0] += usize::from(*other == part);
+            counts[1] += 1;
+        }
+        counts
+    }
+
+    fn keeps_groups(entries: &[Entry], parts: &[Part]) -> bool {
+        Groups::new(entries).list().iter().all(|group| group.iter().all(|&photo| parts[photo] == parts[group[0]]))
+    }
+
+    #[test]
+    fn a_group_plays_one_part_and_shares_are_as_near_as_groups_allow() {
+        for round in 0..60 {
+            let mut random = SplitMix64(round);
+            let entries = grouped(&mut random, [4, 200, 9], false);
+            let parts = split(&entries, &SplitOptions { seed: round, ..Default::default() }).unwrap();
+            assert!(keeps_groups(&entries, &parts));
+            for (part, share) in [(Part::Test, 0.2), (Part::Validation, 0.15)] {
+                for [got, all] in shares(&entries, &parts, part).into_values() {
+                    // To the photo, and half of a group.
+                    let off = (got as f64 - share * all as f64).abs();
+                    assert!(off <= 1.0 + 4.5, "{got} of {all} for {part} in round {round}");
+                }
+            }
+            // Dealt one by one, they wouldn't have stayed together.
+            let alone: Vec<_> = entries.iter().map(|entry| Entry { group: None, ..*entry }).collect();
+            assert!(!keeps_groups(&entries, &split(&alone, &Default::default()).unwrap()));
+        }
+    }
+
+    #[test]
+    fn groups_of_several_classes_leave_all_of_them_their_shares() {
+        for round in 0..60 {
+            let mut random = SplitMix64(round);
+            let entries = grouped(&mut random, [3, 150, 8], true);
+            let parts = split(&entries, &SplitOptions { seed: round, ..Default::default() }).unwrap();
+            assert!(keeps_groups(&entries, &parts));
+            for (part, share) in [(Part::Test, 0.2), (Part::Validation, 0.15)] {
+                for [got, all] in shares(&entries, &parts, part).into_values() {
+                    let off = (got as f64 / all as f64 - share).abs();
+                    assert!(off <= 0.05, "{got} of {all} for {part} in round {round}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_keeps_something_to_train_on_whatever_its_groups() {
+        for round in 0..500u64 {
+            let mut random = SplitMix64(round);
+            let classes = 2 + round as usize % 3;
+            let mut entries = grouped(&mut random, [classes, 1 + round as usize % 9, 6], round % 2 == 0);
+            for entry in &mut entries {
+                entry.kept = [None, Some(Part::Test), Some(Part::Validation)][random.bits() as usize % 3];
+            }
+            let options = SplitOptions { seed: round, validation: 0.3, test: 0.4, ..Default::default() };
+            let parts = split(&entries, &options).unwrap();
+            assert!(keeps_groups(&entries, &parts));
+            for [got, all] in shares(&entries, &parts, Part::Train).into_values() {
+                assert!(got >= 1, "none of {all} in round {round}: {parts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_asked_for_has_a_group_where_one_can_be_spared() {
+        // Two patients of 50 photos each: a share of a fifth is nearer to none than to one of them, and a test of none says nothing.
+        let entries: Vec<_> = (0..100).map(|i| Entry { group: Some(&NAMES[i / 50]), ..entry(0, i) }).collect();
+        let parts = split(&entries, &Default::default()).unwrap();
+        assert_eq!((count(&parts, Part::Test), count(&parts, Part::Train)), (50, 50));
+        let parts = split(&entries[..50], &Default::default()).unwrap();
+        assert_eq!(count(&parts, Part::Train), 50);
+    }
+
+    #[test]
+    fn a_named_group_is_ranked_by_its_name_alone() {
+        let of = |content: usize| -> Vec<Entry> {
+            (0..90).map(|i| Entry { group: Some(&NAMES[i / 3]), ..entry(0, content + i) }).collect()
+        };
+        let parts = split(&of(0), &Default::default()).unwrap();
+        assert_eq!(split(&of(1000), &Default::default()).unwrap(), parts);
+        let renamed: Vec<_> =
+            of(0).into_iter().map(|entry| Entry { group: entry.group.map(|name| &name[1..]), ..entry }).collect();
+        assert_ne!(split(&renamed, &Default::default()).unwrap(), parts);
+    }
+
+    #[test]
+    fn photos_that_had_a_part_keep_it_and_new_ones_make_up_the_shares() {
+        for seed in 0..20 {
+            let options = SplitOptions { seed, ..Default::default() };
+            let before = [class(0, 101), class(1, 47)].concat();
+            let parts = split(&before, &options).unwrap();
+            let mut now: Vec<_> =
+                before.iter().zip(&parts).map(|(entry, part)| Entry { kept: Some(*part), ..*entry }).collect();
+            now.extend((0..60).map(|i| entry(i % 2, 9_000_000 + i)));
+            // With another seed, the parts would be others.
+            let again = split(&now, &SplitOptions { seed: seed + 1, ..Default::default() }).unwrap();
+            assert_eq!(again[..before.len()], parts);
+            for (part, share) in [(Part::Test, 0.2), (Part::Validation, 0.15)] {
+                for [got, all] in shares(&now, &again, part).into_values() {
+                    assert!((got as f64 - share * all as f64).abs() <= 1.0, "{got} of {all} for {part}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_keeps_the_part_of_its_photos_and_learns_where_they_had_several() {
+        use Part::{Test, Train, Validation};
+        let with = |content, group: usize, kept| Entry { group: Some(&NAMES[group]), kept, ..entry(0, content) };
+        let mut entries = class(0, 20);
+        entries.extend([with(100, 0, Some(Test)), with(101, 0, None), with(102, 0, None)]);
+        entries.extend([with(103, 1, Some(Test)), with(104, 1, Some(Validation))]);
+        entries.extend([with(105, 2, Some(Validation)), with(106, 2, Some(Train))]);
+        let parts = split(&entries, &Default::default()).unwrap();
+        assert_eq!(parts[20..], [Test, Test, Test, Validation, Validation, Train, Train]);
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_refused_before_the_work() {
+        let options = SplitOptions { group_by: Some("(".to_owned()), ..Default::default() };
+        assert_eq!(options.check().unwrap_err().fault(), crate::error::Fault::Usage);
+        // Runs of before kept no near-duplicates together.
+        let old: SplitOptions = serde_json::from_str(r#"{"seed": 0, "validation": 0.15, "test": 0.2}"#).unwrap();
+        assert_eq!(old, SplitOptions { duplicates: Duplicates::Apart, ..Default::default() });
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use resnet::WeightFile;
 
 use crate::data::Part;
-use crate::data::split::SplitOptions;
+use crate::data::{Duplicates, SplitOptions};
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
 use crate::session::Session;
@@ -71,7 +71,9 @@ pub fn compare(session: &Session<'_>, seed: u64) -> Result<Compared> {
             out: home.join("run"),
             force: false,
             overrides: Default::default(),
-            split: SplitOptions { seed, ..Default::default() },
+            // Drawn each by itself, and in folders: there is nothing to look for.
+            split: SplitOptions { seed, duplicates: Duplicates::Apart, ..Default::default() },
+            kept: Default::default(),
             train: TrainOptions { seed, ..Default::default() },
         };
         train(session, &request)

@@ -1,5 +1,6 @@
 //! Features of photos: each photo passes through the frozen network once, and what that gives is kept by the photo's content.
 
+mod duplicates;
 mod engines;
 mod extract;
 mod extractor;
@@ -8,6 +9,7 @@ pub(crate) mod fake;
 mod key;
 mod lookup;
 mod memory;
+mod near;
 mod ordered;
 mod rows;
 mod segment;
@@ -21,3 +23,5 @@ pub use key::Key;
 pub use memory::Features;
 pub use rows::Rows;
 pub use upkeep::{Cap, Dropped, Shelf, StoreOptions, Verified, check as check_store, clear, info, prune, verify};
+
+pub(crate) use duplicates::{Looking, near_duplicates};

@@ -19,6 +19,9 @@ mod picture;
 mod preparation;
 mod reading;
 mod segments;
+mod sketch;
+#[cfg(test)]
+pub(crate) mod texture;
 mod tiff;
 mod webp;
 
@@ -34,3 +37,4 @@ pub(crate) use decode::decode_into;
 pub(crate) use file::{Failure, is_bad_sector, is_the_files, read};
 pub(crate) use guard::{Decoder, decode_by};
 pub(crate) use look::{Look, look, look_at};
+pub(crate) use sketch::Sketch;

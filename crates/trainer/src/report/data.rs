@@ -11,7 +11,7 @@ use crate::photos::Limits;
 use crate::report::prediction::Prediction;
 use crate::report::thumbnail::thumbnail;
 use crate::run::Config;
-use crate::words::shown;
+use crate::words::{count, shown};
 
 /// How many mistakes are shown.
 const MISTAKES: usize = 24;
@@ -25,6 +25,12 @@ pub struct Metrics {
     pub photos: Counts,
     /// The evaluation on photos that had no say in training; absent if none were set aside.
     pub test: Option<Evaluation>,
+    /// How many of the photos to test are copies of others that the head learnt from or was chosen by, nearly the same, or of one group with them.
+    #[serde(default)]
+    pub leaks: usize,
+    /// The evaluation on the other photos to test, where some are not new to the head.
+    #[serde(default)]
+    pub test_without_leaks: Option<Evaluation>,
     /// The evaluation on the photos that chose the epoch: too kind, for that reason.
     pub validation: Option<Evaluation>,
     /// How the training went.
@@ -79,6 +85,8 @@ pub struct Data<'a> {
     pub title: &'static str,
     /// How good the head is, where photos were set aside to find out.
     pub evaluation: Option<&'a Evaluation>,
+    /// How good it is without photos that aren't new to it, where there are such.
+    pub without_leaks: Option<String>,
     /// Which classes are taken for which, the most frequent first.
     pub confusions: Vec<Confused<'a>>,
     /// How many photos were taken for a class that they aren't of.
@@ -151,6 +159,7 @@ impl<'a> Data<'a> {
         Self {
             title,
             evaluation,
+            without_leaks: without_leaks(metrics),
             confusions: evaluation.map(confusions).unwrap_or_default(),
             mistakes: wrong.len(),
             surest: surest.collect(),
@@ -158,6 +167,25 @@ impl<'a> Data<'a> {
             facts: facts(config, metrics),
         }
     }
+}
+
+/// Words how good a head is without the photos to test that aren't new to it, where there are such.
+pub fn without_leaks(metrics: &Metrics) -> Option<String> {
+    let Metrics { leaks, test_without_leaks: others, .. } = metrics;
+    let photos = match leaks {
+        0 => return None,
+        1 => "1 photo to test isn't".to_owned(),
+        _ => format!("{leaks} photos to test aren't"),
+    };
+    let others = match others {
+        None => "and there is no other".to_owned(),
+        Some(others) => {
+            let [top1, low, high] = [others.top1, others.top1_interval[0], others.top1_interval[1]].map(|x| 100.0 * x);
+            let without = count(others.count, "other photo");
+            format!("and of {without} it gets {top1:.1} % right (95 % interval {low:.1} to {high:.1})")
+        }
+    };
+    Some(format!("{photos} new to the head (copies, near-duplicates or one group with others it has seen), {others}"))
 }
 
 /// Lists how a run was made.
@@ -201,7 +229,9 @@ mod tests {
 
     fn metrics(evaluation: Evaluation) -> Metrics {
         let (photos, history, seconds) = Default::default();
-        Metrics { schema: Metrics::SCHEMA, photos, test: Some(evaluation), validation: None, history, seconds }
+        let (leaks, test_without_leaks, validation) = Default::default();
+        let test = Some(evaluation);
+        Metrics { schema: Metrics::SCHEMA, photos, test, leaks, test_without_leaks, validation, history, seconds }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn html(data: &Data) -> String {
     );
     match data.evaluation {
         Some(evaluation) => {
-            scores(&mut out, evaluation);
+            scores(&mut out, evaluation, data.without_leaks.as_deref());
             matrix(&mut out, evaluation, &data.confusions);
         }
         None => out.push_str(
@@ -44,7 +44,7 @@ pub fn html(data: &Data) -> String {
     out
 }
 
-fn scores(out: &mut String, evaluation: &Evaluation) {
+fn scores(out: &mut String, evaluation: &Evaluation, without_leaks: Option<&str>) {
     let [low, high] = evaluation.top1_interval;
     let _ = write!(
         out,
@@ -62,6 +62,9 @@ fn scores(out: &mut String, evaluation: &Evaluation) {
         evaluation.log_loss,
         100.0 * evaluation.calibration_error,
     );
+    if let Some(words) = without_leaks {
+        let _ = write!(out, "<p><b>{}</b></p>", escape(words));
+    }
     out.push_str("<h2>Classes</h2><table><thead><tr><th>class<th>photos<th>precision<th>recall<th>F1<th></thead>");
     for class in &evaluation.classes {
         let _ = write!(
@@ -167,7 +170,8 @@ mod tests {
 
     fn metrics(test: Option<Evaluation>) -> Metrics {
         let (photos, seconds) = (Counts::default(), Seconds::default());
-        Metrics { schema: Metrics::SCHEMA, photos, test, validation: None, history: history(), seconds }
+        let (leaks, test_without_leaks, validation, history) = (0, None, None, history());
+        Metrics { schema: Metrics::SCHEMA, photos, test, leaks, test_without_leaks, validation, history, seconds }
     }
 
     #[test]

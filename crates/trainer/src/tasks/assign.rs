@@ -1,74 +1,90 @@
 //! Assigns the photos of a data set their parts: the step of a training between features and head.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::data::split::{Entry, SplitOptions, split};
-use crate::data::{Class, Dataset, Part, Photo, Rejected, duplicates};
-use crate::error::{Error, Result};
+use crate::data::split::{SplitOptions, split};
+use crate::data::{Class, Dataset, Duplicates, Entry, Groups, Leak, Part, Photo, Rejected, duplicates, leaks};
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::features::{Looking, near_duplicates};
+use crate::photos::Reading;
 use crate::progress::Progress;
+use crate::session::Session;
 use crate::tasks::known::Known;
 use crate::tasks::tell::nothing_readable;
 use crate::words::{count, first};
 
-/// Assigns each photo whose features are known its part, warns of copies, and refuses a class that has nothing to learn from
-/// and a part whose folder was given and has no photo that could be read.
-pub(crate) fn assign(
-    dataset: &Dataset,
-    known: &Known<'_>,
-    options: &SplitOptions,
-    progress: &dyn Progress,
-) -> Result<Vec<Part>> {
+/// How photos are assigned their parts.
+pub(crate) struct Rules<'a> {
+    pub(crate) split: &'a SplitOptions,
+    /// The parts of an earlier run by content, which photos keep.
+    pub(crate) kept: &'a HashMap<Digest, Part>,
+    /// How photos are read, where two are looked at once more.
+    pub(crate) reading: Reading,
+}
+
+/// Which part each photo plays whose features are known, in their order.
+pub(crate) struct Assigned {
+    pub(crate) parts: Vec<Part>,
+    /// Photos that are evaluated on and belong together with what is learnt from or chosen by.
+    pub(crate) leaks: Vec<Leak>,
+}
+
+/// Assigns each photo whose features are known its part: groups what belongs together, deals the groups, and warns of what a user should know. Refuses
+/// a class that has nothing to learn from and a part whose folder was given and has no photo that could be read.
+pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>, rules: &Rules) -> Result<Assigned> {
     let photos: Vec<&Photo> = known.photos().collect();
     let entries: Vec<Entry> = (photos.iter().zip(&known.kept))
-        .map(|(photo, &(_, digest))| Entry { target: &photo.target, digest, part: photo.part })
+        .map(|(photo, &(_, digest))| Entry {
+            target: &photo.target,
+            digest,
+            part: photo.part,
+            group: photo.group.as_deref(),
+            kept: rules.kept.get(&digest).copied(),
+        })
         .collect();
+    check(dataset, known, &entries)?;
+
+    let mut groups = Groups::new(&entries);
+    let alike = match rules.split.duplicates {
+        Duplicates::Apart => Vec::new(),
+        Duplicates::Together => {
+            let looking = Looking { reading: &rules.reading, limits: &session.limits };
+            let found = near_duplicates(&photos, &known.rows()?, &mut groups, looking, session.progress);
+            found.map_err(|error| error.keeping(if session.store.is_some() { known.kept.len() } else { 0 }))?
+        }
+    };
+    let parts = split(&entries, &groups, rules.split)?;
+
+    let told = Told { dataset, photos: &photos, entries: &entries, parts: &parts, progress: session.progress };
+    told.copies();
+    told.alike(&alike);
+    told.large(&groups);
+    let digests: Vec<Digest> = entries.iter().map(|entry| entry.digest).collect();
+    let leaks = leaks(&groups, &digests, &parts);
+    told.leaks(&leaks);
+    told.untested();
+    Ok(Assigned { parts, leaks })
+}
+
+/// Checks that each part that a folder gives has photos, and each class some that it may learn from.
+fn check(dataset: &Dataset, known: &Known<'_>, entries: &[Entry]) -> Result<()> {
     for part in Part::ALL {
         let given = |photo: &Photo| photo.part == Some(part);
         if dataset.photos.iter().any(given) && entries.iter().all(|entry| entry.part != Some(part)) {
             return Err(nothing_readable(format!("the given part {part}"), rejected(dataset, known, given)));
         }
     }
-    let parts = split(&entries, options)?;
-    let copies = duplicates(entries.iter().map(|entry| entry.digest));
-    let name = |indices: &Vec<usize>| photos[indices[0]].name.clone();
-    let tell = |which: Vec<&Vec<usize>>, what: &str| {
-        if !which.is_empty() {
-            let names: Vec<String> = which.iter().map(|indices| name(indices)).collect();
-            progress.warn(&format!("{}: {}", what.replace('#', &count(names.len(), "photo")), first(&names, 5)));
-        }
-    };
-    let differ = |differs: &dyn Fn(usize, usize) -> bool| {
-        copies.iter().filter(|copy| copy.iter().any(|&index| differs(index, copy[0]))).collect::<Vec<_>>()
-    };
-    tell(copies.iter().collect(), "# with copies, which stay in one part");
-    tell(
-        differ(&|a, b| entries[a].target != entries[b].target),
-        "# in several classes: no classifier can get all of them right",
-    );
-    tell(differ(&|a, b| parts[a] != parts[b]), "# in several of the folders train, val and test: the test is too kind");
     for (place, class) in dataset.classes.iter().enumerate() {
         let teaches = |photo: &Photo| {
             let kept_from = matches!(photo.part, Some(Part::Validation | Part::Test));
             !kept_from && photo.target.classes().contains(&Class::new(place))
         };
-        let mut usable = (0..photos.len()).filter(|&index| teaches(photos[index])).peekable();
-        let Some(&first) = usable.peek() else {
+        if !known.photos().any(teaches) {
             return Err(nothing_readable(format!("class {class:?}"), rejected(dataset, known, teaches)));
-        };
-        if usable.all(|index| parts[index] != Part::Train) {
-            // Of a class's own photos one is always left to learn from: copies in other classes took them along.
-            let elsewhere = |other: &&usize| entries[**other].target != entries[first].target;
-            let copy = copies.iter().filter(|copy| copy.contains(&first)).flatten().find(elsewhere);
-            return Err(Error::NothingToLearn {
-                class: class.clone(),
-                photo: photos[first].name.clone(),
-                of: copy.map_or_else(String::new, |&other| photos[other].name.clone()),
-                part: parts[first].to_string(),
-            });
         }
     }
-    warn_of_untested(dataset, &entries, &parts, progress);
-    Ok(parts)
+    Ok(())
 }
 
 /// Lists the photos of a kind that couldn't be read.
@@ -82,16 +98,109 @@ fn rejected<'a>(
     known.rejected.iter().filter(move |rejected| names.contains(&rejected.name))
 }
 
-/// Names the classes without a photo to test, where others have one.
-fn warn_of_untested(dataset: &Dataset, entries: &[Entry], parts: &[Part], progress: &dyn Progress) {
-    let tested: BTreeSet<Class> = (entries.iter().zip(parts))
-        .filter(|(_, part)| **part == Part::Test)
-        .flat_map(|(entry, _)| entry.target.classes().iter().copied())
-        .collect();
-    let names = dataset.classes.iter().enumerate().filter(|(place, _)| !tested.contains(&Class::new(*place)));
-    let untested: Vec<String> = names.map(|(_, name)| name.clone()).collect();
-    if !tested.is_empty() && !untested.is_empty() {
-        let (classes, have) = (count(untested.len(), "class"), if untested.len() == 1 { "has" } else { "have" });
-        progress.warn(&format!("{classes} {have} no photo to be tested on: {}", first(&untested, 5)));
+/// What is known of an assignment, to warn of what a user should know.
+struct Told<'a> {
+    dataset: &'a Dataset,
+    photos: &'a [&'a Photo],
+    entries: &'a [Entry<'a>],
+    parts: &'a [Part],
+    progress: &'a dyn Progress,
+}
+
+impl Told<'_> {
+    /// Warns of some, if there are any: `what` with the number in the place of `#`, and the first few.
+    fn warn(&self, which: &[String], what: &str) {
+        if !which.is_empty() {
+            let photos = count(which.len(), "photo");
+            self.progress.warn(&format!("{}: {}", what.replace('#', &photos), first(which, 5)));
+        }
+    }
+
+    fn name(&self, photo: usize) -> &str {
+        &self.photos[photo].name
+    }
+
+    /// Warns of copies, and of those that have several labels.
+    fn copies(&self) {
+        let copies = duplicates(self.entries.iter().map(|entry| entry.digest));
+        let names = |differ: &dyn Fn(&[usize]) -> bool| -> Vec<String> {
+            copies.iter().filter(|copy| differ(copy)).map(|copy| self.name(copy[0]).to_owned()).collect()
+        };
+        let same = |copy: &[usize], of: &dyn Fn(usize) -> bool| copy.iter().all(|&photo| of(photo));
+        let part = |copy: &[usize]| same(copy, &|photo| self.parts[photo] == self.parts[copy[0]]);
+        let label = |copy: &[usize]| same(copy, &|photo| self.entries[photo].target == self.entries[copy[0]].target);
+        self.warn(&names(&|copy| part(copy)), "# with copies, which stay in one part");
+        self.warn(&names(&|copy| !label(copy)), "# in several classes: no classifier can get all of them right");
+    }
+
+    /// Warns of near-duplicates that were kept together, and of those that have several labels.
+    fn alike(&self, pairs: &[[usize; 2]]) {
+        let names = |of: &dyn Fn(usize, usize) -> bool| -> Vec<String> {
+            let pairs = pairs.iter().filter(|[a, b]| of(*a, *b));
+            pairs.map(|[a, b]| format!("{} and {}", self.name(*a), self.name(*b))).collect()
+        };
+        let together = names(&|a, b| self.parts[a] == self.parts[b]);
+        self.warn(&together, "# nearly the same as another (a crop, another size, mirrored, the next frame), which stay in one part");
+        let labels = names(&|a, b| self.entries[a].target != self.entries[b].target);
+        self.warn(&labels, "# nearly the same as one of another class: is its label right?");
+    }
+
+    /// Warns of groups that hold more than a third of a class.
+    fn large(&self, groups: &Groups) {
+        let mut sizes: HashMap<Class, usize> = HashMap::new();
+        let classes = |photos: &[usize]| -> HashMap<Class, usize> {
+            // Copies are one photo.
+            let distinct: BTreeSet<(Digest, Class)> = (photos.iter().map(|&photo| &self.entries[photo]))
+                .flat_map(|entry| entry.target.classes().iter().map(|&class| (entry.digest, class)))
+                .collect();
+            distinct.into_iter().fold(HashMap::new(), |mut counts, (_, class)| {
+                *counts.entry(class).or_default() += 1;
+                counts
+            })
+        };
+        let groups: Vec<_> = groups.list().into_iter().map(|group| (group[0], classes(&group))).collect();
+        groups.iter().flat_map(|(_, counts)| counts).for_each(|(class, count)| *sizes.entry(*class).or_default() += count);
+        for (photo, counts) in &groups {
+            let mut large: Vec<_> = counts.iter().filter(|(class, held)| **held > 1 && 3 * **held > sizes[class]).collect();
+            large.sort_unstable();
+            for (class, held) in large {
+                self.progress.warn(&format!(
+                    "class {:?}: {held} of its {} belong together, with {}, and play one part, here {}: its shares can't be as asked for",
+                    self.dataset.classes[class.index()],
+                    count(sizes[class], "photo"),
+                    self.name(*photo),
+                    self.parts[*photo],
+                ));
+            }
+        }
+    }
+
+    /// Warns of photos that are evaluated on and belong together with what is learnt from.
+    fn leaks(&self, leaks: &[Leak]) {
+        let worded = |&Leak { photo, with }: &Leak| {
+            let [one, other] = [photo, with].map(|place| &self.entries[place]);
+            let is = match () {
+                () if one.digest == other.digest => "a copy of",
+                () if one.group.is_some() && one.group == other.group => "of one group with",
+                () => "nearly the same as",
+            };
+            format!("{} is {is} {}", self.name(photo), self.name(with))
+        };
+        let leaks: Vec<String> = leaks.iter().map(worded).collect();
+        self.warn(&leaks, "# of the folders to validate or to test aren't new to the head, so the figures are too kind");
+    }
+
+    /// Names the classes without a photo to test, where others have one.
+    fn untested(&self) {
+        let tested: BTreeSet<Class> = (self.entries.iter().zip(self.parts))
+            .filter(|(_, part)| **part == Part::Test)
+            .flat_map(|(entry, _)| entry.target.classes().iter().copied())
+            .collect();
+        let names = self.dataset.classes.iter().enumerate().filter(|(place, _)| !tested.contains(&Class::new(*place)));
+        let untested: Vec<String> = names.map(|(_, name)| name.clone()).collect();
+        if !tested.is_empty() && !untested.is_empty() {
+            let (classes, have) = (count(untested.len(), "class"), if untested.len() == 1 { "has" } else { "have" });
+            self.progress.warn(&format!("{classes} {have} no photo to be tested on: {}", first(&untested, 5)));
+        }
     }
 }

@@ -57,6 +57,11 @@ impl<'a> Known<'a> {
         self.kept.iter().map(|&(place, _)| &self.photos[place])
     }
 
+    /// Views the features of all, in their order.
+    pub(crate) fn rows(&self) -> Result<Rows<'_>> {
+        self.features.rows(self.kept.iter().map(|(_, digest)| digest))
+    }
+
     /// Selects those that play `part`, given the part of each, in the order of their contents.
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
         let of_part = self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);

@@ -1,14 +1,14 @@
 //! From labelled photos to an evaluated run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use resnet::WeightFile;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Class, Dataset, Origin, Part, Target};
-use crate::digest;
+use crate::data::{Class, Dataset, Origin, Part, Target, group_by};
+use crate::digest::{self, Digest};
 use crate::error::{Error, Result};
 use crate::files::is_below;
 use crate::head::metrics::{Evaluation, evaluate, majority};
@@ -18,7 +18,7 @@ use crate::progress::{Stage, watched};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Making, Weights};
 use crate::session::{Overrides, Pretrained, Session};
-use crate::tasks::assign::assign;
+use crate::tasks::assign::{Assigned, Rules, assign};
 use crate::tasks::known::Known;
 use crate::tasks::trained::Trained;
 
@@ -37,6 +37,8 @@ pub struct Request {
     pub overrides: Overrides,
     /// Which photo plays which part.
     pub split: SplitOptions,
+    /// The parts that photos played in an earlier run, by SHA-256 of their content: they keep them, and only others are dealt new ones.
+    pub kept: HashMap<Digest, Part>,
     /// How the head is trained.
     pub train: TrainOptions,
 }
@@ -53,8 +55,8 @@ impl Request {
     /// ```
     pub fn new(data: impl Into<Origin>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         let (data, weights, out) = (data.into(), weights.into(), out.into());
-        let (overrides, split, train) = Default::default();
-        Self { data, weights, out, force: false, overrides, split, train }
+        let (overrides, split, kept, train) = Default::default();
+        Self { data, weights, out, force: false, overrides, split, kept, train }
     }
 }
 
@@ -67,7 +69,12 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let start = Instant::now();
     request.train.check()?;
     request.split.check()?;
-    let dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
+    let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
+    if let Some(by) = &request.split.group_by {
+        // Where a table has a column of this name, its reader has named the groups.
+        let alone = group_by(&mut dataset.photos, by)?;
+        dataset.warnings.extend(alone);
+    }
     dataset.check_single()?;
     let weights = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(&request.weights))?;
     // Of what was read, not of the path: what is hashed is what runs and what is saved.
@@ -81,7 +88,8 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected)?;
     let featured = Instant::now();
 
-    let parts = assign(&dataset, &known, &request.split, session.progress)?;
+    let rules = Rules { split: &request.split, kept: &request.kept, reading };
+    let Assigned { parts, leaks } = assign(session, &dataset, &known, &rules)?;
     let (train, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
     let problem = Problem {
         classes: &dataset.classes,
@@ -93,12 +101,22 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
 
     let predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
     let majority = majority(&counts(&train.targets, &dataset.classes));
-    let evaluated = |part| evaluate_part(&predictions, part, &dataset.classes, majority);
-    let (test, validation) = (evaluated(Part::Test)?, evaluated(Part::Validation)?);
+    let evaluated = |part, without: &HashSet<usize>| {
+        let of_part = |(place, photo): &(usize, &Prediction)| photo.part == Some(part) && !without.contains(place);
+        let photos = predictions.iter().enumerate().filter(of_part).map(|(_, photo)| photo);
+        evaluate_some(photos, &dataset.classes, majority)
+    };
+    let none = HashSet::new();
+    let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
+    let leaks: HashSet<usize> =
+        leaks.iter().map(|leak| leak.photo).filter(|&photo| parts[photo] == Part::Test).collect();
+    let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
     let metrics = Metrics {
         schema: Metrics::SCHEMA,
         photos: Counts::new(&parts, known.rejected.len(), known.computed),
         test,
+        leaks: leaks.len(),
+        test_without_leaks,
         validation,
         history,
         seconds: Seconds {
@@ -117,7 +135,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
         weights: Weights { path: absolute(&request.weights), architecture: weights.architecture().to_string(), sha256 },
         recipe,
         reading,
-        split: request.split,
+        split: request.split.clone(),
         train: request.train,
         batch,
         precision: session.gpu.precision.name().to_owned(),
@@ -140,14 +158,13 @@ fn check_outside(out: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Evaluates the predictions of a part, beside always guessing `majority`; none where nothing plays that part.
-fn evaluate_part(
-    predictions: &[Prediction],
-    part: Part,
+/// Evaluates some predictions, beside always guessing `majority`; none where there are none.
+fn evaluate_some<'a>(
+    photos: impl Iterator<Item = &'a Prediction>,
     classes: &[String],
     majority: Class,
 ) -> Result<Option<Evaluation>> {
-    let mut photos = predictions.iter().filter(|photo| photo.part == Some(part)).peekable();
+    let mut photos = photos.peekable();
     if photos.peek().is_none() {
         return Ok(None);
     }
@@ -229,6 +246,7 @@ mod tests {
             force: false,
             overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },
             split: SplitOptions::default(),
+            kept: HashMap::new(),
             train: TrainOptions { epochs: 1, warmup_epochs: 0, ..Default::default() },
         };
         let trained = train(&session, &request).unwrap();

@@ -1,0 +1,147 @@
+//! Honest parts: what belongs together plays one part, and what leaks between folders is named and left out beside.
+
+mod world;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{RgbImage, imageops::crop_imm};
+use trainer::demo::draw::Task;
+use world::World;
+
+/// Draws a picture of a class of the demo, in the size of a photo.
+fn drawn(class: usize, index: u64) -> RgbImage {
+    let picture = Task::Target.classes()[class].draw(index, 7);
+    let image = RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb).unwrap();
+    imageops::resize(&image, 192, 192, FilterType::CatmullRom)
+}
+
+fn save(image: &RgbImage, path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image.save(path).unwrap();
+}
+
+fn crop(image: &RgbImage) -> RgbImage {
+    crop_imm(image, 12, 9, 165, 165).to_image()
+}
+
+/// The demo's backbone, which has learnt to see drawn pictures.
+fn backbone() -> String {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo_backbone.safetensors");
+    assets.to_str().unwrap().to_owned()
+}
+
+/// Reads which part each photo of a run played.
+fn parts(world: &World, run: &str) -> HashMap<String, String> {
+    let table = world.read(&format!("{run}/predictions.csv"));
+    let part = table.lines().next().unwrap().split(',').position(|name| name == "part").unwrap();
+    table
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            (cells[0].to_owned(), cells[part].to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn crops_and_mirror_images_play_the_part_of_their_photo() {
+    let world = World::new();
+    let mut made = Vec::new();
+    for class in 0..3 {
+        for index in 0..24u64 {
+            let photo = drawn(class, index);
+            let name = format!("{class}/{index:02}");
+            save(&photo, &world.path(&format!("drawn/{name}.png")));
+            if index % 4 == 0 {
+                save(&crop(&photo), &world.path(&format!("drawn/{name}-crop.png")));
+                save(&imageops::flip_horizontal(&photo), &world.path(&format!("drawn/{name}-mirrored.png")));
+                made.push(name);
+            }
+        }
+    }
+    let train = |more: &str| {
+        let line = format!("train drawn --backbone {} --epochs 2 --out run --force {more}", backbone());
+        let (_, err) = world.expect(0, &line);
+        let parts = parts(&world, "run");
+        let apart = made.iter().filter(|name| {
+            let of = |end: &str| &parts[&format!("{name}{end}.png")];
+            of("") != of("-crop") || of("") != of("-mirrored")
+        });
+        (err, apart.count(), parts)
+    };
+    let (err, apart, parts) = train("");
+    assert!(err.contains("nearly the same as another"), "{err}");
+    assert_eq!(apart, 0, "{err}");
+    // Nothing else was taken for one photo: these are 36, and each joins one to another.
+    assert!(err.contains("36 photos nearly the same"), "{err}");
+    let tests = parts.values().filter(|part| *part == "test").count();
+    assert!((18..=24).contains(&tests), "{tests} of {}", parts.len());
+    let (err, apart, _) = train("--duplicates apart");
+    assert!(apart > made.len() / 4 && !err.contains("nearly the same"), "{apart}: {err}");
+    assert!(world.read("run/config.json").contains("\"duplicates\": \"apart\""));
+}
+
+#[test]
+fn what_leaks_between_folders_is_named_and_left_out_beside() {
+    let world = World::new();
+    for class in 0..3 {
+        for index in 0..20u64 {
+            let part = ["train", "train", "train", "test"][index as usize % 4];
+            save(&drawn(class, index), &world.path(&format!("drawn/{part}/{class}/{index:02}.png")));
+        }
+        let copied = world.path(&format!("drawn/test/{class}/copy.png"));
+        std::fs::copy(world.path(&format!("drawn/train/{class}/00.png")), copied).unwrap();
+        save(&crop(&drawn(class, 1)), &world.path(&format!("drawn/test/{class}/crop.png")));
+    }
+    let line = format!("train drawn --backbone {} --epochs 2 --out run", backbone());
+    let (out, err) = world.expect(0, &line);
+    assert!(err.contains("6 photos of the folders to validate or to test aren't new to the head"), "{err}");
+    assert!(err.contains("test/0/copy.png is a copy of train/0/00.png"), "{err}");
+    assert!(err.contains("test/0/crop.png is nearly the same as train/0/01.png"), "{err}");
+    let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
+    let counts = ["test", "test_without_leaks"].map(|field| metrics[field]["count"].as_u64().unwrap());
+    assert_eq!((metrics["leaks"].as_u64(), counts), (Some(6), [21, 15]));
+    assert!(out.contains("6 photos to test aren't new to the head"), "{out}");
+    assert!(out.contains("of 15 other photos it gets "), "{out}");
+    assert!(world.read("run/report.html").contains("6 photos to test aren't new to the head"));
+
+    // Where nothing leaks nothing is said of it.
+    for class in 0..3 {
+        for name in ["copy", "crop"] {
+            std::fs::remove_file(world.path(&format!("drawn/test/{class}/{name}.png"))).unwrap();
+        }
+    }
+    let (out, err) = world.expect(0, &format!("{line} --force"));
+    assert!(!err.contains("aren't new") && !out.contains("aren't new"), "{out}{err}");
+    let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
+    assert!(metrics["leaks"] == 0 && metrics["test_without_leaks"].is_null());
+}
+
+#[test]
+fn groups_in_names_play_one_part() {
+    let world = World::new();
+    for (class, colour) in [("a", [200, 10, 10]), ("b", [10, 10, 200])] {
+        for index in 0..24 {
+            world.draw(&format!("grouped/{class}/day{}_{index}.png", index / 4), colour, index);
+        }
+    }
+    world.draw("grouped/a/other.png", [200, 10, 10], 30);
+    let train = "train grouped --backbone weights.safetensors --recipe recipe.json --epochs 2 --out run --force";
+    let (_, err) = world.expect(0, &format!("{train} --group-by /(day[0-9]+)_"));
+    assert!(err.contains("1 photo of no group, each taken by itself") && err.contains("none in a/other.png"), "{err}");
+    let parts = parts(&world, "run");
+    let of = |day: usize| {
+        let photos = parts.iter().filter(move |(name, _)| name.contains(&format!("/day{day}_")));
+        photos.map(|(_, part)| part.clone()).collect::<std::collections::HashSet<_>>()
+    };
+    // A day has photos of both classes.
+    assert!((0..6).all(|day| of(day).len() == 1), "{parts:?}");
+    assert_eq!((0..6).flat_map(of).collect::<std::collections::HashSet<_>>().len(), 3, "{parts:?}");
+    let (_, err) = world.expect(2, &format!("{train} --group-by nowhere"));
+    assert!(err.contains("\"nowhere\", which finds nothing in the first, "), "{err}");
+    let (_, err) = world.expect(2, &format!("{train} --group-by ("));
+    assert!(err.contains("regular expression"), "{err}");
+}
