@@ -14,6 +14,7 @@ use crate::cli::predict::Predict;
 use crate::cli::store::Store;
 use crate::cli::train::Train;
 use crate::cli::tune::Tune;
+use crate::cli::watch::Watch;
 use crate::data::{self, Origin};
 
 /// Gives a ResNet that knows ImageNet a new head for your own photos, on any GPU.
@@ -43,6 +44,7 @@ pub(crate) struct Line {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Train(Box<Train>),
+    Watch(Box<Watch>),
     Evaluate(Evaluate),
     Predict(Predict),
     Embed(Embed),
@@ -132,7 +134,7 @@ mod tests {
             [&[folder, "--epochs", "3"][..], &["-q", folder, "--epochs", "3"], &["train", folder, "--epochs", "3"]]
         {
             let Some(Command::Train(train)) = parsed(line).unwrap().command else { panic!("{line:?}") };
-            assert_eq!((train.dir.as_path(), train.epochs), (Path::new(folder), 3));
+            assert_eq!((train.dir.as_deref(), train.epochs), (Some(Path::new(folder)), 3));
         }
         // What is no folder is a verb misspelt.
         let error = parsed(&["trian", folder]).unwrap_err();
@@ -149,9 +151,9 @@ mod tests {
         let verbs = command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
         for verb in verbs.into_iter().filter(|verb| verb != "store") {
             assert!(lists(&verb, "adapter") && lists(&verb, "json") && lists(&verb, "batch"), "{verb}");
-            let of_photos = ["train", "evaluate", "predict", "embed"].contains(&&*verb);
+            let of_photos = ["train", "watch", "evaluate", "predict", "embed"].contains(&&*verb);
             assert_eq!((lists(&verb, "max-pixels"), lists(&verb, "no-store")), (of_photos, of_photos), "{verb}");
-            assert_eq!(lists(&verb, "seed"), ["train", "doctor"].contains(&&*verb), "{verb}");
+            assert_eq!(lists(&verb, "seed"), ["train", "watch", "doctor"].contains(&&*verb), "{verb}");
         }
         assert_eq!(parsed(&["inspect", "w", "--seed", "3", "--json"]).unwrap().global.seed, 3);
         assert!(parsed(&["--json", "inspect", "w"]).unwrap().global.json);

@@ -19,6 +19,7 @@ mod store;
 mod terminal;
 mod train;
 mod tune;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         }
         match &command {
             Some(Command::Train(args)) => train::train(args, &global, &terminal),
+            Some(Command::Watch(args)) => watch::watch(args, &global, &terminal),
             Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
             Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
             Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),

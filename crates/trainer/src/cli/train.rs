@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
@@ -17,7 +17,8 @@ use crate::cli::terminal::Terminal;
 use crate::data::{self, ClassOrder, Duplicates, Origin, SplitOptions};
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
-use crate::tasks::{self, Request, Trained};
+use crate::session::Session;
+use crate::tasks::{self, Again, Request, Trained};
 use crate::words::{count, shown};
 use crate::{hub, report, run};
 
@@ -36,10 +37,16 @@ use crate::{hub, report, run};
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
+  trainer train --again run                                      the same once more, on what the folder holds now
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
     /// The folder of photos, or a table or an archive of them
-    pub(crate) dir: PathBuf,
+    #[arg(required_unless_present = "again")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Train this run again, with its settings, on photos that were added, removed or moved since: those that are still there keep their
+    /// parts, only new ones pass through the backbone, and both heads are compared. The run is replaced, unless --out names another place
+    #[arg(long, value_name = "RUN", conflicts_with_all = SETTINGS)]
+    pub(crate) again: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// The order of the classes: by `bytes`, as torchvision has them, or `natural`, which has cat2 before cat10, as timm does
@@ -136,6 +143,19 @@ impl Train {
         }
     }
 
+    /// Checks what can be known at once, and gives what it says.
+    fn check(&self, global: &Global) -> Result<(TrainOptions, SplitOptions, Origin)> {
+        let (options, split) = (self.options(global.seed), self.split(global.seed));
+        options.check()?;
+        split.check()?;
+        // Without a folder there is a run that knows its own.
+        let dir = self.dir.as_deref().unwrap_or(Path::new("."));
+        let data = Origin { class_order: self.class_order, ..self.data.origin(dir) };
+        data::check(&data)?;
+        self.reading.overrides()?;
+        Ok((options, split, data))
+    }
+
     fn options(&self, seed: u64) -> TrainOptions {
         let default = TrainOptions::default();
         let (optimizer, rate) = match self.optimizer {
@@ -160,20 +180,65 @@ impl Train {
     }
 }
 
+/// The options that a run keeps when it is trained again.
+const SETTINGS: [&str; 19] = [
+    "columns",
+    "class_order",
+    "backbone",
+    "recipe",
+    "exif",
+    "background",
+    "val",
+    "test",
+    "group_by",
+    "duplicates",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "momentum",
+    "epochs",
+    "batch_size",
+    "warmup",
+    "label_smoothing",
+    "class_weights",
+];
+
 pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
-    let options = args.options(global.seed);
-    // What needs no download comes before it.
-    options.check()?;
-    let split = args.split(global.seed);
-    split.check()?;
-    let data = Origin { class_order: args.class_order, ..args.data.origin(&args.dir) };
-    data::check(&data)?;
+    let (trained, out) = match &args.again {
+        Some(run) => {
+            let data = args.dir.as_deref().map(|dir| args.data.origin(dir));
+            data.iter().try_for_each(data::check)?;
+            let again = Again { data, out: args.out.clone(), force: args.force };
+            let trained = tasks::train_again(&global.session(terminal)?, run, again)?;
+            (trained, args.out.clone().unwrap_or_else(|| run.clone()))
+        }
+        None => {
+            // What needs no download, and no adapter, comes before them.
+            args.check(global)?;
+            first(args, global, terminal, &global.session(terminal)?)?
+        }
+    };
+    if global.json {
+        emit_json(&as_json(&trained, &out))?;
+    } else {
+        emit(&text(&trained, &out, terminal.elapsed()))?;
+    }
+    Ok(trained.config.rejected.len())
+}
+
+/// Trains a run for the first time, and gives its folder.
+pub(crate) fn first(
+    args: &Train,
+    global: &Global,
+    terminal: &Terminal,
+    session: &Session<'_>,
+) -> Result<(Trained, PathBuf)> {
+    let (options, split, data) = args.check(global)?;
     let overrides = args.reading.overrides()?;
-    let session = global.session(terminal)?;
     let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
     let out = match &args.out {
         Some(out) => out.clone(),
-        None => next_run(&args.dir, args.force)?,
+        None => next_run(&data.path, args.force)?,
     };
     let request = Request {
         data,
@@ -185,20 +250,20 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
         kept: HashMap::new(),
         train: options,
     };
-    let trained = tasks::train(&session, &request).inspect_err(|_| {
+    let trained = tasks::train(session, &request).inspect_err(|_| {
         // What was made for this run, and stayed empty, shall not count as one. That it can't go away is no failure of its own.
         if args.out.is_none() {
             let _ = std::fs::remove_dir(&out);
         }
     })?;
-    if global.json {
-        let mut result = serde_json::to_value(&trained.metrics).expect("plain data");
-        result["run"] = json!(out.to_string_lossy());
-        emit_json(&result)?;
-    } else {
-        emit(&text(&trained, &out, terminal.elapsed()))?;
-    }
-    Ok(trained.config.rejected.len())
+    Ok((trained, out))
+}
+
+/// Says what came of a training, for machines.
+pub(crate) fn as_json(trained: &Trained, out: &Path) -> Value {
+    let mut result = serde_json::to_value(&trained.metrics).expect("plain data");
+    result["run"] = json!(out.to_string_lossy());
+    result
 }
 
 /// Makes the folder of a run that was given none: `run` in the current folder, or the first of `run-2`, `run-3` … that isn't there, so
@@ -226,7 +291,7 @@ fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
 }
 
 /// What a training prints for people, `seconds` after the program began.
-fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
+pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
     let Trained { config, metrics, .. } = trained;
     let photos = &metrics.photos;
     let mut out = format!(
@@ -262,6 +327,9 @@ fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
         (None, None) => {
             out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n")
         }
+    }
+    if let Some(change) = &metrics.change {
+        let _ = write!(out, "\n{}", change.text());
     }
     if report::is_cut(config.classes.len()) {
         let _ = writeln!(out, "\nAll classes are in {} and {}", run::REPORT, run::METRICS);

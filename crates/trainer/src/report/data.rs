@@ -8,6 +8,7 @@ use crate::data::{Class, Part};
 use crate::head::History;
 use crate::head::metrics::Evaluation;
 use crate::photos::Limits;
+use crate::report::change::Change;
 use crate::report::prediction::Prediction;
 use crate::report::thumbnail::thumbnail;
 use crate::run::Config;
@@ -33,6 +34,9 @@ pub struct Metrics {
     pub test_without_leaks: Option<Evaluation>,
     /// The evaluation on the photos that chose the epoch: too kind, for that reason.
     pub validation: Option<Evaluation>,
+    /// What changed since the run that was trained again, and whether the head got better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
     /// How the training went.
     pub history: History,
     /// Where the time went.
@@ -231,7 +235,7 @@ mod tests {
         let (photos, history, seconds) = Default::default();
         let (leaks, test_without_leaks, validation) = Default::default();
         let test = Some(evaluation);
-        Metrics { schema: Metrics::SCHEMA, photos, test, leaks, test_without_leaks, validation, history, seconds }
+        Metrics { schema: Metrics::SCHEMA, photos, test, leaks, test_without_leaks, validation, change: None, history, seconds }
     }
 
     #[test]

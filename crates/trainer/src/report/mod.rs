@@ -1,5 +1,6 @@
 //! Tells how good a head is and what it says about each photo: as text for terminals, as CSV for spreadsheets, as one HTML page.
 
+mod change;
 mod csv;
 mod data;
 mod html;
@@ -10,6 +11,7 @@ mod tests;
 mod text;
 mod thumbnail;
 
+pub use change::{Change, Compared};
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, without_leaks};

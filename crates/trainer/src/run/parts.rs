@@ -7,20 +7,20 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Class, Part};
-use crate::digest::{Digest, hex};
+use crate::digest::{Digest, hex, of_hex};
 use crate::error::{Error, Result};
 use crate::head::metrics::majority;
 use crate::run::config::Config;
 use crate::run::folder::{PARTS, PREDICTIONS};
 use crate::words::of_cell;
 
-/// The version of the file that is written here.
-const VERSION: u32 = 1;
+/// The version of the file that is written here. Version 1 has no `labels`.
+const VERSION: u32 = 2;
 
-/// What `parts.json` holds: the SHA-256 of the photos of each part, and how many photos each class has to learn from.
+/// What `parts.json` holds: the SHA-256 of the photos of each part, their classes, and how many photos each class has to learn from.
 ///
 /// ```json
-/// {"version":1,"train":["ab12…"],"validation":[],"test":["cd34…"],"counts":[1,0]}
+/// {"version":2,"train":["ab12…"],"validation":[],"test":["cd34…"],"labels":[[0],[],[1]],"counts":[1,0]}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +29,9 @@ pub struct Parts {
     train: Vec<String>,
     validation: Vec<String>,
     test: Vec<String>,
+    /// The only class of each photo, by part.
+    #[serde(default)]
+    labels: [Vec<Option<Class>>; 3],
     /// Photos of the training part, by class, in the order of the labels.
     counts: Vec<usize>,
 }
@@ -36,8 +39,8 @@ pub struct Parts {
 impl Parts {
     /// Starts without photos, for so many classes.
     pub fn new(classes: usize) -> Self {
-        let (train, validation, test) = Default::default();
-        Self { version: VERSION, train, validation, test, counts: vec![0; classes] }
+        let (train, validation, test, labels) = Default::default();
+        Self { version: VERSION, train, validation, test, labels, counts: vec![0; classes] }
     }
 
     /// Adds a photo; `class` is its only one.
@@ -51,9 +54,43 @@ impl Parts {
             Part::Test => (&mut self.test, None),
         };
         digests.push(hex(digest));
+        self.labels[part as usize].push(class);
         if let Some(class) = learnt {
             self.counts[class.index()] += 1;
         }
+    }
+
+    /// Lists the photos with their parts and, as far as they are noted, their only classes.
+    pub fn photos(&self) -> impl Iterator<Item = (Digest, Part, Option<Class>)> {
+        Part::ALL.into_iter().flat_map(move |part| {
+            let digests = match part {
+                Part::Train => &self.train,
+                Part::Validation => &self.validation,
+                Part::Test => &self.test,
+            };
+            let labels = &self.labels[part as usize];
+            let photo = move |(place, digest): (usize, &String)| {
+                Some((of_hex(digest)?, part, labels.get(place).copied().flatten()))
+            };
+            digests.iter().enumerate().filter_map(photo)
+        })
+    }
+
+    /// Tells whether the photos' classes are noted.
+    pub fn has_labels(&self) -> bool {
+        self.version > 1
+    }
+
+    /// Reads the file of the run in `folder`, given its labels and configuration.
+    ///
+    /// # Errors
+    /// It is missing, can't be read, is damaged or another run's.
+    pub fn read(folder: &Path, config: &Config) -> Result<Self> {
+        let path = folder.join(PARTS);
+        let bytes = resnet::regular::read(&path).map_err(Error::io("read", &path))?;
+        config.check_file(folder, PARTS, &bytes)?;
+        let damaged = |reason| invalid(folder, format!("{PARTS}: {reason}"));
+        Self::from_json(&bytes, config.classes.len()).map_err(damaged)
     }
 
     /// Writes the bytes of the file.
@@ -69,15 +106,20 @@ impl Parts {
             version: u32,
         }
         let Any { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if version != VERSION {
-            return Err(format!("version {version}, of which this program knows nothing; it reads version {VERSION}"));
+        if !(1..=VERSION).contains(&version) {
+            return Err(format!("version {version}, of which this program knows nothing; it reads up to {VERSION}"));
         }
         let parts: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let is_digest =
-            |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let mut digests = parts.train.iter().chain(&parts.validation).chain(&parts.test);
-        if let Some(text) = digests.find(|text| !is_digest(text)) {
+        if let Some(text) = digests.find(|text| of_hex(text).is_none()) {
             return Err(format!("{text:?} is no SHA-256"));
+        }
+        let photos = [&parts.train, &parts.validation, &parts.test].map(Vec::len);
+        if version > 1 && parts.labels.each_ref().map(Vec::len) != photos {
+            return Err("not as many labels as photos".to_owned());
+        }
+        if parts.labels.iter().flatten().flatten().any(|class| class.index() >= classes) {
+            return Err(format!("a label beyond {classes} classes"));
         }
         match parts.counts.len() {
             count if count == classes => Ok(parts),
@@ -191,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn photos_are_listed_with_part_and_class_and_version_1_has_no_classes() {
+        let [a, b] = [0, 1].map(|class| Some(Class::new(class)));
+        let expected = [(1, Part::Train, b), (2, Part::Train, b), (3, Part::Validation, a), (4, Part::Test, a)];
+        let listed = |parts: &Parts| parts.photos().map(|(digest, part, class)| (digest[0], part, class)).collect::<Vec<_>>();
+        assert!(parts().has_labels());
+        assert_eq!(listed(&parts()), expected);
+        let json = String::from_utf8(parts().to_json()).unwrap();
+        let json = json.replace("\"version\":2", "\"version\":1").replace("\"labels\":[[1,1],[0],[0]],", "");
+        let old = Parts::from_json(json.as_bytes(), 2).unwrap();
+        assert_eq!((listed(&old), old.has_labels()), (expected.map(|(digest, part, _)| (digest, part, None)).to_vec(), false));
+    }
+
+    #[test]
     fn runs_of_before_are_read_by_their_predictions() {
         let dir = tempfile::tempdir().unwrap();
         let error = Seen::read(dir.path(), &labels(), None).unwrap_err().to_string();
@@ -208,7 +263,9 @@ mod tests {
         for (damaged, reason) in [
             (whole[..whole.len() / 2].to_owned(), "EOF"),
             (String::new(), "EOF"),
-            (whole.replace("\"version\":1", "\"version\":2"), "version 2"),
+            (whole.replace("\"version\":2", "\"version\":3"), "version 3"),
+            (whole.replace("[1,1]", "[1]"), "not as many labels"),
+            (whole.replace("[1,1]", "[1,7]"), "a label beyond 2 classes"),
             (whole.replace("0101", "01xy"), "is no SHA-256"),
             (whole.replace("[0,2]", "[0,2,1]"), "counts of 3 classes, expected 2"),
             (whole.replace("\"test\"", "\"tests\""), "unknown field"),

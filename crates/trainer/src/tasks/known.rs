@@ -73,6 +73,16 @@ impl<'a> Known<'a> {
         Ok(Selected { rows, targets, weights: members.iter().map(|(_, photo)| photo.weight).collect() })
     }
 
+    /// Computes a head's logits for those at some places among the known, row by row.
+    pub(crate) fn logits(&self, head: &Head, places: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(places.len());
+        for some in places.chunks(ROWS) {
+            let rows = self.features.rows(some.iter().map(|&place| &self.kept[place].1))?;
+            all.extend(head.logits(&rows)?.chunks_exact(head.classes.len()).map(<[f32]>::to_vec));
+        }
+        Ok(all)
+    }
+
     /// Predicts for each, in their order. `part` gives the part that a photo plays, by its place among those known.
     pub(crate) fn predictions(
         &self,

@@ -1,6 +1,8 @@
 //! The tasks: from a folder to a run, and from a run to evaluations and predictions. Each reads as what it does.
 
+mod again;
 mod assign;
+mod before;
 mod embed;
 mod evaluate;
 mod inspect;
@@ -10,6 +12,7 @@ pub(crate) mod tell;
 mod train;
 mod trained;
 
+pub use again::{Again, train_again};
 pub use embed::{Embedded, Streamed, embed, embed_each};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};

@@ -19,6 +19,7 @@ use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Making, Weights};
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::assign::{Assigned, Rules, assign};
+use crate::tasks::before::Before;
 use crate::tasks::known::Known;
 use crate::tasks::trained::Trained;
 
@@ -66,6 +67,11 @@ impl Request {
 /// # Errors
 /// Any of [`Error`](crate::Error). The features computed until then are kept in the session's store, also when interrupted.
 pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
+    train_since(session, request, None)
+}
+
+/// Trains as [`train`] does, and says what changed since an earlier run.
+pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Option<&Before>) -> Result<Trained> {
     let start = Instant::now();
     request.train.check()?;
     request.split.check()?;
@@ -111,6 +117,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
     let leaks: HashSet<usize> =
         leaks.iter().map(|leak| leak.photo).filter(|&photo| parts[photo] == Part::Test).collect();
     let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
+    let change = before.map(|before| before.change(&dataset, &known, &parts, &predictions)).transpose()?;
     let metrics = Metrics {
         schema: Metrics::SCHEMA,
         photos: Counts::new(&parts, known.rejected.len(), known.computed),
@@ -118,6 +125,7 @@ pub fn train(session: &Session<'_>, request: &Request) -> Result<Trained> {
         leaks: leaks.len(),
         test_without_leaks,
         validation,
+        change,
         history,
         seconds: Seconds {
             features: (featured - start).as_secs_f64(),

@@ -1,0 +1,128 @@
+//! A run as it was before it is trained again: what has changed since, and which head is better.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use crate::data::{Class, Dataset, Part};
+use crate::digest::{self, Digest};
+use crate::error::{Error, Result};
+use crate::head::{Head, top};
+use crate::report::{Change, Compared, Prediction};
+use crate::run::{self, Config, Parts, Run};
+use crate::tasks::known::Known;
+
+/// A run as it was.
+pub(crate) struct Before {
+    pub(crate) config: Config,
+    /// The backbone's weights: where they were, if they are unchanged, else the run's own.
+    pub(crate) weights: PathBuf,
+    head: Head,
+    photos: HashMap<Digest, (Part, Option<Class>)>,
+    has_labels: bool,
+}
+
+impl Before {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let Run { head, config, .. } = Run::open(folder)?;
+        let invalid = |reason: &str| Error::InvalidRun { path: folder.to_owned(), reason: reason.to_owned() };
+        let config = config.ok_or_else(|| invalid("no config.json in it, which says how it was made"))?;
+        let parts = Parts::read(folder, &config)?;
+        let unchanged = |path: &PathBuf| {
+            resnet::regular::read(path).is_ok_and(|bytes| digest::sha256(&bytes) == config.weights.sha256)
+        };
+        let weights = Some(config.weights.path.clone()).filter(unchanged).unwrap_or_else(|| folder.join(run::MODEL));
+        let photos = parts.photos().map(|(digest, part, class)| (digest, (part, class))).collect();
+        Ok(Self { weights, head, photos, has_labels: parts.has_labels(), config })
+    }
+
+    /// Gives the part that each photo played.
+    pub(crate) fn parts(&self) -> HashMap<Digest, Part> {
+        self.photos.iter().map(|(digest, (part, _))| (*digest, *part)).collect()
+    }
+
+    /// Says what has changed, and how both heads do on the photos that neither learnt from.
+    pub(crate) fn change(
+        &self,
+        dataset: &Dataset,
+        known: &Known<'_>,
+        parts: &[Part],
+        predictions: &[Prediction],
+    ) -> Result<Change> {
+        let now: BTreeMap<Digest, Option<Class>> =
+            known.kept.iter().zip(known.photos()).map(|((_, digest), photo)| (*digest, photo.target.class())).collect();
+        let renamed = self.renamed(dataset, &now);
+        let label = |class: Class| {
+            let old = &self.config.classes[class.index()];
+            renamed.get(old).unwrap_or(old)
+        };
+        let moved = |(digest, class): &(&Digest, &Option<Class>)| match (self.photos.get(*digest), class) {
+            (Some((_, Some(old))), Some(class)) => *label(*old) != dataset.classes[class.index()],
+            _ => false,
+        };
+        let missing = |of: &[String], among: &[String], renamed: BTreeSet<&String>| -> Vec<String> {
+            of.iter().filter(|label| !among.contains(label) && !renamed.contains(label)).cloned().collect()
+        };
+        Ok(Change {
+            added: now.keys().filter(|digest| !self.photos.contains_key(*digest)).count(),
+            removed: self.photos.keys().filter(|digest| !now.contains_key(*digest)).count(),
+            moved: self.has_labels.then(|| now.iter().filter(moved).count()),
+            classes_added: missing(&dataset.classes, &self.config.classes, renamed.values().collect()),
+            classes_removed: missing(&self.config.classes, &dataset.classes, renamed.keys().collect()),
+            classes_renamed: renamed.iter().map(|(old, new)| [old.clone(), new.clone()]).collect(),
+            compared: self.compared(dataset, known, parts, predictions, &renamed)?,
+        })
+    }
+
+    /// Finds the classes that are gone and all of whose photos are now of one class that is new: from the old label to the new one.
+    fn renamed(&self, dataset: &Dataset, now: &BTreeMap<Digest, Option<Class>>) -> BTreeMap<String, String> {
+        let mut heirs: BTreeMap<&String, BTreeSet<Option<&String>>> = BTreeMap::new();
+        for (digest, class) in now {
+            if let Some((_, Some(old))) = self.photos.get(digest) {
+                let label = class.map(|class| &dataset.classes[class.index()]);
+                heirs.entry(&self.config.classes[old.index()]).or_default().insert(label);
+            }
+        }
+        let renamed = heirs.into_iter().filter_map(|(old, heirs)| {
+            let [Some(new)] = heirs.into_iter().collect::<Vec<_>>()[..] else { return None };
+            let is_new = !dataset.classes.contains(old) && !self.config.classes.contains(new);
+            is_new.then(|| (old.clone(), new.clone()))
+        });
+        renamed.collect()
+    }
+
+    /// Compares both heads.
+    fn compared(
+        &self,
+        dataset: &Dataset,
+        known: &Known<'_>,
+        parts: &[Part],
+        predictions: &[Prediction],
+        renamed: &BTreeMap<String, String>,
+    ) -> Result<Option<Compared>> {
+        let old_classes: Vec<&String> =
+            self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
+        let is_new_to_both = |place: &usize| {
+            let before = self.photos.get(&known.kept[*place].1).map(|(part, _)| *part);
+            let class = predictions[*place].target.class();
+            let is_known = class.is_some_and(|class| old_classes.contains(&&dataset.classes[class.index()]));
+            parts[*place] == Part::Test && matches!(before, None | Some(Part::Test)) && is_known
+        };
+        let places: Vec<usize> = (0..parts.len()).filter(is_new_to_both).collect();
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let logits = known.logits(&self.head, &places)?;
+        let truth = |place: usize| predictions[place].target.class().map(|class| &dataset.classes[class.index()]);
+        let right_before = places.iter().zip(&logits).filter(|(place, logits)| {
+            let said = top(logits, 1).first().map(|class| old_classes[class.index()]);
+            said == truth(**place)
+        });
+        let right_now = places.iter().filter(|place| !predictions[**place].is_wrong());
+        let share = |right: usize| right as f64 / places.len() as f64;
+        Ok(Some(Compared {
+            photos: places.len(),
+            before: share(right_before.count()),
+            now: share(right_now.count()),
+        }))
+    }
+}
