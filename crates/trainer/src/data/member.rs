@@ -134,18 +134,19 @@ impl Member {
             Place::Piece(Piece { file, offset, size }) => {
                 let mut file = regular::open(file).map_err(|error| io::Error::new(ErrorKind::NotFound, error))?;
                 file.seek(SeekFrom::Start(*offset))?;
-                let bytes = read_most(file, most.min(*size))?;
+                let bytes = read_most(file, most.min(*size), *size)?;
                 match (bytes.len() as u64) < most.min(*size) {
                     true => Err(io::Error::new(ErrorKind::UnexpectedEof, "its archive is cut short")),
                     false => Ok(bytes),
                 }
             }
             Place::Zipped(Zipped { zip, entry, deflated }) => {
+                let size = entry.uncompressed_size_hint();
                 let entry = zip.archive.get_entry(*entry).map_err(of_zip)?;
                 // What is read to its end is checked against its size and checksum.
                 match deflated {
-                    true => read_most(entry.verifying_reader(DeflateDecoder::new(entry.reader())), most),
-                    false => read_most(entry.verifying_reader(entry.reader()), most),
+                    true => read_most(entry.verifying_reader(DeflateDecoder::new(entry.reader())), most, size),
+                    false => read_most(entry.verifying_reader(entry.reader()), most, size),
                 }
             }
             #[cfg(feature = "parquet")]
@@ -154,8 +155,9 @@ impl Member {
     }
 }
 
-fn read_most(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+fn read_most(from: impl Read, most: u64, size: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(size.min(most)).map_err(io::Error::other)?)?;
     from.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -578,7 +578,7 @@ mod tests {
             ("", "no column is known to hold paths"),
             ("path,label,split\n1.png,a,7\n", "line 2: the split \"7\" names no part"),
             ("path,label,weight\n1.png,a,-1\n", "line 2: the weight \"-1\" is no number of 0 or more"),
-            ("\n\npath,label\n1.png,a\n2.png\n", "line 5: it has 1 cells where there are 2 columns"),
+            ("\n\npath,label\n1.png,a\n2.png\n", "line 5: it has 1 cell where there are 2 columns"),
             ("path,label\nhttps://x.org/1.png,a\n", "line 2: \"https://x.org/1.png\" is an address (https): download"),
             ("path,label\n1.png,a\n2.png,a\n", "a single class, \"a\""),
             ("path,label\n", "no photos in it"),
@@ -732,7 +732,7 @@ mod tests {
         zipped(&path, &[("1.png", ""), ("metadata.csv", table), ("labels.jsonl", "")], false);
         assert!(message(&path).contains("it holds two tables, \"labels.jsonl\" and \"metadata.csv\""));
         zipped(&path, &[("1.png", "1"), ("metadata.csv", "file_name,label\n1.png\n")], false);
-        assert!(message(&path).contains("metadata.csv, line 2: it has 1 cells"));
+        assert!(message(&path).contains("metadata.csv, line 2: it has 1 cell"));
     }
 
     #[test]
@@ -789,6 +789,71 @@ mod tests {
         let photo = &Dataset::open(&zip).unwrap().photos[0];
         let limits = Limits { bytes: 1000, ..Limits::default() };
         assert!(matches!(photo.source.read(&photo.path, &limits), Err(Failure::Photo(_))));
+    }
+
+    #[test]
+    fn whatever_the_bytes_are_nothing_panics() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let text: String = (0..200).map(|number: u32| format!("{},", number * number)).collect();
+        let members =
+            [("a/1.png", &*text), ("a/1.json", r#"{"label": "x", "weight": 2}"#), ("b/2.png", "2"), ("b/2.cls", "y")];
+        tarred(&at("a.tar"), &members);
+        zipped(&at("a.zip"), &members, true);
+        zipped(&at("b.zip"), &[&members[..], &[("labels.csv", "path,label\na/1.png,x\nb/2.png,y\n")]].concat(), false);
+        write(dir.path(), "a.csv", "path;labels;split;weight\n1.png;\"a|b\";train;1\n2.png;c;test;2\n");
+        write(
+            dir.path(),
+            "a.jsonl",
+            "{\"path\": \"1.png\", \"labels\": [\"a\"], \"split\": \"train\"}\n{\"path\": \"2.png\", \"label\": 3}\n",
+        );
+        let mut random = crate::random::SplitMix64(7);
+        let mut below = |count: usize| (random.bits() % count as u64) as usize;
+        let mut outcomes = [0; 2];
+        for name in ["a.tar", "a.zip", "b.zip", "a.csv", "a.jsonl"] {
+            let whole = std::fs::read(at(name)).unwrap();
+            for _ in 0..200 {
+                let mut bytes = whole.clone();
+                for _ in 0..=below(3) {
+                    let place = below(bytes.len());
+                    match below(4) {
+                        0 => bytes.truncate(place.max(1)),
+                        1 => drop(bytes.splice(place..place, whole[..place.min(9)].iter().copied())),
+                        2 => bytes[place] = 0xff,
+                        _ => bytes[place] ^= 1 << below(8),
+                    }
+                }
+                std::fs::write(at(name), &bytes).unwrap();
+                match Dataset::open(at(name)) {
+                    Ok(dataset) => {
+                        outcomes[0] += 1;
+                        for photo in &dataset.photos {
+                            let _ = photo.source.read(&photo.path, &Limits::default());
+                        }
+                    }
+                    Err(error) => {
+                        outcomes[1] += 1;
+                        assert!(!error.to_string().is_empty());
+                    }
+                }
+                let _ = list(at(name));
+            }
+        }
+        assert!(outcomes.iter().all(|&count| count > 50), "{outcomes:?}");
+    }
+
+    #[test]
+    fn labels_are_no_matter_where_none_are_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "1.png", "1");
+        for (name, text) in [
+            ("a.csv", "path,label,class\n1.png,a,b\n"),
+            ("a.jsonl", "{\"path\": \"1.png\", \"label\": 1, \"class\": 2}"),
+        ] {
+            let path = write(dir.path(), name, text);
+            assert_eq!(list(&path).unwrap().photos.len(), 1);
+            assert!(message(&path).contains("both seem to hold the label"));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::data::photo::EXTENSIONS;
 use crate::data::row::{Row, first};
 use crate::data::rows::Rows;
 use crate::error::{Error, Result};
+use crate::words::count;
 
 /// What is asked of a table.
 #[derive(Clone, Copy)]
@@ -26,7 +27,21 @@ pub(super) struct Ask<'a> {
 impl Ask<'_> {
     /// Finds the columns that are needed.
     pub fn places(&self, seen: &[String]) -> Result<Places> {
-        let places = self.columns.places(self.path, seen)?;
+        let places = self.places_of(self.columns, seen)?;
+        match self.labelled && !places.have_labels() {
+            true => Err(missing(self.path, Role::Label, "no column is known to hold labels".to_owned(), seen)),
+            false => Ok(places),
+        }
+    }
+
+    /// Finds the columns, of which only that of paths must be there. Where no labels are needed none are looked for.
+    fn places_of(&self, columns: &Columns, seen: &[String]) -> Result<Places> {
+        let mut columns = columns.clone();
+        if !self.labelled {
+            columns.name(Role::Label, "");
+            columns.name(Role::Labels, "");
+        }
+        let places = columns.places(self.path, seen)?;
         let none = |role, problem: &str| Err(missing(self.path, role, problem.to_owned(), seen));
         if places.of(Role::Path).is_none() {
             let is_row = |cell: &String| cell.rsplit_once('.').is_some_and(|(_, end)| is_photo(end));
@@ -37,10 +52,7 @@ impl Ask<'_> {
                 false => none(Role::Path, "no column is known to hold paths"),
             };
         }
-        match self.labelled && !places.have_labels() {
-            true => none(Role::Label, "no column is known to hold labels"),
-            false => Ok(places),
-        }
+        Ok(places)
     }
 
     fn io(&self) -> impl FnOnce(io::Error) -> Error {
@@ -94,9 +106,13 @@ fn records(ask: &Ask<'_>, (header, before): (Vec<u8>, u64), rest: impl BufRead, 
         match error.into_kind() {
             ErrorKind::Io(error) => Error::io("read", ask.path)(error),
             ErrorKind::Utf8 { .. } => rows.wrong(line, "it isn't UTF-8: save the table as UTF-8"),
-            ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                rows.wrong(line, format!("it has {len} cells where there are {expected_len} columns"))
-            }
+            ErrorKind::UnequalLengths { expected_len, len, .. } => rows.wrong(
+                line,
+                format!(
+                    "it has {} where there are {expected_len} columns",
+                    count(usize::try_from(len).unwrap_or(usize::MAX), "cell")
+                ),
+            ),
             other => rows.wrong(line, format!("{other:?}")),
         }
     };
@@ -140,7 +156,6 @@ fn objects(
     rows: &mut Rows<'_>,
 ) -> Result<()> {
     let (mut line, mut seen) = (before, BTreeSet::new());
-    let any = Ask { labelled: false, ..*ask };
     while !text.is_empty() {
         line += 1;
         if !text.trim_ascii().is_empty() {
@@ -155,7 +170,7 @@ fn objects(
             let (names, values): (Vec<String>, Vec<Value>) = fields.into_iter().unzip();
             // Fields that were told may be missing from a line: they are found where any line has them.
             let columns = known(ask.columns, &names);
-            let places = Ask { columns: &columns, ..any }.places(&names)?;
+            let places = ask.places_of(&columns, &names)?;
             let row = Row::read(&values, &places).map_err(|problem| rows.wrong(line, problem))?;
             rows.add(line, row)?;
             seen.extend(names);

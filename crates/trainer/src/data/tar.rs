@@ -181,4 +181,33 @@ mod tests {
         let told = Columns { label: Some("species".into()), ..Columns::default() };
         assert_eq!(json(br#"{"cls": 1, "species": "owl"}"#, &told).unwrap().labels, Labels::One("owl".into()));
     }
+
+    #[test]
+    fn a_hard_link_is_what_it_names_and_other_links_are_rejected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.tar");
+        let mut builder = tar::Builder::new(File::create(&path).unwrap());
+        let mut add = |kind: EntryType, name: &str, target: Option<&str>, content: &str| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(content.len() as u64);
+            header.set_path(name).unwrap();
+            target.iter().for_each(|target| header.set_link_name(target).unwrap());
+            header.set_cksum();
+            builder.append(&header, content.as_bytes()).unwrap();
+        };
+        add(EntryType::Regular, "a/1.png", None, "one");
+        add(EntryType::Link, "b/2.png", Some("./a/1.png"), "");
+        add(EntryType::Link, "b/3.png", Some("a/9.png"), "");
+        add(EntryType::Symlink, "b/4.png", Some("../a/1.png"), "");
+        add(EntryType::Fifo, "b/5.png", None, "");
+        builder.finish().unwrap();
+        let mut contents = Contents { path: path.clone(), ..Contents::default() };
+        read(&mut contents, &path, 0, &Columns::default()).unwrap();
+        let names: Vec<&str> = contents.members.keys().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a/1.png", "b/2.png"]);
+        assert!(contents.members.values().all(|member| member.beginning().unwrap() == b"one"));
+        let rejected: Vec<_> = contents.rejected.iter().map(|photo| (&*photo.name, &photo.reason[..7])).collect();
+        assert_eq!(rejected, [("b/3.png", "a link "), ("b/4.png", "a link,"), ("b/5.png", "it is n")]);
+    }
 }

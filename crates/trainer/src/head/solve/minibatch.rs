@@ -320,11 +320,16 @@ mod tests {
 
     #[test]
     fn what_a_sample_counts_is_a_factor_of_its_loss() {
-        let (features, labels) = clouds(90, 3, 6, 4);
+        // Fewer photos of one class.
+        let (features, labels) = clouds(120, 3, 6, 4);
+        let kept: Vec<usize> = (0..120).filter(|&photo| labels[photo] != 2 || photo % 4 == 0).collect();
+        let features: Vec<f32> = kept.iter().flat_map(|&photo| &features[photo * 6..][..6]).copied().collect();
+        let labels: Vec<usize> = kept.iter().map(|&photo| labels[photo]).collect();
         let rows = Rows::new(&features, 6).unwrap();
         let targets: Vec<Target> = labels.iter().map(|&label| Class::new(label).into()).collect();
         let (gpu, classes) = (gpu(), classes(3));
-        let options = TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, ..Default::default() };
+        let options =
+            TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, learning_rate: 0.05, ..Default::default() };
         let of = |weights: Option<&[f64]>, class_weights| {
             let train = Samples { rows: &rows, targets: &targets, weights };
             let problem = Problem { classes: &classes, train, validation: None };
@@ -336,7 +341,7 @@ mod tests {
             (a.1 - b.1).abs() < 1e-4 && a.0.iter().zip(&b.0).all(|(a, b)| (a - b).abs() < 1e-4)
         };
         let plain = of(None, ClassWeights::None);
-        assert!(near(&of(Some(&[3.0; 90]), ClassWeights::None), &plain), "a factor of all is none");
+        assert!(near(&of(Some(&vec![3.0; labels.len()]), ClassWeights::None), &plain), "a factor of all is none");
         // The weights of classes, given to their samples, are the same.
         let mut counts = vec![0; 3];
         labels.iter().for_each(|&label| counts[label] += 1);
@@ -348,11 +353,6 @@ mod tests {
         // And both multiply.
         let squares: Vec<f64> = weights.iter().map(|weight| weight * weight).collect();
         assert!(near(&of(Some(&weights), ClassWeights::Balanced), &of(Some(&squares), ClassWeights::None)));
-        // A class that counts nothing is never answered.
-        let one: Vec<f64> = labels.iter().map(|&label| if label == 2 { 0.0 } else { 1.0 }).collect();
-        let (head, _) = of(Some(&one), ClassWeights::None);
-        let bias = &head[18..];
-        assert!(bias[2] < bias[0] && bias[2] < bias[1], "{bias:?}");
     }
 
     #[test]
