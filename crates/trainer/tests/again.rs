@@ -16,7 +16,10 @@ fn parts(world: &World, run: &str) -> BTreeMap<String, String> {
     let of = |part: &str| -> Vec<String> {
         json[part].as_array().unwrap().iter().map(|digest| digest.as_str().unwrap().to_owned()).collect()
     };
-    ["train", "validation", "test"].iter().flat_map(|part| of(part).into_iter().map(|digest| (digest, (*part).to_owned()))).collect()
+    ["train", "validation", "test"]
+        .iter()
+        .flat_map(|part| of(part).into_iter().map(|digest| (digest, (*part).to_owned())))
+        .collect()
 }
 
 #[test]
@@ -41,14 +44,21 @@ fn a_run_is_trained_again_on_what_changed() {
     let change = &json["change"];
     assert_eq!((&change["added"], &change["removed"], &change["moved"]), (&4.into(), &1.into(), &1.into()));
     assert_eq!(change["classes_renamed"], serde_json::json!([["blue", "azure"]]));
-    assert_eq!((&change["classes_added"], &change["classes_removed"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(
+        (&change["classes_added"], &change["classes_removed"]),
+        (&serde_json::json!([]), &serde_json::json!([]))
+    );
     assert_eq!((&json["photos"]["computed"], &json["run"]), (&4.into(), &"run2".into()));
     assert!(change["compared"]["photos"].as_u64().unwrap() >= 9, "{change}");
     // Settings and parts are the run's.
     let config: serde_json::Value = serde_json::from_str(&world.read("run2/config.json")).unwrap();
-    assert_eq!((&config["train"]["epochs"], &config["train"]["seed"], &config["split"]["test"]), (&3.into(), &5.into(), &0.3.into()));
+    assert_eq!(
+        (&config["train"]["epochs"], &config["train"]["seed"], &config["split"]["test"]),
+        (&3.into(), &5.into(), &0.3.into())
+    );
     let after = parts(&world, "run2");
-    let moved: Vec<_> = after.iter().filter(|(photo, part)| before.get(*photo).is_some_and(|old| old != *part)).collect();
+    let moved: Vec<_> =
+        after.iter().filter(|(photo, part)| before.get(*photo).is_some_and(|old| old != *part)).collect();
     assert_eq!((moved, after.len(), before.len()), (Vec::new(), 39, 36));
 
     // A class of its own is new, and what can't be known is said.

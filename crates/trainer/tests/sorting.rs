@@ -17,7 +17,10 @@ fn predictions_go_into_files() {
     assert!(lines.next().unwrap().starts_with("path,part,label,predicted,probability"), "{table}");
     for (line, photo) in lines.zip(photos) {
         let cells: Vec<&str> = line.split(',').collect();
-        assert_eq!((cells[0], cells[3]), (photo["path"].as_str().unwrap(), photo["predictions"][0]["label"].as_str().unwrap()));
+        assert_eq!(
+            (cells[0], cells[3]),
+            (photo["path"].as_str().unwrap(), photo["predictions"][0]["label"].as_str().unwrap())
+        );
     }
     assert_eq!(table.lines().count(), 37);
     // The same as lines of JSON, on the standard output and in a file.

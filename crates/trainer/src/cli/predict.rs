@@ -97,7 +97,11 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         let Ok(prediction) = outcome else { return Ok(()) };
         let Some(&(class, probability)) = prediction.top(1).first() else { return Ok(()) };
         let is_sure = probability >= args.min_probability;
-        if is_sure { counts[class.index()] += 1 } else { unsure += 1 }
+        if is_sure {
+            counts[class.index()] += 1
+        } else {
+            unsure += 1
+        }
         if let Some(folder) = &args.sort_into {
             let class = if is_sure { &classes[class.index()] } else { export::UNSURE };
             let way = if args.link { Way::Link } else { Way::Copy };
@@ -139,7 +143,8 @@ fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
 
 /// Sums up how many photos are of each class, the most frequent first.
 fn summary(counts: &[usize], unsure: usize, classes: &[String]) -> String {
-    let mut found: Vec<(usize, &String)> = counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
+    let mut found: Vec<(usize, &String)> =
+        counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
     found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let mut out = format!("\n{}:", count(counts.iter().sum::<usize>() + unsure, "photo"));
     let shown = found.iter().take(LISTED).map(|(count, class)| format!(" {count} {class}"));

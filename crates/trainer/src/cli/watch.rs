@@ -39,7 +39,8 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
     let origin = args.data.origin(dir);
     data::check(&origin)?;
     let (value, expected) = ("none".to_owned(), "the folder of the run, which is replaced at each change");
-    let out = args.out.clone().or(args.again.clone()).ok_or(Error::InvalidOption { option: "--out", value, expected })?;
+    let out =
+        args.out.clone().or(args.again.clone()).ok_or(Error::InvalidOption { option: "--out", value, expected })?;
     let session = global.session(terminal)?;
     // Nothing looks like this.
     let mut seen = None;
@@ -62,7 +63,9 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
             };
             match trained {
                 Ok((trained, out)) if global.json => emit_line(&train::as_json(&trained, &out))?,
-                Ok((trained, out)) => emit(&format!("{}\n", train::text(&trained, &out, start.elapsed().as_secs_f64())))?,
+                Ok((trained, out)) => {
+                    emit(&format!("{}\n", train::text(&trained, &out, start.elapsed().as_secs_f64())))?
+                }
                 Err(Error::Interrupted { .. }) => break,
                 Err(error) if error.fault() == Fault::Input => tell(&format!("not trained: {}", chain(&error))),
                 Err(error) => return Err(error),

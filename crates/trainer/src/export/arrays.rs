@@ -260,9 +260,14 @@ mod tests {
         let (_dir, _, bytes) = written(Format::Csv, "f.csv");
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         assert_eq!(reader.headers().unwrap(), vec!["path", "f0", "f1", "f2"]);
-        for (line, (name, row)) in reader.records().map(|line| line.unwrap()).zip(["a/\"1\".jpg", "'=b"].iter().zip(ROWS.map(|(_, row)| row))) {
+        for (line, (name, row)) in
+            reader.records().map(|line| line.unwrap()).zip(["a/\"1\".jpg", "'=b"].iter().zip(ROWS.map(|(_, row)| row)))
+        {
             assert_eq!(&line[0], *name);
-            assert!(line.iter().skip(1).zip(row).all(|(text, value)| text.parse::<f32>().unwrap() == value), "{line:?}");
+            assert!(
+                line.iter().skip(1).zip(row).all(|(text, value)| text.parse::<f32>().unwrap() == value),
+                "{line:?}"
+            );
         }
     }
 }

@@ -28,7 +28,8 @@ pub enum Way {
 pub fn sort_into(folder: &Path, class: &str, photo: &Photo, way: Way) -> Result<PathBuf> {
     let folder = folder.join(as_file_name(class));
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let name = photo.path.file_name().map_or_else(|| as_file_name(&photo.name), |name| name.to_string_lossy().into_owned());
+    let name =
+        photo.path.file_name().map_or_else(|| as_file_name(&photo.name), |name| name.to_string_lossy().into_owned());
     let (stem, end) = match name.rsplit_once('.') {
         Some((stem, end)) if !stem.is_empty() => (stem.to_owned(), format!(".{end}")),
         _ => (name, String::new()),

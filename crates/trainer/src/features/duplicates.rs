@@ -214,7 +214,8 @@ mod tests {
     /// Photos in memory, and rows that say which a network sees as one: those of one direction, a little apart.
     fn seen(pictures: &[(&RgbImage, usize)]) -> (Vec<Photo>, Vec<f32>) {
         let width = 1 + pictures.iter().map(|(_, direction)| *direction).max().unwrap();
-        let photo = |(number, (image, _)): (usize, &(&RgbImage, usize))| Photo::in_memory(&number.to_string(), png(image));
+        let photo =
+            |(number, (image, _)): (usize, &(&RgbImage, usize))| Photo::in_memory(&number.to_string(), png(image));
         let rows = pictures.iter().enumerate().flat_map(|(number, &(_, direction))| {
             (0..width).map(move |column| match column == direction {
                 true => 5.0,
@@ -379,7 +380,8 @@ mod tests {
             let places: Vec<usize> = (0..found).chain(copies.iter().map(|copy| found + copy)).collect();
             let (groups, ..) = group(&places);
             let together = |a: usize, b: usize| groups.iter().any(|group| group.contains(&a) && group.contains(&b));
-            let hits = (copies.iter().enumerate()).filter(|(place, copy)| together(found + place, of[**copy].0)).count();
+            let hits =
+                (copies.iter().enumerate()).filter(|(place, copy)| together(found + place, of[**copy].0)).count();
             // Photos that are together now and weren't, but by way of a copy.
             let mut left = groups.clone();
             left.iter_mut().for_each(|group| group.retain(|&place| place < found));

@@ -543,16 +543,18 @@ mod tests {
                 let mut features = store.as_ref().map_or_else(|| Features::new(3), known).passing();
                 let mut came = Vec::new();
                 let each = &mut |place, outcome: Outcome<'_>| {
-                    came.push((place, match outcome {
-                        Outcome::Known(_, row) => Some((row[0] * 255.0).round() as usize),
-                        Outcome::Rejected(_) => None,
-                    }));
+                    came.push((
+                        place,
+                        match outcome {
+                            Outcome::Known(_, row) => Some((row[0] * 255.0).round() as usize),
+                            Outcome::Rejected(_) => None,
+                        },
+                    ));
                     Ok(())
                 };
                 let mut extractor = Extractor::new(Counts::default().engines(), 4);
                 let watch = Watch { progress: &(), each };
-                let computed =
-                    extract_each(&photos, &mut extractor, &mut features, &preparation(), watch).unwrap();
+                let computed = extract_each(&photos, &mut extractor, &mut features, &preparation(), watch).unwrap();
                 features.keep().unwrap();
                 let number = |photo: &Photo| photo.name[..3].parse::<usize>().unwrap();
                 let expected = photos.iter().map(number).map(|number| (number != 3).then_some(number)).enumerate();

@@ -207,9 +207,7 @@ mod tests {
         let (path, stamp) = &files[1];
         assert_eq!(again.get(path, stamp), Some([2; 32]));
         assert_eq!(again.get(&folder.join("../photos/b"), stamp), Some([2; 32]));
-        for changed in
-            [Stamp { size: 9, ..*stamp }, Stamp { modified: 9, ..*stamp }, Stamp { changed: 9, ..*stamp }]
-        {
+        for changed in [Stamp { size: 9, ..*stamp }, Stamp { modified: 9, ..*stamp }, Stamp { changed: 9, ..*stamp }] {
             assert_eq!(again.get(path, &changed), None);
         }
         assert_eq!(again.get(&folder.join("d"), stamp), None);

@@ -171,7 +171,9 @@ impl Features {
     /// Puts the store in order after the work: what is known of files is kept, small segments put together, and what there is no room for goes.
     /// Gives what went wrong, and what of the store couldn't be read, in words.
     pub(crate) fn settle(&self) -> Vec<String> {
-        let Some(Kept { options, shelf: OnDisk { store, lookup }, written, .. }) = &self.kept else { return Vec::new() };
+        let Some(Kept { options, shelf: OnDisk { store, lookup }, written, .. }) = &self.kept else {
+            return Vec::new();
+        };
         let tidied = if *written || store.is_damaged() { store.tidy() } else { Ok(()) };
         let capped = if *written { cap(options) } else { Ok(()) };
         let failed = [lookup.keep(), tidied, capped].into_iter().filter_map(Result::err);

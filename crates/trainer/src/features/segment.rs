@@ -123,11 +123,7 @@ impl Segment {
     ///
     /// # Errors
     /// The file can't be read.
-    pub(super) fn whole_rows(
-        &self,
-        digests: &[Digest],
-        known: &BTreeSet<Digest>,
-    ) -> Result<Vec<(Digest, Box<[f32]>)>> {
+    pub(super) fn whole_rows(&self, digests: &[Digest], known: &BTreeSet<Digest>) -> Result<Vec<(Digest, Box<[f32]>)>> {
         let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
         let mut rows = Vec::new();
         for (number, digest) in digests.iter().enumerate().filter(|(_, digest)| !known.contains(*digest)) {

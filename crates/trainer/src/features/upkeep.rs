@@ -327,7 +327,9 @@ mod tests {
     /// Adds a segment of so many rows under the key of these weights, read so many days ago.
     fn add(root: &Path, weights: &str, rows: u8, days: u32) -> PathBuf {
         let key = Key::new(weights, Precision::F32, &Preparation::default());
-        let before: Vec<_> = keys(root).map(|keys| keys.into_iter().flat_map(|(_, folder)| paths(&folder)).collect()).unwrap_or_default();
+        let before: Vec<_> = keys(root)
+            .map(|keys| keys.into_iter().flat_map(|(_, folder)| paths(&folder)).collect())
+            .unwrap_or_default();
         let store = Store::open(root, &key, 2).unwrap();
         let rows: Vec<_> = (0..rows).map(|row| ([row + days as u8 * 16; 32], [f32::from(row), 1.0])).collect();
         store.add(rows.iter().map(|(digest, row)| (digest, &row[..])).collect()).unwrap();

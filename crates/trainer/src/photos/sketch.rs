@@ -361,9 +361,8 @@ impl Plane<1> {
                 }
                 let [a, b, aa, bb, ab] = [a, b, aa, bb, ab].map(|sum| sum as f32);
                 let sums = Sums { count: (rows.len() * columns.len()) as f32, a, b, aa, bb, ab };
-                let centre = |axis: usize, by: isize| {
-                    by as f32 + (other.size[axis] as f32 - self.size[axis] as f32) / 2.0
-                };
+                let centre =
+                    |axis: usize, by: isize| by as f32 + (other.size[axis] as f32 - self.size[axis] as f32) / 2.0;
                 tell(sums.correlation(), [centre(0, right), centre(1, down)]);
             }
         }
@@ -390,7 +389,9 @@ mod tests {
     fn changed(image: &RgbImage, change: impl Fn(usize, f32) -> f32) -> RgbImage {
         let mut image = image.clone();
         image.pixels_mut().for_each(|pixel| {
-            (0..3).for_each(|channel| pixel[channel] = change(channel, f32::from(pixel[channel])).clamp(0.0, 255.0) as u8);
+            (0..3).for_each(|channel| {
+                pixel[channel] = change(channel, f32::from(pixel[channel])).clamp(0.0, 255.0) as u8
+            });
         });
         image
     }

@@ -235,7 +235,17 @@ mod tests {
         let (photos, history, seconds) = Default::default();
         let (leaks, test_without_leaks, validation) = Default::default();
         let test = Some(evaluation);
-        Metrics { schema: Metrics::SCHEMA, photos, test, leaks, test_without_leaks, validation, change: None, history, seconds }
+        Metrics {
+            schema: Metrics::SCHEMA,
+            photos,
+            test,
+            leaks,
+            test_without_leaks,
+            validation,
+            change: None,
+            history,
+            seconds,
+        }
     }
 
     #[test]

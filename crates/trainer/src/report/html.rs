@@ -171,7 +171,17 @@ mod tests {
     fn metrics(test: Option<Evaluation>) -> Metrics {
         let (photos, seconds) = (Counts::default(), Seconds::default());
         let (leaks, test_without_leaks, validation, history) = (0, None, None, history());
-        Metrics { schema: Metrics::SCHEMA, photos, test, leaks, test_without_leaks, validation, change: None, history, seconds }
+        Metrics {
+            schema: Metrics::SCHEMA,
+            photos,
+            test,
+            leaks,
+            test_without_leaks,
+            validation,
+            change: None,
+            history,
+            seconds,
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod tests;
 mod text;
 mod thumbnail;
 
-pub use change::{Change, Compared};
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
+pub use change::{Change, Compared};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, without_leaks};
 pub(crate) use html::html;

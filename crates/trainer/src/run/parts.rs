@@ -236,13 +236,17 @@ mod tests {
     fn photos_are_listed_with_part_and_class_and_version_1_has_no_classes() {
         let [a, b] = [0, 1].map(|class| Some(Class::new(class)));
         let expected = [(1, Part::Train, b), (2, Part::Train, b), (3, Part::Validation, a), (4, Part::Test, a)];
-        let listed = |parts: &Parts| parts.photos().map(|(digest, part, class)| (digest[0], part, class)).collect::<Vec<_>>();
+        let listed =
+            |parts: &Parts| parts.photos().map(|(digest, part, class)| (digest[0], part, class)).collect::<Vec<_>>();
         assert!(parts().has_labels());
         assert_eq!(listed(&parts()), expected);
         let json = String::from_utf8(parts().to_json()).unwrap();
         let json = json.replace("\"version\":2", "\"version\":1").replace("\"labels\":[[1,1],[0],[0]],", "");
         let old = Parts::from_json(json.as_bytes(), 2).unwrap();
-        assert_eq!((listed(&old), old.has_labels()), (expected.map(|(digest, part, _)| (digest, part, None)).to_vec(), false));
+        assert_eq!(
+            (listed(&old), old.has_labels()),
+            (expected.map(|(digest, part, _)| (digest, part, None)).to_vec(), false)
+        );
     }
 
     #[test]

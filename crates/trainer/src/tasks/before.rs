@@ -99,8 +99,7 @@ impl Before {
         predictions: &[Prediction],
         renamed: &BTreeMap<String, String>,
     ) -> Result<Option<Compared>> {
-        let old_classes: Vec<&String> =
-            self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
+        let old_classes: Vec<&String> = self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
         let is_new_to_both = |place: &usize| {
             let before = self.photos.get(&known.kept[*place].1).map(|(part, _)| *part);
             let class = predictions[*place].target.class();
@@ -119,10 +118,6 @@ impl Before {
         });
         let right_now = places.iter().filter(|place| !predictions[**place].is_wrong());
         let share = |right: usize| right as f64 / places.len() as f64;
-        Ok(Some(Compared {
-            photos: places.len(),
-            before: share(right_before.count()),
-            now: share(right_now.count()),
-        }))
+        Ok(Some(Compared { photos: places.len(), before: share(right_before.count()), now: share(right_now.count()) }))
     }
 }
