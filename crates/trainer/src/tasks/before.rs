@@ -21,6 +21,15 @@ pub(crate) struct Before {
     has_labels: bool,
 }
 
+/// What there is now: the photos, the part that each plays whose features are known, and what the new head says of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Since<'a> {
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) known: &'a Known<'a>,
+    pub(crate) parts: &'a [Part],
+    pub(crate) predictions: &'a [Prediction],
+}
+
 impl Before {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let Run { head, config, .. } = Run::open(folder)?;
@@ -41,13 +50,8 @@ impl Before {
     }
 
     /// Says what has changed, and how both heads do on the photos that neither learnt from.
-    pub(crate) fn change(
-        &self,
-        dataset: &Dataset,
-        known: &Known<'_>,
-        parts: &[Part],
-        predictions: &[Prediction],
-    ) -> Result<Change> {
+    pub(crate) fn change(&self, since: &Since<'_>) -> Result<Change> {
+        let Since { dataset, known, .. } = *since;
         let now: BTreeMap<Digest, Option<Class>> =
             known.kept.iter().zip(known.photos()).map(|((_, digest), photo)| (*digest, photo.target.class())).collect();
         let renamed = self.renamed(dataset, &now);
@@ -69,7 +73,7 @@ impl Before {
             classes_added: missing(&dataset.classes, &self.config.classes, renamed.values().collect()),
             classes_removed: missing(&self.config.classes, &dataset.classes, renamed.keys().collect()),
             classes_renamed: renamed.iter().map(|(old, new)| [old.clone(), new.clone()]).collect(),
-            compared: self.compared(dataset, known, parts, predictions, &renamed)?,
+            compared: self.compared(since, &renamed)?,
         })
     }
 
@@ -91,14 +95,8 @@ impl Before {
     }
 
     /// Compares both heads.
-    fn compared(
-        &self,
-        dataset: &Dataset,
-        known: &Known<'_>,
-        parts: &[Part],
-        predictions: &[Prediction],
-        renamed: &BTreeMap<String, String>,
-    ) -> Result<Option<Compared>> {
+    fn compared(&self, since: &Since<'_>, renamed: &BTreeMap<String, String>) -> Result<Option<Compared>> {
+        let Since { dataset, known, parts, predictions } = *since;
         let old_classes: Vec<&String> = self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
         let is_new_to_both = |place: &usize| {
             let before = self.photos.get(&known.kept[*place].1).map(|(part, _)| *part);

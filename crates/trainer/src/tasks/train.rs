@@ -19,7 +19,7 @@ use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Making, Weights};
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::assign::{Assigned, Rules, assign};
-use crate::tasks::before::Before;
+use crate::tasks::before::{Before, Since};
 use crate::tasks::known::Known;
 use crate::tasks::trained::Trained;
 
@@ -117,7 +117,8 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let leaks: HashSet<usize> =
         leaks.iter().map(|leak| leak.photo).filter(|&photo| parts[photo] == Part::Test).collect();
     let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
-    let change = before.map(|before| before.change(&dataset, &known, &parts, &predictions)).transpose()?;
+    let since = Since { dataset: &dataset, known: &known, parts: &parts, predictions: &predictions };
+    let change = before.map(|before| before.change(&since)).transpose()?;
     let metrics = Metrics {
         schema: Metrics::SCHEMA,
         photos: Counts::new(&parts, known.rejected.len(), known.computed),
