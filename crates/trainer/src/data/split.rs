@@ -419,7 +419,12 @@ mod tests {
             let mut below = |most: u64| random.bits() % most;
             let sizes: Vec<usize> = (0..1 + below(40)).map(|_| 2 + below(90) as usize).collect();
             let share = |percent: u64| percent as f64 / 100.0;
-            let options = SplitOptions { seed: round, validation: share(below(45)), test: share(below(45)), ..Default::default() };
+            let options = SplitOptions {
+                seed: round,
+                validation: share(below(45)),
+                test: share(below(45)),
+                ..Default::default()
+            };
             let got = counts(&sizes, &options);
             let all: usize = sizes.iter().sum();
             for (part, share) in [options.test, options.validation].into_iter().enumerate() {
@@ -440,7 +445,9 @@ mod tests {
     #[test]
     fn large_shares_leave_something_to_train_on() {
         for size in 1..20 {
-            let parts = split(&class(0, size), &SplitOptions { seed: 7, validation: 0.49, test: 0.49, ..Default::default() }).unwrap();
+            let parts =
+                split(&class(0, size), &SplitOptions { seed: 7, validation: 0.49, test: 0.49, ..Default::default() })
+                    .unwrap();
             assert!(count(&parts, Part::Train) >= 1, "{size}");
             assert!(size < 3 || (count(&parts, Part::Test) >= 1 && count(&parts, Part::Validation) >= 1), "{size}");
         }

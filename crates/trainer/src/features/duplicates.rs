@@ -16,7 +16,7 @@ use crate::progress::{Progress, Stage, watched};
 
 // As measured: docs/honest-parts.md.
 /// Which photos are worth another look.
-const WANTED: Wanted = Wanted { sure: 0.8, likely: 0.5, lead: 0.1 };
+const WANTED: Wanted = Wanted { sure: 0.8, likely: 0.5, lead: 0.14 };
 /// The least likeness of two pictures that are one photo.
 const ALIKE: f32 = 0.65;
 /// Where a picture can't be looked at again, its features must say so themselves: their least cosine.
@@ -217,7 +217,8 @@ mod tests {
     /// Photos in memory, and rows that say which a network sees as one: those of one direction, a little apart.
     fn seen(pictures: &[(&RgbImage, usize)]) -> (Vec<Photo>, Vec<f32>) {
         let width = 1 + pictures.iter().map(|(_, direction)| *direction).max().unwrap();
-        let photo = |(number, (image, _)): (usize, &(&RgbImage, usize))| Photo::in_memory(&number.to_string(), png(image));
+        let photo =
+            |(number, (image, _)): (usize, &(&RgbImage, usize))| Photo::in_memory(&number.to_string(), png(image));
         let rows = pictures.iter().enumerate().flat_map(|(number, &(_, direction))| {
             (0..width).map(move |column| match column == direction {
                 true => 5.0,
@@ -331,7 +332,7 @@ mod tests {
     /// docs/honest-parts.md are its.
     #[test]
     #[ignore = "measures: PHOTOS=folder WEIGHTS=file, and EVERY=4 for copies of every fourth photo"]
-    fn measure() {
+    fn near_duplicates_measured() {
         let given = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} isn't set"));
         let every: usize = given("EVERY").parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -382,7 +383,8 @@ mod tests {
             let places: Vec<usize> = (0..found).chain(copies.iter().map(|copy| found + copy)).collect();
             let (groups, ..) = group(&places);
             let together = |a: usize, b: usize| groups.iter().any(|group| group.contains(&a) && group.contains(&b));
-            let hits = (copies.iter().enumerate()).filter(|(place, copy)| together(found + place, of[**copy].0)).count();
+            let hits =
+                (copies.iter().enumerate()).filter(|(place, copy)| together(found + place, of[**copy].0)).count();
             // Photos that are together now and weren't, but by way of a copy.
             let mut left = groups.clone();
             left.iter_mut().for_each(|group| group.retain(|&place| place < found));

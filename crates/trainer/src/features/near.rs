@@ -29,7 +29,8 @@ pub(super) struct Wanted {
     pub sure: f32,
     /// The cosine from which on they are one where it leads: two that are nearly the same stand out among those that are only of one kind.
     pub likely: f32,
-    /// By how much it must exceed the mean cosine of one of the two with the five others that are nearest to it.
+    /// By how much it must exceed what one of the two has with others: its mean cosine with the third to fifth nearest, for the first two may be
+    /// nearly the same as well.
     pub lead: f32,
 }
 
@@ -99,14 +100,12 @@ fn search(
         Ok(())
     })?;
     let nearest = nearest.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // What a row's others are like: the mean of five of the nearest, without the one that it is asked for.
     let others = |row: usize, without: usize| {
         let cosines = nearest[row].iter().filter(|(other, _)| *other as usize != without).map(|(_, cosine)| cosine);
-        cosines.take(NEAREST - 1).sum::<f32>() / (NEAREST - 1) as f32
+        cosines.skip(NEAREST - 4).take(3).sum::<f32>() / 3.0
     };
     let is_wanted = |&Pair { rows: [a, b], cosine }: &Pair| {
-        cosine >= wanted.sure
-            || cosine >= wanted.likely && cosine - others(a, b).min(others(b, a)) >= wanted.lead
+        cosine >= wanted.sure || cosine >= wanted.likely && cosine - others(a, b).min(others(b, a)) >= wanted.lead
     };
     let pair = |a: usize, &(b, cosine): &(u32, f32)| Pair { rows: [a.min(b as usize), a.max(b as usize)], cosine };
     let mut pairs: Vec<Pair> = (nearest.iter().enumerate())
@@ -323,7 +322,8 @@ mod tests {
     fn what_stands_out_is_a_pair_and_what_is_only_of_one_kind_is_none() {
         // Two kinds of ten rows each, of which no two are nearer to each other than the others; and two of one kind that are.
         let width = 24;
-        let row = |kind: usize, own: usize| (0..width).map(move |at| if at == kind { 2.0f32 } else { f32::from(at == own) });
+        let row =
+            |kind: usize, own: usize| (0..width).map(move |at| if at == kind { 2.0f32 } else { f32::from(at == own) });
         let mut values: Vec<f32> = (0..20).flat_map(|number| row(number / 10, 2 + number)).collect();
         values.extend(row(0, 2).enumerate().map(|(at, value)| if at == 23 { 0.6 } else { value }));
         let rows = Rows::new(&values, width).unwrap();
@@ -335,7 +335,8 @@ mod tests {
     #[test]
     fn a_row_is_paired_with_no_more_than_those_nearest_to_it() {
         let mut nearest = Nearest::new();
-        let all = [(9, 0.5), (1, 0.1), (2, 0.9), (3, 0.3), (4, 0.5), (5, 0.0), (6, -1.0), (7, 0.2), (8, 0.25), (2, 0.9)];
+        let all =
+            [(9, 0.5), (1, 0.1), (2, 0.9), (3, 0.3), (4, 0.5), (5, 0.0), (6, -1.0), (7, 0.2), (8, 0.25), (2, 0.9)];
         all.iter().for_each(|one| keep(&mut nearest, *one));
         assert_eq!(nearest, [(2, 0.9), (4, 0.5), (9, 0.5), (3, 0.3), (8, 0.25), (7, 0.2)]);
         let mut again = Nearest::new();

@@ -140,7 +140,10 @@ impl Told<'_> {
             pairs.map(|[a, b]| format!("{} and {}", self.name(*a), self.name(*b))).collect()
         };
         let together = names(&|a, b| self.parts[a] == self.parts[b]);
-        self.warn(&together, "# nearly the same as another (a crop, another size, mirrored, the next frame), which stay in one part");
+        self.warn(
+            &together,
+            "# nearly the same as another (a crop, another size, mirrored, the next frame), which stay in one part",
+        );
         let labels = names(&|a, b| self.entries[a].target != self.entries[b].target);
         self.warn(&labels, "# nearly the same as one of another class: is its label right?");
     }
@@ -159,9 +162,13 @@ impl Told<'_> {
             })
         };
         let groups: Vec<_> = groups.list().into_iter().map(|group| (group[0], classes(&group))).collect();
-        groups.iter().flat_map(|(_, counts)| counts).for_each(|(class, count)| *sizes.entry(*class).or_default() += count);
+        groups
+            .iter()
+            .flat_map(|(_, counts)| counts)
+            .for_each(|(class, count)| *sizes.entry(*class).or_default() += count);
         for (photo, counts) in &groups {
-            let mut large: Vec<_> = counts.iter().filter(|(class, held)| **held > 1 && 3 * **held > sizes[class]).collect();
+            let mut large: Vec<_> =
+                counts.iter().filter(|(class, held)| **held > 1 && 3 * **held > sizes[class]).collect();
             large.sort_unstable();
             for (class, held) in large {
                 self.progress.warn(&format!(
@@ -187,7 +194,10 @@ impl Told<'_> {
             format!("{} is {is} {}", self.name(photo), self.name(with))
         };
         let leaks: Vec<String> = leaks.iter().map(worded).collect();
-        self.warn(&leaks, "# of the folders to validate or to test aren't new to the head, so the figures are too kind");
+        self.warn(
+            &leaks,
+            "# of the folders to validate or to test aren't new to the head, so the figures are too kind",
+        );
     }
 
     /// Names the classes without a photo to test, where others have one.
