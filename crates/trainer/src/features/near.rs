@@ -29,7 +29,8 @@ pub(super) struct Wanted {
     pub sure: f32,
     /// The cosine from which on they are one where it leads: two that are nearly the same stand out among those that are only of one kind.
     pub likely: f32,
-    /// By how much it must exceed the mean cosine of one of the two with the five others that are nearest to it.
+    /// By how much it must exceed what one of the two has with others: its mean cosine with the third to fifth nearest, for the first two may be
+    /// nearly the same as well.
     pub lead: f32,
 }
 
@@ -99,10 +100,9 @@ fn search(
         Ok(())
     })?;
     let nearest = nearest.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // What a row's others are like: the mean of five of the nearest, without the one that it is asked for.
     let others = |row: usize, without: usize| {
         let cosines = nearest[row].iter().filter(|(other, _)| *other as usize != without).map(|(_, cosine)| cosine);
-        cosines.take(NEAREST - 1).sum::<f32>() / (NEAREST - 1) as f32
+        cosines.skip(NEAREST - 4).take(3).sum::<f32>() / 3.0
     };
     let is_wanted = |&Pair { rows: [a, b], cosine }: &Pair| {
         cosine >= wanted.sure || cosine >= wanted.likely && cosine - others(a, b).min(others(b, a)) >= wanted.lead

@@ -42,7 +42,9 @@ struct Pose {
 impl Sketch {
     /// Draws a picture's sketch.
     pub(crate) fn new(picture: &Picture) -> Self {
-        let [fine, colours] = [FINE, COARSE].map(|side| Plane::shrunk(picture, side));
+        let (pixels, _) = picture.rgb.as_chunks::<3>();
+        let fine = shrunk([picture.width, picture.height], FINE, |place| pixels[place].map(f32::from));
+        let colours = shrunk(fine.size, COARSE, |place| fine.rgb[place]);
         Self { fine: fine.grey().detail(), coarse: colours.grey().detail(), colours: colours.into_signed() }
     }
 
@@ -187,33 +189,32 @@ struct Shrunk {
     rgb: Vec<[f32; 3]>,
 }
 
-impl Plane<3> {
-    /// Makes a picture's longer side so long; each pixel is the mean of those that it stands for.
-    fn shrunk(picture: &Picture, side: usize) -> Shrunk {
-        let whole = [picture.width, picture.height];
-        let longer = whole[0].max(whole[1]);
-        let size = whole.map(|length| (length * side).div_ceil(longer).max(1));
-        let (pixels, _) = picture.rgb.as_chunks::<3>();
-        let span = |place: usize, axis: usize| {
-            let from = place * whole[axis] / size[axis];
-            from..((place + 1) * whole[axis] / size[axis]).max(from + 1)
-        };
-        let mut rgb = Vec::with_capacity(size[0] * size[1]);
-        for y in 0..size[1] {
-            for x in 0..size[0] {
-                let (columns, rows) = (span(x, 0), span(y, 1));
-                let mut sum = [0u64; 3];
-                for row in rows.clone() {
-                    for pixel in &pixels[row * whole[0]..][columns.clone()] {
-                        (0..3).for_each(|c| sum[c] += u64::from(pixel[c]));
-                    }
+/// Makes the longer side so long of a picture of this size, whose pixels are given by their places; each is the mean of those that it stands for.
+fn shrunk(whole: [usize; 2], side: usize, pixel: impl Fn(usize) -> [f32; 3]) -> Shrunk {
+    let longer = whole[0].max(whole[1]);
+    let size = whole.map(|length| (length * side).div_ceil(longer).max(1));
+    let span = |place: usize, axis: usize| {
+        let from = place * whole[axis] / size[axis];
+        from..((place + 1) * whole[axis] / size[axis]).max(from + 1)
+    };
+    let mut rgb = Vec::with_capacity(size[0] * size[1]);
+    for y in 0..size[1] {
+        for x in 0..size[0] {
+            let (columns, rows) = (span(x, 0), span(y, 1));
+            let mut sum = [0.0f64; 3];
+            for row in rows.clone() {
+                let mut line = [0.0f32; 3];
+                for column in columns.clone() {
+                    let pixel = pixel(row * whole[0] + column);
+                    (0..3).for_each(|c| line[c] += pixel[c]);
                 }
-                let count = (rows.len() * columns.len()) as f32;
-                rgb.push(sum.map(|sum| sum as f32 / count));
+                (0..3).for_each(|c| sum[c] += f64::from(line[c]));
             }
+            let count = (rows.len() * columns.len()) as f64;
+            rgb.push(sum.map(|sum| (sum / count) as f32));
         }
-        Shrunk { size, rgb }
     }
+    Shrunk { size, rgb }
 }
 
 impl Shrunk {
