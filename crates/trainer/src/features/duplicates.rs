@@ -7,12 +7,16 @@ use std::thread::Builder;
 use rayon::prelude::*;
 
 use crate::data::{Groups, Part, Photo};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::near::{Pair, Wanted, pairs};
 use crate::features::ordered::{Crew, ordered};
 use crate::features::rows::Rows;
+use crate::features::upkeep::StoreOptions;
+use crate::features::verdicts::Verdicts;
 use crate::photos::{Failure, Limits, Reading, Sketch, decode_by, decode_into};
 use crate::progress::{Progress, Stage, watched};
+use crate::words::chain;
 
 // As measured: docs/honest-parts.md.
 /// Which photos are worth another look.
@@ -29,6 +33,10 @@ const PAIRS: usize = 64;
 /// How pictures are looked at again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Looking<'a> {
+    /// The photos' contents, in their order.
+    pub digests: &'a [Digest],
+    /// Where what is seen is kept, so that it is seen once.
+    pub store: Option<&'a StoreOptions>,
     pub reading: &'a Reading,
     pub limits: &'a Limits,
 }
@@ -52,24 +60,28 @@ pub(crate) fn near_duplicates(
     let stays = |part| matches!(part, Some(Part::Validation | Part::Test));
     candidates.retain(|Pair { rows: [a, b], .. }| {
         let [left, right] = [a, b].map(|place| photos[*place].part);
-        !groups.are_together(*a, *b) && !(left == right && stays(left))
+        !(groups.are_together(*a, *b) || left == right && stays(left))
     });
-    if candidates.is_empty() {
-        return Ok(Vec::new());
-    }
-    progress.begin(Stage::PAIRS, candidates.len());
-    let mut joined = Vec::new();
-    let mut left = &candidates[..];
+    let verdicts = Verdicts::open(looking.store, looking.reading);
+    let mut joining = Joining { groups, joined: Vec::new(), verdicts, digests: looking.digests };
+    candidates.retain(|pair| joining.is_unknown(pair));
     let mut outcome = Ok(());
-    while outcome.is_ok() && !left.is_empty() {
-        let (some, needed) = first_of(left);
-        left = &left[some.len()..];
-        outcome = sketches(photos, &needed, looking, progress)
-            .and_then(|sketches| compare(some, &sketches, groups, &mut joined, progress));
+    if !candidates.is_empty() {
+        progress.begin(Stage::PAIRS, candidates.len());
+        let mut left = &candidates[..];
+        while outcome.is_ok() && !left.is_empty() {
+            let (some, needed) = first_of(left);
+            left = &left[some.len()..];
+            outcome = sketches(photos, &needed, looking, progress)
+                .and_then(|sketches| joining.compare(some, &sketches, progress));
+        }
+        progress.note(&format!("{} of one photo", joining.joined.len()));
+        progress.end();
+        if let Err(error) = joining.verdicts.keep() {
+            progress.warn(&chain(&error));
+        }
     }
-    progress.note(&format!("{} of one photo", joined.len()));
-    progress.end();
-    outcome.map(|()| joined)
+    outcome.map(|()| joining.joined)
 }
 
 /// Takes pairs from the first on, as long as the sketches of their photos have room.
@@ -115,35 +127,60 @@ fn sketch(photo: &Photo, looking: Looking<'_>) -> Result<Sketch, Failure> {
     Ok(Sketch::new(&picture))
 }
 
-/// Compares the pictures of pairs that aren't together yet, and joins those that are alike.
-fn compare(
-    pairs: &[Pair],
-    sketches: &BTreeMap<usize, Sketch>,
-    groups: &mut Groups,
-    joined: &mut Vec<[usize; 2]>,
-    progress: &dyn Progress,
-) -> Result<()> {
-    for some in pairs.chunks(PAIRS) {
-        if progress.cancelled() {
-            return Err(Error::Interrupted { kept: 0 });
+/// Groups while they are joined.
+struct Joining<'a> {
+    groups: &'a mut Groups,
+    joined: Vec<[usize; 2]>,
+    verdicts: Verdicts,
+    digests: &'a [Digest],
+}
+
+impl Joining<'_> {
+    /// Tells whether a pair must be looked at; one that was seen before is joined if it is one photo.
+    fn is_unknown(&mut self, pair: &Pair) -> bool {
+        let [a, b] = pair.rows.map(|place| &self.digests[place]);
+        match self.verdicts.get(a, b) {
+            Some(true) => self.join(pair),
+            Some(false) => {}
+            None => return true,
         }
-        let apart = |pair: &&Pair| !groups.are_together(pair.rows[0], pair.rows[1]);
-        let apart: Vec<&Pair> = some.iter().filter(apart).collect();
-        let alike = |pair: &&Pair| match pair.rows.map(|place| sketches.get(&place)) {
-            [Some(a), Some(b)] => a.likeness(b) >= ALIKE,
-            _ => pair.cosine >= UNSEEN,
-        };
-        let alike: Vec<bool> = apart.par_iter().map(alike).collect();
-        for (pair, _) in apart.iter().zip(alike).filter(|(_, alike)| *alike) {
-            let [a, b] = pair.rows;
-            if !groups.are_together(a, b) {
-                groups.join(a, b);
-                joined.push([a, b]);
-            }
-        }
-        progress.advance(some.len());
+        false
     }
-    Ok(())
+
+    fn join(&mut self, pair: &Pair) {
+        let [a, b] = pair.rows;
+        if !self.groups.are_together(a, b) {
+            self.groups.join(a, b);
+            self.joined.push([a, b]);
+        }
+    }
+
+    /// Compares the pictures of pairs that aren't together yet, and joins those that are alike.
+    fn compare(&mut self, pairs: &[Pair], sketches: &BTreeMap<usize, Sketch>, progress: &dyn Progress) -> Result<()> {
+        for some in pairs.chunks(PAIRS) {
+            if progress.cancelled() {
+                return Err(Error::Interrupted { kept: 0 });
+            }
+            let apart = |pair: &&Pair| !self.groups.are_together(pair.rows[0], pair.rows[1]);
+            let apart: Vec<&Pair> = some.iter().filter(apart).collect();
+            let seen = |pair: &&Pair| match pair.rows.map(|place| sketches.get(&place)) {
+                [Some(a), Some(b)] => Some(a.likeness(b) >= ALIKE),
+                _ => None,
+            };
+            let seen: Vec<Option<bool>> = apart.par_iter().map(seen).collect();
+            for (pair, seen) in apart.into_iter().zip(seen) {
+                if let Some(alike) = seen {
+                    let [a, b] = pair.rows.map(|place| &self.digests[place]);
+                    self.verdicts.note(a, b, alike);
+                }
+                if seen.unwrap_or(pair.cosine >= UNSEEN) {
+                    self.join(pair);
+                }
+            }
+            progress.advance(some.len());
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -157,8 +194,7 @@ mod tests {
 
     use super::*;
     use crate::data::{Entry, Source, Target, list};
-    use crate::digest::Digest;
-    use crate::features::{Engines, Extractor, Features, Key, StoreOptions, extract};
+    use crate::features::{Engines, Extractor, Features, Key, extract};
     use crate::photos::texture::texture;
     use crate::photos::{Preparation, decode};
 
@@ -230,8 +266,11 @@ mod tests {
         Rows::new(rows, rows.len() / 10).unwrap()
     }
 
+    /// Groups, and the pairs that were joined.
+    type Grouped = (Vec<Vec<usize>>, Vec<[usize; 2]>);
+
     /// Groups photos by what they look like.
-    fn grouped(photos: &[Photo], rows: &Rows, progress: &dyn Progress) -> Result<(Vec<Vec<usize>>, Vec<[usize; 2]>)> {
+    fn grouped(photos: &[Photo], rows: &Rows, progress: &dyn Progress) -> Result<Grouped> {
         let entries: Vec<Entry> = (photos.iter().enumerate())
             .map(|(number, photo)| {
                 let digest: Digest = std::array::from_fn(|byte| number.to_le_bytes()[byte % 8]);
@@ -239,10 +278,41 @@ mod tests {
             })
             .collect();
         let mut groups = Groups::new(&entries);
-        let looking = Looking { reading: &Reading::default(), limits: &Limits::default() };
+        let digests: Vec<Digest> = entries.iter().map(|entry| entry.digest).collect();
+        let (reading, limits) = (Reading::default(), Limits::default());
+        let looking = Looking { digests: &digests, store: None, reading: &reading, limits: &limits };
         let all: Vec<&Photo> = photos.iter().collect();
         let joined = near_duplicates(&all, rows, &mut groups, looking, progress)?;
         Ok((groups.list(), joined))
+    }
+
+    #[test]
+    fn what_was_seen_is_not_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StoreOptions::at(dir.path());
+        let (mut photos, values) = some();
+        let rows = view(&values);
+        let digests: Vec<Digest> = (0..photos.len()).map(|number| [number as u8; 32]).collect();
+        let joined = |photos: &[Photo]| {
+            let entry = |(photo, digest): (&Photo, &Digest)| Entry {
+                target: &Target::None,
+                digest: *digest,
+                part: photo.part,
+                group: None,
+                kept: None,
+            };
+            let mut groups = Groups::new(&photos.iter().zip(&digests).map(entry).collect::<Vec<_>>());
+            let (reading, limits) = (Reading::default(), Limits::default());
+            let looking = Looking { digests: &digests, store: Some(&store), reading: &reading, limits: &limits };
+            near_duplicates(&photos.iter().collect::<Vec<_>>(), &rows, &mut groups, looking, &()).unwrap();
+            groups.list()
+        };
+        let first = joined(&photos);
+        // What would be seen now says nothing of anything.
+        photos.iter_mut().for_each(|photo| photo.source = Source::Memory(Arc::from(*b"no photo")));
+        assert_eq!(joined(&photos), first);
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        assert_ne!(joined(&photos), first, "and the test must see it");
     }
 
     /// A photo, its crop and its mirror image; another that a network sees as the same; and others.

@@ -15,6 +15,7 @@ mod rows;
 mod segment;
 mod store;
 mod upkeep;
+mod verdicts;
 
 pub use engines::Engines;
 pub use extract::{Extraction, Outcome, Watch, extract, extract_each};

@@ -45,11 +45,13 @@ pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>
         .collect();
     check(dataset, known, &entries)?;
 
+    let digests: Vec<Digest> = entries.iter().map(|entry| entry.digest).collect();
     let mut groups = Groups::new(&entries);
     let alike = match rules.split.duplicates {
         Duplicates::Apart => Vec::new(),
         Duplicates::Together => {
-            let looking = Looking { reading: &rules.reading, limits: &session.limits };
+            let (reading, limits) = (&rules.reading, &session.limits);
+            let looking = Looking { digests: &digests, store: session.store.as_ref(), reading, limits };
             let found = near_duplicates(&photos, &known.rows()?, &mut groups, looking, session.progress);
             found.map_err(|error| error.keeping(if session.store.is_some() { known.kept.len() } else { 0 }))?
         }
@@ -60,7 +62,6 @@ pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>
     told.copies();
     told.alike(&alike);
     told.large(&groups);
-    let digests: Vec<Digest> = entries.iter().map(|entry| entry.digest).collect();
     let leaks = leaks(&groups, &digests, &parts);
     told.leaks(&leaks);
     told.untested();
