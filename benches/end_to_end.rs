@@ -8,6 +8,7 @@ use std::{fs, path::Path, time::Instant};
 
 use rayon::prelude::*;
 use resnet::{Backbone, BackboneOptions, Engine, ImageTensor, Recipe, Tap, WeightFile, preprocess};
+use trainer::features::StoreOptions;
 use trainer::{
     Session,
     data::SplitOptions,
@@ -37,7 +38,7 @@ fn main() {
         gpu,
         batch: Some(BATCH),
         limits: Limits::default(),
-        store: Some(folder.path().join("store")),
+        store: Some(StoreOptions::at(folder.path().join("store"))),
         progress: &(),
     };
     let gpu = &session.gpu;
@@ -58,7 +59,7 @@ fn main() {
     };
     let train = || {
         // Nothing is kept from the last time.
-        let _ = session.store.as_ref().map(fs::remove_dir_all);
+        let _ = session.store.as_ref().map(|store| fs::remove_dir_all(&store.folder));
         train(&session, &request).expect("it trains")
     };
 

@@ -33,7 +33,7 @@ fn main() {
         .collect();
     let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     let (rows, targets) = (Rows::new(&features, FEATURES).expect("whole rows"), targets(&labels));
-    let train = Labelled { rows: &rows, targets: &targets };
+    let train = Labelled { rows: &rows, targets: &targets, weights: None };
     let problem = Problem { classes: &classes, train, validation: None };
 
     let mut group = criterion.benchmark_group("head");
@@ -104,8 +104,8 @@ fn large(gpu: &Gpu) {
     let ended = Epochs::default();
     let [rows, other_rows] = [&features, &others].map(|values| Rows::new(values, FEATURES).expect("whole rows"));
     let [targets, other_targets] = [&labels, &truth].map(|labels| targets(labels));
-    let train = Labelled { rows: &rows, targets: &targets };
-    let validation = Some(Labelled { rows: &other_rows, targets: &other_targets });
+    let train = Labelled { rows: &rows, targets: &targets, weights: None };
+    let validation = Some(Labelled { rows: &other_rows, targets: &other_targets, weights: None });
     let problem = Problem { classes: &classes, train, validation };
     let Fit { head, history } = solve(gpu, &problem, &options, &ended).expect("the head trains");
 

@@ -25,7 +25,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them, in the order of [`Told`].
+    /// All of them.
     pub const ALL: [Self; 6] = [Self::Path, Self::Label, Self::Labels, Self::Split, Self::Weight, Self::Group];
 
     /// Gives its name, which is also the first of the columns' usual ones.
