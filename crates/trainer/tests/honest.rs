@@ -81,7 +81,7 @@ fn crops_and_mirror_images_play_the_part_of_their_photo() {
     let tests = parts.values().filter(|part| *part == "test").count();
     assert!((18..=24).contains(&tests), "{tests} of {}", parts.len());
     let (err, apart, _) = train("--duplicates apart");
-    assert!(apart > made.len() / 2 && !err.contains("nearly the same"), "{apart}: {err}");
+    assert!(apart >= 6 && !err.contains("nearly the same"), "{apart}: {err}");
     assert!(world.read("run/config.json").contains("\"duplicates\": \"apart\""));
 }
 

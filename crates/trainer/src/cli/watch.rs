@@ -47,6 +47,7 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
     while !terminal.cancelled() {
         let start = Instant::now();
         let now = Some(state(&origin));
+        let looked = start.elapsed();
         if now != seen {
             // A copy that is under way: the next look will find it done.
             std::thread::sleep(LOOK_EVERY);
@@ -74,7 +75,7 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
                 tell(&format!("watching {}; ctrl-c ends it", shown(dir)));
             }
         }
-        std::thread::sleep(LOOK_EVERY.max(4 * start.elapsed()).min(Duration::from_secs(10)));
+        std::thread::sleep(LOOK_EVERY.max(4 * looked).min(Duration::from_secs(10)));
     }
     Ok(0)
 }
