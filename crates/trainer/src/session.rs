@@ -80,7 +80,7 @@ impl Session<'_> {
     /// ends with an error.
     pub(crate) fn features(&self, backbone: &Pretrained<'_>, photos: &[Photo]) -> Result<(Features, Extraction)> {
         let mut extraction = Extraction::default();
-        let each = &mut |place, outcome: Outcome<'_>| extraction.add(photos, place, &outcome);
+        let each = &mut |place, outcome: Outcome<'_>| extraction.add(place, &outcome);
         let (features, computed) = self.pass(backbone, photos, |features| features, each)?;
         Ok((features, Extraction { computed, ..extraction }))
     }

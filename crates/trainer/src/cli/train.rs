@@ -17,7 +17,7 @@ use crate::cli::terminal::Terminal;
 use crate::data::{self, ClassOrder, Duplicates, Origin, SplitOptions};
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
-use crate::session::Session;
+use crate::session::{Overrides, Session};
 use crate::tasks::{self, Again, Request, Trained};
 use crate::words::{count, shown};
 use crate::{hub, report, run};
@@ -144,16 +144,15 @@ impl Train {
     }
 
     /// Checks what can be known at once, and gives what it says.
-    fn check(&self, global: &Global) -> Result<(TrainOptions, SplitOptions, Origin)> {
-        let (options, split) = (self.options(global.seed), self.split(global.seed));
-        options.check()?;
+    pub(crate) fn check(&self, global: &Global) -> Result<Checked> {
+        let (train, split) = (self.options(global.seed), self.split(global.seed));
+        train.check()?;
         split.check()?;
         // Without a folder there is a run that knows its own.
         let dir = self.dir.as_deref().unwrap_or(Path::new("."));
         let data = Origin { class_order: self.class_order, ..self.data.origin(dir) };
         data::check(&data)?;
-        self.reading.overrides()?;
-        Ok((options, split, data))
+        Ok(Checked { train, split, data, overrides: self.reading.overrides()? })
     }
 
     fn options(&self, seed: u64) -> TrainOptions {
@@ -178,6 +177,14 @@ impl Train {
             seed,
         }
     }
+}
+
+/// What a training was asked for, as far as that could be checked at once.
+pub(crate) struct Checked {
+    train: TrainOptions,
+    split: SplitOptions,
+    data: Origin,
+    overrides: Overrides,
 }
 
 /// The options that a run keeps when it is trained again.
@@ -214,8 +221,8 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
         }
         None => {
             // What needs no download, and no adapter, comes before them.
-            args.check(global)?;
-            first(args, global, terminal, &global.session(terminal)?)?
+            let checked = args.check(global)?;
+            first(args, checked, terminal, &global.session(terminal)?)?
         }
     };
     if global.json {
@@ -229,27 +236,18 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
 /// Trains a run for the first time, and gives its folder.
 pub(crate) fn first(
     args: &Train,
-    global: &Global,
+    checked: Checked,
     terminal: &Terminal,
     session: &Session<'_>,
 ) -> Result<(Trained, PathBuf)> {
-    let (options, split, data) = args.check(global)?;
-    let overrides = args.reading.overrides()?;
+    let Checked { train, split, data, overrides } = checked;
     let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => next_run(&data.path, args.force)?,
     };
-    let request = Request {
-        data,
-        weights,
-        out: out.clone(),
-        force: args.force,
-        overrides,
-        split,
-        kept: HashMap::new(),
-        train: options,
-    };
+    let request =
+        Request { data, weights, out: out.clone(), force: args.force, overrides, split, kept: HashMap::new(), train };
     let trained = tasks::train(session, &request).inspect_err(|_| {
         // What was made for this run, and stayed empty, shall not count as one. That it can't go away is no failure of its own.
         if args.out.is_none() {

@@ -60,7 +60,7 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
                     let again = Again { data: Some(origin.clone()), out: None, force: true };
                     tasks::train_again(&session, &out, again).map(|trained| (trained, out.clone()))
                 }
-                false => train::first(args, global, terminal, &session),
+                false => args.check(global).and_then(|checked| train::first(args, checked, terminal, &session)),
             };
             match trained {
                 Ok((trained, out)) if global.json => emit_line(&train::as_json(&trained, &out))?,

@@ -57,6 +57,25 @@ impl Contents {
         self.members.insert(key, member);
     }
 
+    /// Reads a member's name; one that isn't UTF-8 is rejected.
+    pub fn name(&mut self, bytes: &[u8], shard: usize) -> Option<String> {
+        match std::str::from_utf8(bytes) {
+            Ok(name) => Some(name.to_owned()),
+            Err(_) => {
+                self.reject(&String::from_utf8_lossy(bytes), shard, "its name isn't UTF-8");
+                None
+            }
+        }
+    }
+
+    /// Cleans a member's name as [`clean`] does; one that leads out of the archive is rejected.
+    pub fn cleaned(&mut self, name: &str, shard: usize) -> Option<String> {
+        clean(name).unwrap_or_else(|reason| {
+            self.reject(name, shard, reason);
+            None
+        })
+    }
+
     /// Rejects a member by name.
     pub fn reject(&mut self, name: &str, shard: usize, reason: &str) {
         let name = self.full_name(name, shard);

@@ -35,18 +35,8 @@ pub(super) fn read(contents: &mut Contents, path: &Path, shard: usize, columns: 
     let mut archive = Archive::new(file);
     for entry in archive.entries_with_seek().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
-        let Ok(name) = String::from_utf8(entry.path_bytes().into_owned()) else {
-            contents.reject(&String::from_utf8_lossy(&entry.path_bytes()), shard, "its name isn't UTF-8");
-            continue;
-        };
-        let cleaned = match clean(&name) {
-            Ok(Some(cleaned)) => cleaned,
-            Ok(None) => continue,
-            Err(reason) => {
-                contents.reject(&name, shard, reason);
-                continue;
-            }
-        };
+        let Some(name) = contents.name(&entry.path_bytes(), shard) else { continue };
+        let Some(cleaned) = contents.cleaned(&name, shard) else { continue };
         let (offset, size) = (entry.raw_file_position(), entry.size());
         match entry.header().entry_type() {
             EntryType::Regular | EntryType::Continuous => {

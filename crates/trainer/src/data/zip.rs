@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rawzip::{CompressionMethod, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, RECOMMENDED_BUFFER_SIZE, ZipArchive};
 use resnet::regular;
 
-use crate::data::contents::{Contents, clean};
+use crate::data::contents::Contents;
 use crate::data::member::{Zip, Zipped};
 use crate::error::{Error, Result};
 use crate::words::shown;
@@ -28,22 +28,10 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
     let mut entries = zip.archive.entries(&mut buffer);
     while let Some(entry) = entries.next_entry().map_err(broken)? {
         found += 1;
-        let name = entry.file_path();
-        let Ok(name) = std::str::from_utf8(name.as_bytes()) else {
-            let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
-            contents.reject(&name, 0, "its name isn't UTF-8");
-            continue;
-        };
+        let Some(name) = contents.name(entry.file_path().as_bytes(), 0) else { continue };
         // Some programs for Windows write it so.
         let name = name.replace('\\', "/");
-        let cleaned = match clean(&name) {
-            Ok(Some(cleaned)) => cleaned,
-            Ok(None) => continue,
-            Err(reason) => {
-                contents.reject(&name, 0, reason);
-                continue;
-            }
-        };
+        let Some(cleaned) = contents.cleaned(&name, 0) else { continue };
         let method = entry.compression_method();
         if entry.is_dir() || name.ends_with('/') {
             contents.folders.insert(cleaned);

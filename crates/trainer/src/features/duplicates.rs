@@ -62,6 +62,9 @@ pub(crate) fn near_duplicates(
         let [left, right] = [a, b].map(|place| photos[*place].part);
         !(groups.are_together(*a, *b) || left == right && stays(left))
     });
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
     let verdicts = Verdicts::open(looking.store, looking.reading);
     let mut joining = Joining { groups, joined: Vec::new(), verdicts, digests: looking.digests };
     candidates.retain(|pair| joining.is_unknown(pair));

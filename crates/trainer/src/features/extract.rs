@@ -27,8 +27,8 @@ const QUEUE: usize = 1024;
 pub enum Outcome<'a> {
     /// Its content, and its features.
     Known(Digest, &'a [f32]),
-    /// Why it can't be used.
-    Rejected(&'a str),
+    /// It can't be used.
+    Rejected(&'a Rejected),
 }
 
 /// Who watches an extraction, and takes what comes of each photo.
@@ -96,7 +96,7 @@ pub fn extract(
     progress: &dyn Progress,
 ) -> Result<Extraction> {
     let mut extraction = Extraction::default();
-    let each = &mut |place, outcome: Outcome<'_>| extraction.add(photos, place, &outcome);
+    let each = &mut |place, outcome: Outcome<'_>| extraction.add(place, &outcome);
     let computed = extract_each(photos, extractor, features, preparation, Watch { progress, each })?;
     Ok(Extraction { computed, ..extraction })
 }
@@ -122,12 +122,10 @@ pub fn extract_each(
 
 impl Extraction {
     /// Adds what became of a photo.
-    pub(crate) fn add(&mut self, photos: &[Photo], place: usize, outcome: &Outcome<'_>) -> Result<()> {
+    pub(crate) fn add(&mut self, place: usize, outcome: &Outcome<'_>) -> Result<()> {
         match outcome {
             Outcome::Known(digest, _) => self.kept.push((place, *digest)),
-            Outcome::Rejected(reason) => {
-                self.rejected.push(Rejected { name: photos[place].name.clone(), reason: (*reason).to_owned() });
-            }
+            Outcome::Rejected(rejected) => self.rejected.push((*rejected).clone()),
         }
         Ok(())
     }
@@ -155,9 +153,8 @@ fn extract_by(
     let spares = Spares::default();
     let progress = watch.progress;
     progress.begin(Stage::FEATURES, photos.len());
-    let (waiting, flying, in_flight, queue) = Default::default();
-    let mut batches =
-        Batches { extractor, features, watch, spares: &spares, waiting, flying, in_flight, queue, computed: 0 };
+    let (waiting, flying, queue) = Default::default();
+    let mut batches = Batches { extractor, features, watch, spares: &spares, waiting, flying, queue, computed: 0 };
     let worker = || {
         let mut loader = Loader { source, known: &known, shelf: shelf.as_ref(), spares: &spares, memory: Vec::new() };
         move |photo: &Photo| loader.load(photo)
@@ -205,10 +202,8 @@ struct Batches<'a, 'e, 'w> {
     spares: &'a Spares,
     waiting: Vec<(Digest, ImageBytes)>,
     flying: Option<(Vec<Digest>, Flight)>,
-    /// The photos that wait or fly.
-    in_flight: HashSet<Digest>,
     /// The photos that weren't handed out, by their places: the content, or why it can't be used.
-    queue: VecDeque<(usize, Result<Digest, String>)>,
+    queue: VecDeque<(usize, Result<Digest, Rejected>)>,
     computed: usize,
 }
 
@@ -217,7 +212,7 @@ impl Batches<'_, '_, '_> {
     fn take(&mut self, place: usize, loaded: Loaded) -> Result<()> {
         let outcome = match loaded {
             Loaded::Failed(error) => return Err(error),
-            Loaded::Rejected(reason) => Err(reason),
+            Loaded::Rejected(rejected) => Err(rejected),
             Loaded::Known(digest, row) => {
                 if let Some(row) = row {
                     self.features.take(digest, row);
@@ -225,7 +220,7 @@ impl Batches<'_, '_, '_> {
                 Ok(digest)
             }
             Loaded::Ready(digest, image) => {
-                if self.features.row(&digest).is_none() && self.in_flight.insert(digest) {
+                if self.features.row(&digest).is_none() && !self.is_under_way(&digest) {
                     self.waiting.push((digest, image));
                     self.queue.push_back((place, Ok(digest)));
                     let full = self.waiting.len() >= self.extractor.batch();
@@ -241,6 +236,12 @@ impl Batches<'_, '_, '_> {
         if self.queue.len() >= QUEUE { self.submit().and_then(|()| self.land()) } else { Ok(()) }
     }
 
+    /// Tells whether a photo waits for the network, or is on its way.
+    fn is_under_way(&self, digest: &Digest) -> bool {
+        let flying = self.flying.iter().flat_map(|(digests, _)| digests);
+        self.waiting.iter().map(|(digest, _)| digest).chain(flying).any(|other| other == digest)
+    }
+
     /// Hands out the photos of which all is known, as far as none before them is missing.
     fn hand_out(&mut self) -> Result<()> {
         while let Some((place, outcome)) = self.queue.front() {
@@ -249,7 +250,7 @@ impl Batches<'_, '_, '_> {
                     Some(row) => Outcome::Known(*digest, row),
                     None => break,
                 },
-                Err(reason) => Outcome::Rejected(reason),
+                Err(rejected) => Outcome::Rejected(rejected),
             };
             (self.watch.each)(*place, outcome)?;
             self.queue.pop_front();
@@ -276,7 +277,6 @@ impl Batches<'_, '_, '_> {
         let (values, images) = self.extractor.wait(flight, self.watch.progress)?;
         self.spares.give(images);
         self.features.insert(&digests, &values)?;
-        self.in_flight.retain(|digest| !digests.contains(digest));
         if let Err(error) = self.features.keep_as_it_goes() {
             self.watch.progress.warn(&format!("features aren't kept yet: {}", chain(&error)));
         }
@@ -291,18 +291,9 @@ enum Loaded {
     /// What is known of it, unless it's in memory.
     Known(Digest, Option<Box<[f32]>>),
     Ready(Digest, ImageBytes),
-    Rejected(String),
+    Rejected(Rejected),
     /// The machine failed.
     Failed(Error),
-}
-
-impl From<Failure> for Loaded {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Photo(reason) => Self::Rejected(reason),
-            Failure::Machine(error) => Self::Failed(error),
-        }
-    }
 }
 
 /// The state with which a thread loads photos.
@@ -320,7 +311,10 @@ const KEPT: usize = 48 << 20;
 
 impl Loader<'_> {
     fn load(&mut self, photo: &Photo) -> Loaded {
-        self.prepared(photo).unwrap_or_else(Loaded::from)
+        self.prepared(photo).unwrap_or_else(|failure| match failure {
+            Failure::Photo(reason) => Loaded::Rejected(Rejected { name: photo.name.clone(), reason }),
+            Failure::Machine(error) => Loaded::Failed(error),
+        })
     }
 
     /// Tells what a photo's file is taken for unchanged by, where that is asked for.
@@ -501,7 +495,7 @@ mod tests {
             let source = Way { read, decoder: decode_into, preparation: &preparation };
             let mut extractor = Extractor::new(Counts::default().engines(), 4);
             let mut result = Extraction::default();
-            let each = &mut |place, outcome: Outcome<'_>| result.add(&photos, place, &outcome);
+            let each = &mut |place, outcome: Outcome<'_>| result.add(place, &outcome);
             let watch = Watch { progress: &(), each };
             let computed = extract_by(&source, &photos, &mut extractor, &mut features, watch);
             features.keep().unwrap();
@@ -624,7 +618,7 @@ mod tests {
         let mut features = Features::new(3);
         let mut extractor = Extractor::new(Counts::default().engines(), 4);
         let mut result = Extraction::default();
-        let each = &mut |place, outcome: Outcome<'_>| result.add(&photos, place, &outcome);
+        let each = &mut |place, outcome: Outcome<'_>| result.add(place, &outcome);
         extract_by(&source, &photos, &mut extractor, &mut features, Watch { progress: &(), each }).unwrap();
         assert_eq!(seen(&features, &result), [0.0, 1.0, 3.0, 4.0, 6.0, 7.0, 8.0]);
         let rejected: Vec<_> =

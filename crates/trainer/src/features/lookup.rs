@@ -12,12 +12,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::{Digest, hex};
 use crate::error::Result;
+use crate::features::lines;
 use crate::files;
 
 /// The folder of these files, below the store's.
 pub(super) const FOLDER: &str = "files";
-/// What such a file begins with; a checksum over the rest follows.
-const MAGIC: &[u8; 8] = b"rehead1\n";
+/// What such a file begins with.
+const MARK: &[u8; 8] = b"rehead1\n";
 /// Bytes of a line: name, size, dates, digest.
 const LINE: usize = 4 * 8 + size_of::<Digest>();
 /// A file that changed so shortly before it was read may have changed again with the same date: file systems count in up to two seconds.
@@ -111,14 +112,13 @@ impl Lookup {
         if fresh.is_empty() {
             return Ok(());
         }
-        std::fs::create_dir_all(&self.root).map_err(crate::Error::io("create", &self.root))?;
         files::clean(&self.root);
         let mut outcome = Ok(());
         for (path, new) in fresh {
             // Another process may have added to it since.
             let mut all = read(&path).unwrap_or_default();
             all.extend(new);
-            outcome = outcome.and(files::write_unsynced(&path, &bytes(&all)));
+            outcome = outcome.and(write(&path, &all));
         }
         outcome
     }
@@ -146,11 +146,6 @@ fn name_of(path: &Path) -> Option<u64> {
 
 /// Reads a folder's lines; none where they aren't there, or are damaged.
 fn read(path: &Path) -> Option<Folder> {
-    let bytes = resnet::regular::read(path).ok()?;
-    let (sum, lines) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
-    if crc32fast::hash(lines) != u32::from_le_bytes(*sum) {
-        return None;
-    }
     let line = |line: &[u8; LINE]| {
         let (numbers, digest) = line.split_at(4 * 8);
         let number = |place: usize| <[u8; 8]>::try_from(&numbers[8 * place..][..8]).expect("eight");
@@ -158,23 +153,21 @@ fn read(path: &Path) -> Option<Folder> {
         let [modified, changed] = [2, 3].map(|place| i64::from_le_bytes(number(place)));
         (name, (Stamp { size, modified, changed }, Digest::try_from(digest).expect("the rest of a line")))
     };
-    let (lines, []) = lines.as_chunks() else { return None };
-    Some(lines.iter().map(line).collect())
+    Some(lines::read(path, MARK)?.iter().map(line).collect())
 }
 
 /// Writes a folder's lines.
-fn bytes(folder: &Folder) -> Vec<u8> {
-    let mut lines: Vec<_> = folder.iter().collect();
-    lines.sort_unstable_by_key(|(name, _)| **name);
-    let mut all = Vec::with_capacity(lines.len() * LINE);
-    for (name, (Stamp { size, modified, changed }, digest)) in lines {
-        all.extend(name.to_le_bytes());
-        all.extend(size.to_le_bytes());
-        all.extend(modified.to_le_bytes());
-        all.extend(changed.to_le_bytes());
-        all.extend(digest);
-    }
-    [&MAGIC[..], &crc32fast::hash(&all).to_le_bytes(), &all].concat()
+fn write(path: &Path, folder: &Folder) -> Result<()> {
+    let line = |(name, (Stamp { size, modified, changed }, digest)): (&u64, &(Stamp, Digest))| {
+        let numbers = [name.to_le_bytes(), size.to_le_bytes(), modified.to_le_bytes(), changed.to_le_bytes()];
+        let mut line = [0; LINE];
+        line[..4 * 8].copy_from_slice(numbers.as_flattened());
+        line[4 * 8..].copy_from_slice(digest);
+        line
+    };
+    let mut all: Vec<_> = folder.iter().collect();
+    all.sort_unstable_by_key(|(name, _)| **name);
+    lines::write(path, MARK, &all.into_iter().map(line).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

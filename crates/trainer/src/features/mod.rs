@@ -7,6 +7,7 @@ mod extractor;
 #[cfg(test)]
 pub(crate) mod fake;
 mod key;
+mod lines;
 mod lookup;
 mod memory;
 mod near;

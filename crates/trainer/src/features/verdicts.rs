@@ -3,19 +3,19 @@
 //! A file beside the quick look-up, which can be made again: what is damaged there only costs time.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::features::lines;
 use crate::features::lookup::FOLDER;
 use crate::features::upkeep::StoreOptions;
-use crate::files;
 use crate::photos::Reading;
 
-/// What the file begins with; a checksum over the rest follows. The number is raised when pictures are compared in another way.
-const MAGIC: &[u8; 8] = b"pairs 1\n";
+/// What the file begins with. The number is raised when pictures are compared in another way.
+const MARK: &[u8; 8] = b"pairs 1\n";
 /// Bytes of a verdict.
 const LINE: usize = 17;
 /// So many verdicts are kept, in 70 MB; beyond, the file begins anew.
@@ -34,7 +34,7 @@ impl Verdicts {
     /// Reads what a store knows of pictures that are read in this way.
     pub(super) fn open(store: Option<&StoreOptions>, reading: &Reading) -> Self {
         let path = store.map(|store| store.folder.join(FOLDER).join("pairs"));
-        let known = path.as_ref().and_then(|path| parse(&resnet::regular::read(path).ok()?)).unwrap_or_default();
+        let known = path.as_deref().and_then(read).unwrap_or_default();
         Self { path, known, is_new: false, reading: format!("{reading:?}") }
     }
 
@@ -55,20 +55,20 @@ impl Verdicts {
     /// It can't be written.
     pub(super) fn keep(&self) -> Result<()> {
         let Some(path) = self.path.as_ref().filter(|_| self.is_new) else { return Ok(()) };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        }
         // Another process may have added to it since.
-        let mut all = resnet::regular::read(path).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
+        let mut all = read(path).unwrap_or_default();
         all.extend(&self.known);
         if all.len() > MOST {
             all.clone_from(&self.known);
         }
-        let mut lines: Vec<_> = all.into_iter().collect();
-        lines.sort_unstable();
-        let lines: Vec<u8> =
-            lines.iter().flat_map(|(key, alike)| key.iter().copied().chain([u8::from(*alike)])).collect();
-        files::write_unsynced(path, &[&MAGIC[..], &crc32fast::hash(&lines).to_le_bytes(), &lines].concat())
+        let line = |(key, alike): ([u8; 16], bool)| {
+            let mut line = [u8::from(alike); LINE];
+            line[..16].copy_from_slice(&key);
+            line
+        };
+        let mut all: Vec<[u8; LINE]> = all.into_iter().map(line).collect();
+        all.sort_unstable();
+        lines::write(path, MARK, &all)
     }
 
     fn key(&self, a: &Digest, b: &Digest) -> [u8; 16] {
@@ -77,12 +77,9 @@ impl Verdicts {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<HashMap<[u8; 16], bool>> {
-    let (sum, lines) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
-    let (lines, []) = lines.as_chunks::<LINE>() else { return None };
-    if crc32fast::hash(lines.as_flattened()) != u32::from_le_bytes(*sum) {
-        return None;
-    }
+/// Reads the verdicts of a file; none where it isn't there, or is damaged.
+fn read(path: &Path) -> Option<HashMap<[u8; 16], bool>> {
+    let lines = lines::read::<LINE>(path, MARK)?;
     Some(lines.iter().map(|line| (*line.first_chunk().expect("of 17"), line[16] == 1)).collect())
 }
 

@@ -229,24 +229,7 @@ pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
 mod tests {
     use super::*;
     use crate::photos::{Background, Reading};
-    use crate::report::tests::{classes, evaluated};
-
-    fn metrics(evaluation: Evaluation) -> Metrics {
-        let (photos, history, seconds) = Default::default();
-        let (leaks, test_without_leaks, validation) = Default::default();
-        let test = Some(evaluation);
-        Metrics {
-            schema: Metrics::SCHEMA,
-            photos,
-            test,
-            leaks,
-            test_without_leaks,
-            validation,
-            change: None,
-            history,
-            seconds,
-        }
-    }
+    use crate::report::tests::{classes, evaluated, metrics};
 
     #[test]
     fn the_worst_comes_first() {
@@ -262,7 +245,7 @@ mod tests {
         {
             photo.logits = vec![i as f32 / 10.0, -0.1];
         }
-        let (config, metrics) = (Config::example(classes(2)), metrics(evaluation));
+        let (config, metrics) = (Config::example(classes(2)), metrics(Some(evaluation)));
         let data = Data::new(&config, &metrics, &predictions, &Limits::default());
         assert_eq!((data.mistakes, data.surest.len()), (31, MISTAKES));
         assert_eq!((data.surest[0].name, data.surest[0].label, data.surest[0].taken_for), ("0.jpg", a, b));
@@ -279,7 +262,7 @@ mod tests {
         let (evaluation, mut predictions) = evaluated(12, 3);
         predictions[0].path = dir.path().join("clear.png");
         image::RgbaImage::new(60, 60).save(&predictions[0].path).unwrap();
-        let metrics = metrics(evaluation);
+        let metrics = metrics(Some(evaluation));
         let of = |background, limits: &Limits| {
             let reading = Reading { background, ..Default::default() };
             let config = Config { reading, ..Config::example(classes(3)) };

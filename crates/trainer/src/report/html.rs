@@ -154,8 +154,8 @@ mod tests {
     use super::*;
     use crate::head::{Epoch, History};
     use crate::photos::Limits;
-    use crate::report::data::{Counts, Metrics, Seconds};
-    use crate::report::tests::{classes, evaluated};
+    use crate::report::data::Metrics;
+    use crate::report::tests::{self, classes, evaluated};
     use crate::run::Config;
 
     fn history() -> History {
@@ -169,19 +169,7 @@ mod tests {
     }
 
     fn metrics(test: Option<Evaluation>) -> Metrics {
-        let (photos, seconds) = (Counts::default(), Seconds::default());
-        let (leaks, test_without_leaks, validation, history) = (0, None, None, history());
-        Metrics {
-            schema: Metrics::SCHEMA,
-            photos,
-            test,
-            leaks,
-            test_without_leaks,
-            validation,
-            change: None,
-            history,
-            seconds,
-        }
+        Metrics { history: history(), ..tests::metrics(test) }
     }
 
     #[test]

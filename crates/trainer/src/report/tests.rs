@@ -2,11 +2,20 @@
 
 use crate::data::{Class, Part, Target};
 use crate::head::metrics::{Evaluation, evaluate};
+use crate::report::data::Metrics;
 use crate::report::prediction::Prediction;
 
 /// Labels that a page must escape.
 pub(super) fn classes(count: usize) -> Vec<String> {
     (0..count).map(|class| format!("class <{class}>")).collect()
+}
+
+/// Makes the figures of a training with this evaluation, of which nothing else is known.
+pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
+    let (photos, history, seconds) = Default::default();
+    let (leaks, test_without_leaks, validation, change) = Default::default();
+    let schema = Metrics::SCHEMA;
+    Metrics { schema, photos, test, leaks, test_without_leaks, validation, change, history, seconds }
 }
 
 /// Makes an evaluation in which photo i is of class i mod classes; the first is taken for class 1.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Origin;
 use crate::error::{Error, Result};
+use crate::progress::{Stage, watched};
 use crate::session::{Overrides, Session};
 use crate::tasks::before::Before;
 use crate::tasks::train::{Request, train_since};
@@ -27,13 +28,13 @@ pub struct Again {
 /// # Errors
 /// There is no run, or one that doesn't say how it was made; as [`train`](crate::tasks::train).
 pub fn train_again(session: &Session<'_>, run: &Path, again: Again) -> Result<Trained> {
-    let before = Before::open(run)?;
+    let before = watched(session.progress, Stage::WEIGHTS, || Before::open(run))?;
     let config = &before.config;
     let Again { data, out, force } = again;
     let in_place = out.is_none();
     let request = Request {
         data: data.unwrap_or_else(|| config.data.clone()),
-        weights: before.weights.clone(),
+        weights: before.path.clone(),
         out: out.unwrap_or_else(|| run.to_owned()),
         force: force || in_place,
         overrides: Overrides { recipe: Some(config.recipe.clone()), reading: Some(config.reading) },

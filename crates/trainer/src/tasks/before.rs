@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use resnet::WeightFile;
+
 use crate::data::{Class, Dataset, Part};
 use crate::digest::{self, Digest};
 use crate::error::{Error, Result};
@@ -14,8 +16,10 @@ use crate::tasks::known::Known;
 /// A run as it was.
 pub(crate) struct Before {
     pub(crate) config: Config,
-    /// The backbone's weights: where they were, if they are unchanged, else the run's own.
-    pub(crate) weights: PathBuf,
+    /// The backbone's weights: those that it was made with, if they are unchanged, else the run's own.
+    pub(crate) weights: WeightFile,
+    /// Where they were read.
+    pub(crate) path: PathBuf,
     head: Head,
     photos: HashMap<Digest, (Part, Option<Class>)>,
     has_labels: bool,
@@ -32,16 +36,18 @@ pub(crate) struct Since<'a> {
 
 impl Before {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let Run { head, config, .. } = Run::open(folder)?;
+        let Run { head, config, weights: own, .. } = Run::open(folder)?;
         let invalid = |reason: &str| Error::InvalidRun { path: folder.to_owned(), reason: reason.to_owned() };
         let config = config.ok_or_else(|| invalid("no config.json in it, which says how it was made"))?;
         let parts = Parts::read(folder, &config)?;
-        let unchanged = |path: &PathBuf| {
-            resnet::regular::read(path).is_ok_and(|bytes| digest::sha256(&bytes) == config.weights.sha256)
+        let path = &config.weights.path;
+        let unchanged = |file: &WeightFile| digest::sha256(file.bytes()) == config.weights.sha256;
+        let (path, weights) = match WeightFile::open(path).ok().filter(unchanged) {
+            Some(weights) => (path.clone(), weights),
+            None => (folder.join(run::MODEL), own),
         };
-        let weights = Some(config.weights.path.clone()).filter(unchanged).unwrap_or_else(|| folder.join(run::MODEL));
         let photos = parts.photos().map(|(digest, part, class)| (digest, (part, class))).collect();
-        Ok(Self { weights, head, photos, has_labels: parts.has_labels(), config })
+        Ok(Self { weights, path, head, photos, has_labels: parts.has_labels(), config })
     }
 
     /// Gives the part that each photo played.

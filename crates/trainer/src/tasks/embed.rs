@@ -84,8 +84,8 @@ pub fn embed_each(
             rows += 1;
             each(&photos[place], row)
         }
-        Outcome::Rejected(reason) => {
-            rejected.push(Rejected { name: photos[place].name.clone(), reason: reason.to_owned() });
+        Outcome::Rejected(photo) => {
+            rejected.push(photo.clone());
             Ok(())
         }
     })?;

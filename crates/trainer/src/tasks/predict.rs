@@ -59,9 +59,9 @@ pub fn predict_each(
                 let Photo { name, path, source, target, .. } = photo.clone();
                 each(photo, Ok(Prediction { name, path, source, digest, part: None, target, logits }))
             }
-            Outcome::Rejected(reason) => {
-                rejected.push(Rejected { name: photo.name.clone(), reason: reason.to_owned() });
-                each(photo, Err(&rejected[rejected.len() - 1]))
+            Outcome::Rejected(reject) => {
+                rejected.push(reject.clone());
+                each(photo, Err(reject))
             }
         }
     })?;

@@ -77,20 +77,26 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     request.split.check()?;
     let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
     if let Some(by) = &request.split.group_by {
-        // Where a table has a column of this name, its reader has named the groups.
         let alone = group_by(&mut dataset.photos, by)?;
         dataset.warnings.extend(alone);
     }
     dataset.check_single()?;
-    let weights = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(&request.weights))?;
+    let opened;
+    let weights = match before {
+        Some(before) => &before.weights,
+        None => {
+            opened = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(&request.weights))?;
+            &opened
+        }
+    };
     // Of what was read, not of the path: what is hashed is what runs and what is saved.
     let sha256 = digest::sha256(weights.bytes());
-    let (recipe, reading) = request.overrides.or_of(&weights, &request.weights)?;
+    let (recipe, reading) = request.overrides.or_of(weights, &request.weights)?;
     check_outside(&request.out, &request.data.path)?;
     let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
 
-    let backbone = Pretrained { weights: &weights, recipe: &recipe, reading };
+    let backbone = Pretrained { weights, recipe: &recipe, reading };
     let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected)?;
     let featured = Instant::now();
 
@@ -134,7 +140,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
             total: start.elapsed().as_secs_f64(),
         },
     };
-    let model = run::model(&weights, &head, &recipe, &reading)?;
+    let model = run::model(weights, &head, &recipe, &reading)?;
     let batch = session.batch(recipe.input_size);
     let config = Config {
         version: env!("CARGO_PKG_VERSION").to_owned(),
