@@ -68,6 +68,7 @@ fn a_run_is_trained_again_on_what_changed() {
     assert!(out.contains("1 class new (\"owl\")"), "{out}");
     let (_, err) = world.expect(2, "train --again run2 --epochs 5");
     assert!(err.contains("--again") && err.contains("--epochs"), "{err}");
+    world.expect(2, "train --again run2 --patience 3");
     let (_, err) = world.expect(2, "train --again run2 --out run");
     assert!(err.contains("--force"), "{err}");
     world.expect(3, "train --again photos");

@@ -188,7 +188,7 @@ pub(crate) struct Checked {
 }
 
 /// The options that a run keeps when it is trained again.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 20] = [
     "columns",
     "class_order",
     "backbone",
@@ -208,6 +208,7 @@ const SETTINGS: [&str; 19] = [
     "warmup",
     "label_smoothing",
     "class_weights",
+    "patience",
 ];
 
 pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outcome {
