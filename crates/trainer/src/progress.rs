@@ -30,6 +30,8 @@ impl Stage {
     pub const PAIRS: Self = Self { name: "near-duplicates", unit: "pairs" };
     /// The head is trained.
     pub const HEAD: Self = Self { name: "head", unit: "epochs" };
+    /// Heads are fitted: the one that is kept, and those by which it is chosen and judged.
+    pub const HEADS: Self = Self { name: "head", unit: "fits" };
     /// The layers of a network are measured.
     pub const BENCH: Self = Self { name: "bench", unit: "passes" };
     /// Variants of kernels are measured.

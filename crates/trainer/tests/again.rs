@@ -25,7 +25,7 @@ fn parts(world: &World, run: &str) -> BTreeMap<String, String> {
 #[test]
 fn a_run_is_trained_again_on_what_changed() {
     let world = World::new();
-    world.train("--epochs 3 --seed 5 --test 0.3");
+    world.train("--optimizer adamw --epochs 3 --seed 5 --test 0.3");
     let before = parts(&world, "run");
     // Nothing changed: the same head, to the byte.
     let model = std::fs::read(world.path("run/model.safetensors")).unwrap();
@@ -84,7 +84,7 @@ fn a_run_is_trained_again_on_what_changed() {
 fn a_folder_is_watched() {
     let world = World::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args("watch photos --out run --backbone weights.safetensors --recipe recipe.json --epochs 2 --json".split(' '))
+        .args("watch photos --out run --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --json".split(' '))
         .current_dir(world.path(""))
         .env("REHEAD_CACHE", world.path("cache"))
         .stdout(Stdio::piped())

@@ -18,8 +18,8 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 #[test]
 fn from_photos_to_predictions() {
     let world = World::new();
-    let (out, err) = world.train("");
-    assert!(out.starts_with("36 photos, 3 classes: "), "{out}");
+    let (out, err) = world.train("--test 0.2");
+    assert!(out.starts_with("36 photos, 3 classes: 29 to train, 7 to test"), "{out}");
     assert!(out.contains("Photos never trained on: ") && out.contains("taken for\n"), "{out}");
     assert!(err.contains("36 photos in "), "{err}");
     let expected = [
@@ -109,7 +109,7 @@ fn unreadable_photos_are_named_and_strictness_is_a_choice() {
     let world = World::new();
     std::fs::write(world.path("photos/red/03.png"), "no photo").unwrap();
     std::fs::write(world.path("photos/red/list.txt"), "no photo").unwrap();
-    let (out, err) = world.train("");
+    let (out, err) = world.train("--test 0.2");
     assert!(err.contains("photos/red/03.png") || err.contains("red/03.png: "), "{err}");
     assert!(err.contains("ignored, no photos by their names (1): red/list.txt"), "{err}");
     assert!(out.contains("1 rejected"), "{out}");
@@ -142,9 +142,17 @@ fn mistakes_have_their_exit_codes() {
     let (_, err) = world.expect(3, &train("photos --backbone recipe.json"));
     assert!(err.contains("recipe.json"), "{err}");
     // Before any photo is looked at.
-    let (_, err) = world.expect(2, &train("photos --backbone weights.safetensors --test 0.9"));
+    let (_, err) =
+        world.expect(2, &train("photos --backbone weights.safetensors --optimizer adamw --val 0.15 --test 0.9"));
     assert!(err.contains("less than 1, so that something is left to train on") && !err.contains("images/s"), "{err}");
-    world.expect(2, &train("photos --backbone weights.safetensors --learning-rate 0"));
+    world.expect(2, &train("photos --backbone weights.safetensors --optimizer sgd --learning-rate 0"));
+    // What says nothing to the optimiser isn't ignored.
+    for (option, other) in [("--epochs 3", "--optimizer adamw or sgd"), ("--val 0.1", "--optimizer adamw or sgd")] {
+        let (_, err) = world.expect(2, &train(&format!("photos --backbone weights.safetensors {option}")));
+        assert!(err.contains(other) && err.contains(&option[..5]), "{err}");
+    }
+    let (_, err) = world.expect(2, &train("photos --backbone weights.safetensors --optimizer sgd --l2 0.1"));
+    assert!(err.contains("--l2") && err.contains("--optimizer lbfgs"), "{err}");
     let (_, err) = world.expect(2, "train photos --backbone weights.safetensors --out photos");
     assert!(err.contains("lies in the folder of photos"), "{err}");
     std::fs::create_dir(world.path("full")).unwrap();
@@ -239,7 +247,9 @@ fn kernels_are_measured_kept_and_used() {
 
     // As if in each shape the last had won.
     let computed = |more: &str| {
-        let line = format!("train photos --backbone weights.safetensors --out run --epochs 1 --force --json -q {more}");
+        let line = format!(
+            "train photos --backbone weights.safetensors --out run --optimizer adamw --epochs 1 --force --json -q {more}"
+        );
         world.json(&line)["photos"]["computed"].as_u64().unwrap()
     };
     assert_eq!((computed("--no-tune"), computed("--no-tune")), (36, 0));
@@ -294,9 +304,17 @@ fn parts_given_by_folders_are_obeyed() {
         }
     }
     let line = "train parts --backbone weights.safetensors --recipe recipe.json --out run";
-    let (out, _) = world.expect(0, line);
+    let (out, _) = world.expect(0, &format!("{line} --optimizer adamw"));
     assert!(out.starts_with("36 photos, 3 classes: 24 to train, 6 to validate, 6 to test"), "{out}");
     assert!(world.read("run/predictions.csv").contains("test/red/11.png,test,red,"));
+    // Where cross-validation chooses, photos to choose by are learnt from; without others, they judge.
+    let (out, _) = world.expect(0, &format!("{line} --force"));
+    assert!(out.starts_with("36 photos, 3 classes: 30 to train, 6 to test"), "{out}");
+    std::fs::rename(world.path("parts/test"), world.path("aside")).unwrap();
+    let (out, _) = world.expect(0, &format!("{line} --force"));
+    assert!(out.starts_with("30 photos, 3 classes: 24 to train, 6 to validate, 0 to test"), "{out}");
+    assert!(out.contains("Photos never trained on: 6 photos"), "{out}");
+    std::fs::rename(world.path("aside"), world.path("parts/test")).unwrap();
 
     // A test that was given and can't be read is an error, and no other is drawn in its place.
     for class in ["blue", "green", "red"] {
@@ -311,7 +329,7 @@ fn parts_given_by_folders_are_obeyed() {
 #[test]
 fn photos_are_read_as_the_run_says_and_within_limits() {
     let world = World::new();
-    let train = "train photos --weights weights.safetensors --recipe recipe.json --epochs 2 -q";
+    let train = "train photos --weights weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 -q";
     world.expect(0, &format!("{train} --out run --exif ignore --background white"));
     let config = std::fs::read_to_string(world.path("run/config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
@@ -330,7 +348,7 @@ fn photos_are_read_as_the_run_says_and_within_limits() {
 #[test]
 fn what_a_run_has_seen_does_not_depend_on_its_reports() {
     let world = World::new();
-    world.train("--epochs 2");
+    world.train("--optimizer adamw --epochs 2");
     let first = world.json("evaluate run photos --json");
     assert!(first["left_out_as_seen"].as_u64().unwrap() > 0, "{first}");
     // A spreadsheet saves the table in its own way.
@@ -352,7 +370,7 @@ fn what_a_run_has_seen_does_not_depend_on_its_reports() {
 #[test]
 fn a_damaged_configuration_of_a_run_is_an_error() {
     let world = World::new();
-    world.train("--epochs 2");
+    world.train("--optimizer adamw --epochs 2");
     let config = world.read("run/config.json");
     std::fs::write(world.path("run/config.json"), &config[..config.len() / 2]).unwrap();
     for line in ["evaluate run photos", "predict run photos/red/00.png"] {
@@ -367,16 +385,56 @@ fn a_damaged_configuration_of_a_run_is_an_error() {
 #[test]
 fn a_training_without_an_evaluation_has_a_report_too() {
     let world = World::new();
-    world.train("--epochs 3 --warmup 1 --test 0 --val 0");
+    world.train("--optimizer adamw --epochs 3 --warmup 1 --test 0 --val 0");
     let page = world.read("run/report.html");
     assert!(page.contains("<h1>No photos were set aside for an evaluation</h1>"), "{page}");
     assert!(page.contains("<polyline") && page.contains("weights.safetensors"), "{page}");
 }
 
 #[test]
+fn few_photos_are_all_learnt_from_and_judged_by_cross_validation() {
+    let world = World::new();
+    let (out, _) = world.train("");
+    assert!(out.starts_with("36 photos, 3 classes\n"), "{out}");
+    assert!(out.contains("All photos, each judged by a head that never saw it: 36 photos"), "{out}");
+    assert!(out.contains(", of 22 by 5-fold cross-validation") && out.contains("with the folds dealt anew: "), "{out}");
+    let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
+    let certificate = &metrics["certificate"];
+    let share = certificate["gradient"].as_f64().unwrap() / certificate["start"].as_f64().unwrap();
+    assert!(share <= 1e-6, "{certificate}");
+    assert_eq!(metrics["cross_validated"]["count"], 36);
+    assert_eq!((&metrics["photos"]["train"], &metrics["test"]), (&36.into(), &serde_json::Value::Null));
+    let (found, tried) = (&metrics["cross_validation"], metrics["cross_validation"]["candidates"].as_array().unwrap());
+    assert_eq!((tried.len(), &found["nested"], found["top1"].as_array().unwrap().len()), (22, &true.into(), 3));
+    // What is said of a photo comes from a head that didn't learn from it: the table counts what the figures count.
+    let rows = world.read("run/predictions.csv");
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let right = rows.records().filter(|row| row.as_ref().unwrap()[2] == row.as_ref().unwrap()[3]).count();
+    let top1 = metrics["cross_validated"]["top1"].as_f64().unwrap();
+    assert!((right as f64 / 36.0 - top1).abs() < 1e-12, "{right} {top1}");
+    // The head has seen all of them.
+    let (_, err) = world.expect(3, "evaluate run photos");
+    assert!(err.contains("36"), "{err}");
+    // The same head once more, and whatever the seed, as long as the same regularisation is chosen.
+    let model = std::fs::read(world.path("run/model.safetensors")).unwrap();
+    world.train(&format!(
+        "--force --seed 3 --l2 {} --scaling {}",
+        certificate["l2"],
+        certificate["scaling"].as_str().unwrap()
+    ));
+    assert!(std::fs::read(world.path("run/model.safetensors")).unwrap() == model);
+    // Fewer than three of a class can't judge it, which is told.
+    for index in 2..12 {
+        std::fs::remove_file(world.path(&format!("photos/red/{index:02}.png"))).unwrap();
+    }
+    let (_, err) = world.train("--force");
+    assert!(err.contains("fewer than 3 photos that aren't copies: too few to judge") && err.contains("red ("), "{err}");
+}
+
+#[test]
 fn shares_are_kept_to_the_photo_and_what_cannot_be_spared_is_told() {
     let world = World::new();
-    let (out, err) = world.train("--epochs 3 --warmup 1");
+    let (out, err) = world.train("--optimizer adamw --epochs 3 --warmup 1");
     assert!(out.starts_with("36 photos, 3 classes: 24 to train, 5 to validate, 7 to test"), "{out}");
     assert!(!err.contains("to be tested on"), "{err}");
     let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
@@ -386,7 +444,7 @@ fn shares_are_kept_to_the_photo_and_what_cannot_be_spared_is_told() {
     for index in 1..12 {
         std::fs::remove_file(world.path(&format!("photos/red/{index:02}.png"))).unwrap();
     }
-    let (out, err) = world.train("--epochs 3 --warmup 1 --force");
+    let (out, err) = world.train("--optimizer adamw --epochs 3 --warmup 1 --force");
     assert!(out.starts_with("25 photos, 3 classes: 16 to train, 4 to validate, 5 to test"), "{out}");
     assert!(err.contains("1 class has no photo to be tested on: red\n"), "{err}");
     for class in ["blue", "green"] {
@@ -394,9 +452,9 @@ fn shares_are_kept_to_the_photo_and_what_cannot_be_spared_is_told() {
             std::fs::remove_file(world.path(&format!("photos/{class}/{index:02}.png"))).unwrap();
         }
     }
-    let (out, err) = world.train("--epochs 3 --warmup 1 --force");
+    let (out, err) = world.train("--optimizer adamw --epochs 3 --warmup 1 --force");
     assert!(out.contains("No photo could be spared for an evaluation: that takes a class of two or more"), "{out}");
     assert!(!(out.contains("--test") || err.contains("tested")), "{out}\n{err}");
-    let (out, _) = world.train("--epochs 3 --warmup 1 --force --test 0 --val 0");
+    let (out, _) = world.train("--optimizer adamw --epochs 3 --warmup 1 --force --test 0 --val 0");
     assert!(out.contains("No photos were set aside for an evaluation: --test and --val say how many are."), "{out}");
 }

@@ -11,7 +11,7 @@ use world::World;
 
 /// Trains on data into a run.
 fn train(world: &World, data: &str, run: &str) {
-    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 3";
+    let how = "--backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 3";
     world.expect(0, &format!("train {data} --out {run} {how}"));
 }
 
@@ -142,7 +142,7 @@ fn what_a_table_lacks_is_said_in_the_command_line_s_words() {
         })
         .collect();
     std::fs::write(world.path("a.csv"), format!("photo,kind,weight\n{rows}")).unwrap();
-    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 2 --out run";
+    let how = "--backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --out run";
     let (_, err) = world.expect(3, &format!("train a.csv {how}"));
     assert!(
         err.contains("its columns are \"photo\", \"kind\", \"weight\"")

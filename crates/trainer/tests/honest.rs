@@ -63,7 +63,8 @@ fn crops_and_mirror_images_play_the_part_of_their_photo() {
         }
     }
     let train = |more: &str| {
-        let line = format!("train drawn --backbone {} --epochs 2 --out run --force {more}", backbone());
+        let line =
+            format!("train drawn --backbone {} --optimizer adamw --epochs 2 --out run --force {more}", backbone());
         let (_, err) = world.expect(0, &line);
         let parts = parts(&world, "run");
         let apart = made.iter().filter(|name| {
@@ -97,7 +98,7 @@ fn what_leaks_between_folders_is_named_and_left_out_beside() {
         std::fs::copy(world.path(&format!("drawn/train/{class}/00.png")), copied).unwrap();
         save(&crop(&drawn(class, 1)), &world.path(&format!("drawn/test/{class}/crop.png")));
     }
-    let line = format!("train drawn --backbone {} --epochs 2 --out run", backbone());
+    let line = format!("train drawn --backbone {} --optimizer adamw --epochs 2 --out run", backbone());
     let (out, err) = world.expect(0, &line);
     assert!(err.contains("test/0/copy.png is a copy of train/0/00.png"), "{err}");
     assert!(err.contains("test/0/crop.png is nearly the same as train/0/01.png"), "{err}");
@@ -132,7 +133,7 @@ fn groups_in_names_play_one_part() {
         }
     }
     world.draw("grouped/a/other.png", [200, 10, 10], 30);
-    let train = "train grouped --backbone weights.safetensors --recipe recipe.json --epochs 2 --out run --force";
+    let train = "train grouped --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --out run --force";
     let (_, err) = world.expect(0, &format!("{train} --group-by /(day[0-9]+)_"));
     assert!(err.contains("1 photo of no group, each taken by itself") && err.contains("none in a/other.png"), "{err}");
     let parts = parts(&world, "run");

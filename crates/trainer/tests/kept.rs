@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use world::{World, files};
 
-const TRAIN: &str = "train photos --backbone weights.safetensors --recipe recipe.json --epochs 2 --out";
+const TRAIN: &str =
+    "train photos --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --out";
 
 /// Counts the photos that went through the network, as a run says.
 fn computed(world: &World, run: &str) -> u64 {
@@ -112,7 +113,7 @@ fn signals_of_schedulers_keep_what_is_computed() {
     std::fs::write(world.path("large.json"), world.read("recipe.json").replace("[32, 32]", "[224, 224]")).unwrap();
     for signal in ["TERM", "HUP", "INT"] {
         let line = format!(
-            "train photos --backbone weights.safetensors --recipe large.json --epochs 2 --out {signal} --store of-{signal}"
+            "train photos --backbone weights.safetensors --recipe large.json --optimizer adamw --epochs 2 --out {signal} --store of-{signal}"
         );
         let mut child = start(&world, &line);
         // Until it has begun.

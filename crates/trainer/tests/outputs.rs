@@ -28,9 +28,9 @@ fn features_for_other_programs() {
 #[test]
 fn nothing_is_replaced_that_is_not_ours() {
     let world = World::new();
-    world.train("--epochs 2 --no-tune");
+    world.train("--optimizer adamw --epochs 2 --no-tune");
     let embed = "embed photos --backbone weights.safetensors --recipe recipe.json --out";
-    let train = "train photos --backbone weights.safetensors --recipe recipe.json --out run2 --epochs 2 --store";
+    let train = "train photos --backbone weights.safetensors --recipe recipe.json --out run2 --optimizer adamw --epochs 2 --store";
     // Weights, a photo, a run's files: refused before any work, with --force too, and untouched.
     for (line, victim) in [
         (format!("{embed} weights.safetensors --force"), "weights.safetensors"),
@@ -86,7 +86,7 @@ fn a_run_does_not_lie_among_the_photos() {
 #[test]
 fn a_stream_that_fails_decides_nothing_about_the_work() {
     let world = World::new();
-    let line = "train photos --backbone weights.safetensors --recipe recipe.json --epochs 2 --out";
+    let line = "train photos --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --out";
     // Nobody reads, the disk is full, it is closed.
     for (out, redirected) in [("first", "2>/dev/full"), ("second", "2>&-"), ("third", "2>&1 | head -c 1 >/dev/null")] {
         let command = format!("{} {line} {out} {redirected}", env!("CARGO_BIN_EXE_trainer"));

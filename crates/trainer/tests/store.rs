@@ -4,7 +4,8 @@ mod world;
 
 use world::{World, files};
 
-const TRAIN: &str = "train photos --backbone weights.safetensors --recipe recipe.json --epochs 2 --store store --out";
+const TRAIN: &str =
+    "train photos --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --store store --out";
 
 #[test]
 fn what_is_kept_is_told_verified_and_dropped() {

@@ -16,21 +16,23 @@ fn a_folder_of_photos_is_all_it_takes() {
     assert!(wanted.iter().all(|part| err.contains(part)), "{err}");
     assert!(!world.path("run").exists());
     world.keep_default(1000);
-    let (out, _) = world.expect(0, "photos --epochs 2");
+    let (out, _) = world.expect(0, "photos --optimizer adamw --epochs 2");
     let report = std::path::Path::new("run").join("report.html");
     assert!(out.contains(&format!("Report: {}\n", report.display())), "{out}");
     let next = format!("Next:   {} predict run PHOTO\n", env!("CARGO_BIN_EXE_trainer"));
     assert!(out.ends_with(&next), "{out}");
     // Nothing is written over, and machines are told where it went.
-    let (model, train) =
-        (std::fs::read(world.path("run/model.safetensors")).unwrap(), "train photos --epochs 2 --seed 1");
+    let (model, train) = (
+        std::fs::read(world.path("run/model.safetensors")).unwrap(),
+        "train photos --optimizer adamw --epochs 2 --seed 1",
+    );
     assert_eq!(world.json(&format!("{train} --json"))["run"], "run-2");
     assert_eq!(std::fs::read(world.path("run/model.safetensors")).unwrap(), model);
     assert_eq!(world.json(&format!("{train} --json --force"))["run"], "run");
     assert_ne!(std::fs::read(world.path("run/model.safetensors")).unwrap(), model);
     // A training that fails leaves no folder to count.
-    world.expect(2, "train photos --epochs 2 --test 0.9");
-    world.expect(3, "train photos --epochs 2 --recipe run/metrics.json");
+    world.expect(2, "train photos --optimizer adamw --epochs 2 --test 0.9");
+    world.expect(3, "train photos --optimizer adamw --epochs 2 --recipe run/metrics.json");
     assert!(!world.path("run-3").exists());
     std::fs::create_dir(world.path("photos/here")).unwrap();
     let inside = Command::new(env!("CARGO_BIN_EXE_trainer"))
@@ -69,7 +71,7 @@ fn weights_can_be_asked_what_they_know() {
     assert_ne!(ask("--background black"), plain);
     assert_ne!(ask("--recipe recipe.json"), plain);
     // A run has its own way.
-    world.train("--epochs 2");
+    world.train("--optimizer adamw --epochs 2");
     let (_, err) = world.expect(2, "predict run clear.png --background black");
     assert!(err.contains("--background: expected weights, since a run prepares photos"), "{err}");
     let (_, err) = world.expect(3, "predict rnu clear.png");
@@ -95,7 +97,7 @@ fn machines_are_told_of_failures_on_the_stream_that_they_read() {
         let message = error["message"].as_str().unwrap();
         assert!(!message.is_empty() && err.contains(message.lines().next().unwrap()), "{line}: {out}{err}");
     }
-    world.train("--epochs 2");
+    world.train("--optimizer adamw --epochs 2");
     let line = "train photos --backbone weights.safetensors --recipe recipe.json --out run --json";
     let (out, _) = world.expect(2, line);
     let error: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -121,7 +123,7 @@ fn photos_of_two_classes_are_named_and_leave_each_something_to_learn_from() {
     for seed in 0..4 {
         // A copy plays one part, and the third class keeps something to learn from whatever the others say.
         let line = format!(
-            "train copied --backbone weights.safetensors --recipe recipe.json --epochs 2 --out run --force --seed {seed}"
+            "train copied --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --out run --force --seed {seed}"
         );
         let (_, err) = world.expect(0, &line);
         assert!(err.contains("2 photos with copies, which stay in one part: a/0.png, b/0.png"), "{err}");
@@ -137,7 +139,7 @@ fn what_could_not_be_spared_was_not_refused_by_the_user() {
     for (class, colour) in [("a", [200, 10, 10]), ("b", [10, 10, 200])] {
         world.draw(&format!("single/{class}/1.png"), colour, 1);
     }
-    let train = "train single --backbone weights.safetensors --recipe recipe.json --force --epochs 2";
+    let train = "train single --backbone weights.safetensors --recipe recipe.json --force --optimizer adamw --epochs 2";
     let (out, _) = world.expect(0, train);
     assert!(out.contains("No photo could be spared for an evaluation: that takes a class of two or more"), "{out}");
     let (out, _) = world.expect(0, &format!("{train} --test 0 --val 0"));
@@ -147,11 +149,12 @@ fn what_could_not_be_spared_was_not_refused_by_the_user() {
 #[test]
 fn a_loss_that_still_falls_is_told_with_what_to_raise() {
     let world = World::new();
-    let (out, err) = world.train("--epochs 12 --warmup 0 --learning-rate 0.001");
+    let (out, err) = world.train("--optimizer adamw --epochs 12 --warmup 0 --learning-rate 0.001");
     assert!(out.contains("The loss was still falling in the last epoch: try --epochs 24"), "{out}");
     assert!(err.contains("12 epochs in ") && err.contains("the best, number 12: loss "), "{err}");
     // The figures are those of the epoch whose head is kept.
-    let (out, err) = world.train("--epochs 60 --warmup 0 --learning-rate 0.05 --patience 3 --force --seed 2");
+    let (out, err) =
+        world.train("--optimizer adamw --epochs 60 --warmup 0 --learning-rate 0.05 --patience 3 --force --seed 2");
     let history = &serde_json::from_str::<serde_json::Value>(&world.read("run/metrics.json")).unwrap()["history"];
     let best = history["best"].as_u64().unwrap() as usize;
     let loss = history["epochs"][best - 1]["validation_loss"].as_f64().unwrap();

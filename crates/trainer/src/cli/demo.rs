@@ -27,12 +27,11 @@ pub(crate) fn demo(global: &Global, terminal: &Terminal) -> Outcome {
     let photos = &metrics.photos;
     let mut out = format!(
         "A new head for {} kinds of things:\n  {}.\n\
-         The pictures are drawn by this program, none is a photo: {} to learn from, {} to choose\n\
-         the epoch by, {} to judge by. The backbone has seen other things, drawn likewise.\n\n",
+         The pictures are drawn by this program, none is a photo: {} to learn from, {} to judge\n\
+         by. The backbone has seen other things, drawn likewise.\n\n",
         config.classes.len(),
         config.classes.chunks(4).map(|classes| classes.join(", ")).collect::<Vec<_>>().join(",\n  "),
         photos.train,
-        photos.validation,
         photos.test
     );
     let _ = writeln!(out, "{:40}right   95 % interval", "The new head");

@@ -145,7 +145,7 @@ mod tests {
             [&[folder, "--epochs", "3"][..], &["-q", folder, "--epochs", "3"], &["train", folder, "--epochs", "3"]]
         {
             let Some(Command::Train(train)) = parsed(line).unwrap().command else { panic!("{line:?}") };
-            assert_eq!((train.dir.as_deref(), train.epochs), (Some(Path::new(folder)), 3));
+            assert_eq!((train.dir.as_deref(), train.epochs), (Some(Path::new(folder)), Some(3)));
         }
         // What is no folder is a verb misspelt.
         let error = parsed(&["trian", folder]).unwrap_err();

@@ -14,9 +14,11 @@ use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::program::{argument, program};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
-use crate::data::{self, ClassOrder, Duplicates, Origin, SplitOptions};
+use crate::data::{self, ClassOrder, Duplicates, Origin, Part, SplitOptions};
+
 use crate::error::{Error, Result};
-use crate::head::{ClassWeights, Optimizer, TrainOptions};
+use crate::head::{Choice, ClassWeights, Optimizer, Scaling, TrainOptions};
+use crate::report::Counts;
 use crate::session::{Overrides, Session};
 use crate::tasks::{self, Again, Request, Trained};
 use crate::words::{count, shown};
@@ -65,54 +67,79 @@ pub(crate) struct Train {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
-    /// Share of each class that chooses the best epoch
-    #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().validation)]
-    pub(crate) val: f64,
-    /// Share of each class that judges the result
-    #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().test)]
-    pub(crate) test: f64,
+    /// Share of each class that judges the result [default: 0.2; 0 where photos are few and cross-validation judges by all of them]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) test: Option<f64>,
+    /// Share of each class that chooses the best epoch of adamw and sgd [default: 0.15]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) val: Option<f64>,
     /// Keep photos of one group in one part: what the first parentheses of this regular expression match in a photo's name, or all that it matches
     #[arg(long, value_name = "REGEX")]
     pub(crate) group_by: Option<String>,
     /// Whether photos that are nearly the same (crops, mirror images, other sizes, frames of a burst) play one part
     #[arg(long, value_enum, default_value = "together")]
     pub(crate) duplicates: DuplicatesName,
-    /// How gradients change the weights
-    #[arg(long, value_enum, default_value = "adamw")]
+    /// How the head is found: its optimum by lbfgs, or by steps on a few photos at a time
+    #[arg(long, value_enum, default_value = "lbfgs")]
     pub(crate) optimizer: OptimizerName,
+    /// Pull of the weights towards zero, for lbfgs [default: the best of 11 between 0.0001 and 10, by cross-validation]
+    #[arg(long, value_name = "STRENGTH")]
+    pub(crate) l2: Option<f64>,
+    /// What the pull weighs features by, for lbfgs: each by its own deviation, or all by a common one [default: the better by cross-validation]
+    #[arg(long, value_enum)]
+    pub(crate) scaling: Option<ScalingName>,
+    /// Parts of cross-validation, each judged by heads that learn from the others, for lbfgs [default: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) folds: Option<usize>,
+    /// Which pull is chosen, for lbfgs: the best, or the strongest that is within a standard error as good [default: best]
+    #[arg(long, value_enum)]
+    pub(crate) choose: Option<ChoiceName>,
     /// The highest learning rate [default: 0.001 for adamw, 0.003 for sgd]
     #[arg(long, value_name = "RATE")]
     pub(crate) learning_rate: Option<f64>,
-    /// Pull of the weights towards zero
-    #[arg(long, value_name = "RATE", default_value_t = TrainOptions::default().weight_decay)]
-    pub(crate) weight_decay: f64,
-    /// Of sgd, with Nesterov's look ahead
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
-    pub(crate) momentum: f64,
-    /// Passes over the training photos, at most
-    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().epochs)]
-    pub(crate) epochs: usize,
-    /// Photos a training step, at most; an epoch has eight steps or more
-    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().batch_size)]
-    pub(crate) batch_size: usize,
-    /// Epochs over which the learning rate rises
-    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().warmup_epochs)]
-    pub(crate) warmup: usize,
+    /// Pull of the weights towards zero, for adamw and sgd [default: 0.01]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) weight_decay: Option<f64>,
+    /// Of sgd, with Nesterov's look ahead [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) momentum: Option<f64>,
+    /// Passes over the training photos, at most, for adamw and sgd [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// Photos a training step, at most, for adamw and sgd; an epoch has eight steps or more [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+    /// Epochs over which the learning rate rises, for adamw and sgd [default: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) warmup: Option<usize>,
     /// Share of the target spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = TrainOptions::default().label_smoothing)]
     pub(crate) label_smoothing: f64,
     /// What a photo counts: the same each, or the same each class
     #[arg(long, value_enum, default_value = "none")]
     pub(crate) class_weights: ClassWeightsName,
-    /// Stop after so many epochs without a lower validation loss; 0 for never
-    #[arg(long, value_name = "N", default_value_t = TrainOptions::default().patience.unwrap_or(0))]
-    pub(crate) patience: usize,
+    /// Stop after so many epochs without a lower validation loss, for adamw and sgd; 0 for never [default: 20]
+    #[arg(long, value_name = "N")]
+    pub(crate) patience: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OptimizerName {
+    Lbfgs,
     Adamw,
     Sgd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScalingName {
+    Each,
+    Common,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChoiceName {
+    Best,
+    OneStandardError,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -145,6 +172,7 @@ impl Train {
 
     /// Checks what can be known at once, and gives what it says.
     pub(crate) fn check(&self, global: &Global) -> Result<Checked> {
+        self.check_optimizer()?;
         let (train, split) = (self.options(global.seed), self.split(global.seed));
         train.check()?;
         split.check()?;
@@ -155,26 +183,86 @@ impl Train {
         Ok(Checked { train, split, data, overrides: self.reading.overrides()? })
     }
 
+    /// Refuses what says nothing to the optimiser, rather than ignore it.
+    fn check_optimizer(&self) -> Result<()> {
+        fn given<T: ToString>(value: Option<T>) -> Option<String> {
+            value.map(|value| value.to_string())
+        }
+        let (of, expected) = match self.optimizer {
+            OptimizerName::Lbfgs => (
+                [
+                    ("--learning-rate", given(self.learning_rate)),
+                    ("--weight-decay", given(self.weight_decay)),
+                    ("--momentum", given(self.momentum)),
+                    ("--epochs", given(self.epochs)),
+                    ("--batch-size", given(self.batch_size)),
+                    ("--warmup", given(self.warmup)),
+                    ("--patience", given(self.patience)),
+                    ("--val", given(self.val)),
+                ]
+                .to_vec(),
+                "--optimizer adamw or sgd beside it: lbfgs finds the optimum, without epochs and without photos to choose one by",
+            ),
+            OptimizerName::Adamw | OptimizerName::Sgd => (
+                [
+                    ("--l2", given(self.l2)),
+                    ("--folds", given(self.folds)),
+                    ("--scaling", self.scaling.map(|_| "given".to_owned())),
+                    ("--choose", self.choose.map(|_| "given".to_owned())),
+                ]
+                .to_vec(),
+                "--optimizer lbfgs beside it, which finds the optimum by it",
+            ),
+        };
+        match of.into_iter().find_map(|(option, value)| Some((option, value?))) {
+            Some((option, value)) => Err(Error::InvalidOption { option, value, expected }),
+            None => Ok(()),
+        }
+    }
+
     fn options(&self, seed: u64) -> TrainOptions {
         let default = TrainOptions::default();
         let (optimizer, rate) = match self.optimizer {
-            OptimizerName::Adamw => (default.optimizer, default.learning_rate),
-            OptimizerName::Sgd => (Optimizer::Sgd { momentum: self.momentum, nesterov: self.momentum > 0.0 }, 0.003),
+            OptimizerName::Lbfgs => (self.lbfgs(), default.learning_rate),
+            OptimizerName::Adamw => (Optimizer::ADAMW, default.learning_rate),
+            OptimizerName::Sgd => {
+                let momentum = self.momentum.unwrap_or(0.9);
+                (Optimizer::Sgd { momentum, nesterov: momentum > 0.0 }, 0.003)
+            }
         };
+        let epochs = self.epochs.unwrap_or(default.epochs);
         TrainOptions {
             optimizer,
             learning_rate: self.learning_rate.unwrap_or(rate),
-            weight_decay: self.weight_decay,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            warmup_epochs: self.warmup.min(self.epochs.saturating_sub(1)),
+            weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
+            epochs,
+            batch_size: self.batch_size.unwrap_or(default.batch_size),
+            warmup_epochs: self.warmup.unwrap_or(default.warmup_epochs).min(epochs.saturating_sub(1)),
             label_smoothing: self.label_smoothing,
             class_weights: match self.class_weights {
                 ClassWeightsName::None => ClassWeights::None,
                 ClassWeightsName::Balanced => ClassWeights::Balanced,
             },
-            patience: (self.patience > 0).then_some(self.patience),
+            patience: self.patience.map_or(default.patience, |patience| (patience > 0).then_some(patience)),
             seed,
+        }
+    }
+
+    fn lbfgs(&self) -> Optimizer {
+        let Optimizer::Lbfgs { tolerance, folds, choice, .. } = Optimizer::LBFGS else { return Optimizer::LBFGS };
+        Optimizer::Lbfgs {
+            l2: self.l2,
+            scaling: self.scaling.map(|scaling| match scaling {
+                ScalingName::Each => Scaling::Each,
+                ScalingName::Common => Scaling::Common,
+            }),
+            tolerance,
+            folds: self.folds.unwrap_or(folds),
+            choice: match self.choose {
+                Some(ChoiceName::OneStandardError) => Choice::OneStandardError,
+                Some(ChoiceName::Best) => Choice::Best,
+                None => choice,
+            },
         }
     }
 }
@@ -188,7 +276,7 @@ pub(crate) struct Checked {
 }
 
 /// The options that a run keeps when it is trained again.
-const SETTINGS: [&str; 20] = [
+const SETTINGS: [&str; 24] = [
     "columns",
     "class_order",
     "backbone",
@@ -200,6 +288,10 @@ const SETTINGS: [&str; 20] = [
     "group_by",
     "duplicates",
     "optimizer",
+    "l2",
+    "scaling",
+    "folds",
+    "choose",
     "learning_rate",
     "weight_decay",
     "momentum",
@@ -289,43 +381,52 @@ fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
     unreachable!("names don't end")
 }
 
+/// Says which photos play which parts, unless all play one.
+fn parts(photos: &Counts) -> String {
+    match photos.validation + photos.test {
+        0 => String::new(),
+        _ if photos.validation == 0 => format!(": {} to train, {} to test", photos.train, photos.test),
+        _ => format!(": {} to train, {} to validate, {} to test", photos.train, photos.validation, photos.test),
+    }
+}
+
 /// What a training prints for people, `seconds` after the program began.
 pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
     let Trained { config, metrics, .. } = trained;
     let photos = &metrics.photos;
     let mut out = format!(
-        "{}, {}: {} to train, {} to validate, {} to test{}\n",
+        "{}, {}{}{}\n",
         count(photos.train + photos.validation + photos.test, "photo"),
         count(config.classes.len(), "class"),
-        photos.train,
-        photos.validation,
-        photos.test,
+        parts(photos),
         if photos.rejected > 0 { format!(", {} rejected", photos.rejected) } else { String::new() },
     );
     let history = &metrics.history;
     let _ = writeln!(
         out,
-        "{} on {}; {}, the best is number {}\n",
+        "{} on {}; {}\n",
         config.weights.architecture,
         config.adapter.name,
-        count(history.epochs.len(), "epoch"),
-        history.best
+        report::how_found(metrics).unwrap_or_else(|| "no epoch".to_owned())
     );
     if let Some(words) = report::without_leaks(metrics) {
         let _ = writeln!(out, "{words}\n");
     }
-    match (&metrics.test, &metrics.validation) {
-        (Some(test), _) => out.push_str(&report::text("Photos never trained on", test)),
-        (None, Some(validation)) => {
+    match report::judged(config, metrics) {
+        Some((Part::Validation, _, validation)) if config.train.optimizer.has_epochs() => {
             out.push_str("No photos were set aside to test. These chose the epoch and flatter it a little:\n\n");
             out.push_str(&report::text("Validation photos", validation));
         }
-        (None, None) if config.split.test + config.split.validation > 0.0 => out.push_str(
+        Some((_, title, evaluation)) => out.push_str(&report::text(title, evaluation)),
+        None if config.split.test == Some(0.0) && config.train.optimizer.has_epochs() => {
+            out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n");
+        }
+        None => out.push_str(
             "No photo could be spared for an evaluation: that takes a class of two or more, one of them to train on.\n",
         ),
-        (None, None) => {
-            out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n")
-        }
+    }
+    if let Some(words) = report::deals(metrics) {
+        let _ = writeln!(out, "\n{words}");
     }
     if let Some(change) = &metrics.change {
         let _ = write!(out, "\n{}", change.text());

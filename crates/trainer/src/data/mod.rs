@@ -9,6 +9,7 @@ mod columns;
 mod contents;
 mod dataset;
 mod folder;
+mod folds;
 mod found;
 mod group_by;
 mod groups;
@@ -47,6 +48,7 @@ pub use source::Source;
 pub use split::{Duplicates, SplitOptions};
 pub use target::{Class, Target};
 
+pub(crate) use folds::folds;
 pub(crate) use group_by::group_by;
 pub(crate) use groups::{Entry, Groups};
 pub(crate) use leaks::{Leak, duplicates, leaks};

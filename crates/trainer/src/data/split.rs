@@ -39,10 +39,10 @@ pub enum Duplicates {
 pub struct SplitOptions {
     /// The seed: another one gives another split.
     pub seed: u64,
-    /// The validation part's share of each class, in [0, 1).
-    pub validation: f64,
-    /// The test part's share of each class, in [0, 1).
-    pub test: f64,
+    /// The validation part's share of each class, in [0, 1); none for what suits the solver and the photos: see [`SplitOptions::filled`].
+    pub validation: Option<f64>,
+    /// The test part's share of each class, in [0, 1); none likewise.
+    pub test: Option<f64>,
     /// What finds a photo's group, which plays one part: a regular expression for names; the group is what its first parentheses match, or all that
     /// matches where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ fn apart() -> Duplicates {
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { seed: 0, validation: 0.15, test: 0.2, group_by: None, duplicates: Duplicates::default() }
+        Self { seed: 0, validation: None, test: None, group_by: None, duplicates: Duplicates::default() }
     }
 }
 
@@ -69,7 +69,8 @@ impl SplitOptions {
     /// # Errors
     /// A share outside [0, 1), shares that leave nothing to train on, or what should be a regular expression isn't one.
     pub fn check(&self) -> Result<()> {
-        for (option, value) in [("validation share", self.validation), ("test share", self.test)] {
+        let [validation, test] = [self.validation, self.test].map(Option::unwrap_or_default);
+        for (option, value) in [("validation share", validation), ("test share", test)] {
             if !(0.0..1.0).contains(&value) {
                 return Err(Error::InvalidOption {
                     option,
@@ -78,13 +79,45 @@ impl SplitOptions {
                 });
             }
         }
-        let sum = self.validation + self.test;
+        let sum = validation + test;
         if sum >= 1.0 {
             let expected = "less than 1, so that something is left to train on";
             return Err(Error::InvalidOption { option: "validation and test share", value: sum.to_string(), expected });
         }
         self.group_by.as_deref().map_or(Ok(()), |by| pattern(by).map(drop))
     }
+
+    /// Fills in the shares that weren't asked for. A solver with epochs needs 0.15 to choose one by, and 0.2 judge it. One that is chosen by
+    /// cross-validation needs none to choose by; where photos are few (below 2,000, or below 50 of a class), cross-validation judges it too, by all of them
+    /// rather than by a small part, else 0.2 do. Folders that judge already leave nothing to be drawn.
+    pub(crate) fn filled(&self, has_epochs: bool, entries: &[Entry]) -> Self {
+        let given = entries.iter().any(|entry| matches!(entry.part, Some(Part::Validation | Part::Test)));
+        let test = match has_epochs {
+            true => 0.2,
+            false if given || are_few(entries) => 0.0,
+            false => 0.2,
+        };
+        let validation = if has_epochs { 0.15 } else { 0.0 };
+        // What was asked for goes first, and something is left to train on.
+        let room = |other: Option<f64>, share: f64| if other.unwrap_or(0.0) + share < 1.0 { share } else { 0.0 };
+        let test = self.test.unwrap_or(room(self.validation, test));
+        let validation = self.validation.unwrap_or(room(Some(test), validation));
+        Self { validation: Some(validation), test: Some(test), ..self.clone() }
+    }
+}
+
+/// Photos below which, in all or of a class, a small part says too little; and photos above which a rare class doesn't matter to that.
+const FEW: usize = 2000;
+const FEW_OF_A_CLASS: usize = 50;
+const MANY: usize = 20_000;
+
+/// Tells whether there are too few photos for some of them to judge all.
+fn are_few(entries: &[Entry]) -> bool {
+    let distinct: HashSet<(&Digest, &Target)> = entries.iter().map(|entry| (&entry.digest, entry.target)).collect();
+    let mut counts: BTreeMap<&Target, usize> = BTreeMap::new();
+    distinct.iter().for_each(|(_, target)| *counts.entry(target).or_default() += 1);
+    let fewest = counts.values().min().copied().unwrap_or(0);
+    distinct.len() < FEW || (fewest < FEW_OF_A_CLASS && distinct.len() < MANY)
 }
 
 /// Gives every photo its part, in the order of `entries`, and all photos of a group the same.
@@ -99,7 +132,10 @@ pub fn split(entries: &[Entry], groups: &Groups, options: &SplitOptions) -> Resu
     options.check()?;
     let given = |part| entries.iter().any(|entry| entry.part == Some(part));
     let share = |part, share| if given(part) { 0.0 } else { share };
-    let (validation, test) = (share(Part::Validation, options.validation), share(Part::Test, options.test));
+    let (validation, test) = (
+        share(Part::Validation, options.validation.unwrap_or_default()),
+        share(Part::Test, options.test.unwrap_or_default()),
+    );
 
     let (mut hands, sizes) = hands(entries, groups, options.seed);
     let exact = |share: f64| sizes.iter().map(|&size| share * size as f64).collect::<Vec<f64>>();
@@ -134,10 +170,10 @@ pub fn split(entries: &[Entry], groups: &Groups, options: &SplitOptions) -> Resu
 }
 
 /// A group as it is dealt: those of its photos to which no folder gives another part than train.
-struct Hand {
+pub(super) struct Hand {
     /// The number by which it is ranked among those of its class.
     rank: (u64, Digest),
-    photos: Vec<usize>,
+    pub(super) photos: Vec<usize>,
     /// How many contents of which classes it holds, the smallest class first, by their places in the order of their sizes.
     contents: Vec<(usize, usize)>,
     /// The part that its photos had before.
@@ -148,13 +184,13 @@ struct Hand {
 
 impl Hand {
     /// Gives its class: the smallest of those of its photos.
-    fn home(&self) -> usize {
+    pub(super) fn home(&self) -> usize {
         self.contents[0].0
     }
 }
 
 /// Gathers the groups to be dealt, by class and rank, and counts the contents of each class, in ascending order.
-fn hands(entries: &[Entry], groups: &Groups, seed: u64) -> (Vec<Hand>, Vec<usize>) {
+pub(super) fn hands(entries: &[Entry], groups: &Groups, seed: u64) -> (Vec<Hand>, Vec<usize>) {
     let is_dealt = |&photo: &usize| !matches!(entries[photo].part, Some(Part::Validation | Part::Test));
     let mut lists = groups.list();
     lists.iter_mut().for_each(|photos| photos.retain(is_dealt));
@@ -331,7 +367,7 @@ mod tests {
 
     /// Splits photos of which none are alike but copies and those of one name.
     fn split(entries: &[Entry], options: &SplitOptions) -> Result<Vec<Part>> {
-        super::split(entries, &Groups::new(entries), options)
+        super::split(entries, &Groups::new(entries), &options.filled(true, entries))
     }
 
     fn class(label: usize, count: usize) -> Vec<Entry<'static>> {
@@ -421,13 +457,13 @@ mod tests {
             let share = |percent: u64| percent as f64 / 100.0;
             let options = SplitOptions {
                 seed: round,
-                validation: share(below(45)),
-                test: share(below(45)),
+                validation: Some(share(below(45))),
+                test: Some(share(below(45))),
                 ..Default::default()
             };
             let got = counts(&sizes, &options);
             let all: usize = sizes.iter().sum();
-            for (part, share) in [options.test, options.validation].into_iter().enumerate() {
+            for (part, share) in [options.test, options.validation].into_iter().flatten().enumerate() {
                 for (got, &size) in got.iter().zip(&sizes) {
                     let off = (got[part] as f64 - share * size as f64).abs();
                     assert!(off < 1.0 + 1e-9, "{got:?} of {size} at {options:?}");
@@ -445,9 +481,11 @@ mod tests {
     #[test]
     fn large_shares_leave_something_to_train_on() {
         for size in 1..20 {
-            let parts =
-                split(&class(0, size), &SplitOptions { seed: 7, validation: 0.49, test: 0.49, ..Default::default() })
-                    .unwrap();
+            let parts = split(
+                &class(0, size),
+                &SplitOptions { seed: 7, validation: Some(0.49), test: Some(0.49), ..Default::default() },
+            )
+            .unwrap();
             assert!(count(&parts, Part::Train) >= 1, "{size}");
             assert!(size < 3 || (count(&parts, Part::Test) >= 1 && count(&parts, Part::Validation) >= 1), "{size}");
         }
@@ -480,9 +518,37 @@ mod tests {
     }
 
     #[test]
+    fn shares_that_nobody_asked_for_are_what_the_solver_and_the_photos_need() {
+        let shares = |options: &SplitOptions, has_epochs, entries: &[Entry]| {
+            let SplitOptions { validation, test, .. } = options.filled(has_epochs, entries);
+            (validation.unwrap(), test.unwrap())
+        };
+        let (few, many) = (class(0, 1999), class(0, 2000));
+        let rare: Vec<Entry> = class(0, 2000).into_iter().chain(class(1, 49)).collect();
+        let asked = SplitOptions::default();
+        assert_eq!(shares(&asked, true, &few), (0.15, 0.2));
+        assert_eq!(shares(&asked, false, &few), (0.0, 0.0));
+        assert_eq!(shares(&asked, false, &many), (0.0, 0.2));
+        assert_eq!(shares(&asked, false, &rare), (0.0, 0.0));
+        let huge: Vec<Entry> = class(0, 20_000).into_iter().chain(class(1, 3)).collect();
+        assert_eq!(shares(&asked, false, &huge), (0.0, 0.2));
+        // What was asked for stands, and folders that judge leave nothing to be drawn.
+        assert_eq!(shares(&SplitOptions { test: Some(0.3), ..asked.clone() }, false, &few), (0.0, 0.3));
+        assert_eq!(shares(&SplitOptions { test: Some(0.9), ..asked.clone() }, true, &few), (0.0, 0.9));
+        assert_eq!(shares(&SplitOptions { validation: Some(0.85), ..asked.clone() }, true, &few), (0.85, 0.0));
+        let mut given = many;
+        given[0].part = Some(Part::Validation);
+        assert_eq!(shares(&asked, false, &given), (0.0, 0.0));
+    }
+
+    #[test]
     fn shares_out_of_range_are_refused() {
         for (validation, test) in [(-0.1, 0.2), (1.0, 0.0), (f64::NAN, 0.2), (0.5, 0.5)] {
-            let error = split(&class(0, 9), &SplitOptions { validation, test, ..Default::default() }).unwrap_err();
+            let error = split(
+                &class(0, 9),
+                &SplitOptions { validation: Some(validation), test: Some(test), ..Default::default() },
+            )
+            .unwrap_err();
             assert_eq!(error.fault(), crate::error::Fault::Usage);
         }
     }
@@ -564,7 +630,7 @@ mod tests {
             for entry in &mut entries {
                 entry.kept = [None, Some(Part::Test), Some(Part::Validation)][random.bits() as usize % 3];
             }
-            let options = SplitOptions { seed: round, validation: 0.3, test: 0.4, ..Default::default() };
+            let options = SplitOptions { seed: round, validation: Some(0.3), test: Some(0.4), ..Default::default() };
             let parts = split(&entries, &options).unwrap();
             assert!(keeps_groups(&entries, &parts));
             for [got, all] in shares(&entries, &parts, Part::Train).into_values() {
@@ -633,6 +699,7 @@ mod tests {
         assert_eq!(options.check().unwrap_err().fault(), crate::error::Fault::Usage);
         // Runs of before kept no near-duplicates together.
         let old: SplitOptions = serde_json::from_str(r#"{"seed": 0, "validation": 0.15, "test": 0.2}"#).unwrap();
-        assert_eq!(old, SplitOptions { duplicates: Duplicates::Apart, ..Default::default() });
+        let shares = SplitOptions { validation: Some(0.15), test: Some(0.2), ..Default::default() };
+        assert_eq!(old, SplitOptions { duplicates: Duplicates::Apart, ..shares });
     }
 }

@@ -22,8 +22,7 @@ const BACKBONE: &[u8] = include_bytes!("../../assets/demo_backbone.safetensors")
 const CONFIG: &str = include_str!("../../assets/config.json");
 
 /// Pictures a class, by part.
-const PICTURES: [(Part, &str, u64); 3] =
-    [(Part::Train, "train", 20), (Part::Validation, "val", 10), (Part::Test, "test", 40)];
+const PICTURES: [(Part, &str, u64); 2] = [(Part::Train, "train", 30), (Part::Test, "test", 40)];
 
 /// What the demo found.
 #[derive(Clone, Debug)]

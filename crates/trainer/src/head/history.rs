@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::head::certificate::Certificate;
 use crate::head::layer::Head;
+use crate::head::solve::CrossValidation;
 use crate::progress::Epoch;
 
 /// How the training went.
@@ -34,10 +36,14 @@ impl History {
 /// What a training gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// The head of the best epoch.
+    /// The head of the best epoch, or the optimum.
     pub head: Head,
-    /// How the training went.
+    /// How the training went, where it went by epochs.
     pub history: History,
+    /// How near to the optimum the head is, where it is one.
+    pub certificate: Option<Certificate>,
+    /// What the regularisation was chosen by, where it was.
+    pub cross_validation: Option<CrossValidation>,
 }
 
 #[cfg(test)]

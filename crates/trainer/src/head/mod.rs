@@ -2,6 +2,7 @@
 //! evaluated on the rest.
 
 mod buffers;
+mod certificate;
 mod history;
 mod layer;
 pub mod metrics;
@@ -14,9 +15,10 @@ mod table;
 mod validate;
 
 pub use crate::progress::Epoch;
+pub use certificate::Certificate;
 pub use history::{Fit, History};
 pub use layer::Head;
-pub use options::{ClassWeights, Optimizer, TrainOptions};
-pub use problem::{Problem, Samples};
+pub use options::{Choice, ClassWeights, Optimizer, Scaling, TrainOptions};
+pub use problem::{Folds, Problem, Samples};
 pub(crate) use softmax::{softmax, top};
-pub use solve::solve;
+pub use solve::{Candidate, CrossValidation, solve};

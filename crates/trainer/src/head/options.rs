@@ -5,11 +5,28 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::head::standardise::Standard;
 
 /// The rule by which gradients change the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum Optimizer {
+    /// The optimum of L2-regularised softmax regression, by L-BFGS on all samples at once: the same whatever the seed and the order.
+    Lbfgs {
+        /// The strength of the penalty; none for the best of a grid by cross-validation.
+        #[serde(default)]
+        l2: Option<f64>,
+        /// What the penalty weighs features by; none for the better one by cross-validation.
+        #[serde(default)]
+        scaling: Option<Scaling>,
+        /// The gradient's infinity norm, as a share of that at zero, at which the head counts as the optimum.
+        tolerance: f64,
+        /// Into how many folds samples are dealt for cross-validation.
+        folds: usize,
+        /// How the strength is chosen.
+        #[serde(default)]
+        choice: Choice,
+    },
     /// Stochastic gradient descent.
     Sgd {
         /// Share of the last step that is taken again.
@@ -26,6 +43,57 @@ pub enum Optimizer {
         /// The number added to the divisor, which keeps it from 0.
         eps: f64,
     },
+}
+
+impl Optimizer {
+    /// Finds the optimum, with everything chosen by cross-validation over five folds.
+    pub const LBFGS: Self = Self::Lbfgs { l2: None, scaling: None, tolerance: 1e-6, folds: 5, choice: Choice::Best };
+
+    /// Moves by estimates of the gradient's mean and square, with the usual decays.
+    pub const ADAMW: Self = Self::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+
+    /// Tells whether it goes by epochs, of which a validation part chooses the best.
+    pub fn has_epochs(&self) -> bool {
+        !matches!(self, Self::Lbfgs { .. })
+    }
+}
+
+/// How one of several regularisations is chosen by its out-of-fold loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// The one of the lowest loss.
+    #[default]
+    Best,
+    /// The strongest whose loss is no more than one standard error above the lowest.
+    OneStandardError,
+}
+
+/// What the penalty weighs features by: the squares of weights on features divided by these are added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scaling {
+    /// All features by one deviation, the root of their mean variance: a feature that hardly changes has little say.
+    Common,
+    /// Each feature by its own deviation: all have the same say.
+    Each,
+}
+
+impl Scaling {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Common, Self::Each];
+
+    /// Computes, for each feature and the bias, the weight on a standardised feature that a weight of 1 stands for.
+    pub(crate) fn of(self, standard: &Standard) -> Vec<f64> {
+        let deviations = standard.deviations();
+        let common =
+            (deviations.iter().map(|deviation| deviation * deviation).sum::<f64>() / deviations.len() as f64).sqrt();
+        let scale = |deviation: &f64| match self {
+            Self::Common if common > 0.0 => deviation / common,
+            _ => 1.0,
+        };
+        deviations.iter().map(scale).chain([1.0]).collect()
+    }
 }
 
 /// What a class's samples count in the loss.
@@ -82,7 +150,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+            optimizer: Optimizer::LBFGS,
             learning_rate: 1e-3,
             weight_decay: 1e-2,
             epochs: 100,
@@ -118,6 +186,12 @@ impl TrainOptions {
         check(below_one(self.label_smoothing), "label smoothing", self.label_smoothing, "0 or more, less than 1")?;
         check(self.patience != Some(0), "patience", 0.0, "1 or more")?;
         match self.optimizer {
+            Optimizer::Lbfgs { l2, tolerance, folds, .. } => {
+                let l2 = l2.unwrap_or(1.0);
+                check(l2 > 0.0 && l2.is_finite(), "l2", l2, "more than 0")?;
+                check((1e-12..=0.1).contains(&tolerance), "tolerance", tolerance, "from 1e-12 to 0.1")?;
+                check((3..=100).contains(&folds), "folds", folds as f64, "from 3 to 100")
+            }
             Optimizer::Sgd { momentum, nesterov } => {
                 check(below_one(momentum), "momentum", momentum, "0 or more, less than 1")?;
                 check(!nesterov || momentum > 0.0, "momentum", momentum, "more than 0 with Nesterov")
@@ -182,9 +256,10 @@ mod tests {
 
     #[test]
     fn senseless_options_are_named() {
-        let good = TrainOptions::default();
+        let good = TrainOptions { optimizer: Optimizer::ADAMW, ..Default::default() };
         assert!(good.check().is_ok());
         let sgd = |momentum| Optimizer::Sgd { momentum, nesterov: true };
+        let lbfgs = |l2, folds| Optimizer::Lbfgs { l2, scaling: None, tolerance: 1e-6, folds, choice: Choice::Best };
         for (bad, name) in [
             (TrainOptions { learning_rate: 0.0, ..good }, "learning rate"),
             (TrainOptions { learning_rate: f64::NAN, ..good }, "learning rate"),
@@ -195,6 +270,9 @@ mod tests {
             (TrainOptions { label_smoothing: 1.0, ..good }, "label smoothing"),
             (TrainOptions { patience: Some(0), ..good }, "patience"),
             (TrainOptions { optimizer: sgd(0.0), ..good }, "momentum"),
+            (TrainOptions { optimizer: lbfgs(Some(0.0), 5), ..good }, "l2"),
+            (TrainOptions { optimizer: lbfgs(Some(f64::INFINITY), 5), ..good }, "l2"),
+            (TrainOptions { optimizer: lbfgs(None, 2), ..good }, "folds"),
         ] {
             let error = bad.check().unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");
@@ -204,9 +282,11 @@ mod tests {
 
     #[test]
     fn options_survive_json() {
-        let options = TrainOptions::default();
-        let text = serde_json::to_string(&options).unwrap();
-        assert!(text.contains("\"name\":\"adamw\""), "{text}");
-        assert_eq!(serde_json::from_str::<TrainOptions>(&text).unwrap(), options);
+        for (optimizer, name) in [(Optimizer::LBFGS, "lbfgs"), (Optimizer::ADAMW, "adamw")] {
+            let options = TrainOptions { optimizer, ..Default::default() };
+            let text = serde_json::to_string(&options).unwrap();
+            assert!(text.contains(&format!("\"name\":\"{name}\"")), "{text}");
+            assert_eq!(serde_json::from_str::<TrainOptions>(&text).unwrap(), options);
+        }
     }
 }

@@ -25,8 +25,19 @@ pub struct Problem<'a> {
     pub classes: &'a [String],
     /// The samples to learn from.
     pub train: Samples<'a>,
-    /// The samples that choose the epoch, where there are any.
+    /// The samples that choose the epoch, where there are any: of use to solvers that go by epochs.
     pub validation: Option<Samples<'a>>,
+    /// By which the regularisation is chosen, where there are any: of use to solvers that find the optimum.
+    pub folds: Option<Folds<'a>>,
+}
+
+/// The folds of cross-validation.
+#[derive(Clone, Copy, Debug)]
+pub struct Folds<'a> {
+    /// One deal or several, each giving the fold of every row to train on, from 0 without gaps.
+    pub deals: &'a [Vec<usize>],
+    /// Whether the choice itself is judged, by choosing anew without each fold; takes three folds or more.
+    pub nested: bool,
 }
 
 /// Samples that were checked: there are some, and each is of exactly one class.

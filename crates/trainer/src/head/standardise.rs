@@ -61,19 +61,47 @@ impl Standard {
         });
     }
 
+    /// Standardises a row of features in f64, into the first elements of `to`.
+    pub fn apply_f64(&self, features: &[f32], to: &mut [f64]) {
+        let standard = self.mean.iter().zip(&self.deviation);
+        to.iter_mut().zip(features).zip(standard).for_each(|((to, &x), (mean, deviation))| {
+            *to = (f64::from(x) - mean) / deviation;
+        });
+    }
+
+    /// Gives each feature's deviation.
+    pub fn deviations(&self) -> &[f64] {
+        &self.deviation
+    }
+
     /// Turns a layer on standardised features into one on features as they are: w / deviation, and b − Σ w mean / deviation.
-    pub fn fold(&self, weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub fn fold<T: Copy + Into<f64>>(&self, weight: &[T], bias: &[T]) -> (Vec<f32>, Vec<f32>) {
         let (mut folded, mut biases) = (Vec::with_capacity(weight.len()), Vec::with_capacity(bias.len()));
         for (row, &bias) in weight.chunks_exact(self.mean.len()).zip(bias) {
-            let mut shift = f64::from(bias);
+            let mut shift: f64 = bias.into();
             for ((&w, mean), deviation) in row.iter().zip(&self.mean).zip(&self.deviation) {
-                let w = f64::from(w) / deviation;
+                let w: f64 = w.into() / deviation;
                 shift -= w * mean;
                 folded.push(w as f32);
             }
             biases.push(shift as f32);
         }
         (folded, biases)
+    }
+
+    /// Turns a layer on features as they are, with the bias last in each row, into one on standardised features, likewise: the way back of
+    /// [`Standard::fold`].
+    pub fn unfold(&self, weight: &[f32], bias: &[f32]) -> Vec<f64> {
+        let mut unfolded = Vec::with_capacity(weight.len() + bias.len());
+        for (row, &bias) in weight.chunks_exact(self.mean.len()).zip(bias) {
+            let mut shift = f64::from(bias);
+            for ((&w, mean), deviation) in row.iter().zip(&self.mean).zip(&self.deviation) {
+                shift += f64::from(w) * mean;
+                unfolded.push(f64::from(w) * deviation);
+            }
+            unfolded.push(shift);
+        }
+        unfolded
     }
 }
 

@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Class, Part};
-use crate::head::History;
 use crate::head::metrics::Evaluation;
+use crate::head::{Certificate, CrossValidation, History};
 use crate::photos::Limits;
 use crate::report::change::Change;
 use crate::report::prediction::Prediction;
@@ -34,6 +34,15 @@ pub struct Metrics {
     pub test_without_leaks: Option<Evaluation>,
     /// The evaluation on the photos that chose the epoch: too kind, for that reason.
     pub validation: Option<Evaluation>,
+    /// The evaluation of every photo by a head that neither learnt from it nor was chosen by it, where none were set aside.
+    #[serde(default)]
+    pub cross_validated: Option<Evaluation>,
+    /// What the head's regularisation was chosen by.
+    #[serde(default)]
+    pub cross_validation: Option<CrossValidation>,
+    /// How near to the optimum the head is.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
     /// What changed since the run that was trained again, and whether the head got better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
@@ -136,12 +145,9 @@ impl<'a> Data<'a> {
     ///
     /// Thumbnails are read from the photos as the run reads them, within `limits`.
     pub fn new(config: &'a Config, metrics: &'a Metrics, predictions: &'a [Prediction], limits: &Limits) -> Self {
-        let (part, title, evaluation) = match (&metrics.test, &metrics.validation) {
-            (Some(test), _) => (Some(Part::Test), "Photos never trained on", Some(test)),
-            (None, Some(validation)) => {
-                (Some(Part::Validation), "Validation photos (they chose the epoch)", Some(validation))
-            }
-            (None, None) => (None, "No photos were set aside for an evaluation", None),
+        let (part, title, evaluation) = match judged(config, metrics) {
+            Some((part, title, evaluation)) => (Some(part), title, Some(evaluation)),
+            None => (None, "No photos were set aside for an evaluation", None),
         };
         let label = |class: Class| config.classes.get(class.index()).map_or("", String::as_str);
         let evaluated = predictions.iter().filter(|photo| part.is_some() && photo.part == part);
@@ -171,6 +177,53 @@ impl<'a> Data<'a> {
             facts: facts(config, metrics),
         }
     }
+}
+
+/// Picks what judges a head: its part, what to call it, and the evaluation on it.
+pub fn judged<'a>(config: &Config, metrics: &'a Metrics) -> Option<(Part, &'static str, &'a Evaluation)> {
+    let Metrics { test, validation, cross_validated, .. } = metrics;
+    let validation = || match config.train.optimizer.has_epochs() {
+        true => (validation, Part::Validation, "Validation photos (they chose the epoch)"),
+        false => (validation, Part::Validation, "Photos never trained on"),
+    };
+    let choices = [
+        (test, Part::Test, "Photos never trained on"),
+        (cross_validated, Part::Train, "All photos, each judged by a head that never saw it"),
+        validation(),
+    ];
+    choices.into_iter().find_map(|(evaluation, part, title)| evaluation.as_ref().map(|found| (part, title, found)))
+}
+
+/// Words how a head was found: its optimum, or the best of the epochs; none where nothing is known of it.
+pub fn how_found(metrics: &Metrics) -> Option<String> {
+    let Metrics { history, certificate, cross_validation, .. } = metrics;
+    let Some(Certificate { l2, steps, .. }) = certificate else {
+        return (!history.epochs.is_empty())
+            .then(|| format!("{}, the best is number {}", count(history.epochs.len(), "epoch"), history.best));
+    };
+    let certificate = certificate.as_ref().map_or(0.0, Certificate::share);
+    let chosen = match cross_validation {
+        Some(found) if found.candidates.len() > 1 => {
+            format!(", of {} by {}-fold cross-validation", found.candidates.len(), found.folds)
+        }
+        _ => String::new(),
+    };
+    let steps = count(*steps, "step");
+    Some(format!("the optimum with L2 {l2}{chosen}: the gradient fell to {certificate:.0e} of its start in {steps}"))
+}
+
+/// Words how the share that is right depends on how the folds were dealt, where they judge.
+pub fn deals(metrics: &Metrics) -> Option<String> {
+    let found =
+        metrics.cross_validation.as_ref().filter(|found| metrics.cross_validated.is_some() && found.top1.len() > 1)?;
+    let shares: Vec<String> = found.top1.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
+    let mean = 100.0 * found.top1.iter().sum::<f64>() / found.top1.len() as f64;
+    Some(format!(
+        "Judged by {}-fold cross-validation{}; with the folds dealt anew: {} %, mean {mean:.1} %. The head that is kept learnt from all photos",
+        found.folds,
+        if found.nested { ", the choice of L2 included" } else { "" },
+        shares.join(", ")
+    ))
 }
 
 /// Words how good a head is without the photos to test that aren't new to it, where there are such.

@@ -14,7 +14,7 @@ mod thumbnail;
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
 pub(crate) use data::Data;
-pub use data::{Counts, Metrics, Seconds, without_leaks};
+pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, without_leaks};
 pub(crate) use html::html;
 pub use prediction::Prediction;
 #[cfg(feature = "cli")]

@@ -14,8 +14,22 @@ pub(super) fn classes(count: usize) -> Vec<String> {
 pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
     let (photos, history, seconds) = Default::default();
     let (leaks, test_without_leaks, validation, change) = Default::default();
+    let (cross_validated, cross_validation, certificate) = Default::default();
     let schema = Metrics::SCHEMA;
-    Metrics { schema, photos, test, leaks, test_without_leaks, validation, change, history, seconds }
+    Metrics {
+        schema,
+        photos,
+        test,
+        leaks,
+        test_without_leaks,
+        validation,
+        cross_validated,
+        cross_validation,
+        certificate,
+        change,
+        history,
+        seconds,
+    }
 }
 
 /// Makes an evaluation in which photo i is of class i mod classes; the first is taken for class 1.

@@ -134,7 +134,7 @@ mod tests {
     fn numbers_are_read_as_they_were_written() {
         // serde_json's quick way with decimals misses the last digit of these.
         for value in [1e-28, 0.1 + 0.2, 5e-324, 1.797_693_134_862_315_7e308] {
-            let split = SplitOptions { validation: value, ..Default::default() };
+            let split = SplitOptions { validation: Some(value), ..Default::default() };
             let json = serde_json::to_string(&split).unwrap();
             assert_eq!(serde_json::from_str::<SplitOptions>(&json).unwrap(), split, "{json}");
         }

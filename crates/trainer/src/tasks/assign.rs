@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::data::split::{SplitOptions, split};
-use crate::data::{Class, Dataset, Duplicates, Entry, Groups, Leak, Part, Photo, Rejected, duplicates, leaks};
+use crate::data::{Class, Dataset, Duplicates, Entry, Groups, Leak, Part, Photo, Rejected, duplicates, folds, leaks};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Looking, near_duplicates};
+use crate::head::Optimizer;
 use crate::photos::Reading;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -21,6 +22,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) kept: &'a HashMap<Digest, Part>,
     /// How photos are read, where two are looked at once more.
     pub(crate) reading: Reading,
+    /// What the parts are for.
+    pub(crate) optimizer: Optimizer,
 }
 
 /// Which part each photo plays whose features are known, in their order.
@@ -28,7 +31,14 @@ pub(crate) struct Assigned {
     pub(crate) parts: Vec<Part>,
     /// Photos that are evaluated on and belong together with what is learnt from or chosen by.
     pub(crate) leaks: Vec<Leak>,
+    /// The folds of cross-validation, deal by deal, where the optimiser is chosen by it: in each the fold of every photo.
+    pub(crate) deals: Vec<Vec<usize>>,
+    /// Whether no photo is set aside, so that cross-validation judges the head.
+    pub(crate) all_train: bool,
 }
+
+/// How often the folds are dealt where they judge: that their figure hangs on one deal is known then.
+const DEALS: u64 = 3;
 
 /// Assigns each photo whose features are known its part: groups what belongs together, deals the groups, and warns of what a user should know. Refuses
 /// a class that has nothing to learn from and a part whose folder was given and has no photo that could be read.
@@ -56,7 +66,12 @@ pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>
             found.map_err(|error| error.keeping(if session.store.is_some() { known.kept.len() } else { 0 }))?
         }
     };
-    let parts = split(&entries, &groups, rules.split)?;
+    let options = rules.split.filled(rules.optimizer.has_epochs(), &entries);
+    let mut parts = split(&entries, &groups, &options)?;
+    if !rules.optimizer.has_epochs() && parts.contains(&Part::Test) {
+        // Cross-validation chooses by what is learnt from: photos to choose by can be learnt from too.
+        parts.iter_mut().filter(|part| **part == Part::Validation).for_each(|part| *part = Part::Train);
+    }
 
     let told = Told { dataset, photos: &photos, entries: &entries, parts: &parts, progress: session.progress };
     told.copies();
@@ -65,7 +80,19 @@ pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>
     let leaks = leaks(&groups, &digests, &parts);
     told.leaks(&leaks);
     told.untested();
-    Ok(Assigned { parts, leaks })
+    let all_train = parts.iter().all(|part| *part == Part::Train);
+    let deals = match rules.optimizer {
+        Optimizer::Lbfgs { folds: count, .. } => {
+            let deals = if all_train { DEALS } else { 1 };
+            let deal = |deal| folds(&entries, &groups, &parts, (count, rules.split.seed.wrapping_add(deal)));
+            (0..deals).map(deal).collect()
+        }
+        _ => Vec::new(),
+    };
+    if all_train && !deals.is_empty() {
+        told.few(&groups);
+    }
+    Ok(Assigned { parts, leaks, deals, all_train })
 }
 
 /// Checks that each part that a folder gives has photos, and each class some that it may learn from.
@@ -199,6 +226,33 @@ impl Told<'_> {
             &leaks,
             "# of the folders to validate or to test aren't new to the head, so the figures are too kind",
         );
+    }
+
+    /// Says what few photos of a class allow, where cross-validation judges by all.
+    fn few(&self, groups: &Groups) {
+        let mut distinct: HashMap<Class, usize> = HashMap::new();
+        for group in groups.list() {
+            let classes: BTreeSet<Class> =
+                group.iter().flat_map(|&photo| self.entries[photo].target.classes().iter().copied()).collect();
+            classes.into_iter().for_each(|class| *distinct.entry(class).or_default() += 1);
+        }
+        let names = |few: &dyn Fn(usize) -> bool| -> Vec<String> {
+            let classes = self.dataset.classes.iter().enumerate();
+            let held = |place| distinct.get(&Class::new(place)).copied().unwrap_or(0);
+            let few = classes.filter(|(place, _)| few(held(*place)));
+            few.map(|(place, name)| format!("{name} ({})", held(place))).collect()
+        };
+        for (few, what) in [
+            (
+                names(&|held| held < 3),
+                "fewer than 3 photos that aren't copies: too few to judge, and 20 or more are good",
+            ),
+            (names(&|held| (3..10).contains(&held)), "fewer than 10: enough to try, and 20 or more are good"),
+        ] {
+            if !few.is_empty() {
+                self.progress.warn(&format!("{} of {what}: {}", count(few.len(), "class"), first(&few, 5)));
+            }
+        }
     }
 
     /// Names the classes without a photo to test, where others have one.

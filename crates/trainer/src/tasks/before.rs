@@ -32,6 +32,8 @@ pub(crate) struct Since<'a> {
     pub(crate) known: &'a Known<'a>,
     pub(crate) parts: &'a [Part],
     pub(crate) predictions: &'a [Prediction],
+    /// The part whose predictions come from heads that didn't learn from it.
+    pub(crate) judged: Part,
 }
 
 impl Before {
@@ -102,13 +104,13 @@ impl Before {
 
     /// Compares both heads.
     fn compared(&self, since: &Since<'_>, renamed: &BTreeMap<String, String>) -> Result<Option<Compared>> {
-        let Since { dataset, known, parts, predictions } = *since;
+        let Since { dataset, known, parts, predictions, judged } = *since;
         let old_classes: Vec<&String> = self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
         let is_new_to_both = |place: &usize| {
             let before = self.photos.get(&known.kept[*place].1).map(|(part, _)| *part);
             let class = predictions[*place].target.class();
             let is_known = class.is_some_and(|class| old_classes.contains(&&dataset.classes[class.index()]));
-            parts[*place] == Part::Test && matches!(before, None | Some(Part::Test)) && is_known
+            parts[*place] == judged && matches!(before, None | Some(Part::Test)) && is_known
         };
         let places: Vec<usize> = (0..parts.len()).filter(is_new_to_both).collect();
         if places.is_empty() {

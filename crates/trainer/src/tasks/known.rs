@@ -28,6 +28,8 @@ pub(crate) struct Selected<'a> {
     rows: Rows<'a>,
     pub(crate) targets: Vec<Target>,
     weights: Vec<f64>,
+    /// Their places among those known.
+    pub(crate) places: Vec<usize>,
 }
 
 impl Selected<'_> {
@@ -64,13 +66,15 @@ impl<'a> Known<'a> {
 
     /// Selects those that play `part`, given the part of each, in the order of their contents.
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
-        let of_part = self.photos().zip(&self.kept).zip(parts).filter(|(_, other)| **other == part);
-        let mut members: Vec<(&Digest, &Photo)> = of_part.map(|((photo, (_, digest)), _)| (digest, photo)).collect();
+        let of_part = self.photos().zip(&self.kept).zip(parts).enumerate().filter(|(_, (_, other))| **other == part);
+        let mut members: Vec<(&Digest, &Photo, usize)> =
+            of_part.map(|(place, ((photo, (_, digest)), _))| (digest, photo, place)).collect();
         // A head learns the same from the same photos, whatever they are called and wherever they lie.
-        members.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.target.cmp(&other.target)));
-        let rows = self.features.rows(members.iter().map(|(digest, _)| *digest))?;
-        let targets = members.iter().map(|(_, photo)| photo.target.clone()).collect();
-        Ok(Selected { rows, targets, weights: members.iter().map(|(_, photo)| photo.weight).collect() })
+        members.sort_by(|(a, one, _), (b, other, _)| a.cmp(b).then_with(|| one.target.cmp(&other.target)));
+        let rows = self.features.rows(members.iter().map(|(digest, ..)| *digest))?;
+        let targets = members.iter().map(|(_, photo, _)| photo.target.clone()).collect();
+        let weights = members.iter().map(|(_, photo, _)| photo.weight).collect();
+        Ok(Selected { rows, targets, weights, places: members.iter().map(|(.., place)| *place).collect() })
     }
 
     /// Computes a head's logits for those at some places among the known, row by row.

@@ -1,6 +1,6 @@
 //! From labelled photos to an evaluated run.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::digest::{self, Digest};
 use crate::error::{Error, Result};
 use crate::files::is_below;
 use crate::head::metrics::{Evaluation, evaluate, majority};
-use crate::head::{self, Fit, Problem, TrainOptions};
+use crate::head::{self, Fit, Folds, Problem, TrainOptions};
 use crate::machine::device::Summary;
 use crate::progress::{Stage, watched};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
@@ -100,18 +100,26 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected)?;
     let featured = Instant::now();
 
-    let rules = Rules { split: &request.split, kept: &request.kept, reading };
-    let Assigned { parts, leaks } = assign(session, &dataset, &known, &rules)?;
+    let rules = Rules { split: &request.split, kept: &request.kept, reading, optimizer: request.train.optimizer };
+    let Assigned { parts, leaks, deals, all_train } = assign(session, &dataset, &known, &rules)?;
     let (train, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
+    let deals = dealt(&deals, &train.places);
     let problem = Problem {
         classes: &dataset.classes,
         train: train.samples(),
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
+        folds: deals.as_ref().map(|deals| Folds { deals, nested: all_train }),
     };
-    let Fit { head, history } = head::solve(&session.gpu, &problem, &request.train, session.progress)?;
+    let Fit { head, history, certificate, cross_validation } =
+        head::solve(&session.gpu, &problem, &request.train, session.progress)?;
     let solved = Instant::now();
 
-    let predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
+    let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
+    if let Some(found) = &cross_validation {
+        // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
+        let rows = found.logits.chunks_exact(dataset.classes.len());
+        train.places.iter().zip(rows).for_each(|(&place, logits)| predictions[place].logits = logits.to_vec());
+    }
     let majority = majority(&counts(&train.targets, &dataset.classes));
     let evaluated = |part, without: &HashSet<usize>| {
         let of_part = |(place, photo): &(usize, &Prediction)| photo.part == Some(part) && !without.contains(place);
@@ -120,10 +128,15 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     };
     let none = HashSet::new();
     let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
+    let cross_validated = match &cross_validation {
+        Some(_) if all_train => evaluated(Part::Train, &none)?,
+        _ => None,
+    };
     let leaks: HashSet<usize> =
         leaks.iter().map(|leak| leak.photo).filter(|&photo| parts[photo] == Part::Test).collect();
     let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
-    let since = Since { dataset: &dataset, known: &known, parts: &parts, predictions: &predictions };
+    let judged = if cross_validated.is_some() { Part::Train } else { Part::Test };
+    let since = Since { dataset: &dataset, known: &known, parts: &parts, predictions: &predictions, judged };
     let change = before.map(|before| before.change(&since)).transpose()?;
     let metrics = Metrics {
         schema: Metrics::SCHEMA,
@@ -132,6 +145,9 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         leaks: leaks.len(),
         test_without_leaks,
         validation,
+        cross_validated,
+        cross_validation,
+        certificate,
         change,
         history,
         seconds: Seconds {
@@ -161,6 +177,18 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let mut trained = Trained { config, metrics, predictions };
     trained.save(folder, model, &session.limits)?;
     Ok(trained)
+}
+
+/// Picks the folds of what is learnt from, if there are enough of them to choose and to judge by; each that is left has rows.
+fn dealt(deals: &[Vec<usize>], places: &[usize]) -> Option<Vec<Vec<usize>>> {
+    let of = |deal: &Vec<usize>| -> Vec<usize> {
+        let folds: Vec<usize> = places.iter().map(|&place| deal[place]).collect();
+        let used: BTreeSet<usize> = folds.iter().copied().collect();
+        folds.iter().map(|fold| used.range(..fold).count()).collect()
+    };
+    let deals: Vec<Vec<usize>> = deals.iter().map(of).collect();
+    let enough = |deal: &Vec<usize>| deal.iter().max().is_some_and(|most| *most >= 2);
+    (!deals.is_empty() && deals.iter().all(enough)).then_some(deals)
 }
 
 /// Checks that a run doesn't lie in the folder of photos, where the next training would take it for a class.
@@ -206,6 +234,7 @@ mod tests {
     use super::*;
     use crate::data::{self, Photo};
     use crate::features::{Rows, StoreOptions};
+    use crate::head::Optimizer;
     use crate::machine::device;
     use crate::photos::{Background, Exif, Limits, Reading};
     use crate::run::Run;
@@ -262,7 +291,7 @@ mod tests {
             overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },
             split: SplitOptions::default(),
             kept: HashMap::new(),
-            train: TrainOptions { epochs: 1, warmup_epochs: 0, ..Default::default() },
+            train: TrainOptions { optimizer: Optimizer::ADAMW, epochs: 1, warmup_epochs: 0, ..Default::default() },
         };
         let trained = train(&session, &request).unwrap();
         assert_eq!((trained.config.reading, trained.config.rejected), (reading, Vec::new()));

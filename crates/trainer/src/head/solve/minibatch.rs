@@ -9,11 +9,10 @@ use crate::head::solve::learner::Learner;
 use crate::head::standardise::Standard;
 use crate::head::table::Memory;
 use crate::head::validate::Validation;
-use crate::machine::device::Gpu;
 use crate::progress::{Epoch, Progress, Stage};
 use crate::random::SplitMix64;
 
-/// Trains a head and keeps the one of the epoch with the lowest validation loss, or the last without validation.
+/// Trains a head by mini-batches and keeps the one of the epoch with the lowest validation loss, or the last without validation.
 ///
 /// Features are standardised by the training part (by feature, mean 0 and deviation 1), so that one learning rate suits every backbone; the head
 /// that comes out takes them as they are. The first weights are zero. Each epoch takes the rows in a new order; a last batch
@@ -21,42 +20,9 @@ use crate::random::SplitMix64;
 ///
 /// The validation loss is the mean of -w ln p(class) / mean w, w being the class weights, without smoothing.
 ///
-/// # Numerics
-/// The adapter computes in f32, standardisation and the validation loss are in f64. The same problem and options give the same head on the
-/// same adapter.
-///
-/// # Examples
-/// ```no_run
-/// use trainer::data::{Class, Target};
-/// use trainer::features::Rows;
-/// use trainer::head::{Problem, Samples, TrainOptions, solve};
-/// use trainer::machine::{Selection, open};
-///
-/// let gpu = pollster::block_on(open(&Selection::default()))?;
-/// // Four photos of two features each.
-/// let features = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1, 0.7, 0.3];
-/// let rows = Rows::new(&features, 2)?;
-/// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
-/// let classes = ["cat", "dog"].map(str::to_owned);
-/// let train = Samples { rows: &rows, targets: &targets, weights: None };
-/// let fit = solve(&gpu, &Problem { classes: &classes, train, validation: None }, &TrainOptions::default(), &())?;
-/// println!("the loss fell to {:.3}", fit.history.epochs[fit.history.best - 1].train_loss);
-/// # Ok::<(), trainer::Error>(())
-/// ```
-///
 /// # Reference
 /// Kingma and Ba, "Adam", 2015, with the decay of Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
-///
-/// # Errors
-/// An option is out of range; a row isn't of exactly one class; rows and targets don't fit; the loss isn't finite any more; the
-/// device fails; the watcher asks to stop.
-pub fn solve(gpu: &Gpu, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
-    solve_within(&Memory { gpu, most_rows: usize::MAX, progress }, problem, options)
-}
-
-/// Trains as [`solve`] does, on a device that holds no more than so many rows at a time.
-fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
-    options.check()?;
+pub(crate) fn minibatch(memory: &Memory, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
     let classes = problem.classes.len();
     let train = Classed::new(&problem.train, classes)?;
     train.check_weights()?;
@@ -77,7 +43,8 @@ fn solve_within(memory: &Memory, problem: &Problem, options: &TrainOptions) -> R
     let history = history?;
     let (weight, bias) = learner.best()?;
     let (weight, bias) = standard.fold(&weight, &bias);
-    Ok(Fit { head: Head { weight, bias, classes: problem.classes.to_vec() }, history })
+    let head = Head { weight, bias, classes: problem.classes.to_vec() };
+    Ok(Fit { head, history, certificate: None, cross_validation: None })
 }
 
 /// Passes over the training part until patience or epochs run out.
@@ -149,10 +116,14 @@ mod tests {
     use crate::head::softmax::log_softmax;
     use crate::head::table::STEPS;
     use crate::head::validate;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::device::{Gpu, Selection, open};
 
     fn gpu() -> Gpu {
         pollster::block_on(open(&Selection::default())).unwrap()
+    }
+
+    fn adam() -> TrainOptions {
+        TrainOptions { optimizer: Optimizer::ADAMW, ..Default::default() }
     }
 
     fn classes(count: usize) -> Vec<String> {
@@ -182,8 +153,9 @@ mod tests {
             classes,
             train: Samples { rows: &train_rows, targets: &train_targets, weights: None },
             validation: validation.map(|(rows, targets)| Samples { rows, targets, weights: None }),
+            folds: None,
         };
-        solve_within(memory, &problem, options)
+        minibatch(memory, &problem, options)
     }
 
     /// Takes a device that holds any number of rows.
@@ -269,6 +241,7 @@ mod tests {
                         let decay = if i < width { options.weight_decay } else { 0.0 };
                         let (w, g, m) = (&mut weights[class][i], grads[class][i], &mut memory[class][i]);
                         match options.optimizer {
+                            Optimizer::Lbfgs { .. } => unreachable!("has no epochs"),
                             Optimizer::Sgd { momentum, nesterov } => {
                                 let g = g + decay * *w;
                                 m.0 = if step == 0 { g } else { momentum * m.0 + g };
@@ -295,7 +268,7 @@ mod tests {
     fn agrees(options: &TrainOptions, count: usize, width: usize) {
         let (features, labels) = clouds(count, 3, width, 1);
         let samples = (&features[..], &labels[..]);
-        let Fit { head, history } = train(&ample(&gpu()), samples, None, &classes(3), options).unwrap();
+        let Fit { head, history, .. } = train(&ample(&gpu()), samples, None, &classes(3), options).unwrap();
         // f32 against f64 over some hundred steps; a wrong gradient, decay or schedule is off by far more.
         let near = |weight: &[f64], bias: &[f64]| {
             let largest = weight.iter().chain(bias).fold(0.0, |max: f64, w| max.max(w.abs()));
@@ -328,13 +301,12 @@ mod tests {
         let rows = Rows::new(&features, 6).unwrap();
         let targets: Vec<Target> = labels.iter().map(|&label| Class::new(label).into()).collect();
         let (gpu, classes) = (gpu(), classes(3));
-        let options =
-            TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, learning_rate: 0.05, ..Default::default() };
+        let options = TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, learning_rate: 0.05, ..adam() };
         let of = |weights: Option<&[f64]>, class_weights| {
             let train = Samples { rows: &rows, targets: &targets, weights };
-            let problem = Problem { classes: &classes, train, validation: None };
-            let Fit { head, history } =
-                solve_within(&ample(&gpu), &problem, &TrainOptions { class_weights, ..options }).unwrap();
+            let problem = Problem { classes: &classes, train, validation: None, folds: None };
+            let Fit { head, history, .. } =
+                minibatch(&ample(&gpu), &problem, &TrainOptions { class_weights, ..options }).unwrap();
             ([head.weight, head.bias].concat(), history.epochs.last().unwrap().train_loss)
         };
         let near = |a: &(Vec<f32>, f64), b: &(Vec<f32>, f64)| {
@@ -357,14 +329,7 @@ mod tests {
 
     #[test]
     fn adamw_and_sgd_do_what_their_definitions_do() {
-        let adamw = TrainOptions {
-            epochs: 12,
-            warmup_epochs: 3,
-            batch_size: 16,
-            weight_decay: 0.5,
-            seed: 3,
-            ..Default::default()
-        };
+        let adamw = TrainOptions { epochs: 12, warmup_epochs: 3, batch_size: 16, weight_decay: 0.5, seed: 3, ..adam() };
         // Eps not small against the gradients: an AdamW step of a gradient near zero is a coin toss otherwise.
         let adamw = TrainOptions { optimizer: Optimizer::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-3 }, ..adamw };
         agrees(&adamw, 101, 8);
@@ -390,10 +355,10 @@ mod tests {
         // A third of the validation labels is wrong: overconfidence costs.
         let wrong: Vec<usize> =
             truth.iter().enumerate().map(|(i, &l)| if i % 3 == 0 { (l + 1) % 3 } else { l }).collect();
-        let options = TrainOptions { learning_rate: 0.05, patience: Some(4), ..Default::default() };
+        let options = TrainOptions { learning_rate: 0.05, patience: Some(4), ..adam() };
         let (samples, validation) = ((&features[..], &labels[..]), (&others[..], &wrong[..]));
         let fit = train(&ample(&gpu()), samples, Some(validation), &classes(3), &options);
-        let Fit { head, history } = fit.unwrap();
+        let Fit { head, history, .. } = fit.unwrap();
         assert!(history.epochs.len() < options.epochs, "never stopped");
         assert_eq!(history.epochs.len(), history.best + 4);
         let loss = |epoch: usize| history.epochs[epoch - 1].validation_loss.unwrap();
@@ -409,7 +374,7 @@ mod tests {
     #[test]
     fn equal_seeds_give_equal_heads_and_scale_does_not_matter() {
         let (features, labels) = clouds(80, 4, 6, 9);
-        let options = TrainOptions { epochs: 5, warmup_epochs: 0, ..Default::default() };
+        let options = TrainOptions { epochs: 5, warmup_epochs: 0, ..adam() };
         let of = |features: &[f32], seed| {
             let options = TrainOptions { seed, ..options };
             train(&ample(&gpu()), (features, &labels), None, &classes(4), &options).unwrap().head
@@ -434,7 +399,7 @@ mod tests {
         let ((features, labels), (others, truth)) =
             (clouds(150, 3, 7, 1), clouds(STEPS * validate::BATCH + 9, 3, 7, 2));
         let (samples, validation) = ((&features[..], &labels[..]), Some((&others[..], &truth[..])));
-        let options = TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..Default::default() };
+        let options = TrainOptions { batch_size: 1, epochs: 2, warmup_epochs: 0, ..adam() };
         let gpu = gpu();
         let of = |most_rows| {
             let warned = Warned(0.into());
@@ -453,7 +418,7 @@ mod tests {
         let run = |features: &[f32], labels: &[usize], options: &TrainOptions| {
             train(&ample(&gpu), (features, labels), None, &classes(2), options).unwrap_err().to_string()
         };
-        let options = TrainOptions::default();
+        let options = adam();
         assert!(run(&[], &[], &options).contains("rows has 0 elements"));
         assert!(run(&[1.0; 3], &[0, 1], &options).contains("targets has 2 elements, expected 3"));
         assert!(run(&[1.0; 4], &[0, 2], &options).contains("row 1 has class number 2"));
@@ -481,7 +446,7 @@ mod tests {
             }
         }
         let memory = Memory { gpu: &gpu(), most_rows: usize::MAX, progress: &Stop };
-        let outcome = train(&memory, (&[1.0, 2.0], &[0, 1]), None, &classes(2), &TrainOptions::default());
+        let outcome = train(&memory, (&[1.0, 2.0], &[0, 1]), None, &classes(2), &adam());
         assert!(matches!(outcome, Err(Error::Interrupted { .. })));
     }
 }

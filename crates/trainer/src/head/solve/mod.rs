@@ -1,7 +1,20 @@
 //! Solvers, a file each: they find the head that a problem and options ask for.
 
+mod cross_validation;
+mod lbfgs;
 mod learner;
 mod minibatch;
+mod objective;
+mod on_device;
+mod on_host;
+mod optimum;
+mod solver;
 mod update;
+mod walk;
 
-pub use minibatch::solve;
+pub use cross_validation::{Candidate, CrossValidation};
+pub use solver::solve;
+
+pub(crate) use lbfgs::largest;
+pub(crate) use objective::{Learning, Objective};
+pub(crate) use on_host::OnHost;

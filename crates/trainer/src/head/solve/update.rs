@@ -3,7 +3,7 @@
 use kernels::wgpu::{Buffer, Queue};
 use kernels::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW, BoundSgd, Commands, Context, Sgd, SgdBuffers, SgdDesc};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::options::{Optimizer, TrainOptions};
 
 /// The weights with their gradient and the optimiser's memory of it.
@@ -27,6 +27,10 @@ impl Parameter<'_> {
         let Self { len, row, decayed, .. } = *self;
         let weight_decay = options.weight_decay;
         Ok(match options.optimizer {
+            Optimizer::Lbfgs { .. } => {
+                let expected = "one that goes by mini-batches";
+                return Err(Error::InvalidOption { option: "optimizer", value: "lbfgs".to_owned(), expected });
+            }
             Optimizer::Sgd { momentum, nesterov } => {
                 let desc = SgdDesc { row, decayed, momentum, nesterov, weight_decay, ..SgdDesc::new(len) };
                 let memory = (momentum > 0.0).then(|| self.memory[0].slice(..));

@@ -1,0 +1,253 @@
+//! The objective on the adapter: one wide product for all heads, a softmax for each, and the wide product back.
+
+use kernels::wgpu::Buffer;
+use kernels::wgpu::util::{BufferInitDescriptor, DeviceExt as _};
+use kernels::{
+    Commands, Dense, DenseDesc, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc,
+    Workspace, encode_all,
+};
+
+use crate::error::Result;
+use crate::head::buffers::{ALIGNMENT, count, slice, zeros};
+use crate::head::solve::objective::{Learning, Loss, Objective};
+use crate::head::table::{Memory, STEPS, Table, row_of};
+
+/// Elements of the logits of all heads that stand in memory at once.
+const LOGITS: usize = 8 << 20;
+/// Bytes of gradients that are read back together.
+const GRADIENTS: usize = 64 << 20;
+
+/// Losses of heads over rows, by the adapter.
+///
+/// Rows go in chunks, whose sums in f32 are added in f64. All heads share the product, so that many cost little more than one where one
+/// is bound by memory.
+pub(crate) struct OnDevice<'a> {
+    memory: Memory<'a>,
+    table: Table<'a>,
+    width: usize,
+    rows: usize,
+    classes: usize,
+    heads: usize,
+    weight: Buffer,
+    loss: Buffer,
+    gradient: Buffer,
+    /// What a chunk records.
+    chunks: Vec<Vec<Commands>>,
+    /// Rows of a chunk.
+    chunk: usize,
+    /// Chunks of a submit.
+    most: usize,
+    /// Elements from one chunk's gradient to the next.
+    stride: usize,
+}
+
+impl<'a> OnDevice<'a> {
+    /// Sends the rows to the device and plans the work on each chunk of them.
+    ///
+    /// # Errors
+    /// The device has too little memory, or is lost.
+    pub fn new(memory: &Memory<'a>, learning: &Learning<'a>) -> Result<Self> {
+        let gpu = memory.gpu;
+        let context = &gpu.context;
+        let (classes, heads) = (learning.class_weights.len(), learning.without.len());
+        let (samples, standard) = (learning.samples, learning.standard);
+        let (rows, width) = (samples.classes.len(), standard.width());
+        let (row, _) = row_of(width);
+        let columns = heads * classes;
+        let stride = (columns * row).next_multiple_of(ALIGNMENT);
+        // A head's logits begin where a binding may, whatever the number of classes.
+        let chunk = (LOGITS / columns).max(1).min(rows).next_multiple_of(ALIGNMENT);
+        let chunks = rows.div_ceil(chunk);
+        let together = (GRADIENTS / (4 * columns * row)).clamp(1, STEPS);
+        let table = Table::new(memory, samples.rows, standard, chunk, chunks.min(together))?;
+        let most = table.most / chunk;
+        let desc = DenseDesc {
+            batch: count("the chunk", chunk)?,
+            width: count("features", row)?,
+            classes: count("classes of all heads", columns)?,
+        };
+        let layer = Dense::new(context, &desc)?;
+        let of_loss = SoftmaxCrossEntropy::new(
+            context,
+            &SoftmaxCrossEntropyDesc {
+                label_smoothing: learning.label_smoothing,
+                reduction: Reduction::Sum,
+                class_weights: true,
+                sample_weights: true,
+                classes_first: true,
+                ..SoftmaxCrossEntropyDesc::new(count("the chunk", chunk)?, count("classes", classes)?)
+            },
+        )?;
+        let workspace = Workspace::new(context, layer.workspace_size())?;
+        let filled = |label, contents: &[u8]| {
+            gpu.device.create_buffer_init(&BufferInitDescriptor {
+                label: Some(label),
+                contents,
+                usage: kernels::OPERAND_USAGES,
+            })
+        };
+        let labels = samples.classes.iter().map(|class| class.index() as u32);
+        let labels: Vec<u32> = labels.chain(std::iter::repeat(u32::MAX)).take(chunks * chunk).collect();
+        let mut shares = Vec::with_capacity(heads * chunks * chunk);
+        for head in 0..heads {
+            shares.extend(learning.shares(head).into_iter().map(|share| share as f32));
+            shares.resize((head + 1) * chunks * chunk, 0.0);
+        }
+        let labels = filled("labels", bytemuck::cast_slice(&labels));
+        let shares = filled("shares", bytemuck::cast_slice(&shares));
+        let class_weights = filled("class weights", bytemuck::cast_slice(learning.class_weights));
+        let zeros = |label, elements: usize| zeros(&gpu.device, label, elements);
+        let (weight, gradient) = (zeros("weight", columns * row), zeros("gradient", most * stride));
+        let (logits, slopes) = (zeros("logits", columns * chunk), zeros("slopes", columns * chunk));
+        let loss = zeros("loss", heads * chunks * chunk);
+        let of_chunk = |place: usize| -> Result<Vec<Commands>> {
+            let first = count("rows", place % most * chunk)?;
+            let mut commands = vec![layer.bind_forward(
+                &workspace,
+                table.on_device.batch(first),
+                weight.slice(..),
+                logits.slice(..),
+            )?];
+            for head in 0..heads {
+                let own = |buffer| slice(buffer, head, classes * chunk, classes * chunk);
+                let of_rows = |buffer| slice(buffer, head * chunks + place, chunk, chunk);
+                commands.push(of_loss.bind(&SoftmaxCrossEntropyBuffers {
+                    logits: own(&logits),
+                    labels: slice(&labels, place, chunk, chunk),
+                    class_weights: Some(class_weights.slice(..)),
+                    sample_weights: Some(of_rows(&shares)),
+                    loss: of_rows(&loss),
+                    grad_logits: Some(own(&slopes)),
+                })?);
+            }
+            let gradient = slice(&gradient, place % most, stride, columns * row);
+            commands.push(layer.bind_backward(&workspace, table.on_device.batch(first), slopes.slice(..), gradient)?);
+            Ok(commands)
+        };
+        let planned = (0..chunks).map(of_chunk).collect::<Result<Vec<_>>>()?;
+        let this = Self {
+            memory: *memory,
+            table,
+            width,
+            rows,
+            classes,
+            heads,
+            weight,
+            loss,
+            gradient,
+            chunks: planned,
+            chunk,
+            most,
+            stride,
+        };
+        Ok(this)
+    }
+}
+
+impl Objective for OnDevice<'_> {
+    fn evaluate(&mut self, heads: &[Vec<f64>]) -> Result<Vec<Loss>> {
+        let gpu = self.memory.gpu;
+        let (row, one) = row_of(self.width);
+        let wide = self.width + 1;
+        let mut weights = vec![0f32; self.heads * self.classes * row];
+        let of_all = heads.iter().flat_map(|head| head.chunks_exact(wide));
+        for (to, of) in weights.chunks_exact_mut(row).zip(of_all) {
+            to.iter_mut().zip(&of[..self.width]).for_each(|(to, &of)| *to = of as f32);
+            to[one] = of[self.width] as f32;
+        }
+        gpu.queue.write_buffer(&self.weight, 0, bytemuck::cast_slice(&weights));
+        let mut all: Vec<Loss> =
+            heads.iter().map(|head| Loss { value: 0.0, gradient: vec![0.0; head.len()] }).collect();
+        let places: Vec<usize> = (0..self.rows).collect();
+        for (submit, commands) in self.chunks.chunks(self.most).enumerate() {
+            let first = submit * self.most * self.chunk;
+            let mut placed = places[first..self.rows.min(first + commands.len() * self.chunk)].to_vec();
+            placed.resize(commands.len() * self.chunk, 0);
+            self.table.place(&placed)?;
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            encode_all(&mut encoder, commands.iter().flatten());
+            gpu.queue.submit([encoder.finish()]);
+            let gradients: Vec<f32> = gpu.read(&self.gradient)?;
+            for of_chunk in gradients.chunks_exact(self.stride).take(commands.len()) {
+                let of_heads = of_chunk.chunks_exact(self.classes * row);
+                for (loss, of_head) in all.iter_mut().zip(of_heads) {
+                    for (to, of) in loss.gradient.chunks_exact_mut(wide).zip(of_head.chunks_exact(row)) {
+                        to.iter_mut().zip(&of[..self.width]).for_each(|(to, &of)| *to += f64::from(of));
+                        to[self.width] += f64::from(of[one]);
+                    }
+                }
+            }
+        }
+        let losses: Vec<f32> = gpu.read(&self.loss)?;
+        for (loss, of_rows) in all.iter_mut().zip(losses.chunks_exact(self.chunks.len() * self.chunk)) {
+            loss.value = of_rows[..self.rows].iter().copied().map(f64::from).sum();
+        }
+        Ok(all)
+    }
+
+    fn noise(&self) -> f64 {
+        // Of a logit's rounding most cancels in the sum; what is left is far below this.
+        1e-6
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Class, Target};
+    use crate::features::Rows;
+    use crate::head::problem::{Classed, Samples};
+    use crate::head::solve::on_host::OnHost;
+    use crate::head::standardise::Standard;
+    use crate::machine::device::{Selection, open};
+    use crate::random::SplitMix64;
+
+    /// Losses of heads by the adapter and by the CPU, on rows that fit the adapter or don't.
+    fn both(rows: usize, classes: usize, most_rows: usize) -> [Vec<Loss>; 2] {
+        let width = 13;
+        let mut random = SplitMix64(rows as u64);
+        let mut number = move || (random.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0;
+        let features: Vec<f32> = (0..rows * width).map(|_| 5.0 + 3.0 * number()).collect();
+        let targets: Vec<Target> = (0..rows).map(|row| Class::new(row * row % classes).into()).collect();
+        let weights: Vec<f64> = (0..rows).map(|row| (row % 5) as f64).collect();
+        let all = Rows::new(&features, width).unwrap();
+        let samples = Samples { rows: &all, targets: &targets, weights: Some(&weights) };
+        let samples = Classed::new(&samples, classes).unwrap();
+        let standard = Standard::of(&all).unwrap();
+        let class_weights: Vec<f32> = (0..classes).map(|class| 0.5 + class as f32).collect();
+        let folds: Vec<usize> = (0..rows).map(|row| row % 3).collect();
+        let learning = Learning {
+            samples: &samples,
+            standard: &standard,
+            class_weights: &class_weights,
+            label_smoothing: 0.1,
+            without: &[[None; 2], [Some(1), None], [Some(0), Some(2)]],
+            folds: &folds,
+        };
+        let heads: Vec<Vec<f64>> =
+            (0..3).map(|_| (0..classes * (width + 1)).map(|_| f64::from(number())).collect()).collect();
+        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
+        let memory = Memory { gpu: &gpu, most_rows, progress: &() };
+        let mut on_device = OnDevice::new(&memory, &learning).unwrap();
+        // Once more, for nothing of one evaluation may be left to the next.
+        on_device.evaluate(&vec![vec![1.0; classes * (width + 1)]; 3]).unwrap();
+        [on_device.evaluate(&heads).unwrap(), OnHost::new(&learning).evaluate(&heads).unwrap()]
+    }
+
+    #[test]
+    fn the_adapter_and_the_cpu_agree() {
+        for (rows, classes, most_rows) in [(1, 2, 9), (70, 3, 999), (333, 5, 100), (1000, 2, 999)] {
+            let [device, host] = both(rows, classes, most_rows);
+            for (device, host) in device.iter().zip(&host) {
+                // Sums of f32 over no more than a thousand rows whose shares add up to 1, of numbers below 8.
+                assert!((device.value - host.value).abs() <= 2e-6 * (1.0 + host.value.abs()), "{device:?} {host:?}");
+                let pairs = device.gradient.iter().zip(&host.gradient);
+                assert!(pairs.clone().all(|(a, b)| (a - b).abs() <= 2e-6), "{rows} rows");
+            }
+            if rows > 3 {
+                let differ = |a: &Loss, b: &Loss| (a.value - b.value).abs() > 1e-3;
+                assert!(differ(&host[0], &host[1]) && differ(&host[1], &host[2]), "folds are seen");
+            }
+        }
+    }
+}

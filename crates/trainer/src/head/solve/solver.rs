@@ -1,0 +1,59 @@
+//! The one door to all solvers.
+
+use crate::error::Result;
+use crate::head::history::Fit;
+use crate::head::options::{Optimizer, TrainOptions};
+use crate::head::problem::Problem;
+use crate::head::solve::minibatch::minibatch;
+use crate::head::solve::optimum::{Search, optimum};
+use crate::head::table::Memory;
+use crate::machine::device::Gpu;
+use crate::progress::Progress;
+
+/// Trains a head: finds the optimum, or goes by mini-batches and keeps the best epoch, as the [`Optimizer`] says.
+///
+/// The optimum is that of `Σ r (−ln p(class)) + l2 / 2 · Σ u²`: r are the rows' shares by their weights and those of their classes, p the softmax of
+/// the head's logits, u its weights on features divided by their [`Scaling`](crate::head::Scaling); biases are free. It is found by L-BFGS, and comes with a
+/// [`Certificate`](crate::head::Certificate). Strength and scaling are chosen among 22 by cross-validation where folds are dealt. The seed, the order of the
+/// rows and the size of batches don't matter.
+///
+/// # Numerics
+/// The adapter computes in f32; standardisation, the search for the optimum, its certificate and the validation loss are in f64. The same problem and options give the same head on the
+/// same adapter.
+///
+/// # Examples
+/// ```no_run
+/// use trainer::data::{Class, Target};
+/// use trainer::features::Rows;
+/// use trainer::head::{Problem, Samples, TrainOptions, solve};
+/// use trainer::machine::{Selection, open};
+///
+/// let gpu = pollster::block_on(open(&Selection::default()))?;
+/// // Four photos of two features each.
+/// let features = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1, 0.7, 0.3];
+/// let rows = Rows::new(&features, 2)?;
+/// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
+/// let classes = ["cat", "dog"].map(str::to_owned);
+/// let train = Samples { rows: &rows, targets: &targets, weights: None };
+/// let problem = Problem { classes: &classes, train, validation: None, folds: None };
+/// let fit = solve(&gpu, &problem, &TrainOptions::default(), &())?;
+/// println!("the gradient fell to {:.0e} of its start", fit.certificate.unwrap().share());
+/// # Ok::<(), trainer::Error>(())
+/// ```
+///
+/// # Reference
+/// Hastie, Tibshirani and Friedman, "The elements of statistical learning", 2nd edition, 2009, section 4.4.
+///
+/// # Errors
+/// An option is out of range; a row isn't of exactly one class; rows and targets don't fit; the loss isn't finite any more; the
+/// device fails; the watcher asks to stop.
+pub fn solve(gpu: &Gpu, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
+    options.check()?;
+    let memory = Memory { gpu, most_rows: usize::MAX, progress };
+    match options.optimizer {
+        Optimizer::Lbfgs { l2, scaling, tolerance, choice, .. } => {
+            optimum(&memory, problem, options, &Search { l2, scaling, tolerance, choice })
+        }
+        Optimizer::Sgd { .. } | Optimizer::AdamW { .. } => minibatch(&memory, problem, options),
+    }
+}
