@@ -3,10 +3,12 @@
 
 mod buffers;
 mod history;
+mod labelled;
 mod layer;
 pub mod metrics;
 mod options;
 mod problem;
+mod resample;
 mod softmax;
 mod solve;
 mod standardise;

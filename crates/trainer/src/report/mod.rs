@@ -3,6 +3,7 @@
 mod change;
 mod csv;
 mod data;
+mod figure;
 mod html;
 mod prediction;
 mod svg;

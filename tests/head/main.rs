@@ -1,0 +1,88 @@
+//! How a head is judged, against scikit-learn and SciPy: tests/fixtures/head/judged.json, which its generate.py made.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use trainer::data::{Class, Target};
+use trainer::head::metrics::{McNemar, evaluate, top_k};
+
+#[derive(Deserialize)]
+struct Fixtures {
+    judged: Vec<Judged>,
+    mcnemar: Vec<(usize, usize, f64)>,
+}
+
+/// Logits of photos, and what scikit-learn says of them.
+#[derive(Deserialize)]
+struct Judged {
+    name: String,
+    classes: usize,
+    logits: Vec<f32>,
+    truths: Vec<usize>,
+    balanced_accuracy: f64,
+    roc_area: Vec<Option<f64>>,
+    average_precision: Vec<Option<f64>>,
+    top_k: Vec<f64>,
+    log_loss: f64,
+}
+
+impl Judged {
+    fn truths(&self) -> Vec<Class> {
+        self.truths.iter().map(|&class| Class::new(class)).collect()
+    }
+}
+
+fn fixtures() -> Fixtures {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/head/judged.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[track_caller]
+fn close(got: impl Into<Option<f64>>, expected: impl Into<Option<f64>>, within: f64, what: &str) {
+    match (got.into(), expected.into()) {
+        (Some(got), Some(expected)) => assert!((got - expected).abs() <= within, "{what}: {got} is not {expected}"),
+        (got, expected) => assert_eq!(got, expected, "{what}"),
+    }
+}
+
+#[test]
+fn metrics_are_scikit_learn_s() {
+    for case in fixtures().judged {
+        let labels: Vec<String> = (0..case.classes).map(|class| class.to_string()).collect();
+        let targets: Vec<Target> = case.truths().into_iter().map(Target::from).collect();
+        let found = evaluate(case.logits.chunks(case.classes).zip(&targets), &labels, Class::new(0)).unwrap();
+        close(found.balanced_accuracy, case.balanced_accuracy, 1e-12, &case.name);
+        close(found.log_loss, case.log_loss, 1e-12, &case.name);
+        for (class, score) in found.classes.iter().enumerate() {
+            let what = format!("{}, class {class}", case.name);
+            close(score.roc_area, case.roc_area[class], 1e-12, &what);
+            close(score.average_precision, case.average_precision[class], 1e-12, &what);
+        }
+        let mean = |values: &[Option<f64>]| {
+            let defined: Vec<f64> = values.iter().copied().flatten().collect();
+            (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+        };
+        close(found.roc_area, mean(&case.roc_area), 1e-12, &case.name);
+        close(found.average_precision, mean(&case.average_precision), 1e-12, &case.name);
+        for (k, expected) in (1..).zip(&case.top_k) {
+            let got = top_k(&case.logits, &case.truths(), k).unwrap();
+            close(got, *expected, 1e-12, &format!("{}, top {k}", case.name));
+        }
+        // A swap of two labels is seen.
+        let other = targets.iter().rposition(|target| *target != targets[0]);
+        if let Some(other) = other {
+            let mut swapped = targets.clone();
+            swapped.swap(0, other);
+            let wrong = evaluate(case.logits.chunks(case.classes).zip(&swapped), &labels, Class::new(0)).unwrap();
+            assert!((wrong.log_loss - case.log_loss).abs() > 1e-6, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn mcnemar_s_p_is_scipy_s() {
+    for (only_first, only_second, p) in fixtures().mcnemar {
+        let got = McNemar { only_first, only_second, ..McNemar::default() }.p();
+        close(got, p, 1e-10 * p, &format!("{only_first} {only_second}"));
+    }
+}
