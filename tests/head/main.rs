@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use trainer::data::{Class, Target};
+use trainer::head::Temperature;
 use trainer::head::metrics::{McNemar, evaluate, top_k};
 
 #[derive(Deserialize)]
@@ -24,6 +25,8 @@ struct Judged {
     average_precision: Vec<Option<f64>>,
     top_k: Vec<f64>,
     log_loss: f64,
+    temperature: f64,
+    log_loss_at_temperature: f64,
 }
 
 impl Judged {
@@ -84,5 +87,16 @@ fn mcnemar_s_p_is_scipy_s() {
     for (only_first, only_second, p) in fixtures().mcnemar {
         let got = McNemar { only_first, only_second, ..McNemar::default() }.p();
         close(got, p, 1e-10 * p, &format!("{only_first} {only_second}"));
+    }
+}
+
+#[test]
+fn the_temperature_is_scipy_s() {
+    for case in fixtures().judged {
+        let found = Temperature::fit(&case.logits, &case.truths(), None).unwrap();
+        // A minimum is found by values alone to half of their digits.
+        close(found.value, case.temperature, 1e-6 * case.temperature, &case.name);
+        close(found.log_loss_before, case.log_loss, 1e-12, &case.name);
+        close(found.log_loss_after, case.log_loss_at_temperature, 1e-12, &case.name);
     }
 }

@@ -258,6 +258,16 @@ pub enum Error {
         /// How many classes there are.
         classes: usize,
     },
+    /// So few photos can't tell what is asked.
+    #[error("{what}: {} too few, {needed} are needed", are(*got))]
+    TooFewPhotos {
+        /// What is asked.
+        what: String,
+        /// How many photos there are.
+        got: usize,
+        /// The smallest number that would do.
+        needed: usize,
+    },
     /// A number that is NaN or infinite where it must not be.
     #[error("{operation}: {what} is not finite")]
     NotFinite {
@@ -437,6 +447,10 @@ impl Error {
             _ => Fault::Input,
         }
     }
+}
+
+fn are(photos: usize) -> String {
+    format!("{} {}", count(photos, "photo"), if photos == 1 { "is" } else { "are" })
 }
 
 fn quoted(names: &[String]) -> String {

@@ -2,6 +2,8 @@
 //! evaluated on the rest.
 
 mod buffers;
+mod calibrate;
+pub mod conformal;
 mod history;
 mod labelled;
 mod layer;
@@ -16,6 +18,7 @@ mod table;
 mod validate;
 
 pub use crate::progress::Epoch;
+pub use calibrate::Temperature;
 pub use history::{Fit, History};
 pub use layer::Head;
 pub use options::{ClassWeights, Optimizer, TrainOptions};
