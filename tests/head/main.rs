@@ -4,12 +4,15 @@ use std::path::Path;
 
 use serde::Deserialize;
 use trainer::data::{Class, Target};
+use trainer::features::Rows;
 use trainer::head::Temperature;
 use trainer::head::metrics::{McNemar, evaluate, top_k};
+use trainer::head::reject::{Gaussian, ledoit_wolf};
 
 #[derive(Deserialize)]
 struct Fixtures {
     judged: Vec<Judged>,
+    ledoit_wolf: Vec<Shrunk>,
     mcnemar: Vec<(usize, usize, f64)>,
 }
 
@@ -27,6 +30,18 @@ struct Judged {
     log_loss: f64,
     temperature: f64,
     log_loss_at_temperature: f64,
+}
+
+/// Rows of three classes, and what becomes of the covariance around their means.
+#[derive(Deserialize)]
+struct Shrunk {
+    rows: Vec<f32>,
+    width: usize,
+    classes: Vec<usize>,
+    shrinkage: f64,
+    covariance: Vec<f64>,
+    others: Vec<f32>,
+    distances: Vec<f64>,
 }
 
 impl Judged {
@@ -98,5 +113,33 @@ fn the_temperature_is_scipy_s() {
         close(found.value, case.temperature, 1e-6 * case.temperature, &case.name);
         close(found.log_loss_before, case.log_loss, 1e-12, &case.name);
         close(found.log_loss_after, case.log_loss_at_temperature, 1e-12, &case.name);
+    }
+}
+
+#[test]
+fn the_shrunk_covariance_is_scikit_learn_s() {
+    for case in fixtures().ledoit_wolf {
+        let (rows, width) = (Rows::new(&case.rows, case.width).unwrap(), case.width);
+        let mut centred: Vec<f64> = case.rows.iter().map(|&value| f64::from(value)).collect();
+        for class in 0..3 {
+            let members: Vec<usize> = (0..rows.len()).filter(|&row| case.classes[row] == class).collect();
+            for column in 0..width {
+                let mean =
+                    members.iter().map(|row| f64::from(rows.row(*row)[column])).sum::<f64>() / members.len() as f64;
+                members.iter().for_each(|row| centred[row * width + column] -= mean);
+            }
+        }
+        let found = ledoit_wolf(&centred, width).unwrap();
+        close(found.shrinkage, case.shrinkage, 1e-12, "the shrinkage");
+        for (got, expected) in found.covariance.iter().zip(&case.covariance) {
+            close(*got, *expected, 1e-12, "the covariance");
+        }
+        let classes: Vec<Class> = case.classes.iter().map(|&class| Class::new(class)).collect();
+        let fitted = Gaussian::fit(&rows, &classes).unwrap();
+        close(fitted.shrinkage, case.shrinkage, 1e-12, "the shrinkage");
+        let scores = fitted.scores(&Rows::new(&case.others, width).unwrap()).unwrap();
+        for (score, distance) in scores.iter().zip(&case.distances) {
+            close(-score, *distance, 1e-9 * distance, "a distance");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod layer;
 pub mod metrics;
 mod options;
 mod problem;
+pub mod reject;
 mod resample;
 mod softmax;
 mod solve;
