@@ -14,6 +14,7 @@ struct Fixtures {
     judged: Vec<Judged>,
     ledoit_wolf: Vec<Shrunk>,
     mcnemar: Vec<(usize, usize, f64)>,
+    tango: Vec<(usize, usize, usize, f64, f64)>,
 }
 
 /// Logits of photos, and what scikit-learn says of them.
@@ -102,6 +103,16 @@ fn mcnemar_s_p_is_scipy_s() {
     for (only_first, only_second, p) in fixtures().mcnemar {
         let got = McNemar { only_first, only_second, ..McNemar::default() }.p();
         close(got, p, 1e-10 * p, &format!("{only_first} {only_second}"));
+    }
+}
+
+#[test]
+fn the_interval_of_the_difference_is_tango_s() {
+    for (only_first, only_second, photos, low, high) in fixtures().tango {
+        let counts = McNemar { only_first, only_second, both: photos - only_first - only_second, neither: 0 };
+        for (got, expected) in counts.interval().into_iter().zip([low, high]) {
+            close(got, expected, 1e-6, &format!("{only_first} {only_second} of {photos}"));
+        }
     }
 }
 

@@ -258,6 +258,19 @@ pub enum Error {
         /// How many classes there are.
         classes: usize,
     },
+    /// Two runs that were tested on no photo in common.
+    #[error(
+        "{} and {}: no photo that both were tested on and neither has learnt from: {} to test in the one, {} in the other",
+        shown(first), shown(second), count(tested[0], "photo"), tested[1]
+    )]
+    NothingToCompare {
+        /// The one run.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// How many photos each has to test.
+        tested: [usize; 2],
+    },
     /// So few photos can't tell what is asked.
     #[error("{what}: {} too few, {needed} are needed", are(*got))]
     TooFewPhotos {

@@ -1,6 +1,7 @@
 //! Tells how good a head is and what it says about each photo: as text for terminals, as CSV for spreadsheets, as one HTML page.
 
 mod change;
+mod comparison;
 mod csv;
 mod data;
 mod figure;
@@ -14,6 +15,7 @@ mod thumbnail;
 
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
+pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, without_leaks};
 pub(crate) use html::html;

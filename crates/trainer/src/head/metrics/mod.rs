@@ -18,6 +18,7 @@ mod ranked;
 mod roc;
 mod top_k;
 
+pub(crate) use accuracy::wilson;
 pub use average_precision::average_precision;
 pub use baseline::Baseline;
 pub(crate) use baseline::majority;
