@@ -150,7 +150,7 @@ Test: 12 photos
   top-1               91.7 %   95 % interval 64.6 to 98.5
   top-5              100.0 %   of 3 classes
   baseline            33.3 %   always \"class <0>\"
-  balanced            91.7 %   95 % interval 64.1 to 98.5, mean recall of the classes
+  balanced accuracy   91.7 %   95 % interval 64.1 to 98.5, mean recall of the classes
   mean F1             91.5 %
   ROC area           0.938
   PR area            0.878

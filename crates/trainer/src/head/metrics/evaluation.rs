@@ -61,7 +61,7 @@ impl Evaluation {
     /// Spells out the confusion matrix: `[t][p]` counts photos of class t taken for class p.
     ///
     /// # Panics
-    /// A cell is beyond the classes, as in no evaluation that [`evaluate`] made.
+    /// A cell is beyond the classes, as in no evaluation that [`evaluate`](crate::head::metrics::evaluate) made.
     pub fn matrix(&self) -> Vec<Vec<usize>> {
         let mut matrix = vec![vec![0; self.classes.len()]; self.classes.len()];
         self.confusion.iter().for_each(|&[truth, predicted, photos]| matrix[truth][predicted] = photos);

@@ -41,7 +41,7 @@ const FIGURES: [Listed; 9] = [
         .noted(|of| (of.classes.len() <= 5).then(|| format!("of {} classes", of.classes.len()))),
     Listed::high("baseline", "baseline", Unit::Share, |of| Some(of.baseline.top1))
         .noted(|of| Some(format!("always {:?}", of.baseline.class))),
-    Listed::high("balanced_accuracy", "balanced", Unit::Share, |of| of.balanced_accuracy)
+    Listed::high("balanced_accuracy", "balanced accuracy", Unit::Share, |of| of.balanced_accuracy)
         .within(|of| of.balanced_accuracy_interval)
         .noted(|_| Some("mean recall of the classes".to_owned())),
     Listed::high("macro_f1", "mean F1", Unit::Share, |of| Some(of.macro_f1)),

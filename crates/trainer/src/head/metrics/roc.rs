@@ -2,8 +2,8 @@
 
 use crate::head::metrics::ranked::Ranked;
 
-/// Computes the area under the receiver operating characteristic: the probability that a positive has a greater score than a negative, where equal
-/// scores count half: (Σ [p > n] + ½ [p = n]) / (P · N). None without positives or without negatives.
+/// Computes the area under the receiver operating characteristic: the probability that a positive has a greater score than a negative:
+/// (pairs in which it has, and half of those with equal scores) / (P · N). None without positives or without negatives.
 ///
 /// # Units
 /// In [0, 1]; a score that says nothing has 0.5.
