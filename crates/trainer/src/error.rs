@@ -258,6 +258,29 @@ pub enum Error {
         /// How many classes there are.
         classes: usize,
     },
+    /// Two runs that were tested on no photo in common.
+    #[error(
+        "{} and {}: no photo that both were tested on and neither has learnt from: {} to test in the one, {} in the other",
+        shown(first), shown(second), count(tested[0], "photo"), tested[1]
+    )]
+    NothingToCompare {
+        /// The one run.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// How many photos each has to test.
+        tested: [usize; 2],
+    },
+    /// So few photos can't tell what is asked.
+    #[error("{what}: {} too few, {needed} are needed", are(*got))]
+    TooFewPhotos {
+        /// What is asked.
+        what: String,
+        /// How many photos there are.
+        got: usize,
+        /// The smallest number that would do.
+        needed: usize,
+    },
     /// A number that is NaN or infinite where it must not be.
     #[error("{operation}: {what} is not finite")]
     NotFinite {
@@ -437,6 +460,10 @@ impl Error {
             _ => Fault::Input,
         }
     }
+}
+
+fn are(photos: usize) -> String {
+    format!("{} {}", count(photos, "photo"), if photos == 1 { "is" } else { "are" })
 }
 
 fn quoted(names: &[String]) -> String {

@@ -285,7 +285,7 @@ fn the_demo_shows_what_transfer_is_worth() {
 #[test]
 fn help_has_examples() {
     let world = World::new();
-    for command in ["", "train", "evaluate", "predict", "embed", "doctor", "tune"] {
+    for command in ["", "train", "evaluate", "compare", "predict", "embed", "doctor", "tune"] {
         assert!(world.expect(0, &format!("{command} --help")).0.contains("Examples:"), "{command}");
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::cli::compare::Compare;
 use crate::cli::doctor::Doctor;
 use crate::cli::embed::Embed;
 use crate::cli::evaluate::Evaluate;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Train(Box<Train>),
     Watch(Box<Watch>),
     Evaluate(Evaluate),
+    Compare(Compare),
     Predict(Predict),
     Embed(Embed),
     Store(Store),
@@ -58,27 +60,17 @@ pub(crate) enum Command {
 const OF_PHOTOS: [&str; 8] =
     ["strict", "max_pixels", "max_bytes", "max_seconds", "store", "no_store", "rehash", "store_gb"];
 
+/// Options for a network's pass on an adapter, which verbs have none of that read what is kept.
+const OF_A_PASS: [&str; 7] = ["no_tune", "batch", "kernels", "precision", "adapter", "backend", "checks"];
+
 /// The options that a verb takes and makes no use of: its help doesn't list them.
 fn unused(verb: &str) -> Vec<&'static str> {
     match verb {
         "evaluate" | "predict" | "embed" => vec!["seed"],
         "inspect" => [&OF_PHOTOS[..], &["seed"]].concat(),
         "doctor" => OF_PHOTOS.to_vec(),
-        "store" => vec![
-            "max_pixels",
-            "max_bytes",
-            "max_seconds",
-            "seed",
-            "no_tune",
-            "no_store",
-            "rehash",
-            "batch",
-            "kernels",
-            "precision",
-            "adapter",
-            "backend",
-            "checks",
-        ],
+        "store" => [&OF_A_PASS[..], &["max_pixels", "max_bytes", "max_seconds", "seed", "no_store", "rehash"]].concat(),
+        "compare" => [&OF_A_PASS[..], &OF_PHOTOS, &["seed"]].concat(),
         "tune" => [&OF_PHOTOS[..], &["seed", "no_tune"]].concat(),
         _ => Vec::new(),
     }
@@ -159,8 +151,9 @@ mod tests {
         let help = |verb: &str| parsed(&[verb, "--help"]).unwrap_err().to_string();
         let lists = |verb: &str, option: &str| help(verb).lines().any(|line| line.contains(&format!("--{option}")));
         assert!(lists("store", "store") && lists("store", "json") && !lists("store", "adapter"));
+        assert!(lists("compare", "json") && !lists("compare", "adapter") && !lists("compare", "store"));
         let verbs = command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
-        for verb in verbs.into_iter().filter(|verb| verb != "store") {
+        for verb in verbs.into_iter().filter(|verb| !["store", "compare"].contains(&&**verb)) {
             assert!(lists(&verb, "adapter") && lists(&verb, "json") && lists(&verb, "batch"), "{verb}");
             let of_photos = ["train", "watch", "evaluate", "predict", "embed"].contains(&&*verb);
             assert_eq!((lists(&verb, "max-pixels"), lists(&verb, "no-store")), (of_photos, of_photos), "{verb}");

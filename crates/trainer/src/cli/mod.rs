@@ -1,5 +1,6 @@
 //! The command line: a file a verb, with its arguments, what it does and what it prints.
 
+mod compare;
 mod data;
 mod demo;
 mod doctor;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
             Some(Command::Train(args)) => train::train(args, &global, &terminal),
             Some(Command::Watch(args)) => watch::watch(args, &global, &terminal),
             Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
+            Some(Command::Compare(args)) => compare::compare(args, &global),
             Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
             Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
             Some(Command::Store(args)) => store::store(args, &global, &terminal),

@@ -23,6 +23,9 @@ impl Part {
     /// All three, in the order of their use.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
+    /// What tables say in the place of the part of a photo to train on of which another head speaks, in cross-validation.
+    pub const CROSS_VALIDATED: &str = "cross-validation";
+
     /// Reads a part off a folder's name, with the words that are left of it: `seg_Test2` is of the test part, and `seg` is left.
     ///
     /// Case, numbers, and words such as `set` and `images` don't matter; a name that names two parts names none.

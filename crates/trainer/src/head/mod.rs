@@ -1,13 +1,18 @@
-//! Heads, and all else that follows from rows of features: a head learns from some rows, is validated on others while it learns, and
+//! Heads, and all else that follows from rows of features: a head learns from some rows, is validated on others, and
 //! evaluated on the rest.
 
 mod buffers;
+mod calibrate;
 mod certificate;
+pub mod conformal;
 mod history;
+mod labelled;
 mod layer;
 pub mod metrics;
 mod options;
 mod problem;
+pub mod reject;
+mod resample;
 mod softmax;
 mod solve;
 mod standardise;
@@ -15,6 +20,7 @@ mod table;
 mod validate;
 
 pub use crate::progress::Epoch;
+pub use calibrate::Temperature;
 pub use certificate::Certificate;
 pub use history::{Fit, History};
 pub use layer::Head;

@@ -20,6 +20,13 @@ pub(crate) fn log_softmax(logits: &[f32], class: Class) -> f64 {
     f64::from(logits[class.index()]) - max - sum.ln()
 }
 
+/// Computes ln Σ exp(xᵢ) without overflow.
+pub(crate) fn log_sum(logits: &[f32]) -> f64 {
+    let max = max(logits);
+    let sum: f64 = logits.iter().map(|&x| (f64::from(x) - max).exp()).sum();
+    max + sum.ln()
+}
+
 fn max(logits: &[f32]) -> f64 {
     logits.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)))
 }

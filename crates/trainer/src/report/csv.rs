@@ -1,6 +1,6 @@
 //! Predictions as a table for spreadsheets.
 
-use crate::data::Class;
+use crate::data::{Class, Part};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::report::prediction::Prediction;
@@ -70,7 +70,10 @@ pub fn prediction_line(photo: &Prediction, classes: &[String]) -> Result<Vec<u8>
     };
     let mut row = vec![
         cell(&photo.name).into_owned(),
-        photo.part.map(|part| part.to_string()).unwrap_or_default(),
+        match photo.part {
+            Some(_) if photo.cross_validated => Part::CROSS_VALIDATED.to_owned(),
+            part => part.map(|part| part.to_string()).unwrap_or_default(),
+        },
         photo.target.class().map(label).transpose()?.unwrap_or_default(),
     ];
     row.extend(choice(0)?);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::head::metrics::Evaluation;
 use crate::report::data::{Confused, Data};
+use crate::report::figure::{notes, value, worst};
 use crate::report::svg::{TRAINING, VALIDATION, curve};
 use crate::words::count;
 
@@ -45,23 +46,24 @@ pub fn html(data: &Data) -> String {
 }
 
 fn scores(out: &mut String, evaluation: &Evaluation, without_leaks: Option<&str>) {
-    let [low, high] = evaluation.top1_interval;
-    let _ = write!(
-        out,
-        "<p><span class=big>{:.1} %</span> of {} right <span class=q>(95 % interval {:.1} to {:.1}; \
-         always guessing “{}” gets {:.1} %)</span></p>\
-         <p class=q>top-5 {:.1} % · mean F1 {:.1} · log-loss {:.3} · calibration error {:.1} %</p>",
-        100.0 * evaluation.top1,
-        count(evaluation.count, "photo"),
-        100.0 * low,
-        100.0 * high,
-        escape(&evaluation.baseline.class),
-        100.0 * evaluation.baseline.top1,
-        100.0 * evaluation.top5,
-        100.0 * evaluation.macro_f1,
-        evaluation.log_loss,
-        100.0 * evaluation.calibration_error,
-    );
+    if let Some((first, value)) = evaluation.figures.first().and_then(|figure| Some((figure, value(figure)?))) {
+        let _ = write!(
+            out,
+            "<p><span class=big>{value}</span> {}, of {}</p>",
+            escape(&first.title),
+            count(evaluation.count, "photo")
+        );
+    }
+    out.push_str("<table>");
+    for (figure, value) in evaluation.figures.iter().filter_map(|figure| Some((figure, value(figure)?))) {
+        let better = if figure.higher_is_better { "more is better" } else { "less is better" };
+        let (title, notes) = (escape(&figure.title), escape(&notes(figure)));
+        let _ = write!(out, "<tr><td title=\"{better}\">{title}<td>{value}<td class=\"w q\">{notes}");
+    }
+    if let Some([label, right]) = worst(evaluation) {
+        let _ = write!(out, "<tr><td>worst class<td class=w>{}<td class=\"w q\">{right}", escape(&label));
+    }
+    out.push_str("</table>");
     if let Some(words) = without_leaks {
         let _ = write!(out, "<p><b>{}</b></p>", escape(words));
     }

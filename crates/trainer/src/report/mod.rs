@@ -1,8 +1,10 @@
 //! Tells how good a head is and what it says about each photo: as text for terminals, as CSV for spreadsheets, as one HTML page.
 
 mod change;
+mod comparison;
 mod csv;
 mod data;
+mod figure;
 mod html;
 mod prediction;
 mod svg;
@@ -13,6 +15,7 @@ mod thumbnail;
 
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
+pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, without_leaks};
 pub(crate) use html::html;

@@ -19,6 +19,8 @@ pub struct Prediction {
     pub digest: Digest,
     /// Its part.
     pub part: Option<Part>,
+    /// Whether another head says it, in cross-validation, that neither learnt from the photo nor was chosen by it.
+    pub cross_validated: bool,
     /// What is true of it, where that is known.
     pub target: Target,
     /// The logit of every class. Probabilities follow from it in f64, at half the memory that they would take.
@@ -57,7 +59,8 @@ mod tests {
         let logits: Vec<f32> = (0..12).map(|class| if class == 3 { 9.0 } else { -(class as f32) }).collect();
         let target = Class::new(1).into();
         let (name, path, source) = ("a".to_owned(), "a".into(), Source::File);
-        let photo = Prediction { name, path, source, digest: [0; 32], part: None, target, logits };
+        let photo =
+            Prediction { name, path, source, digest: [0; 32], part: None, cross_validated: false, target, logits };
         let top = photo.top(10);
         assert_eq!(top.len(), 10);
         assert_eq!([top[0].0, top[1].0, top[9].0], [3, 0, 9].map(Class::new));

@@ -42,6 +42,7 @@ pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Predicti
             path: format!("{photo}.jpg").into(),
             digest: [7; 32],
             part: Some(Part::Test),
+            cross_validated: false,
             target: Target::Class(Class::new(photo % width)),
             logits: (0..width).map(|class| if class == guess(photo) { 4.0 } else { 0.0 }).collect(),
         })

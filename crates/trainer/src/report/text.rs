@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::data::Rejected;
 use crate::head::metrics::{ClassScore, Evaluation};
 use crate::report::data::{Confused, confusions};
+use crate::report::figure::{notes, value, worst};
 use crate::words::count;
 
 /// Up to so many classes are printed, and the confusion matrix of no more.
@@ -25,43 +26,26 @@ pub(crate) fn is_cut(classes: usize) -> bool {
 pub fn text(title: &str, evaluation: &Evaluation) -> String {
     let mut out = String::new();
     let classes = evaluation.classes.len();
-    let [low, high] = evaluation.top1_interval;
     let _ = writeln!(out, "{title}: {}", count(evaluation.count, "photo"));
-    let _ = writeln!(
-        out,
-        "  top-1     {:>5.1} %   95 % interval {:.1} to {:.1}",
-        100.0 * evaluation.top1,
-        100.0 * low,
-        100.0 * high
-    );
-    let trivial = if classes <= 5 { format!("   of {classes} classes") } else { String::new() };
-    let _ = writeln!(out, "  top-5     {:>5.1} %{trivial}", 100.0 * evaluation.top5);
-    let baseline = &evaluation.baseline;
-    let _ = writeln!(out, "  baseline  {:>5.1} %   always {:?}", 100.0 * baseline.top1, baseline.class);
-    let _ = writeln!(
-        out,
-        "  log-loss  {:>5.3}     calibration error {:.1} %",
-        evaluation.log_loss,
-        100.0 * evaluation.calibration_error
-    );
+    figures(&mut out, evaluation);
 
-    let mut worst: Vec<&ClassScore> = evaluation.classes.iter().collect();
+    let mut listed: Vec<&ClassScore> = evaluation.classes.iter().collect();
     if is_cut(classes) {
         // Of those that nothing is known of, nothing can be told; the sort is stable.
-        worst.retain(|class| class.support + class.predicted > 0);
-        worst.sort_by(|a, b| a.f1.total_cmp(&b.f1));
-        worst.truncate(CLASSES);
-        let _ = writeln!(out, "\nThe {} worst of {classes} classes, by F1", worst.len());
+        listed.retain(|class| class.support + class.predicted > 0);
+        listed.sort_by(|a, b| a.f1.total_cmp(&b.f1));
+        listed.truncate(CLASSES);
+        let _ = writeln!(out, "\nThe {} worst of {classes} classes, by F1", listed.len());
     } else {
         out.push('\n');
     }
-    let width = worst.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).max(10);
+    let width = listed.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).max(10);
     let _ = writeln!(out, "{:width$}  photos  precision  recall     F1", "class");
     let mut row = |label: &str, photos: usize, values: [f64; 3]| {
         let [precision, recall, f1] = values.map(|value| 100.0 * value);
         let _ = writeln!(out, "{label:width$}  {photos:>6}  {precision:>9.1}  {recall:>6.1}  {f1:>5.1}");
     };
-    for class in worst {
+    for class in listed {
         row(&class.label, class.support, [class.precision, class.recall, class.f1]);
     }
     let means = [evaluation.macro_precision, evaluation.macro_recall, evaluation.macro_f1];
@@ -79,6 +63,26 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         }
     }
     out
+}
+
+/// Writes the figures and the worst class, each on a line, those that aren't defined left out.
+fn figures(out: &mut String, evaluation: &Evaluation) {
+    let mut lines: Vec<[String; 3]> = Vec::new();
+    for figure in &evaluation.figures {
+        if let Some(value) = value(figure) {
+            lines.push([figure.title.to_string(), value, notes(figure)]);
+        }
+    }
+    let titles = lines.iter().map(|[title, ..]| title.chars().count()).max().unwrap_or(0);
+    for [title, value, notes] in lines {
+        // What has no unit stands as if it had.
+        let value = if value.ends_with('%') { value } else { value + "  " };
+        let line = format!("  {title:titles$}  {value:>7}   {notes}");
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    if let Some([label, right]) = worst(evaluation) {
+        let _ = writeln!(out, "  {:titles$}  {label}: {right}", "worst class");
+    }
 }
 
 /// Writes the confusion matrix, whose rows begin with labels of `width`.
@@ -143,10 +147,16 @@ mod tests {
         let text = text("Test", &evaluation);
         let expected = "\
 Test: 12 photos
-  top-1      91.7 %   95 % interval 64.6 to 98.5
-  top-5     100.0 %   of 3 classes
-  baseline   33.3 %   always \"class <0>\"
-  log-loss  0.369     calibration error 4.8 %
+  top-1               91.7 %   95 % interval 64.6 to 98.5
+  top-5              100.0 %   of 3 classes
+  baseline            33.3 %   always \"class <0>\"
+  balanced accuracy   91.7 %   95 % interval 64.1 to 98.5, mean recall of the classes
+  mean F1             91.5 %
+  ROC area           0.938
+  PR area            0.878
+  log-loss           0.369
+  calibration error    4.8 %   95 % interval 0.0 to 21.5
+  worst class        class <0>: F1 85.7, 3 of 4 photos right
 
 class       photos  precision  recall     F1
 class <0>        4      100.0    75.0   85.7

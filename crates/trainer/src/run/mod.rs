@@ -7,12 +7,13 @@
 //! | `config.json` | everything needed to do it again, and the digests of the other files ([`Config`]) |
 //! | `parts.json` | which photo played which part, by content, so that `evaluate` can leave out what the head has seen ([`Parts`]) |
 //! | `metrics.json` | how good the head is, in figures |
-//! | `predictions.csv` | what the head says about each photo; the program itself doesn't read it again |
+//! | `predictions.csv` | what the head says about each photo; `compare` reads it again ([`Judged`]) |
 //! | `report.html` | figures and predictions as a page |
 
 mod commit;
 mod config;
 mod folder;
+mod judged;
 mod model;
 mod named;
 mod parts;
@@ -21,6 +22,7 @@ mod preparation;
 pub(crate) use commit::Making;
 pub use config::{Config, Weights};
 pub use folder::{CONFIG, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
+pub use judged::Judged;
 pub use model::Run;
 pub(crate) use model::model;
 pub use named::Named;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::head::metrics::majority;
 use crate::run::config::Config;
 use crate::run::folder::{PARTS, PREDICTIONS};
-use crate::words::of_cell;
+use crate::run::judged::{self, Judged};
 
 /// The version of the file that is written here. Version 1 has no `labels`.
 const VERSION: u32 = 2;
@@ -165,25 +165,16 @@ impl Seen {
             ErrorKind::NotFound => invalid(folder, format!("no {PARTS} in it, which says what the head has seen")),
             _ => Error::io("read", &path)(error),
         })?;
-        let mut reader = csv::Reader::from_reader(bytes.as_slice());
-        let damaged = |error: csv::Error| invalid(folder, format!("{PREDICTIONS}: {error}"));
-        let headers = reader.headers().map_err(damaged)?.clone();
-        let column = |name: &str| {
-            let found = headers.iter().position(|header| header == name);
-            found.ok_or_else(|| invalid(folder, format!("{PREDICTIONS} has no column {name:?}")))
-        };
-        let (part, label, digest) = (column("part")?, column("label")?, column("sha256")?);
         let (train, test) = (Part::Train.to_string(), Part::Test.to_string());
         let mut digests = HashSet::new();
         let mut counts = vec![0; classes.len()];
-        for row in reader.records() {
-            let row = row.map_err(damaged)?;
-            if row.get(part) != Some(&test) {
-                digests.extend(row.get(digest).map(str::to_owned));
-            }
-            let class = classes.iter().position(|class| row.get(label).map(of_cell) == Some(class));
-            if let (true, Some(class)) = (row.get(part) == Some(&train), class) {
+        for Judged { digest, part, label, .. } in judged::parse(folder, &bytes)? {
+            let class = classes.iter().position(|class| *class == label);
+            if let (true, Some(class)) = (part == train, class) {
                 counts[class] += 1;
+            }
+            if part != test {
+                digests.insert(digest);
             }
         }
         Ok(Self { digests, majority: majority(&counts) })

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use resnet::WeightFile;
 
 use crate::data::{Class, Dataset, Part};
-use crate::digest::{self, Digest};
+use crate::digest::{self, Digest, of_hex};
 use crate::error::{Error, Result};
 use crate::head::{Head, top};
 use crate::report::{Change, Compared, Prediction};
-use crate::run::{self, Config, Parts, Run};
+use crate::run::{self, Config, Judged, Parts, Run};
 use crate::tasks::known::Known;
 
 /// A run as it was.
@@ -21,6 +21,8 @@ pub(crate) struct Before {
     /// Where they were read.
     pub(crate) path: PathBuf,
     head: Head,
+    /// The labels that it gave to photos that it neither learnt from nor was chosen by.
+    said: HashMap<Digest, String>,
     photos: HashMap<Digest, (Part, Option<Class>)>,
     has_labels: bool,
 }
@@ -48,8 +50,12 @@ impl Before {
             Some(weights) => (path.clone(), weights),
             None => (folder.join(run::MODEL), own),
         };
+        // Of a run whose predictions are lost, the head still speaks for itself.
+        let said = Judged::read(folder).map(|(photos, _)| photos).unwrap_or_default();
+        let said = said.into_iter().filter(Judged::is_tested);
+        let said = said.filter_map(|photo| Some((of_hex(&photo.digest)?, photo.predicted?))).collect();
         let photos = parts.photos().map(|(digest, part, class)| (digest, (part, class))).collect();
-        Ok(Self { weights, path, head, photos, has_labels: parts.has_labels(), config })
+        Ok(Self { weights, path, head, said, photos, has_labels: parts.has_labels(), config })
     }
 
     /// Gives the part that each photo played.
@@ -107,10 +113,12 @@ impl Before {
         let Since { dataset, known, parts, predictions, judged } = *since;
         let old_classes: Vec<&String> = self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
         let is_new_to_both = |place: &usize| {
-            let before = self.photos.get(&known.kept[*place].1).map(|(part, _)| *part);
+            let digest = &known.kept[*place].1;
+            let before = self.photos.get(digest).map(|(part, _)| *part);
+            let was_new = matches!(before, None | Some(Part::Test)) || self.said.contains_key(digest);
             let class = predictions[*place].target.class();
             let is_known = class.is_some_and(|class| old_classes.contains(&&dataset.classes[class.index()]));
-            parts[*place] == judged && matches!(before, None | Some(Part::Test)) && is_known
+            parts[*place] == judged && was_new && is_known
         };
         let places: Vec<usize> = (0..parts.len()).filter(is_new_to_both).collect();
         if places.is_empty() {
@@ -119,7 +127,10 @@ impl Before {
         let logits = known.logits(&self.head, &places)?;
         let truth = |place: usize| predictions[place].target.class().map(|class| &dataset.classes[class.index()]);
         let right_before = places.iter().zip(&logits).filter(|(place, logits)| {
-            let said = top(logits, 1).first().map(|class| old_classes[class.index()]);
+            let said = match self.said.get(&known.kept[**place].1) {
+                Some(label) => Some(renamed.get(label).unwrap_or(label)),
+                None => top(logits, 1).first().map(|class| old_classes[class.index()]),
+            };
             said == truth(**place)
         });
         let right_now = places.iter().filter(|place| !predictions[**place].is_wrong());

@@ -100,7 +100,8 @@ impl<'a> Known<'a> {
                 let photo = &self.photos[place];
                 let part = part(predictions.len(), photo);
                 let Photo { name, path, source, target, .. } = photo.clone();
-                predictions.push(Prediction { name, path, source, digest, part, target, logits: logits.to_vec() });
+                let (logits, cross_validated) = (logits.to_vec(), false);
+                predictions.push(Prediction { name, path, source, digest, part, cross_validated, target, logits });
             }
         }
         Ok(predictions)

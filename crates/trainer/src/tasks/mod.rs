@@ -3,6 +3,7 @@
 mod again;
 mod assign;
 mod before;
+mod compare;
 mod embed;
 mod evaluate;
 mod inspect;
@@ -13,6 +14,7 @@ mod train;
 mod trained;
 
 pub use again::{Again, train_again};
+pub use compare::compare;
 pub use embed::{Embedded, Streamed, embed, embed_each};
 pub use evaluate::{Evaluated, evaluate};
 pub use inspect::{Inspection, Needs, inspect};

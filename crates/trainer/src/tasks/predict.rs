@@ -57,7 +57,10 @@ pub fn predict_each(
             Outcome::Known(digest, row) => {
                 let logits = run.head.logits(&Rows::new(row, row.len())?)?;
                 let Photo { name, path, source, target, .. } = photo.clone();
-                each(photo, Ok(Prediction { name, path, source, digest, part: None, target, logits }))
+                each(
+                    photo,
+                    Ok(Prediction { name, path, source, digest, part: None, cross_validated: false, target, logits }),
+                )
             }
             Outcome::Rejected(reject) => {
                 rejected.push(reject.clone());

@@ -118,7 +118,10 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     if let Some(found) = &cross_validation {
         // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
         let rows = found.logits.chunks_exact(dataset.classes.len());
-        train.places.iter().zip(rows).for_each(|(&place, logits)| predictions[place].logits = logits.to_vec());
+        for (&place, logits) in train.places.iter().zip(rows) {
+            predictions[place].logits = logits.to_vec();
+            predictions[place].cross_validated = found.nested;
+        }
     }
     let majority = majority(&counts(&train.targets, &dataset.classes));
     let evaluated = |part, without: &HashSet<usize>| {

@@ -3,7 +3,7 @@
 use crate::data::Class;
 
 /// The normal distribution's 97.5 % quantile: 95 % lie within ± this.
-const Z95: f64 = 1.959_963_984_540_054;
+pub(crate) const Z95: f64 = 1.959_963_984_540_054;
 
 /// Counts how often the true class is the most probable, or among the five most probable.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use crate::data::Class;
 use crate::head::metrics::accuracy::share;
 
 /// One class's scores. A share of nothing (no photo, or none predicted) counts as 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
     /// Its label.
     pub label: String,
@@ -22,6 +22,12 @@ pub struct ClassScore {
     pub support: usize,
     /// How many photos were taken for it.
     pub predicted: usize,
+    /// The area under the ROC of its probability, its photos against all others; absent where it has no photos, or all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roc_area: Option<f64>,
+    /// The average precision of its probability; absent where it has no photos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_precision: Option<f64>,
 }
 
 /// Photos of class t taken for class p, at (t, p): what doesn't occur isn't stored, since with many classes that is nearly all.
@@ -56,6 +62,8 @@ impl Confusion {
                 f1: share(2 * hits, support + predicted),
                 support,
                 predicted,
+                roc_area: None,
+                average_precision: None,
             }
         };
         labels.iter().enumerate().map(score).collect()

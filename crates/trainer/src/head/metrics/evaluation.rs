@@ -2,15 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Class, Target};
-use crate::error::{Error, Result};
-use crate::head::metrics::accuracy::{Accuracy, share};
 use crate::head::metrics::baseline::Baseline;
-use crate::head::metrics::calibration::Calibration;
-use crate::head::metrics::confusion::{ClassScore, Confusion, macro_mean};
-use crate::head::metrics::log_loss::LogLoss;
-use crate::head::problem::only_class;
-use crate::head::softmax::{softmax, top};
+use crate::head::metrics::calibration::Bin;
+use crate::head::metrics::confusion::ClassScore;
+use crate::head::metrics::figure::Figure;
 
 /// How good a classifier is on a set of photos. Shares are in [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +24,24 @@ pub struct Evaluation {
     pub log_loss: f64,
     /// Expected calibration error: mean distance of confidence from accuracy over 15 equal bins of confidence.
     pub calibration_error: f64,
+    /// 95 % interval of `calibration_error`; absent in evaluations of earlier versions, as is all that may be absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_interval: Option<[f64; 2]>,
+    /// The reliability curve, by bins of confidence.
+    #[serde(default)]
+    pub reliability: Vec<Bin>,
+    /// Mean recall over the classes that have photos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy: Option<f64>,
+    /// 95 % interval of `balanced_accuracy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy_interval: Option<[f64; 2]>,
+    /// Mean over the classes of the area under the ROC, each class against all others, where it is defined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roc_area: Option<f64>,
+    /// Mean over the classes of the average precision, where it is defined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_precision: Option<f64>,
     /// Mean precision over the classes that occur among labels or predictions.
     pub macro_precision: f64,
     /// Mean recall over the same classes.
@@ -39,143 +52,32 @@ pub struct Evaluation {
     pub classes: Vec<ClassScore>,
     /// The confusion matrix without its zeros, row by row: `[t, p, photos]` are those of class t taken for class p.
     pub confusion: Vec<[usize; 3]>,
+    /// The figures among all these, each with its unit, its direction and its interval, in the order in which they are shown.
+    #[serde(default)]
+    pub figures: Vec<Figure>,
 }
 
 impl Evaluation {
     /// Spells out the confusion matrix: `[t][p]` counts photos of class t taken for class p.
     ///
     /// # Panics
-    /// A cell is beyond the classes, as in no evaluation that [`evaluate`] made.
+    /// A cell is beyond the classes, as in no evaluation that [`evaluate`](crate::head::metrics::evaluate) made.
     pub fn matrix(&self) -> Vec<Vec<usize>> {
         let mut matrix = vec![vec![0; self.classes.len()]; self.classes.len()];
         self.confusion.iter().for_each(|&[truth, predicted, photos]| matrix[truth][predicted] = photos);
         matrix
     }
-}
 
-/// Evaluates a classifier by a row of logits and the target of each photo.
-///
-/// `majority` is the class most frequent in training. Equal logits are ranked by the number of their class.
-///
-/// # Numerics
-/// All in f64, photo after photo in their order.
-///
-/// # Examples
-/// ```
-/// use trainer::data::{Class, Target};
-/// use trainer::head::metrics::evaluate;
-///
-/// let [cat, dog] = [0, 1].map(Class::new);
-/// let logits = [[2.0, 0.5], [0.1, 0.9], [1.2, 0.4]];
-/// let targets = [cat, dog, dog].map(Target::from);
-/// let photos = logits.iter().map(|row| &row[..]).zip(&targets);
-/// let found = evaluate(photos, &["cat".to_owned(), "dog".to_owned()], dog)?;
-/// assert_eq!((found.top1, found.matrix()), (2.0 / 3.0, vec![vec![1, 0], vec![1, 1]]));
-/// # Ok::<(), trainer::Error>(())
-/// ```
-///
-/// # Errors
-/// There are no photos; a row hasn't a logit for each class, or one that isn't finite; a target isn't exactly one of the classes, or
-/// `majority` isn't among them.
-pub fn evaluate<'a>(
-    photos: impl IntoIterator<Item = (&'a [f32], &'a Target)>,
-    classes: &[String],
-    majority: Class,
-) -> Result<Evaluation> {
-    let width = classes.len();
-    let shape = |operand, expected, got| Error::Shape { operation: "evaluate", operand, expected, got };
-    let guess = classes.get(majority.index()).ok_or(shape("classes", majority.index() + 1, width))?;
-    let (mut accuracy, mut confusion) = (Accuracy::default(), Confusion::default());
-    let (mut log_loss, mut calibration) = (LogLoss::default(), Calibration::default());
-    for (index, (logits, target)) in photos.into_iter().enumerate() {
-        let truth = only_class("evaluate", index, target, width)?;
-        if logits.len() != width {
-            return Err(shape("a row of logits", width, logits.len()));
-        }
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(Error::NotFinite { operation: "evaluate", what: format!("a logit of photo {index}") });
-        }
-        let ranking = top(logits, 5);
-        let predicted = ranking[0];
-        accuracy.add(&ranking, truth);
-        confusion.add(predicted, truth);
-        log_loss.add(logits, truth);
-        calibration.add(softmax(logits)[predicted.index()], predicted == truth);
-    }
-    let count = accuracy.count;
-    if count == 0 {
-        return Err(shape("photos", 1, 0));
-    }
-    let scores = confusion.scores(classes);
-    Ok(Evaluation {
-        count,
-        top1: accuracy.top1(),
-        top1_interval: accuracy.interval(),
-        top5: accuracy.top5(),
-        baseline: Baseline { class: guess.clone(), top1: share(scores[majority.index()].support, count) },
-        log_loss: log_loss.mean(),
-        calibration_error: calibration.error(),
-        macro_precision: macro_mean(&scores, |score| score.precision),
-        macro_recall: macro_mean(&scores, |score| score.recall),
-        macro_f1: macro_mean(&scores, |score| score.f1),
-        classes: scores,
-        confusion: confusion.cells(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(logits: &[f32], truth: &[usize], classes: usize, majority: usize) -> Result<Evaluation> {
-        let targets: Vec<Target> = truth.iter().map(|&class| Class::new(class).into()).collect();
-        let labels: Vec<String> = (0..classes).map(|class| format!("c{class}")).collect();
-        evaluate(logits.chunks(classes).zip(&targets), &labels, Class::new(majority))
+    /// Tells whether the class with the most photos has more than 1.5 times those of the class with the fewest, of those that have some.
+    pub fn is_uneven(&self) -> bool {
+        let supports = || self.classes.iter().map(|class| class.support).filter(|support| *support > 0);
+        let (most, fewest) = (supports().max().unwrap_or(0), supports().min().unwrap_or(0));
+        2 * most > 3 * fewest
     }
 
-    #[test]
-    fn all_metrics_come_from_the_same_photos() {
-        // Two classes, logits 0 and ln 3: probabilities 1/4 and 3/4, once right and once wrong.
-        let row = [0.0, 3f32.ln()];
-        let found = of(&[row, row].concat(), &[1, 0], 2, 0).unwrap();
-        assert_eq!((found.count, found.top1, found.top5), (2, 0.5, 1.0));
-        assert_eq!(found.top1_interval, crate::head::metrics::accuracy::wilson(1, 2));
-        assert_eq!((found.baseline.class.as_str(), found.baseline.top1), ("c0", 0.5));
-        assert!((found.log_loss - (4f64.ln() + (4.0f64 / 3.0).ln()) / 2.0).abs() < 1e-7, "{}", found.log_loss);
-        // Confidence 3/4, accuracy 1/2.
-        assert!((found.calibration_error - 0.25).abs() < 1e-7, "{}", found.calibration_error);
-        assert_eq!((&found.confusion[..], found.matrix()), (&[[0, 1, 1], [1, 1, 1]][..], vec![vec![0, 1], vec![0, 1]]));
-        assert_eq!((found.macro_precision, found.macro_recall, found.macro_f1), (0.25, 0.5, 1.0 / 3.0));
-        // The baseline's class may be one that none of the photos has.
-        assert_eq!(of(&row, &[1], 2, 0).unwrap().baseline.top1, 0.0);
-    }
-
-    #[test]
-    fn many_classes_take_no_room_for_what_does_not_occur() {
-        let classes = 1500;
-        let logits: Vec<f32> = (0..3 * classes).map(|i| if i % classes == 7 { 1.0 } else { 0.0 }).collect();
-        let found = of(&logits, &[7, 7, 1499], classes, 0).unwrap();
-        assert_eq!(found.confusion, [[7, 7, 2], [1499, 7, 1]]);
-        // The rest are the classes' scores.
-        let bytes = serde_json::to_vec(&found).unwrap().len();
-        assert!(bytes < 100 * classes, "{bytes}");
-    }
-
-    #[test]
-    fn five_classes_are_looked_at() {
-        let row = [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
-        assert_eq!(of(&[row, row].concat(), &[4, 5], 7, 0).unwrap().top5, 0.5);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let message = |outcome: Result<Evaluation>| outcome.unwrap_err().to_string();
-        assert!(message(of(&[], &[], 2, 0)).contains("photos has 0 elements"));
-        assert!(message(of(&[0.0; 1], &[0], 2, 0)).contains("expected 2"));
-        assert!(message(of(&[0.0; 2], &[2], 2, 0)).contains("row 0 has class number 2"));
-        assert!(message(of(&[0.0; 2], &[0], 2, 2)).contains("classes has 2 elements, expected 3"));
-        assert!(matches!(of(&[f32::NAN, 0.0], &[0], 2, 0), Err(Error::NotFinite { .. })));
-        let unknown = evaluate([(&[0.0, 1.0][..], &Target::None)], &["a".into(), "b".into()], Class::new(0));
-        assert!(unknown.unwrap_err().to_string().contains("row 0 has no class"));
+    /// Finds the class that has photos and the lowest F1, the first of equals; none where all photos are right.
+    pub fn worst(&self) -> Option<&ClassScore> {
+        let with_photos = self.classes.iter().filter(|class| class.support > 0);
+        with_photos.min_by(|a, b| a.f1.total_cmp(&b.f1)).filter(|class| class.f1 < 1.0)
     }
 }

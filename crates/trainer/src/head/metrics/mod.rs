@@ -1,13 +1,32 @@
-//! Metrics: how good a classifier is, in f64, from its logits and what is true. A file holds a metric; `evaluation` lists them all.
+//! Metrics: how good a classifier is, in f64, from its logits and what is true. A file holds a metric; `evaluate` takes them all, and `figures` is the
+//! table of what is shown.
 
 mod accuracy;
+mod areas;
+mod average_precision;
+mod balanced_accuracy;
 mod baseline;
 mod calibration;
 mod confusion;
+mod evaluate;
 mod evaluation;
+mod figure;
+mod figures;
 mod log_loss;
+mod mcnemar;
+mod ranked;
+mod roc;
+mod top_k;
 
+pub(crate) use accuracy::wilson;
+pub use average_precision::average_precision;
 pub use baseline::Baseline;
 pub(crate) use baseline::majority;
+pub use calibration::Bin;
 pub use confusion::ClassScore;
-pub use evaluation::{Evaluation, evaluate};
+pub use evaluate::evaluate;
+pub use evaluation::Evaluation;
+pub use figure::{Figure, Unit};
+pub use mcnemar::McNemar;
+pub use roc::roc_area;
+pub use top_k::top_k;

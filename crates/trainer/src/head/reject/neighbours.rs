@@ -1,0 +1,186 @@
+//! How like its nearest known photos a photo is: the mean cosine similarity of features.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::features::Rows;
+
+/// How many of the nearest known photos count.
+pub const NEAREST: usize = 5;
+
+/// How many rows are compared at a time with how many known ones: what a thread keeps of both is `(128 + 256) * width` numbers, whatever their number.
+const BLOCK: [usize; 2] = [128, 256];
+
+/// Computes the mean cosine similarity of each row to the [`NEAREST`] nearest of the known rows: of all where there are fewer.
+///
+/// `is_hidden` tells, by numbers, which known rows a row isn't compared with: itself, those of its own fold, its near-duplicates.
+///
+/// # Shapes
+/// `[rows, width]` and `[known, width]` to `[rows]`.
+///
+/// # Units
+/// In [−1, 1]; a row of zeros has similarity 0 to all.
+///
+/// # Numerics
+/// In f64. The same rows give the same bits on the same processor, on however many threads.
+///
+/// # Reference
+/// Sun, Ming, Zhu and Li, "Out-of-distribution detection with deep nearest neighbors", 2022, section 3, with the mean of the nearest in the place of the k-th alone.
+///
+/// # Errors
+/// The rows differ in width; a row has no known row to be compared with; a similarity isn't finite.
+pub fn similarity(rows: &Rows, known: &Rows, is_hidden: impl Fn(usize, usize) -> bool + Sync) -> Result<Vec<f64>> {
+    let shape = |operand, expected, got| Err(Error::Shape { operation: "similarity", operand, expected, got });
+    if !rows.is_empty() && rows.width() != known.width() {
+        return shape("a row", known.width(), rows.width());
+    }
+    let scales: Vec<f64> = (0..known.len()).into_par_iter().map(|row| scale(known.row(row))).collect();
+    let blocks: Vec<usize> = (0..rows.len()).step_by(BLOCK[0]).collect();
+    let of_block = |&first: &usize| -> Vec<f64> {
+        let some: Vec<usize> = (first..rows.len().min(first + BLOCK[0])).collect();
+        let left: Vec<f64> = some.iter().flat_map(|&row| direction(rows.row(row), scale(rows.row(row)))).collect();
+        let mut nearest = vec![Nearest::default(); some.len()];
+        for first in (0..known.len()).step_by(BLOCK[1]) {
+            let others: Vec<usize> = (first..known.len().min(first + BLOCK[1])).collect();
+            let right: Vec<f64> = others.iter().flat_map(|&row| direction(known.row(row), scales[row])).collect();
+            let products = products(&left, &right, rows.width());
+            for ((row, nearest), products) in some.iter().zip(&mut nearest).zip(products.chunks_exact(others.len())) {
+                others
+                    .iter()
+                    .zip(products)
+                    .filter(|(other, _)| !is_hidden(*row, **other))
+                    .for_each(|(_, &p)| nearest.add(p));
+            }
+        }
+        nearest.iter().map(Nearest::mean).collect()
+    };
+    let means: Vec<f64> = blocks.par_iter().flat_map_iter(of_block).collect();
+    match means.iter().position(|mean| !mean.is_finite()) {
+        Some(row) if (0..known.len()).all(|other| is_hidden(row, other)) => shape("known rows", 1, 0),
+        Some(row) => Err(Error::NotFinite { operation: "similarity", what: format!("that of row {row}") }),
+        None => Ok(means),
+    }
+}
+
+/// Computes what a row is multiplied by to be of length 1.
+fn scale(row: &[f32]) -> f64 {
+    let square: f64 = row.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+    if square == 0.0 { 0.0 } else { 1.0 / square.sqrt() }
+}
+
+fn direction(row: &[f32], scale: f64) -> impl Iterator<Item = f64> {
+    row.iter().map(move |&value| f64::from(value) * scale)
+}
+
+/// Multiplies rows of `width` by rows, `[left, right]`.
+fn products(left: &[f64], right: &[f64], width: usize) -> Vec<f64> {
+    let (m, n) = (left.len() / width, right.len() / width);
+    let (stride, mut products) = (width as isize, vec![0.0; m * n]);
+    // SAFETY: `left` is m rows of `width` values, `right` n such rows read as columns, and `products` is m rows of n of this call alone.
+    unsafe {
+        let (a, b, c) = (left.as_ptr(), right.as_ptr(), products.as_mut_ptr());
+        matrixmultiply::dgemm(m, width, n, 1.0, a, stride, 1, b, 1, stride, 0.0, c, n as isize, 1);
+    }
+    products
+}
+
+/// The greatest similarities so far, in descending order.
+#[derive(Clone, Default)]
+struct Nearest {
+    greatest: [f64; NEAREST],
+    count: usize,
+}
+
+impl Nearest {
+    fn add(&mut self, similarity: f64) {
+        // NaN comes first and stays, so that it is seen.
+        let before = |other: &f64| similarity.is_nan() || similarity > *other;
+        let place = self.greatest[..self.count].iter().position(before);
+        let place = place.unwrap_or(self.count);
+        if place < NEAREST {
+            self.count = NEAREST.min(self.count + 1);
+            self.greatest[place..self.count].rotate_right(1);
+            self.greatest[place] = similarity;
+        }
+    }
+
+    /// Takes the mean; of none it is NaN.
+    fn mean(&self) -> f64 {
+        self.greatest[..self.count].iter().sum::<f64>() / self.count as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    fn drawn(count: usize, width: usize, seed: u64) -> Vec<f32> {
+        let mut random = SplitMix64(seed);
+        (0..count * width).map(|_| (random.bits() >> 40) as f32 / (1u64 << 23) as f32 - 0.7).collect()
+    }
+
+    /// From the definition: all cosines, sorted.
+    fn plainly(row: &[f32], known: &[&[f32]]) -> f64 {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+        let mut cosines: Vec<f64> =
+            known.iter().map(|other| dot(row, other) / (dot(row, row) * dot(other, other)).sqrt()).collect();
+        cosines.sort_by(|a, b| b.total_cmp(a));
+        cosines.truncate(NEAREST);
+        cosines.iter().sum::<f64>() / cosines.len() as f64
+    }
+
+    #[test]
+    fn blocks_of_every_size_give_what_the_definition_gives() {
+        for (count, others, width) in
+            [(1, 1, 3), (3, 4, 1), (127, 255, 7), (128, 256, 8), (129, 257, 5), (300, 700, 16)]
+        {
+            let (values, known) = (drawn(count, width, 1), drawn(others, width, 2));
+            let (rows, known) = (Rows::new(&values, width).unwrap(), Rows::new(&known, width).unwrap());
+            let all: Vec<&[f32]> = known.iter().collect();
+            let found = similarity(&rows, &known, |_, _| false).unwrap();
+            for (row, found) in rows.iter().zip(found) {
+                assert!((found - plainly(row, &all)).abs() < 1e-12, "{count} {others} {width}");
+            }
+            // Without every third.
+            if others > 3 {
+                let some: Vec<&[f32]> =
+                    (0..others).filter(|other| other % 3 != 1).map(|other| known.row(other)).collect();
+                let found = similarity(&rows, &known, |_, other| other % 3 == 1).unwrap();
+                assert!(rows.iter().zip(found).all(|(row, found)| (found - plainly(row, &some)).abs() < 1e-12));
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_on_any_number_of_threads() {
+        let (values, known) = (drawn(300, 24, 3), drawn(500, 24, 4));
+        let (rows, known) = (Rows::new(&values, 24).unwrap(), Rows::new(&known, 24).unwrap());
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| similarity(&rows, &known, |_, _| false).unwrap())
+        };
+        assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn zeros_say_nothing_and_nan_is_an_error() {
+        let known = Rows::new(&[1.0, 0.0, 0.0, 0.0], 2).unwrap();
+        let of = |row: &[f32]| similarity(&Rows::new(row, 2).unwrap(), &known, |_, _| false);
+        assert_eq!(of(&[0.0, 0.0]).unwrap(), [0.0]);
+        assert_eq!(of(&[3.0, 0.0]).unwrap(), [0.5]);
+        assert!(of(&[1.0, f32::NAN]).unwrap_err().to_string().contains("that of row 0 is not finite"));
+        // One among many known rows, whatever its sign.
+        for nan in [f32::NAN, -f32::NAN] {
+            let mut many = drawn(20, 2, 5);
+            many[14] = nan;
+            let many = Rows::new(&many, 2).unwrap();
+            assert!(similarity(&known.select([0]), &many, |_, _| false).is_err());
+            assert!(similarity(&known.select([0]), &many, |_, other| other == 7).is_ok());
+        }
+        let hidden = similarity(&known, &known, |_, _| true).unwrap_err().to_string();
+        assert!(hidden.contains("known rows has 0 elements"), "{hidden}");
+        assert!(similarity(&Rows::new(&[1.0], 1).unwrap(), &known, |_, _| false).is_err());
+        assert!(similarity(&Rows::new(&[], 1).unwrap(), &known, |_, _| false).unwrap().is_empty());
+    }
+}

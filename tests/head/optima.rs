@@ -1,0 +1,159 @@
+//! The optimum of softmax regression against scikit-learn's: tests/fixtures/head/optima.json, which optima.py beside it made.
+
+use serde::Deserialize;
+use trainer::data::{Class, Target};
+use trainer::features::Rows;
+use trainer::head::{
+    Certificate, Choice, ClassWeights, Folds, Optimizer, Problem, Samples, Scaling, TrainOptions, solve,
+};
+use trainer::machine::{Gpu, Selection, open};
+
+#[derive(Deserialize)]
+struct Fixture {
+    width: usize,
+    classes: usize,
+    labels: Vec<usize>,
+    weights: Vec<f64>,
+    features: Vec<f32>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    scaling: Scaling,
+    l2: f64,
+    balanced: bool,
+    weighted: bool,
+    objective: f64,
+    weight: Vec<f64>,
+}
+
+fn fixture() -> Fixture {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/head/optima.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn gpu() -> Gpu {
+    pollster::block_on(open(&Selection::default())).unwrap()
+}
+
+fn options(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
+    let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: 1e-6, folds: 5, choice: Choice::Best };
+    TrainOptions { optimizer, ..Default::default() }
+}
+
+/// Solves for the rows in an order.
+fn solved(gpu: &Gpu, fixture: &Fixture, order: &[usize], case: &Case) -> (Vec<f32>, Certificate) {
+    let width = fixture.width;
+    let features: Vec<f32> = order.iter().flat_map(|&row| &fixture.features[row * width..][..width]).copied().collect();
+    let targets: Vec<Target> = order.iter().map(|&row| Class::new(fixture.labels[row]).into()).collect();
+    let weights: Vec<f64> = order.iter().map(|&row| fixture.weights[row]).collect();
+    let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
+    let rows = Rows::new(&features, width).unwrap();
+    let train = Samples { rows: &rows, targets: &targets, weights: case.weighted.then_some(&weights[..]) };
+    let class_weights = if case.balanced { ClassWeights::Balanced } else { ClassWeights::None };
+    let options = TrainOptions { class_weights, ..options(Some(case.l2), Some(case.scaling)) };
+    let fit = solve(gpu, &Problem { classes: &classes, train, validation: None, folds: None }, &options, &()).unwrap();
+    (fit.head.weight, fit.certificate.unwrap())
+}
+
+#[test]
+fn the_optimum_is_scikit_learns() {
+    let (fixture, gpu) = (fixture(), gpu());
+    let order: Vec<usize> = (0..fixture.labels.len()).collect();
+    let near = |weight: &[f32], expected: &[f64]| {
+        let largest = expected.iter().fold(0.0, |most: f64, w| most.max(w.abs()));
+        weight.iter().zip(expected).all(|(got, expected)| (f64::from(*got) - expected).abs() <= 1e-4 * largest)
+    };
+    for case in &fixture.cases {
+        let (weight, certificate) = solved(&gpu, &fixture, &order, case);
+        let what = format!("{:?} {} {} {}", case.scaling, case.l2, case.balanced, case.weighted);
+        assert!((certificate.objective - case.objective).abs() <= 1e-6 * case.objective, "{what}: {certificate:?}");
+        assert!(certificate.share() <= 1e-6, "{what}: {certificate:?}");
+        assert!(near(&weight, &case.weight), "{what}");
+        // The comparison can fail: a penalty stronger by a hundredth.
+        let (other, certificate) =
+            solved(&gpu, &fixture, &order, &Case { l2: 1.01 * case.l2, weight: Vec::new(), ..*case });
+        assert!(
+            (certificate.objective - case.objective).abs() > 1e-6 * case.objective && !near(&other, &case.weight),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn the_order_of_rows_changes_the_last_digits_at_most() {
+    let (fixture, gpu) = (fixture(), gpu());
+    let order: Vec<usize> = (0..fixture.labels.len()).collect();
+    let reversed: Vec<usize> = order.iter().rev().copied().collect();
+    let case = fixture.cases.iter().find(|case| case.l2 == 0.1 && case.weighted).unwrap();
+    let (weight, certificate) = solved(&gpu, &fixture, &order, case);
+    let (other, of_other) = solved(&gpu, &fixture, &reversed, case);
+    assert!(weight.iter().zip(&other).all(|(a, b)| (a - b).abs() <= 1e-5), "{weight:?} {other:?}");
+    assert!((certificate.objective - of_other.objective).abs() <= 1e-9);
+    // The same on one adapter, to the byte.
+    assert_eq!(solved(&gpu, &fixture, &order, case), (weight, certificate));
+}
+
+#[test]
+fn cross_validation_chooses_what_is_best_on_others() {
+    let (fixture, gpu) = (fixture(), gpu());
+    let targets: Vec<Target> = fixture.labels.iter().map(|&label| Class::new(label).into()).collect();
+    let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
+    let rows = Rows::new(&fixture.features, fixture.width).unwrap();
+    let train = Samples { rows: &rows, targets: &targets, weights: None };
+    let deals: Vec<Vec<usize>> =
+        (0..2).map(|deal| (0..targets.len()).map(|row| (row * (deal + 1)) % 5).collect()).collect();
+    let of = |nested| {
+        let problem =
+            Problem { classes: &classes, train, validation: None, folds: Some(Folds { deals: &deals, nested }) };
+        solve(&gpu, &problem, &options(None, None), &()).unwrap().cross_validation.unwrap()
+    };
+    let (plain, nested) = (of(false), of(true));
+    assert_eq!((plain.candidates.len(), plain.folds, plain.top1.len()), (22, 5, 2));
+    let best = plain.candidates.iter().map(|candidate| candidate.log_loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(plain.candidates[plain.chosen].log_loss, best);
+    // The outer heads are the same; choosing anew without each fold can but cost.
+    assert_eq!((&plain.candidates, plain.chosen), (&nested.candidates, nested.chosen));
+    let loss = |logits: &[f32]| -> f64 {
+        let rows = logits.chunks_exact(fixture.classes).zip(&fixture.labels);
+        rows.map(|(row, &label)| row.iter().map(|z| f64::from(z - row[label]).exp()).sum::<f64>().ln()).sum()
+    };
+    assert!(loss(&nested.logits) >= loss(&plain.logits) - 1e-9);
+    // By definition: the head that learns from four folds alone says the same of the fifth.
+    let case = Case {
+        scaling: plain.candidates[plain.chosen].scaling,
+        l2: plain.candidates[plain.chosen].l2,
+        balanced: false,
+        weighted: false,
+        objective: 0.0,
+        weight: Vec::new(),
+    };
+    let middle = if plain.top1[0] <= plain.top1[1] { 0 } else { 1 };
+    let fold: Vec<usize> = (0..targets.len()).filter(|&row| deals[middle][row] == 3).collect();
+    let others: Vec<usize> = (0..targets.len()).filter(|&row| deals[middle][row] != 3).collect();
+    let (weight, _) = solved(&gpu, &fixture, &others, &case);
+    for &row in &fold {
+        let features = &fixture.features[row * fixture.width..][..fixture.width];
+        let of_class = |class: usize| -> f64 {
+            weight[class * fixture.width..][..fixture.width].iter().zip(features).map(|(w, x)| f64::from(w * x)).sum()
+        };
+        // Biases aside, which differ by class alone.
+        let said = &plain.logits[row * fixture.classes..][..fixture.classes];
+        let first = fold[0];
+        let of_first = &fixture.features[first * fixture.width..][..fixture.width];
+        for class in 0..fixture.classes {
+            let base: f64 = weight[class * fixture.width..][..fixture.width]
+                .iter()
+                .zip(of_first)
+                .map(|(w, x)| f64::from(w * x))
+                .sum();
+            let ours = f64::from(said[class] - plain.logits[first * fixture.classes + class]);
+            assert!(
+                (ours - (of_class(class) - base)).abs() <= 0.05 * (1.0 + ours.abs()),
+                "{row} {class}: {ours} {}",
+                of_class(class) - base
+            );
+        }
+    }
+}
