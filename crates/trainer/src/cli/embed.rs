@@ -12,6 +12,7 @@ use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
 use crate::export::{self, Array, Format};
 use crate::outputs::{self, Existing};
+use crate::progress::{Stage, watched};
 use crate::words::{count, shown};
 use crate::{data, hub, tasks};
 
@@ -54,9 +55,14 @@ pub(crate) fn embed(args: &Embed, global: &Global, terminal: &Terminal) -> Outco
     data::check(&origin)?;
     let overrides = args.reading.overrides()?;
     let session = global.session(terminal)?;
-    let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
+    let listed = || match origin.is_input() {
+        // It can be read once.
+        true => Ok(()),
+        false => watched(terminal, Stage::LISTING, || data::list(&origin)).map(drop),
+    };
+    let weights = hub::resolve_after(&args.backbone, terminal, &listed)?.weights;
     let mut array: Option<(Array, usize)> = None;
-    let embedded = tasks::embed_each(&session, origin, &weights, &overrides, &mut |photo, row| {
+    let embedded = tasks::embed_each(&session, &origin, &weights, &overrides, &mut |photo, row| {
         let (array, _) = match &mut array {
             Some(array) => array,
             none => none.insert((Array::begin(&args.out, format, row.len())?, row.len())),

@@ -13,7 +13,7 @@ use crate::outputs::{self, Existing};
 use crate::progress::{Stage, watched};
 use crate::run::Run;
 use crate::words::{count, shown};
-use crate::{files, report, tasks};
+use crate::{data, files, report, tasks};
 
 /// Evaluate a run on labelled photos
 ///
@@ -45,9 +45,11 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
     if let Some(path) = &args.predictions {
         outputs::check(path, Existing::forced(args.force), report::is_predictions)?;
     }
+    let origin = args.data.origin(&args.dir);
+    data::check(&origin)?;
     let run = watched(terminal, Stage::WEIGHTS, || Run::open(&args.run))?;
     let session = global.session(terminal)?;
-    let judged = tasks::evaluate(&session, &run, args.data.origin(&args.dir), args.all)?;
+    let judged = tasks::evaluate(&session, &run, origin, args.all)?;
     if let Some(path) = &args.predictions {
         files::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }

@@ -17,7 +17,9 @@ use crate::cli::terminal::Terminal;
 use crate::data::{self, ClassOrder, Duplicates, Origin, SplitOptions};
 use crate::error::{Error, Result};
 use crate::head::{ClassWeights, Optimizer, TrainOptions};
+use crate::progress::{Stage, watched};
 use crate::session::{Overrides, Session};
+use crate::tasks::labelled::labelled;
 use crate::tasks::{self, Again, Request, Trained};
 use crate::words::{count, shown};
 use crate::{hub, report, run};
@@ -242,7 +244,12 @@ pub(crate) fn first(
     session: &Session<'_>,
 ) -> Result<(Trained, PathBuf)> {
     let Checked { train, split, data, overrides } = checked;
-    let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
+    let listed = || match data.is_input() {
+        // It can be read once.
+        true => Ok(()),
+        false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref())).map(drop),
+    };
+    let weights = hub::resolve_after(&args.backbone, terminal, &listed)?.weights;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => next_run(&data.path, args.force)?,

@@ -7,6 +7,7 @@ mod embed;
 mod evaluate;
 mod inspect;
 mod known;
+pub(crate) mod labelled;
 mod predict;
 pub(crate) mod tell;
 mod train;
