@@ -48,7 +48,7 @@ pub(crate) struct Predict {
     /// Print a line of JSON for each photo as it is known
     #[arg(long, conflicts_with = "json")]
     pub(crate) jsonl: bool,
-    /// Write what is said of each photo into this file: .csv or .jsonl
+    /// Write what is said of each photo into this file: .csv, .jsonl or, where that is built in, .parquet
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace predictions that were written there before

@@ -287,7 +287,7 @@ use crate::data::parquet::read as parquet;
 /// Refuses what this build can't read.
 #[cfg(not(feature = "parquet"))]
 fn parquet(ask: &Ask<'_>, _: &[PathBuf]) -> Result<Found> {
-    Err(Error::NotBuiltIn { path: ask.path.to_owned(), feature: "parquet" })
+    Err(Error::NotBuiltIn { action: "read", path: ask.path.to_owned(), feature: "parquet" })
 }
 
 #[cfg(test)]
