@@ -66,6 +66,46 @@ fn piped(world: &World, line: &str, input: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// Writes the photos' paths and labels as a Parquet table, and the photos themselves as another, where those can be read.
+#[cfg(feature = "parquet")]
+fn tables(world: &World, photos: &[(String, String)]) -> Vec<&'static str> {
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    let texts = |of: &dyn Fn(&(String, String)) -> Vec<u8>| -> Vec<ByteArray> {
+        photos.iter().map(|photo| of(photo).into()).collect()
+    };
+    let write = |name: &str, schema: &str, columns: &[Vec<ByteArray>]| {
+        let schema = Arc::new(parse_message_type(&format!("message schema {{ {schema} }}")).unwrap());
+        let file = File::create(world.path(name)).unwrap();
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for values in columns {
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<ByteArrayType>().write_batch(values, None, None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+        writer.close().unwrap();
+    };
+    let labels = texts(&|(class, _)| class.clone().into_bytes());
+    let paths = texts(&|(_, name)| format!("photos/{name}").into_bytes());
+    let contents = texts(&|(_, name)| std::fs::read(world.path("photos").join(name)).unwrap());
+    let text = "required binary path (UTF8);";
+    write("paths.parquet", &format!("{text} required binary label (UTF8);"), &[paths.clone(), labels.clone()]);
+    let schema = format!("required group image {{ required binary bytes; {text} }} required binary label (UTF8);");
+    write("cells.parquet", &schema, &[contents, paths, labels]);
+    vec!["paths.parquet", "cells.parquet"]
+}
+
+#[cfg(not(feature = "parquet"))]
+fn tables(_: &World, _: &[(String, String)]) -> Vec<&'static str> {
+    Vec::new()
+}
+
 #[test]
 fn a_run_is_the_same_whatever_held_its_photos() {
     let world = World::new();
@@ -86,13 +126,18 @@ fn a_run_is_the_same_whatever_held_its_photos() {
         [(format!("{key}.png"), content.clone()), (format!("{key}.cls"), class.clone().into_bytes())]
     });
     tarred(&world.path("samples.tar"), &samples.collect::<Vec<_>>());
-    for data in ["a.csv", "a.tar", "a.zip", "samples.tar"] {
-        std::fs::remove_dir_all(world.path("run-2")).unwrap_or_default();
-        train(&world, data, "run-2");
+    let mut all = vec!["a.csv", "a.tar", "a.zip", "samples.tar"];
+    all.extend(tables(&world, &photos));
+    let same = |data: &str| {
         for file in ["parts.json", "labels.txt", "model.safetensors"] {
             let read = |run: &str| std::fs::read(world.path(run).join(file)).unwrap();
             assert!(read("run") == read("run-2"), "{file} of {data}");
         }
+    };
+    for data in all {
+        std::fs::remove_dir_all(world.path("run-2")).unwrap_or_default();
+        train(&world, data, "run-2");
+        same(data);
         let config: serde_json::Value = serde_json::from_str(&world.read("run-2/config.json")).unwrap();
         assert!(config["data"].as_str().unwrap().ends_with(data), "{}", config["data"]);
         let judged = world.json(&format!("evaluate run {data} --all --json"));
@@ -129,6 +174,21 @@ fn a_run_is_the_same_whatever_held_its_photos() {
     assert!(code == 0 && out.contains("36 photos"), "{out}{err}");
     let (code, _, err) = piped(&world, "evaluate run -", &list);
     assert!(code == 3 && err.contains("36 photos without a label"), "{err}");
+    // So it is with a training, whose labels must be there, and whose photos can't be listed again.
+    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 3 --out run-2 --force";
+    let (code, _, err) = piped(&world, &format!("train - {how}"), &list);
+    assert!(code == 3 && err.contains("36 photos without a label"), "{err}");
+    let table = rows(&|class, name| format!("photos/{name},{class}\n"));
+    for text in [json, format!("path,label\n{table}")] {
+        std::fs::remove_dir_all(world.path("run-2")).unwrap();
+        let (code, _, err) = piped(&world, &format!("train - {how}"), &text);
+        assert_eq!(code, 0, "{err}");
+        same("-");
+    }
+    let config: serde_json::Value = serde_json::from_str(&world.read("run-2/config.json")).unwrap();
+    assert_eq!(config["data"], "-");
+    let (_, err) = world.expect(2, "train --again run-2");
+    assert!(err.contains("photos that can be listed again: give a folder or a table"), "{err}");
 }
 
 #[test]
