@@ -238,3 +238,36 @@ fn what_a_table_lacks_is_said_in_the_command_line_s_words() {
         assert!(err.contains("this build can't read .parquet files") && err.contains("--features parquet"), "{err}");
     }
 }
+
+#[test]
+fn photos_of_one_group_by_a_column_play_one_part() {
+    let world = World::new();
+    let patient = |number: usize| format!("patient {}", number % 12 / 2);
+    let rows: String = (photos(&world).iter().enumerate())
+        .map(|(number, (class, name))| format!("photos/{name},{class},{}\n", patient(number)))
+        .collect();
+    std::fs::write(world.path("a.csv"), format!("path,label,patient\n{rows}")).unwrap();
+    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 2 --duplicates apart";
+    world.expect(0, &format!("train a.csv {how} --out run --group-by patient"));
+    let predictions = world.read("run/predictions.csv");
+    let part = |name: &str| {
+        let line = predictions.lines().find(|line| line.starts_with(&format!("photos/{name},"))).unwrap();
+        line.split(',').nth(1).unwrap().to_owned()
+    };
+    let mut parts: Vec<(String, String)> =
+        photos(&world).iter().enumerate().map(|(number, (_, name))| (patient(number), part(name))).collect();
+    parts.sort();
+    parts.dedup();
+    assert_eq!(parts.len(), 6, "{parts:?}");
+    // On the standard input too, and again with a run's own settings.
+    let (code, _, err) =
+        piped(&world, &format!("train - {how} --out piped --group-by patient"), &format!("path,label,patient\n{rows}"));
+    assert_eq!(code, 0, "{err}");
+    let read = |run: &str| std::fs::read(world.path(run).join("parts.json")).unwrap();
+    let before = read("run");
+    assert!(read("piped") == before);
+    world.expect(0, "train --again run");
+    assert!(read("run") == before);
+    let (_, err) = world.expect(2, &format!("train a.csv {how} --out other --group-by nobody"));
+    assert!(err.contains("finds nothing in the first"), "{err}");
+}

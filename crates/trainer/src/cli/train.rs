@@ -39,6 +39,7 @@ use crate::{hub, report, run};
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
+  trainer train birds.csv --group-by patient                     likewise, by the table's column
   trainer train --again run                                      the same once more, on what the folder holds now
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
@@ -73,8 +74,9 @@ pub(crate) struct Train {
     /// Share of each class that judges the result
     #[arg(long, value_name = "SHARE", default_value_t = SplitOptions::default().test)]
     pub(crate) test: f64,
-    /// Keep photos of one group in one part: what the first parentheses of this regular expression match in a photo's name, or all that it matches
-    #[arg(long, value_name = "REGEX")]
+    /// Keep photos of one group in one part: those with the same in the column of this very name, where photos come from a table that has it; else those of which
+    /// the first parentheses of this regular expression match the same in their names, or all of it where it has none
+    #[arg(long, value_name = "COLUMN|REGEX")]
     pub(crate) group_by: Option<String>,
     /// Whether photos that are nearly the same (crops, mirror images, other sizes, frames of a burst) play one part
     #[arg(long, value_enum, default_value = "together")]
