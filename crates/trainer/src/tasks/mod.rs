@@ -8,6 +8,7 @@ mod evaluate;
 mod inspect;
 mod known;
 pub(crate) mod labelled;
+mod near_seen;
 mod predict;
 pub(crate) mod tell;
 mod train;
@@ -15,7 +16,7 @@ mod trained;
 
 pub use again::{Again, train_again};
 pub use embed::{Embedded, Streamed, embed, embed_each};
-pub use evaluate::{Evaluated, evaluate};
+pub use evaluate::{Evaluated, Near, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
 pub use predict::{Predicted, Said, own_head, predict, predict_each};
 pub use train::{Request, train};
