@@ -72,7 +72,7 @@ pub fn embed_each(
     data: impl Into<Origin>,
     weights: &Path,
     overrides: &Overrides,
-    each: &mut dyn FnMut(&Photo, &Digest, &[f32]) -> Result<()>,
+    each: &mut Each<'_>,
 ) -> Result<Streamed> {
     let data = data.into();
     let Source { photos, unlisted: mut rejected, file, recipe, reading } =
@@ -92,6 +92,9 @@ pub fn embed_each(
     told(session, &data, &rejected, rows)?;
     Ok(Streamed { rows, rejected, computed })
 }
+
+/// Takes a photo, the SHA-256 of its content, and its features.
+pub type Each<'a> = dyn FnMut(&Photo, &Digest, &[f32]) -> Result<()> + 'a;
 
 /// What was handed out.
 #[derive(Clone, Debug)]

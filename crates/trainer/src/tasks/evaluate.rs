@@ -85,7 +85,7 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: impl Into<Origin>, all: 
         let others: Vec<_> = others.map(|(_, photo)| (&photo.logits[..], &photo.target)).collect();
         match others.is_empty() {
             true => Ok(None),
-            false => metrics::evaluate(others.into_iter(), &run.head.classes, seen.majority).map(Some),
+            false => metrics::evaluate(others, &run.head.classes, seen.majority).map(Some),
         }
     };
     let evaluation = judged(&HashSet::new())?.expect("a photo is left");

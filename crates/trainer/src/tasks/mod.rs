@@ -15,7 +15,7 @@ mod train;
 mod trained;
 
 pub use again::{Again, train_again};
-pub use embed::{Embedded, Streamed, embed, embed_each};
+pub use embed::{Each, Embedded, Streamed, embed, embed_each};
 pub use evaluate::{Evaluated, Near, evaluate};
 pub use inspect::{Inspection, Needs, inspect};
 pub use predict::{Predicted, Said, own_head, predict, predict_each};
