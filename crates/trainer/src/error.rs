@@ -51,12 +51,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file that this build of the program can't read.
-    #[error("{}: this build can't read .{feature} files", shown(path))]
+    /// A file that this build of the program can't read, or write.
+    #[error("{}: this build can't {action} .{feature} files", shown(path))]
     NotBuiltIn {
+        /// What was tried: `read` or `write`.
+        action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The feature of this crate by which it is read.
+        /// The feature of this crate by which that is done.
         feature: &'static str,
     },
     /// A table in which a column can't be found.
@@ -448,6 +450,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Network { .. } | Self::Backbone(resnet::Error::Io { .. }) => Fault::Io,
             Self::InvalidOption { .. } | Self::OutputExists { .. } | Self::NoF16 => Fault::Usage,
+            Self::NotBuiltIn { action: "write", .. } => Fault::Usage,
             Self::NoAdapter(_)
             | Self::Device(_)
             | Self::OutOfMemory(_)

@@ -66,6 +66,46 @@ fn piped(world: &World, line: &str, input: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// Writes the photos' paths and labels as a Parquet table, and the photos themselves as another, where those can be read.
+#[cfg(feature = "parquet")]
+fn tables(world: &World, photos: &[(String, String)]) -> Vec<&'static str> {
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    let texts = |of: &dyn Fn(&(String, String)) -> Vec<u8>| -> Vec<ByteArray> {
+        photos.iter().map(|photo| of(photo).into()).collect()
+    };
+    let write = |name: &str, schema: &str, columns: &[Vec<ByteArray>]| {
+        let schema = Arc::new(parse_message_type(&format!("message schema {{ {schema} }}")).unwrap());
+        let file = File::create(world.path(name)).unwrap();
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for values in columns {
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<ByteArrayType>().write_batch(values, None, None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+        writer.close().unwrap();
+    };
+    let labels = texts(&|(class, _)| class.clone().into_bytes());
+    let paths = texts(&|(_, name)| format!("photos/{name}").into_bytes());
+    let contents = texts(&|(_, name)| std::fs::read(world.path("photos").join(name)).unwrap());
+    let text = "required binary path (UTF8);";
+    write("paths.parquet", &format!("{text} required binary label (UTF8);"), &[paths.clone(), labels.clone()]);
+    let schema = format!("required group image {{ required binary bytes; {text} }} required binary label (UTF8);");
+    write("cells.parquet", &schema, &[contents, paths, labels]);
+    vec!["paths.parquet", "cells.parquet"]
+}
+
+#[cfg(not(feature = "parquet"))]
+fn tables(_: &World, _: &[(String, String)]) -> Vec<&'static str> {
+    Vec::new()
+}
+
 #[test]
 fn a_run_is_the_same_whatever_held_its_photos() {
     let world = World::new();
@@ -86,13 +126,30 @@ fn a_run_is_the_same_whatever_held_its_photos() {
         [(format!("{key}.png"), content.clone()), (format!("{key}.cls"), class.clone().into_bytes())]
     });
     tarred(&world.path("samples.tar"), &samples.collect::<Vec<_>>());
-    for data in ["a.csv", "a.tar", "a.zip", "samples.tar"] {
-        std::fs::remove_dir_all(world.path("run-2")).unwrap_or_default();
-        train(&world, data, "run-2");
-        for file in ["parts.json", "labels.txt", "model.safetensors"] {
+    let mut all = vec!["a.csv", "a.tar", "a.zip", "samples.tar"];
+    all.extend(tables(&world, &photos));
+    let same = |data: &str| {
+        for file in ["labels.txt", "model.safetensors"] {
             let read = |run: &str| std::fs::read(world.path(run).join(file)).unwrap();
             assert!(read("run") == read("run-2"), "{file} of {data}");
         }
+        // Cells have no names but their rows' numbers, and so another order.
+        let parts = |run: &str| {
+            let parts: serde_json::Value = serde_json::from_str(&world.read(&format!("{run}/parts.json"))).unwrap();
+            let photos = ["train", "validation", "test"].iter().zip(parts["labels"].as_array().unwrap()).flat_map(
+                |(part, labels)| {
+                    let digests = parts[part].as_array().unwrap().iter().zip(labels.as_array().unwrap());
+                    digests.map(|(digest, label)| format!("{part} {label} {digest}")).collect::<Vec<_>>()
+                },
+            );
+            photos.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(parts("run"), parts("run-2"), "{data}");
+    };
+    for data in all {
+        std::fs::remove_dir_all(world.path("run-2")).unwrap_or_default();
+        train(&world, data, "run-2");
+        same(data);
         let config: serde_json::Value = serde_json::from_str(&world.read("run-2/config.json")).unwrap();
         assert!(config["data"].as_str().unwrap().ends_with(data), "{}", config["data"]);
         let judged = world.json(&format!("evaluate run {data} --all --json"));
@@ -129,6 +186,21 @@ fn a_run_is_the_same_whatever_held_its_photos() {
     assert!(code == 0 && out.contains("36 photos"), "{out}{err}");
     let (code, _, err) = piped(&world, "evaluate run -", &list);
     assert!(code == 3 && err.contains("36 photos without a label"), "{err}");
+    // So it is with a training, whose labels must be there, and whose photos can't be listed again.
+    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 3 --out run-2 --force";
+    let (code, _, err) = piped(&world, &format!("train - {how}"), &list);
+    assert!(code == 3 && err.contains("36 photos without a label"), "{err}");
+    let table = rows(&|class, name| format!("photos/{name},{class}\n"));
+    for text in [json, format!("path,label\n{table}")] {
+        std::fs::remove_dir_all(world.path("run-2")).unwrap();
+        let (code, _, err) = piped(&world, &format!("train - {how}"), &text);
+        assert_eq!(code, 0, "{err}");
+        same("-");
+    }
+    let config: serde_json::Value = serde_json::from_str(&world.read("run-2/config.json")).unwrap();
+    assert_eq!(config["data"], "-");
+    let (_, err) = world.expect(2, "train --again run-2");
+    assert!(err.contains("photos that can be listed again: give a folder or a table"), "{err}");
 }
 
 #[test]
@@ -177,4 +249,37 @@ fn what_a_table_lacks_is_said_in_the_command_line_s_words() {
         let (_, err) = world.expect(3, &format!("train a.parquet {how} --force"));
         assert!(err.contains("this build can't read .parquet files") && err.contains("--features parquet"), "{err}");
     }
+}
+
+#[test]
+fn photos_of_one_group_by_a_column_play_one_part() {
+    let world = World::new();
+    let patient = |number: usize| format!("patient {}", number % 12 / 2);
+    let rows: String = (photos(&world).iter().enumerate())
+        .map(|(number, (class, name))| format!("photos/{name},{class},{}\n", patient(number)))
+        .collect();
+    std::fs::write(world.path("a.csv"), format!("path,label,patient\n{rows}")).unwrap();
+    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 2 --duplicates apart";
+    world.expect(0, &format!("train a.csv {how} --out run --group-by patient"));
+    let predictions = world.read("run/predictions.csv");
+    let part = |name: &str| {
+        let line = predictions.lines().find(|line| line.starts_with(&format!("photos/{name},"))).unwrap();
+        line.split(',').nth(1).unwrap().to_owned()
+    };
+    let mut parts: Vec<(String, String)> =
+        photos(&world).iter().enumerate().map(|(number, (_, name))| (patient(number), part(name))).collect();
+    parts.sort();
+    parts.dedup();
+    assert_eq!(parts.len(), 6, "{parts:?}");
+    // On the standard input too, and again with a run's own settings.
+    let (code, _, err) =
+        piped(&world, &format!("train - {how} --out piped --group-by patient"), &format!("path,label,patient\n{rows}"));
+    assert_eq!(code, 0, "{err}");
+    let read = |run: &str| std::fs::read(world.path(run).join("parts.json")).unwrap();
+    let before = read("run");
+    assert!(read("piped") == before);
+    world.expect(0, "train --again run");
+    assert!(read("run") == before);
+    let (_, err) = world.expect(2, &format!("train a.csv {how} --out other --group-by nobody"));
+    assert!(err.contains("finds nothing in the first"), "{err}");
 }

@@ -125,6 +125,61 @@ fn what_leaks_between_folders_is_named_and_left_out_beside() {
 }
 
 #[test]
+fn an_evaluation_names_what_is_nearly_the_same_as_a_photo_that_was_learnt_from() {
+    let world = World::new();
+    for class in 0..3 {
+        for index in 0..20u64 {
+            let photo = drawn(class, index);
+            let folder = if index < 14 { "drawn" } else { "others" };
+            save(&photo, &world.path(&format!("{folder}/{class}/{index:02}.png")));
+            if index < 2 {
+                save(&crop(&photo), &world.path(&format!("others/{class}/crop {index}.png")));
+            }
+        }
+        std::fs::copy(world.path(&format!("drawn/{class}/03.png")), world.path(&format!("others/{class}/copy.png")))
+            .unwrap();
+    }
+    let line = format!("train drawn --backbone {} --epochs 2 --out run --test 0 --val 0", backbone());
+    world.expect(0, &line);
+    // Its photos are read once more, when their dates are old enough to be trusted.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.expect(0, &format!("{line} --force"));
+    let evaluate = |more: &str| {
+        let (out, err) = world.expect(0, &format!("evaluate run others --json {more}"));
+        (serde_json::from_str::<serde_json::Value>(&out).unwrap(), err)
+    };
+    let (judged, err) = evaluate("");
+    let near = judged["nearly_seen"].as_array().unwrap();
+    // Of six crops those that are found, and drawings that this small network tells apart less well than photos.
+    let is_crop = |pair: &&serde_json::Value| {
+        let [photo, with] = ["photo", "with"].map(|field| pair[field].as_str().unwrap());
+        photo.contains("crop") && photo.replace("crop ", "0") == with
+    };
+    let crops = near.iter().filter(is_crop).count();
+    assert!((5..=6).contains(&crops) && near.len() <= crops + 2, "{near:?}");
+    let first = near[0]["photo"].as_str().unwrap();
+    assert!(err.contains(&format!("{first} is nearly the same as {}", near[0]["with"].as_str().unwrap())), "{err}");
+    let counts = ["evaluation", "evaluation_without_nearly_seen"].map(|field| judged[field]["count"].as_u64().unwrap());
+    assert_eq!((counts, &judged["left_out_as_seen"]), ([24, 24 - near.len() as u64], &3.into()));
+    assert!(judged["not_compared"] == 0 && !err.contains("no features are kept"), "{err}");
+    let (out, _) = world.expect(0, "evaluate run others");
+    assert!(out.contains(&format!("{} photos aren't new to the head", near.len())), "{out}");
+    // Who asks for all isn't told.
+    let (judged, err) = evaluate("--all");
+    assert!(judged["nearly_seen"] == serde_json::json!([]) && !err.contains("nearly the same"), "{err}");
+    // Without their features only copies are known, whose features are those of the copies.
+    let (judged, err) = evaluate("--no-store");
+    assert!(judged["nearly_seen"] == serde_json::json!([]) && judged["not_compared"] == 39, "{judged}");
+    assert!(err.contains("of 39 of the 42 photos that the run was made with no features are kept"), "{err}");
+    assert!(judged["evaluation_without_nearly_seen"].is_null() && judged["left_out_as_seen"] == 3);
+    // Where its pictures have gone, only what is all but equal counts.
+    std::fs::rename(world.path("drawn"), world.path("elsewhere")).unwrap();
+    let (judged, err) = evaluate("");
+    let gone = judged["nearly_seen"].as_array().unwrap();
+    assert!(gone.len() < near.len() || gone.iter().all(|pair| pair["with"].is_null()), "{gone:?} {err}");
+}
+
+#[test]
 fn groups_in_names_play_one_part() {
     let world = World::new();
     for (class, colour) in [("a", [200, 10, 10]), ("b", [10, 10, 200])] {

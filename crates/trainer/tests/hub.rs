@@ -735,8 +735,80 @@ fn two_processes_at_once_download_once() {
     assert!(inspect("1").wait_with_output().unwrap().status.success());
     assert_eq!(hub.asked().len(), 0);
     let mut train = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    train.args(["train", ".", "--backbone", "org/other", "--out", "run"]).current_dir(cache.path());
+    for photo in ["a/1.png", "b/1.png"] {
+        std::fs::create_dir_all(cache.path().join("photos").join(photo).parent().unwrap()).unwrap();
+        std::fs::write(cache.path().join("photos").join(photo), "").unwrap();
+    }
+    train.args(["train", "photos", "--backbone", "org/other", "--out", "run"]).current_dir(cache.path());
     let output = train.env("HF_HUB_CACHE", cache.path()).env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("not in the cache"));
+}
+
+#[test]
+fn photos_that_cant_be_used_are_told_before_weights_are_asked_for() {
+    let hub = Hub::start(|_| Some(Mishap::Status(404, &[("X-Error-Code", "RepoNotFound")])));
+    let world = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = world.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    for photo in ["photos/a/1.png", "photos/b/1.png", "flat/1.png", "single/a/1.png"] {
+        write(photo, "its name is all that is asked for yet");
+    }
+    std::fs::create_dir(world.path().join("empty")).unwrap();
+    write("unpathed.csv", "name,label\nx,cat\n");
+    write("unlabelled.csv", "path\nphotos/a/1.png\n");
+    write("part.csv", "path,label,split\nphotos/a/1.png,a,much\n");
+    write("text.zip", "no archive");
+    write("text.tar", &"no archive ".repeat(100));
+    write("a.tar.gz", "");
+    let run = |line: &str, input: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.args(line.split(' ')).current_dir(world.path()).env_remove("HF_HUB_OFFLINE");
+        command
+            .env("HF_HUB_CACHE", world.path().join("hub"))
+            .env("HF_ENDPOINT", format!("http://127.0.0.1:{}", hub.hub));
+        command.env("REHEAD_CACHE", world.path().join("cache")).stdin(std::process::Stdio::piped());
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (data, told, listed) in [
+        ("nowhere", "o such f", true),
+        ("empty", "no photos in it", true),
+        ("flat", "outside any class folder", false),
+        ("single", "a single class", false),
+        ("unpathed.csv", "no column is known to hold paths", true),
+        ("unlabelled.csv", "no column is known to hold labels", false),
+        ("part.csv", "the split \"much\" names no part", true),
+        ("text.zip", "text.zip", true),
+        ("text.tar", "text.tar", true),
+        ("a.tar.gz", "decompress it to a .tar", true),
+    ] {
+        let verbs = [
+            format!("train {data} --out run"),
+            format!("embed {data} --out f.npy"),
+            format!("predict resnet18 {data}"),
+        ];
+        // What has no classes can be listed.
+        for line in verbs.iter().take(if listed { 3 } else { 1 }) {
+            let (code, err) = run(line, "");
+            assert!(code == 3 && err.contains(told), "{line}: {code}\n{err}");
+        }
+    }
+    let (code, err) = run("predict resnet18 -", "{\"name\": \"1.png\"}\n");
+    assert!(code == 3 && err.contains("no column is known to hold paths"), "{err}");
+    let (code, err) = run("predict resnet18 -", "gone.png\nflat/gone.png\n");
+    assert!(code == 3 && err.contains("gone.png can't be found"), "{err}");
+    assert_eq!(hub.asked().len(), 0, "nothing was asked of the hub");
+    // Photos that can be used are worth the question.
+    for (line, input) in
+        [("train photos --out run", ""), ("embed flat --out f.npy", ""), ("predict resnet18 -", "flat/1.png\n")]
+    {
+        let (_, err) = run(line, input);
+        assert!(!hub.asked().is_empty(), "{line}: {err}");
+    }
 }

@@ -144,7 +144,7 @@ fn a_killed_training_leaves_no_traces() {
         child.wait().unwrap();
         world.expect(0, "predict run photos/red/00.png --no-store");
     }
-    world.expect(0, "evaluate run photos --no-store");
+    world.expect(0, "evaluate run photos --all --no-store");
     world.train("--seed 1 --force");
     assert!(std::fs::read(world.path("run/model.safetensors")).unwrap() == old);
     let left: Vec<_> = files(&world.path("run")).into_iter().filter(|name| name.starts_with('.')).collect();

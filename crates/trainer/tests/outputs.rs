@@ -99,3 +99,81 @@ fn a_stream_that_fails_decides_nothing_about_the_work() {
         assert!(world.path(out).join("model.safetensors").exists(), "{redirected}");
     }
 }
+
+#[cfg(feature = "parquet")]
+#[test]
+fn tables_hold_what_other_files_hold() {
+    use std::fs::File;
+
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::{Field, Row};
+
+    let rows = |path: std::path::PathBuf| -> Vec<Row> {
+        let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+        reader.get_row_iter(None).unwrap().map(|row| row.unwrap()).collect()
+    };
+    let world = World::new();
+    let embed = "embed photos --backbone weights.safetensors --recipe recipe.json --out";
+    world.expect(0, &format!("{embed} f.npy"));
+    let (out, _) = world.expect(0, &format!("{embed} f.parquet"));
+    assert_eq!(out, "36 photos x 32 features in f.parquet\n");
+    let (names, npy) = (world.read("f.txt"), std::fs::read(world.path("f.npy")).unwrap());
+    let features = rows(world.path("f.parquet"));
+    assert_eq!(features.len(), 36);
+    for ((row, name), values) in features.iter().zip(names.lines()).zip(npy[128..].chunks_exact(4 * 32)) {
+        let fields: Vec<&Field> = row.get_column_iter().map(|(_, field)| field).collect();
+        let [Field::Str(path), Field::Str(sha256), Field::ListInternal(list)] = &fields[..] else { panic!("{row}") };
+        assert_eq!((path.as_str(), sha256.len()), (name, 64));
+        let values = values.as_chunks().0.iter().map(|&bytes| Field::Float(f32::from_le_bytes(bytes)));
+        assert_eq!(list.elements(), values.collect::<Vec<_>>());
+    }
+
+    world.train("--epochs 2");
+    world.expect(0, "predict run photos --out p.csv");
+    world.expect(0, "predict run photos --out p.parquet");
+    let predicted = rows(world.path("p.parquet"));
+    let mut csv = csv::Reader::from_path(world.path("p.csv")).unwrap();
+    let columns = csv.headers().unwrap().clone();
+    let lines: Vec<_> = csv.records().map(|line| line.unwrap()).collect();
+    assert_eq!((predicted.len(), lines.len()), (36, 36));
+    for (row, line) in predicted.iter().zip(&lines) {
+        let names: Vec<&str> = row.get_column_iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, columns.iter().collect::<Vec<_>>());
+        for ((name, field), cell) in row.get_column_iter().zip(line) {
+            let same = match field {
+                Field::Null => cell.is_empty(),
+                Field::Str(text) => text == cell,
+                Field::Double(share) => format!("{share:.6}") == cell,
+                _ => false,
+            };
+            assert!(same, "{name}: {field} and {cell}");
+        }
+    }
+
+    // Somebody else's table stays, and ours is replaced where that is asked for; one kind isn't the other.
+    for (line, output, other) in
+        [(embed, "f.parquet", "p.parquet"), ("predict run photos --out", "p.parquet", "f.parquet")]
+    {
+        let before = std::fs::read(world.path(other)).unwrap();
+        let (_, err) = world.expect(2, &format!("{line} {other} --force"));
+        assert!(err.contains("holds something else than this would write"), "{err}");
+        assert_eq!(std::fs::read(world.path(other)).unwrap(), before);
+        let before = std::fs::read(world.path(output)).unwrap();
+        let (_, err) = world.expect(2, &format!("{line} {output}"));
+        assert!(err.contains("is there already"), "{err}");
+        world.expect(0, &format!("{line} {output} --force"));
+        assert_eq!(std::fs::read(world.path(output)).unwrap(), before, "the same rows are the same file");
+    }
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_table_that_is_not_built_in_is_refused_before_any_work() {
+    let world = World::new();
+    for line in
+        ["embed photos --backbone weights.safetensors --out f.parquet", "predict nowhere photos --out p.parquet"]
+    {
+        let (_, err) = world.expect(2, line);
+        assert!(err.contains("this build can't write .parquet files") && err.contains("--features parquet"), "{err}");
+    }
+}

@@ -12,13 +12,14 @@ use crate::cli::terminal::Terminal;
 use crate::outputs::{self, Existing};
 use crate::progress::{Stage, watched};
 use crate::run::Run;
+use crate::tasks::Evaluated;
 use crate::words::{count, shown};
-use crate::{files, report, tasks};
+use crate::{data, files, report, tasks};
 
 /// Evaluate a run on labelled photos
 ///
-/// Photos that the run was trained on, or that chose its epoch, are left out: they would flatter it. DIR/test is
-/// taken where it exists.
+/// Photos that the run was trained on, or that chose its epoch, are left out: they would flatter it. Photos that are nearly the same as one of those
+/// are named, and the figures without them stand beside, as far as the features of those are kept (see --store). DIR/test is taken where it exists.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer evaluate run photos-from-another-camera
@@ -45,15 +46,18 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
     if let Some(path) = &args.predictions {
         outputs::check(path, Existing::forced(args.force), report::is_predictions)?;
     }
+    let origin = args.data.origin(&args.dir);
+    data::check(&origin)?;
     let run = watched(terminal, Stage::WEIGHTS, || Run::open(&args.run))?;
     let session = global.session(terminal)?;
-    let judged = tasks::evaluate(&session, &run, args.data.origin(&args.dir), args.all)?;
+    let judged = tasks::evaluate(&session, &run, origin, args.all)?;
     if let Some(path) = &args.predictions {
         files::write(path, &report::predictions_csv(&judged.predictions, &run.head.classes)?)?;
     }
     if global.json {
         emit_json(&json!({
             "evaluation": judged.evaluation, "rejected": judged.rejected, "left_out_as_seen": judged.seen,
+            "nearly_seen": judged.near, "evaluation_without_nearly_seen": judged.without_near, "not_compared": judged.unsought,
         }))?;
     } else {
         let seen = match judged.seen {
@@ -66,7 +70,26 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
             true => "\n--json lists all classes, --predictions all photos\n",
             false => "",
         };
-        emit(&(seen + &report::text(&shown(&args.dir), &judged.evaluation) + cut))?;
+        let near = near(&judged).map_or_else(String::new, |words| words + "\n\n");
+        emit(&(seen + &near + &report::text(&shown(&args.dir), &judged.evaluation) + cut))?;
     }
     Ok(judged.rejected.len())
+}
+
+/// Words how good the head is without the photos that aren't quite new to it, where there are such.
+fn near(judged: &Evaluated) -> Option<String> {
+    let photos = match judged.near.len() {
+        0 => return None,
+        1 => "1 photo isn't".to_owned(),
+        several => format!("{several} photos aren't"),
+    };
+    let others = judged.without_near.as_ref().map_or_else(
+        || "and there is no other".to_owned(),
+        |others| {
+            let [top1, low, high] = [others.top1, others.top1_interval[0], others.top1_interval[1]].map(|x| 100.0 * x);
+            let without = count(others.count, "other photo");
+            format!("and of {without} it gets {top1:.1} % right (95 % interval {low:.1} to {high:.1})")
+        },
+    );
+    Some(format!("{photos} new to the head (nearly the same as ones that the run was made with), {others}"))
 }

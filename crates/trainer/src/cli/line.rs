@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::compare::Compare;
 use crate::cli::doctor::Doctor;
@@ -93,7 +94,12 @@ fn command() -> clap::Command {
 /// clap's, which also stand for help and version.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Line, clap::Error> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let read = |arguments: &[OsString]| Line::from_arg_matches(&command().try_get_matches_from(arguments)?);
+    let read = |arguments: &[OsString]| {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        check_seed(&mut command, &matches)?;
+        Line::from_arg_matches(&matches)
+    };
     match read(&arguments) {
         Err(mut error) if error.kind() == ErrorKind::InvalidSubcommand => {
             let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return Err(error) };
@@ -112,6 +118,21 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Lin
         }
         outcome => outcome,
     }
+}
+
+/// Refuses a seed beside a run that keeps its own: an option that stands everywhere can't be told to conflict with another where it stands before the verb.
+fn check_seed(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some((verb, of_verb)) = matches.subcommand() else { return Ok(()) };
+    let given = |id: &str| {
+        let known = of_verb.try_contains_id(id).is_ok();
+        known && of_verb.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    if !(given("again") && given("seed")) {
+        return Ok(());
+    }
+    let message = "the argument '--again <RUN>' cannot be used with '--seed <N>': the run keeps its own seed";
+    let verb = command.find_subcommand_mut(verb).expect("it was found before");
+    Err(verb.error(ErrorKind::ArgumentConflict, message))
 }
 
 #[cfg(test)]
@@ -144,6 +165,23 @@ mod tests {
         assert!(error.kind() == ErrorKind::InvalidSubcommand && error.to_string().contains("'train'"), "{error}");
         let error = parsed(&["flowers"]).unwrap_err();
         assert!(error.to_string().contains("there is none called 'flowers'"), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_is_trained_again_keeps_its_seed() {
+        for line in [
+            &["train", "--again", "run", "--seed", "0"][..],
+            &["--seed", "3", "train", "--again", "run"],
+            &["watch", "photos", "--again", "run", "--seed", "3"],
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{line:?}");
+            assert!(error.to_string().contains("'--again <RUN>' cannot be used with '--seed <N>'"), "{error}");
+        }
+        assert!(parsed(&["train", "--again", "run", "--json"]).is_ok());
+        assert_eq!(parsed(&["--seed", "3", "train", "photos"]).unwrap().global.seed, 3);
+        // What takes no run has no such option.
+        assert_eq!(parsed(&["doctor", "--seed", "3"]).unwrap().global.seed, 3);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `trainer predict`: what is on photos.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::cli::print::{Outcome, emit, emit_json, emit_line};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::said::{self, Said};
 use crate::cli::terminal::Terminal;
-use crate::data::{self, Class, Listing};
+use crate::data::{self, Class, Listing, Photo, Rejected, Source};
 use crate::error::{Error, Result};
 use crate::export::{self, Way};
 use crate::files::is_below;
@@ -47,7 +48,7 @@ pub(crate) struct Predict {
     /// Print a line of JSON for each photo as it is known
     #[arg(long, conflicts_with = "json")]
     pub(crate) jsonl: bool,
-    /// Write what is said of each photo into this file: .csv or .jsonl
+    /// Write what is said of each photo into this file: .csv, .jsonl or, where that is built in, .parquet
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace predictions that were written there before
@@ -73,8 +74,17 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
     if let Some(folder) = &args.sort_into {
         check_sorted(folder, &args.photos)?;
     }
-    let run = open(args, terminal)?;
-    let Listing { photos, mut rejected, warnings, .. } = data::list_all(&args.photos, &args.data.columns())?;
+    // Where there are weights to download, photos are listed before; they may be named on the standard input, which can be read once.
+    let listing = OnceCell::new();
+    let list = || data::list_all(&args.photos, &args.data.columns());
+    let first = || {
+        let photos = list()?;
+        check_there(&photos)?;
+        drop(listing.set(photos));
+        Ok(())
+    };
+    let run = open(args, terminal, &first)?;
+    let Listing { photos, mut rejected, warnings, .. } = listing.into_inner().map_or_else(list, Ok)?;
     warnings.iter().for_each(|warning| terminal.warn(warning));
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
@@ -125,6 +135,22 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
     Ok(rejected.len())
 }
 
+/// Checks that one of the photos, at least, is there.
+fn check_there(listing: &Listing) -> Result<()> {
+    let gone = |photo: &Photo| match photo.source {
+        Source::File => {
+            let error = photo.path.metadata().err()?;
+            Some(Rejected { name: photo.name.clone(), reason: error.to_string() })
+        }
+        _ => None,
+    };
+    let gone: Vec<Rejected> = listing.photos.iter().map_while(gone).collect();
+    match gone.len() == listing.photos.len() {
+        true => Err(nothing_readable("predict".to_owned(), gone.iter().chain(&listing.rejected))),
+        false => Ok(()),
+    }
+}
+
 /// So many photos are summed up at the end.
 const SUMMED: usize = 10;
 
@@ -168,8 +194,8 @@ fn share(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a number from 0 to 1".to_owned()) }
 }
 
-/// Opens the run, or weights with their own head.
-fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
+/// Opens the run, or weights with their own head; `first` comes before weights are downloaded.
+fn open(args: &Predict, terminal: &Terminal, first: &dyn Fn() -> Result<()>) -> Result<Run> {
     let overrides = args.reading.overrides()?;
     if Run::is_at(&args.run) {
         if overrides.recipe.is_some() || overrides.reading.is_some() {
@@ -184,7 +210,7 @@ fn open(args: &Predict, terminal: &Terminal) -> Result<Run> {
     let weights = match args.run.is_file() {
         // Its name need not be text.
         true => args.run.clone(),
-        false => hub::resolve_by_env(&args.run.to_string_lossy(), terminal)?.weights,
+        false => hub::resolve_after(&args.run.to_string_lossy(), terminal, first)?.weights,
     };
     let run = watched(terminal, Stage::WEIGHTS, || tasks::own_head(&weights, &overrides))?;
     let unnamed = match run.named {

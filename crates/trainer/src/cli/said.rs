@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::data::{Class, Rejected};
 use crate::error::{Error, Result};
+use crate::export::Predictions;
 use crate::files::Draft;
 use crate::outputs::{self, Existing};
 use crate::report::{self, Prediction};
@@ -14,19 +15,35 @@ use crate::words::shown;
 
 /// A file of predictions that is being written; it appears, whole, when it is finished.
 pub(crate) struct Said<'a> {
-    file: Draft,
-    lines: bool,
+    to: To,
     classes: &'a [String],
     top: usize,
 }
 
-/// Tells whether a file's name asks for lines of JSON rather than for CSV.
-fn is_lines(path: &Path) -> Result<bool> {
+/// What predictions are written to.
+enum To {
+    Csv(Draft),
+    /// An object a line.
+    Lines(Draft),
+    Parquet(Box<Predictions>),
+}
+
+/// What predictions are written as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Lines,
+    Parquet,
+}
+
+/// Tells what a file's name asks for.
+fn format_of(path: &Path) -> Result<Format> {
     match path.extension().and_then(|end| end.to_str()) {
-        Some("jsonl") => Ok(true),
-        Some("csv") => Ok(false),
+        Some("jsonl") => Ok(Format::Lines),
+        Some("csv") => Ok(Format::Csv),
+        Some("parquet") => Predictions::check_built(path).map(|()| Format::Parquet),
         _ => {
-            let (value, expected) = (shown(path).into_owned(), "a name ending in .csv or .jsonl");
+            let (value, expected) = (shown(path).into_owned(), "a name ending in .csv, .jsonl or .parquet");
             Err(Error::InvalidOption { option: "--out", value, expected })
         }
     }
@@ -35,37 +52,54 @@ fn is_lines(path: &Path) -> Result<bool> {
 /// Checks that predictions can be written at `path`.
 ///
 /// # Errors
-/// Another ending; something else lies there; the folder takes no files.
+/// Another ending, or one that this build doesn't write; something else lies there; the folder takes no files.
 pub(crate) fn check(path: &Path, force: bool) -> Result<()> {
-    let lines = is_lines(path)?;
-    let ours = |bytes: &[u8]| match lines {
-        true => bytes.starts_with(br#"{"path":"#),
-        false => report::is_predictions(bytes),
+    let format = format_of(path)?;
+    let ours = |bytes: &[u8]| match format {
+        Format::Lines => bytes.starts_with(br#"{"path":"#),
+        Format::Csv => report::is_predictions(bytes),
+        // What it is stands at its end.
+        Format::Parquet => Predictions::are_at(path),
     };
     outputs::check(path, Existing::forced(force), ours).map(drop)
 }
 
 impl<'a> Said<'a> {
     pub(crate) fn begin(path: &Path, classes: &'a [String], top: usize) -> Result<Self> {
-        let (mut file, lines) = (Draft::begin(path)?, is_lines(path)?);
-        if !lines {
-            file.write_all(&report::predictions_header()).map_err(|error| file.failed(error))?;
-        }
-        Ok(Self { file, lines, classes, top })
+        let to = match format_of(path)? {
+            Format::Parquet => To::Parquet(Box::new(Predictions::begin(path)?)),
+            Format::Lines => To::Lines(Draft::begin(path)?),
+            Format::Csv => {
+                let mut file = Draft::begin(path)?;
+                file.write_all(&report::predictions_header()).map_err(|error| file.failed(error))?;
+                To::Csv(file)
+            }
+        };
+        Ok(Self { to, classes, top })
     }
 
     /// Adds what is said of a photo, or why nothing is, for which a table has no line.
     pub(crate) fn add(&mut self, said: Result<&Prediction, &Rejected>) -> Result<()> {
-        let line = match said {
-            _ if self.lines => format!("{}\n", line(said, self.classes, self.top)).into_bytes(),
-            Ok(prediction) => report::prediction_line(prediction, self.classes)?,
-            Err(_) => return Ok(()),
-        };
-        self.file.write_all(&line).map_err(|error| self.file.failed(error))
+        let Self { to, classes, top } = self;
+        match (to, said) {
+            (To::Lines(file), said) => {
+                let line = line(said, classes, *top);
+                writeln!(file, "{line}").map_err(|error| file.failed(error))
+            }
+            (To::Csv(file), Ok(prediction)) => {
+                let line = report::prediction_line(prediction, classes)?;
+                file.write_all(&line).map_err(|error| file.failed(error))
+            }
+            (To::Parquet(table), Ok(prediction)) => table.add(prediction, classes),
+            (_, Err(_)) => Ok(()),
+        }
     }
 
     pub(crate) fn finish(self) -> Result<()> {
-        self.file.finish()
+        match self.to {
+            To::Csv(file) | To::Lines(file) => file.finish(),
+            To::Parquet(table) => table.finish(),
+        }
     }
 }
 

@@ -15,11 +15,12 @@ use crate::cli::program::{argument, program};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
 use crate::data::{self, ClassOrder, Duplicates, Origin, Part, SplitOptions};
-
 use crate::error::{Error, Result};
 use crate::head::{Choice, ClassWeights, Optimizer, Scaling, TrainOptions};
+use crate::progress::{Stage, watched};
 use crate::report::Counts;
 use crate::session::{Overrides, Session};
+use crate::tasks::labelled::labelled;
 use crate::tasks::{self, Again, Request, Trained};
 use crate::words::{count, shown};
 use crate::{hub, report, run};
@@ -39,6 +40,7 @@ use crate::{hub, report, run};
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
+  trainer train birds.csv --group-by patient                     likewise, by the table's column
   trainer train --again run                                      the same once more, on what the folder holds now
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
@@ -73,8 +75,9 @@ pub(crate) struct Train {
     /// Share of each class that chooses the best epoch of adamw and sgd [default: 0.15]
     #[arg(long, value_name = "SHARE")]
     pub(crate) val: Option<f64>,
-    /// Keep photos of one group in one part: what the first parentheses of this regular expression match in a photo's name, or all that it matches
-    #[arg(long, value_name = "REGEX")]
+    /// Keep photos of one group in one part: those with the same in the column of this very name, where photos come from a table that has it; else those of which
+    /// the first parentheses of this regular expression match the same in their names, or all of it where it has none
+    #[arg(long, value_name = "COLUMN|REGEX")]
     pub(crate) group_by: Option<String>,
     /// Whether photos that are nearly the same (crops, mirror images, other sizes, frames of a burst) play one part
     #[arg(long, value_enum, default_value = "together")]
@@ -334,7 +337,12 @@ pub(crate) fn first(
     session: &Session<'_>,
 ) -> Result<(Trained, PathBuf)> {
     let Checked { train, split, data, overrides } = checked;
-    let weights = hub::resolve_by_env(&args.backbone, terminal)?.weights;
+    let listed = || match data.is_input() {
+        // It can be read once.
+        true => Ok(()),
+        false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref())).map(drop),
+    };
+    let weights = hub::resolve_after(&args.backbone, terminal, &listed)?.weights;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => next_run(&data.path, args.force)?,

@@ -169,6 +169,11 @@ impl Places {
         self.0[role as usize]
     }
 
+    /// Puts a role's column at a place.
+    pub fn put(&mut self, role: Role, place: usize) {
+        self.0[role as usize] = Some(place);
+    }
+
     /// Tells whether some column holds classes.
     pub fn have_labels(&self) -> bool {
         self.of(Role::Label).is_some() || self.of(Role::Labels).is_some()

@@ -46,6 +46,23 @@ pub fn group_by(photos: &mut [Photo], by: &str) -> Result<Option<String>> {
     Ok(Some(format!("{photos} of no group, each taken by itself: {by:?} finds none in {first}")))
 }
 
+/// Says how many photos have no group in the column `by`, if there are any.
+///
+/// # Errors
+/// None has one.
+pub fn ungrouped(photos: &[Photo], by: &str) -> Result<Option<String>> {
+    let mut alone = photos.iter().filter(|photo| photo.group.is_none());
+    let Some(first) = alone.next() else { return Ok(None) };
+    let (first, alone) = (&first.name, 1 + alone.count());
+    if alone == photos.len() {
+        let (value, expected) =
+            (format!("the column {by:?}, which is empty"), "a column that says the groups of some photos");
+        return Err(Error::InvalidOption { option: "groups", value, expected });
+    }
+    let photos = count(alone, "photo");
+    Ok(Some(format!("{photos} of no group, each taken by itself: the column {by:?} says none for {first}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,7 +49,6 @@ pub use split::{Duplicates, SplitOptions};
 pub use target::{Class, Target};
 
 pub(crate) use folds::folds;
-pub(crate) use group_by::group_by;
 pub(crate) use groups::{Entry, Groups};
 pub(crate) use leaks::{Leak, duplicates, leaks};
 pub(crate) use source::ReadFile;

@@ -11,6 +11,7 @@ use crate::data::contents::Contents;
 use crate::data::dataset::Dataset;
 use crate::data::folder;
 use crate::data::found::Found;
+use crate::data::group_by::{group_by, ungrouped};
 use crate::data::kind::{Kind, kind};
 use crate::data::listing::{Listing, no_photos, told_again, walk};
 use crate::data::origin::Origin;
@@ -18,7 +19,7 @@ use crate::data::part::Part;
 use crate::data::photo::Photo;
 use crate::data::rows::{Base, Rows};
 use crate::data::samples;
-use crate::data::table::{self, Ask};
+use crate::data::table::{self, Ask, By};
 use crate::data::tar;
 use crate::data::tree::Tree;
 use crate::data::zip;
@@ -44,7 +45,24 @@ impl Dataset {
     /// can't be written on a line; parts without a labelled `train`; a part without photos; a class that `train` lacks; a row that
     /// can't be used or says other than another of the same photo; a damaged archive.
     pub fn open(origin: impl Into<Origin>) -> Result<Self> {
-        read(&origin.into(), None)
+        read(&origin.into(), None, None)
+    }
+
+    /// Reads labelled photos as [`Dataset::open`] does, and gives each its group. Where they come from a table that has a column of the very name `by`, that
+    /// holds the groups; else `by` is a regular expression, and the group is what its first parentheses match in a photo's name, or all that it matches.
+    /// Photos of no group are taken one by one, and counted in a warning.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`]; `by` is no column and no regular expression, or finds no group.
+    pub fn open_grouped(origin: impl Into<Origin>, by: &str) -> Result<Self> {
+        let column = By::new(by);
+        let mut dataset = read(&origin.into(), None, Some(&column))?;
+        let alone = match column.is_column() {
+            true => ungrouped(&dataset.photos, by)?,
+            false => group_by(&mut dataset.photos, by)?,
+        };
+        dataset.warnings.extend(alone);
+        Ok(dataset)
     }
 
     /// Reads labelled photos to evaluate a head on that knows `classes`: photos get their place among these, a single class will do, and so
@@ -53,7 +71,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`], and a class that isn't among `classes`.
     pub fn open_for(origin: impl Into<Origin>, classes: &[String]) -> Result<Self> {
-        read(&origin.into(), Some(classes))
+        read(&origin.into(), Some(classes), None)
     }
 }
 
@@ -122,7 +140,7 @@ fn usable(origin: &Origin) -> Result<Kind> {
     Ok(kind)
 }
 
-fn read(origin: &Origin, known: Option<&[String]>) -> Result<Dataset> {
+fn read(origin: &Origin, known: Option<&[String]>, by: Option<&By<'_>>) -> Result<Dataset> {
     let Origin { path, class_order: order, .. } = origin;
     match usable(origin)? {
         Kind::Folder => folder::read(&Tree::Disk, path, known, *order),
@@ -130,7 +148,7 @@ fn read(origin: &Origin, known: Option<&[String]>) -> Result<Dataset> {
             let contents = contents(origin, kind)?;
             let mut warnings: Vec<String> = contents.warnings().into_iter().collect();
             let mut dataset = match table_at_top(&contents)? {
-                Some(table) => in_archive(origin, &contents, &table, true)?.check(known, *order)?,
+                Some(table) => in_archive(origin, &contents, &table, (true, by))?.check(known, *order)?,
                 None if samples::are_in(&contents) => samples::find(&contents).check(known, *order)?,
                 None => {
                     let tree = Tree::Archive(contents);
@@ -141,7 +159,7 @@ fn read(origin: &Origin, known: Option<&[String]>) -> Result<Dataset> {
             dataset.warnings.append(&mut warnings);
             Ok(dataset)
         }
-        kind => table(origin, kind, true)?.check(known, *order),
+        kind => table(origin, kind, (true, by))?.check(known, *order),
     }
 }
 
@@ -152,7 +170,7 @@ fn listed(origin: &Origin, kind: Kind) -> Result<Listing> {
         kind @ (Kind::Tars(_) | Kind::Zip) => {
             let contents = contents(origin, kind)?;
             let mut listing = match table_at_top(&contents)? {
-                Some(table) => in_archive(origin, &contents, &table, false)?.listing(),
+                Some(table) => in_archive(origin, &contents, &table, (false, None))?.listing(),
                 None if samples::are_in(&contents) => samples::find(&contents).listing(),
                 None => {
                     let mut listing = contents.walk(path);
@@ -163,7 +181,7 @@ fn listed(origin: &Origin, kind: Kind) -> Result<Listing> {
             listing.warnings.extend(contents.warnings());
             listing
         }
-        kind => table(origin, kind, false)?.listing(),
+        kind => table(origin, kind, (false, None))?.listing(),
     };
     listing.warnings.extend(told_again(&listing.again));
     Ok(listing)
@@ -226,15 +244,18 @@ fn table_at_top(contents: &Contents) -> Result<Option<String>> {
     }
 }
 
+/// Whether a table must have labels, and by what its photos are to be grouped.
+type Asked<'a> = (bool, Option<&'a By<'a>>);
+
 /// Reads the table of this name in an archive.
-fn in_archive(origin: &Origin, contents: &Contents, name: &str, labelled: bool) -> Result<Found> {
+fn in_archive(origin: &Origin, contents: &Contents, name: &str, (labelled, by): Asked<'_>) -> Result<Found> {
     let path = origin.path.join(name);
     let bytes = contents.members[&(name.to_owned(), 0)].read(&Limits::default()).map_err(|failure| match failure {
         Failure::Machine(error) => error,
         Failure::Photo(problem) => Error::UnusableData { path: path.clone(), problem },
     })?;
     let prefix = name.rfind('/').map_or("", |slash| &name[..=slash]);
-    let ask = Ask { path: &path, columns: &origin.columns, labelled };
+    let ask = Ask { path: &path, columns: &origin.columns, labelled, by };
     let mut rows = Rows::new(&path, Base::Archive(contents, prefix));
     match name.to_lowercase().ends_with(".jsonl") {
         true => table::json_lines(&ask, Cursor::new(bytes), &mut rows)?,
@@ -264,9 +285,9 @@ fn top(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<PathBuf> {
 }
 
 /// Reads a table.
-fn table(origin: &Origin, kind: Kind, labelled: bool) -> Result<Found> {
+fn table(origin: &Origin, kind: Kind, (labelled, by): Asked<'_>) -> Result<Found> {
     let path = &origin.path;
-    let ask = Ask { path, columns: &origin.columns, labelled };
+    let ask = Ask { path, columns: &origin.columns, labelled, by };
     let folder = path.parent().unwrap_or(Path::new(""));
     let open =
         || -> Result<BufReader<File>> { Ok(BufReader::new(regular::open(path).map_err(Error::io("read", path))?)) };
@@ -287,7 +308,7 @@ use crate::data::parquet::read as parquet;
 /// Refuses what this build can't read.
 #[cfg(not(feature = "parquet"))]
 fn parquet(ask: &Ask<'_>, _: &[PathBuf]) -> Result<Found> {
-    Err(Error::NotBuiltIn { path: ask.path.to_owned(), feature: "parquet" })
+    Err(Error::NotBuiltIn { action: "read", path: ask.path.to_owned(), feature: "parquet" })
 }
 
 #[cfg(test)]
@@ -946,10 +967,47 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_a_column_s_where_there_is_one_of_that_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let rows =
+            [("1_p7.png", "a", "anna"), ("2_p7.png", "b", "ben"), ("3_p8.png", "a", "anna"), ("4_p8.png", "b", "")];
+        let csv: String = rows.map(|(path, label, group)| format!("{path},{label},{group},\n")).concat();
+        let csv = format!("path,label,p.,group\n{csv}");
+        let json = |(path, label, group): &(&str, &str, &str)| match group.is_empty() {
+            true => format!("{{\"path\": \"{path}\", \"label\": \"{label}\"}}\n"),
+            false => format!("{{\"path\": \"{path}\", \"label\": \"{label}\", \"p.\": \"{group}\"}}\n"),
+        };
+        rows.iter().for_each(|(path, ..)| drop(write(dir.path(), path, path)));
+        write(dir.path(), "a.csv", &csv);
+        write(dir.path(), "a.jsonl", rows.iter().map(json).collect::<String>());
+        let members = [&rows.map(|(path, ..)| (path, path))[..], &[("labels.csv", csv.as_str())]].concat();
+        zipped(&at("a.zip"), &members, true);
+        let groups = |name: &str, by: &str| {
+            let dataset = Dataset::open_grouped(at(name), by).map_err(|error| error.to_string())?;
+            let groups = dataset.photos.iter().map(|photo| photo.group.as_deref().unwrap_or("-").to_owned());
+            Ok::<_, String>((groups.collect::<Vec<_>>().join(" "), dataset.warnings.join("; ")))
+        };
+        for name in ["a.csv", "a.jsonl", "a.zip"] {
+            let told = "1 photo of no group, each taken by itself: the column \"p.\" says none for 4_p8.png";
+            assert_eq!(groups(name, "p."), Ok(("anna ben anna -".to_owned(), told.to_owned())), "{name}");
+            // As a pattern the same finds other groups.
+            assert_eq!(groups(name, "(p.)\\."), Ok(("p7 p7 p8 p8".to_owned(), String::new())), "{name}");
+            assert!(groups(name, "patient").unwrap_err().contains("finds nothing in the first, 1_p7.png"), "{name}");
+        }
+        // A folder has no columns.
+        for (path, label, _) in rows {
+            write(&at("folder"), &format!("{label}/{path}"), path);
+        }
+        assert_eq!(groups("folder", "p."), Ok(("p7 p8 p7 p8".to_owned(), String::new())));
+        assert!(groups("a.csv", "group").unwrap_err().contains("the column \"group\", which is empty"));
+    }
+
+    #[test]
     fn the_standard_input_is_a_table_or_a_list() {
         let read = |text: &str, labelled| {
             let columns = Columns::default();
-            let ask = Ask { path: Path::new("-"), columns: &columns, labelled };
+            let ask = Ask { path: Path::new("-"), columns: &columns, labelled, by: None };
             let dir = tempfile::tempdir().unwrap();
             ["1.png", "2 b.png", "path"].iter().for_each(|name| drop(write(dir.path(), name, name)));
             let mut rows = Rows::new(Path::new("-"), Base::Folder(dir.path()));

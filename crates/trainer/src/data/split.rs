@@ -43,8 +43,8 @@ pub struct SplitOptions {
     pub validation: Option<f64>,
     /// The test part's share of each class, in [0, 1); none likewise.
     pub test: Option<f64>,
-    /// What finds a photo's group, which plays one part: a regular expression for names; the group is what its first parentheses match, or all that
-    /// matches where it has none.
+    /// What finds a photo's group, which plays one part: the name of a table's column, where there is one of that very name; else a regular expression for
+    /// names, and the group is what its first parentheses match, or all that matches where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_by: Option<String>,
     /// What becomes of photos that are nearly the same.

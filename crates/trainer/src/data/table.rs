@@ -1,5 +1,6 @@
 //! Reads tables of photos: CSV with its delimiter found, JSON Lines, and what comes on the standard input.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
@@ -22,6 +23,26 @@ pub(super) struct Ask<'a> {
     pub columns: &'a Columns,
     /// Whether there must be labels.
     pub labelled: bool,
+    /// By what photos are to be grouped: it may be the name of a column.
+    pub by: Option<&'a By<'a>>,
+}
+
+/// What may be the name of the column that holds groups.
+pub(super) struct By<'a> {
+    name: &'a str,
+    is_column: Cell<bool>,
+}
+
+impl<'a> By<'a> {
+    /// Asks for the column of this very name.
+    pub fn new(name: &'a str) -> Self {
+        Self { name, is_column: Cell::new(false) }
+    }
+
+    /// Tells whether a table had it.
+    pub fn is_column(&self) -> bool {
+        self.is_column.get()
+    }
 }
 
 impl Ask<'_> {
@@ -41,7 +62,13 @@ impl Ask<'_> {
             columns.name(Role::Label, "");
             columns.name(Role::Labels, "");
         }
-        let places = columns.places(self.path, seen)?;
+        let mut places = columns.places(self.path, seen)?;
+        if let Some(by) = self.by
+            && let Some(place) = seen.iter().position(|column| column == by.name)
+        {
+            by.is_column.set(true);
+            places.put(Role::Group, place);
+        }
         let none = |role, problem: &str| Err(missing(self.path, role, problem.to_owned(), seen));
         if places.of(Role::Path).is_none() {
             let is_row = |cell: &String| cell.rsplit_once('.').is_some_and(|(_, end)| is_photo(end));

@@ -1,10 +1,13 @@
-//! Rows of features in files, written as they come: NumPy's .npy, safetensors, CSV.
+//! Rows of features in files, written as they come: NumPy's .npy, safetensors, CSV, Parquet.
 
 use std::fmt::Write as _;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::digest::{Digest, hex};
 use crate::error::{Error, Result};
+use crate::export::column::{Cell, Column, Kind};
+use crate::export::table::{self, Table};
 use crate::files::Draft;
 use crate::words::{cell, shown};
 
@@ -20,6 +23,9 @@ pub enum Format {
     Safetensors,
     /// CSV: the name as `path`, then `f0`, `f1` and so on.
     Csv,
+    /// Parquet, where it is built in: the name as `path`, the SHA-256 of the photo's content as `sha256` in hexadecimal digits, and the list
+    /// `features` of f32.
+    Parquet,
 }
 
 impl Format {
@@ -29,12 +35,13 @@ impl Format {
             "npy" => Some(Self::Npy),
             "safetensors" => Some(Self::Safetensors),
             "csv" => Some(Self::Csv),
+            "parquet" => Some(Self::Parquet),
             _ => None,
         }
     }
 
-    /// Tells by its first bytes whether a file was written in this format by [`Array`].
-    pub fn is_ours(self, beginning: &[u8]) -> bool {
+    /// Tells whether the file at `path`, of which these are the first bytes, was written in this format by [`Array`].
+    pub fn is_ours(self, path: &Path, beginning: &[u8]) -> bool {
         match self {
             Self::Npy => npy_rows(beginning).is_some(),
             // The names may be more than the first bytes.
@@ -42,6 +49,8 @@ impl Format {
                 beginning.get(8..).is_some_and(|header| header.starts_with(br#"{"__metadata__":{"paths":"#))
             }
             Self::Csv => beginning.starts_with(b"path,f0"),
+            // What it is stands at its end.
+            Self::Parquet => table::is_ours(path, WHAT),
         }
     }
 }
@@ -55,7 +64,7 @@ impl Format {
 /// # std::fs::create_dir_all(&folder)?;
 /// let path = folder.join("features.csv");
 /// let mut array = Array::begin(&path, Format::Csv, 2)?;
-/// array.add("a.jpg", &[0.5, 1.0])?;
+/// array.add("a.jpg", &[7; 32], &[0.5, 1.0])?;
 /// array.finish()?;
 /// assert_eq!(std::fs::read_to_string(&path)?, "path,f0,f1\na.jpg,0.5,1\n");
 /// # std::fs::remove_dir_all(&folder)?;
@@ -63,6 +72,67 @@ impl Format {
 /// ```
 #[derive(Debug)]
 pub struct Array {
+    width: usize,
+    to: To,
+}
+
+/// What rows are written to.
+#[derive(Debug)]
+enum To {
+    Flat(Box<Flat>),
+    Table(Box<Table>),
+}
+
+/// What a table of features says that it holds.
+const WHAT: &str = "features";
+
+impl Array {
+    /// Begins a file of rows of `width` values.
+    ///
+    /// # Errors
+    /// The folder takes no files; [`Error::NotBuiltIn`]: this build doesn't write the format.
+    pub fn begin(path: &Path, format: Format, width: usize) -> Result<Self> {
+        let to = match format {
+            Format::Parquet => {
+                let columns = [("path", Kind::Text), ("sha256", Kind::Text), ("features", Kind::Row(width))];
+                let columns = columns.map(|(name, kind)| Column { name, kind });
+                To::Table(Box::new(Table::begin(path, WHAT, &columns)?))
+            }
+            format => To::Flat(Box::new(Flat::begin(path, format, width)?)),
+        };
+        Ok(Self { width, to })
+    }
+
+    /// Adds a row. The name is plain text: [`Photo::name`](crate::data::Photo::name); `digest` is the SHA-256 of the photo's content.
+    ///
+    /// # Errors
+    /// The row has another width; the file can't be written.
+    pub fn add(&mut self, name: &str, digest: &Digest, row: &[f32]) -> Result<()> {
+        let (expected, got) = (self.width, row.len());
+        if got != expected {
+            return Err(Error::Shape { operation: "write features", operand: "a row", expected, got });
+        }
+        match &mut self.to {
+            To::Flat(flat) => flat.add(name, row),
+            To::Table(table) => table.add(&[Cell::Text(Some(name)), Cell::Text(Some(&hex(digest))), Cell::Row(row)]),
+        }
+    }
+
+    /// Finishes the file.
+    ///
+    /// # Errors
+    /// It can't be written; what was there stays.
+    pub fn finish(self) -> Result<()> {
+        match self.to {
+            To::Flat(flat) => flat.finish(),
+            To::Table(table) => table.finish(),
+        }
+    }
+}
+
+/// A file of rows one after the other.
+#[derive(Debug)]
+struct Flat {
     format: Format,
     path: PathBuf,
     rows: usize,
@@ -74,20 +144,20 @@ pub struct Array {
     names: String,
 }
 
-impl Array {
+impl Flat {
     /// Begins a file of rows of `width` values.
     ///
     /// # Errors
     /// The folder takes no files.
-    pub fn begin(path: &Path, format: Format, width: usize) -> Result<Self> {
+    fn begin(path: &Path, format: Format, width: usize) -> Result<Self> {
         let mut file = Draft::begin(path)?;
         let begun = match format {
             Format::Npy => file.write_all(&[0; NPY_HEADER]),
-            Format::Safetensors => Ok(()),
             Format::Csv => {
                 let columns = (0..width).fold("path".to_owned(), |line, number| format!("{line},f{number}"));
                 writeln!(file, "{columns}")
             }
+            _ => Ok(()),
         };
         begun.map_err(|error| file.failed(error))?;
         let beside = (format == Format::Npy).then(|| Draft::begin(&names_beside(path))).transpose()?;
@@ -98,11 +168,7 @@ impl Array {
     ///
     /// # Errors
     /// The row has another width; the file can't be written.
-    pub fn add(&mut self, name: &str, row: &[f32]) -> Result<()> {
-        let (expected, got) = (self.width, row.len());
-        if got != expected {
-            return Err(Error::Shape { operation: "write features", operand: "a row", expected, got });
-        }
+    fn add(&mut self, name: &str, row: &[f32]) -> Result<()> {
         self.rows += 1;
         let written = match self.format {
             Format::Csv => {
@@ -112,7 +178,7 @@ impl Array {
                 line.write_record(std::iter::once(name).chain(values)).expect("memory takes it");
                 self.file.write_all(&line.into_inner().expect("memory takes it"))
             }
-            Format::Npy | Format::Safetensors => self.file.write_all(bytemuck_le(row).as_slice()),
+            _ => self.file.write_all(bytemuck_le(row).as_slice()),
         };
         written.map_err(|error| self.file.failed(error))?;
         if let Some(names) = &mut self.beside {
@@ -129,10 +195,9 @@ impl Array {
     ///
     /// # Errors
     /// It can't be written; what was there stays.
-    pub fn finish(self) -> Result<()> {
+    fn finish(self) -> Result<()> {
         let Self { format, path, rows, width, mut file, beside, names } = self;
         match format {
-            Format::Csv => {}
             Format::Npy => {
                 let header = npy_header(rows, width);
                 let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&header));
@@ -149,6 +214,7 @@ impl Array {
                 copied.map_err(|error| whole.failed(error))?;
                 file = whole;
             }
+            _ => {}
         }
         // Names are known by the rows beside them.
         beside.map_or(Ok(()), Draft::finish)?;
@@ -164,10 +230,14 @@ pub fn names_beside(path: &Path) -> PathBuf {
 /// Tells the format that a file's name asks for.
 ///
 /// # Errors
-/// [`Error::InvalidOption`]: it asks for another one.
+/// [`Error::InvalidOption`]: it asks for another one; [`Error::NotBuiltIn`]: this build doesn't write it.
 pub fn format_of(path: &Path) -> Result<Format> {
-    let (value, expected) = (shown(path).into_owned(), "a name ending in .safetensors, .npy or .csv");
-    Format::of(path).ok_or(Error::InvalidOption { option: "the file of features", value, expected })
+    let (value, expected) = (shown(path).into_owned(), "a name ending in .safetensors, .npy, .csv or .parquet");
+    let format = Format::of(path).ok_or(Error::InvalidOption { option: "the file of features", value, expected })?;
+    if format == Format::Parquet {
+        table::check_built(path)?;
+    }
+    Ok(format)
 }
 
 fn npy_header(rows: usize, width: usize) -> Vec<u8> {
@@ -213,12 +283,12 @@ mod tests {
         let path = dir.path().join(name);
         assert_eq!(format_of(&path).unwrap(), format);
         let mut array = Array::begin(&path, format, 3).unwrap();
-        ROWS.iter().for_each(|(name, row)| array.add(name, row).unwrap());
-        assert!(array.add("c", &[1.0]).is_err());
+        ROWS.iter().for_each(|(name, row)| array.add(name, &[7; 32], row).unwrap());
+        assert!(array.add("c", &[7; 32], &[1.0]).is_err());
         assert!(!path.exists());
         array.finish().unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        assert!(format.is_ours(&bytes));
+        assert!(format.is_ours(&path, &bytes));
         (dir, path, bytes)
     }
 
@@ -251,8 +321,41 @@ mod tests {
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
         // Weights are none.
         let weights = crate::random_weights(&resnet::Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
-        let ours = |bytes: &[u8]| Format::Safetensors.is_ours(bytes);
+        let ours = |bytes: &[u8]| Format::Safetensors.is_ours("f".as_ref(), bytes);
         assert!(!ours(&weights) && !ours(b"") && !ours(&[255; 40]));
+    }
+
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn parquet_has_the_same_numbers_with_their_photos() {
+        use parquet::file::reader::{FileReader as _, SerializedFileReader};
+        use parquet::record::Field;
+
+        let (dir, path, _) = written(Format::Parquet, "f.parquet");
+        let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let mut rows = reader.get_row_iter(None).unwrap();
+        for (name, values) in ROWS {
+            let row = rows.next().unwrap().unwrap();
+            let [path, sha256, features] = row.get_column_iter().collect::<Vec<_>>()[..] else { panic!("{row}") };
+            assert_eq!(path, (&"path".to_owned(), &Field::Str(name.to_owned())));
+            assert_eq!(sha256, (&"sha256".to_owned(), &Field::Str("07".repeat(32))));
+            let Field::ListInternal(list) = features.1 else { panic!("{row}") };
+            assert_eq!((features.0.as_str(), list.elements()), ("features", &values.map(Field::Float)[..]));
+        }
+        assert!(rows.next().is_none());
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+        std::fs::write(&path, b"PAR1, and then a photo").unwrap();
+        assert!(!Format::Parquet.is_ours(&path, b"PAR1, and"));
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    #[test]
+    fn what_is_not_built_in_is_the_command_s_fault_and_named_with_its_feature() {
+        let error = format_of("f.parquet".as_ref()).unwrap_err();
+        assert_eq!(error.fault(), crate::Fault::Usage);
+        assert_eq!(error.remedy(), Some(crate::Remedy::BuildWith { feature: "parquet" }));
+        assert!(error.to_string().contains("can't write .parquet files"), "{error}");
+        assert!(Array::begin("f.parquet".as_ref(), Format::Parquet, 2).is_err());
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::data::{Photo, Source};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::features::key::Key;
-use crate::features::lookup::Lookup;
+use crate::features::lookup::{Lookup, Stamp};
 use crate::features::rows::Rows;
 use crate::features::store::{ROWS, Store};
 use crate::features::upkeep::{StoreOptions, cap};
@@ -116,6 +117,24 @@ impl Features {
     /// Gives what is known on disk, to read from while rows are added.
     pub(super) fn shelf(&self) -> Option<OnDisk> {
         self.kept.as_ref().map(|kept| kept.shelf.clone())
+    }
+
+    /// Takes a photo's row from the store, unless it's in memory; tells whether it is there.
+    pub(crate) fn recall(&mut self, digest: &Digest) -> bool {
+        if self.rows.contains_key(digest) {
+            return true;
+        }
+        let row = self.kept.as_ref().and_then(|kept| kept.shelf.store.get(digest));
+        row.map(|row| self.rows.insert(*digest, row)).is_some()
+    }
+
+    /// Tells which content a photo's file has, if it is unchanged since it was read.
+    pub(crate) fn content_of(&self, photo: &Photo) -> Option<Digest> {
+        let lookup = &self.kept.as_ref()?.shelf.lookup;
+        match photo.source {
+            Source::File => lookup.get(&photo.path, &Stamp::of(&photo.path.metadata().ok()?)?),
+            _ => None,
+        }
     }
 
     /// Takes a row from the store.

@@ -24,4 +24,4 @@ mod resolve;
 pub use files::{ModelFiles, WEIGHTS};
 pub use names::{DEFAULT, DEFAULTS, DefaultRepo};
 pub use options::Options;
-pub use resolve::{resolve, resolve_by_env};
+pub use resolve::{resolve, resolve_after, resolve_by_env};

@@ -22,7 +22,7 @@ use crate::words::shown;
 /// The name is malformed, or nothing is called so; the hub refuses it, can't be reached, or sends something else than
 /// it announced; the cache can't be written to; [`Error::Interrupted`].
 pub fn resolve(name: &str, options: &Options, progress: &dyn Progress) -> Result<ModelFiles> {
-    find(name, |repo| of_repo(name, repo, options, progress))
+    find(name, |repo| of_repo(name, repo, options, &Asked { progress, first: &|| Ok(()) }))
 }
 
 /// Finds the files that `name` stands for as [`resolve`] does, with the options of the environment. A file or folder on this machine needs none:
@@ -31,7 +31,22 @@ pub fn resolve(name: &str, options: &Options, progress: &dyn Progress) -> Result
 /// # Errors
 /// As [`resolve`] and [`Options::from_env`].
 pub fn resolve_by_env(name: &str, progress: &dyn Progress) -> Result<ModelFiles> {
-    find(name, |repo| of_repo(name, repo, &Options::from_env()?, progress))
+    resolve_after(name, progress, &|| Ok(()))
+}
+
+/// Finds the files that `name` stands for as [`resolve_by_env`] does. Where they aren't at hand, `first` comes before anything is asked of the hub: work
+/// that needs no weights, so that what fails by itself fails without a download.
+///
+/// # Errors
+/// As [`resolve_by_env`]; that of `first`.
+pub fn resolve_after(name: &str, progress: &dyn Progress, first: &dyn Fn() -> Result<()>) -> Result<ModelFiles> {
+    find(name, |repo| of_repo(name, repo, &Options::from_env()?, &Asked { progress, first }))
+}
+
+/// Who watches, and what comes before a download.
+struct Asked<'a> {
+    progress: &'a dyn Progress,
+    first: &'a dyn Fn() -> Result<()>,
 }
 
 fn find(name: &str, of_repo: impl FnOnce(&Repo) -> Result<ModelFiles>) -> Result<ModelFiles> {
@@ -49,7 +64,8 @@ fn find(name: &str, of_repo: impl FnOnce(&Repo) -> Result<ModelFiles>) -> Result
     }
 }
 
-fn of_repo(name: &str, repo: &Repo, options: &Options, progress: &dyn Progress) -> Result<ModelFiles> {
+fn of_repo(name: &str, repo: &Repo, options: &Options, asked: &Asked<'_>) -> Result<ModelFiles> {
+    let progress = asked.progress;
     let cache = RepoCache::new(&options.cache, &repo.id);
     let cached = cache.commit(&repo.revision)?.and_then(|commit| {
         let weights = cache.file(&commit, WEIGHTS)?;
@@ -60,17 +76,14 @@ fn of_repo(name: &str, repo: &Repo, options: &Options, progress: &dyn Progress) 
     });
     match cached {
         Some((files, whole)) if whole || options.offline => return Ok(files),
-        None if options.offline => {
-            return Err(Error::Weights {
-                name: name.to_owned(),
-                problem: format!(
-                    "not in the cache ({}), and HF_HUB_OFFLINE forbids to download it",
-                    shown(cache.folder())
-                ),
-                advice: format!("unset HF_HUB_OFFLINE, or {}", repo.by_hand(&hidden(&options.endpoint))),
-            });
-        }
-        _ => {}
+        _ => (asked.first)()?,
+    }
+    if options.offline {
+        return Err(Error::Weights {
+            name: name.to_owned(),
+            problem: format!("not in the cache ({}), and HF_HUB_OFFLINE forbids to download it", shown(cache.folder())),
+            advice: format!("unset HF_HUB_OFFLINE, or {}", repo.by_hand(&hidden(&options.endpoint))),
+        });
     }
     #[cfg(feature = "hub")]
     let downloaded = client::Client::new(name, repo, options, progress)

@@ -62,7 +62,7 @@ pub fn embed(
     })
 }
 
-/// Embeds a folder as [`embed`] does, and hands out each photo with its features as they come, in the order of their names: memory doesn't grow
+/// Embeds a folder as [`embed`] does, and hands out each photo with the SHA-256 of its content and its features as they come, in the order of their names: memory doesn't grow
 /// with the number of photos.
 ///
 /// # Errors
@@ -72,7 +72,7 @@ pub fn embed_each(
     data: impl Into<Origin>,
     weights: &Path,
     overrides: &Overrides,
-    each: &mut dyn FnMut(&Photo, &[f32]) -> Result<()>,
+    each: &mut Each<'_>,
 ) -> Result<Streamed> {
     let data = data.into();
     let Source { photos, unlisted: mut rejected, file, recipe, reading } =
@@ -80,9 +80,9 @@ pub fn embed_each(
     let backbone = Pretrained { weights: &file, recipe: &recipe, reading };
     let mut rows = 0;
     let computed = session.stream(&backbone, &photos, &mut |place, outcome| match outcome {
-        Outcome::Known(_, row) => {
+        Outcome::Known(digest, row) => {
             rows += 1;
-            each(&photos[place], row)
+            each(&photos[place], &digest, row)
         }
         Outcome::Rejected(photo) => {
             rejected.push(photo.clone());
@@ -92,6 +92,9 @@ pub fn embed_each(
     told(session, &data, &rejected, rows)?;
     Ok(Streamed { rows, rejected, computed })
 }
+
+/// Takes a photo, the SHA-256 of its content, and its features.
+pub type Each<'a> = dyn FnMut(&Photo, &Digest, &[f32]) -> Result<()> + 'a;
 
 /// What was handed out.
 #[derive(Clone, Debug)]

@@ -1,5 +1,9 @@
 //! Evaluates a run on labelled photos that it has not seen.
 
+use std::collections::HashSet;
+
+use serde::Serialize;
+
 use crate::data::{Dataset, Origin, Part, Rejected};
 use crate::digest::hex;
 use crate::error::{Error, Result};
@@ -8,9 +12,10 @@ use crate::progress::{Stage, watched};
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::Session;
+use crate::tasks::near_seen::{NearSeen, near_seen};
 use crate::tasks::predict::known;
 use crate::tasks::tell::nothing_readable;
-use crate::words::shown;
+use crate::words::{count, first, shown};
 
 /// A run's evaluation on a folder.
 #[derive(Clone, Debug)]
@@ -23,10 +28,26 @@ pub struct Evaluated {
     pub rejected: Vec<Rejected>,
     /// How many photos were left out because the run was trained on them, or chosen by them.
     pub seen: usize,
+    /// The photos that are nearly the same as one that the run was made with. They are evaluated on, and make the figures too kind.
+    pub near: Vec<Near>,
+    /// The metrics without these, where there are some, and others.
+    pub without_near: Option<Evaluation>,
+    /// How many of the photos that the run was made with weren't compared with these but for copies, since their features aren't kept.
+    pub unsought: usize,
+}
+
+/// A photo that is nearly the same as one that a run was made with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Near {
+    /// Its name.
+    pub photo: String,
+    /// The other's name in the run's data set, where its file is still known.
+    pub with: Option<String>,
 }
 
 /// Evaluates a run on labelled photos: on those of the `test` part where there is one, else on all, without the
-/// photos that the run was made with unless `all` is set.
+/// photos that the run was made with unless `all` is set. Photos that are nearly the same as one of these are named in a warning, and the metrics without them
+/// stand beside.
 ///
 /// # Errors
 /// The folder isn't labelled with the run's classes; none of its photos is left.
@@ -53,8 +74,44 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: impl Into<Origin>, all: 
             _ => Error::AllSeen { what, seen: left_out },
         });
     }
+    // Who asks for all knows that not all are new.
+    let NearSeen { photos: found, unsought } = match all {
+        true => NearSeen { photos: Vec::new(), unsought: 0 },
+        false => near_seen(session, run, &mut known, &seen)?,
+    };
     let predictions = known.predictions(&run.head, |_, photo| photo.part)?;
-    let judged = predictions.iter().map(|photo| (&photo.logits[..], &photo.target));
-    let evaluation = metrics::evaluate(judged, &run.head.classes, seen.majority)?;
-    Ok(Evaluated { evaluation, predictions, rejected: known.rejected, seen: left_out })
+    let judged = |without: &HashSet<usize>| {
+        let others = predictions.iter().enumerate().filter(|(place, _)| !without.contains(place));
+        let others: Vec<_> = others.map(|(_, photo)| (&photo.logits[..], &photo.target)).collect();
+        match others.is_empty() {
+            true => Ok(None),
+            false => metrics::evaluate(others, &run.head.classes, seen.majority).map(Some),
+        }
+    };
+    let evaluation = judged(&HashSet::new())?.expect("a photo is left");
+    let places: HashSet<usize> = found.iter().map(|(place, _)| *place).collect();
+    let without_near = if places.is_empty() { None } else { judged(&places)? };
+    let near: Vec<Near> =
+        found.into_iter().map(|(place, with)| Near { photo: predictions[place].name.clone(), with }).collect();
+    tell(session, &near, [unsought, seen.digests.len()]);
+    Ok(Evaluated { evaluation, predictions, rejected: known.rejected, seen: left_out, near, without_near, unsought })
+}
+
+/// Names the photos that aren't quite new to the head, and says how many of those that it has seen couldn't be compared with them.
+fn tell(session: &Session<'_>, near: &[Near], [unsought, seen]: [usize; 2]) {
+    if !near.is_empty() {
+        let worded = |Near { photo, with }: &Near| {
+            let with = with.as_deref().unwrap_or("one whose file isn't known any more");
+            format!("{photo} is nearly the same as {with}")
+        };
+        let (photos, worded) = (count(near.len(), "photo"), near.iter().map(worded).collect::<Vec<_>>());
+        let told = format!("{photos} nearly the same as ones that the run was made with, so the figures are too kind");
+        session.progress.warn(&format!("{told}: {}", first(&worded, 5)));
+    }
+    if unsought > 0 {
+        session.progress.warn(&format!(
+            "of {unsought} of the {} that the run was made with no features are kept: copies of those were looked for, and nothing that is nearly the same",
+            count(seen, "photo")
+        ));
+    }
 }

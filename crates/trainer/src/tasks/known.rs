@@ -15,7 +15,7 @@ const ROWS: usize = 1024;
 /// Photos whose features are known, in their order, and those that can't be used.
 pub(crate) struct Known<'a> {
     photos: &'a [Photo],
-    features: Features,
+    pub(crate) features: Features,
     /// Places among the photos, with their contents.
     pub(crate) kept: Vec<(usize, Digest)>,
     pub(crate) rejected: Vec<Rejected>,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use resnet::WeightFile;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Class, Dataset, Origin, Part, Target, group_by};
+use crate::data::{Class, Origin, Part, Target};
 use crate::digest::{self, Digest};
 use crate::error::{Error, Result};
 use crate::files::is_below;
@@ -21,6 +21,7 @@ use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::assign::{Assigned, Rules, assign};
 use crate::tasks::before::{Before, Since};
 use crate::tasks::known::Known;
+use crate::tasks::labelled::labelled;
 use crate::tasks::trained::Trained;
 
 /// What a training is asked to do.
@@ -75,12 +76,8 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let start = Instant::now();
     request.train.check()?;
     request.split.check()?;
-    let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open(&request.data))?;
-    if let Some(by) = &request.split.group_by {
-        let alone = group_by(&mut dataset.photos, by)?;
-        dataset.warnings.extend(alone);
-    }
-    dataset.check_single()?;
+    let by = request.split.group_by.as_deref();
+    let dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
     let opened;
     let weights = match before {
         Some(before) => &before.weights,
