@@ -107,7 +107,11 @@ fn cross_validation_chooses_what_is_best_on_others() {
     let of = |nested| {
         let problem =
             Problem { classes: &classes, train, validation: None, folds: Some(Folds { deals: &deals, nested }) };
-        solve(&gpu, &problem, &options(None, None), &()).unwrap().cross_validation.unwrap()
+        let fit = solve(&gpu, &problem, &options(None, None), &()).unwrap();
+        let (mut found, temperature) = (fit.cross_validation.unwrap(), fit.temperature.unwrap());
+        // As they were before they were divided.
+        found.logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) * temperature.value) as f32);
+        found
     };
     let (plain, nested) = (of(false), of(true));
     assert_eq!((plain.candidates.len(), plain.folds, plain.top1.len()), (22, 5, 2));

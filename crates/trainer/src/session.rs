@@ -129,6 +129,12 @@ impl Session<'_> {
         kept
     }
 
+    /// Opens what the store knows of photos that passed through a backbone.
+    pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
+        let Pretrained { weights, recipe, reading } = *backbone;
+        self.known(weights, &Preparation { recipe: recipe.clone(), reading, limits: self.limits })
+    }
+
     /// Opens what the store knows.
     fn known(&self, weights: &WeightFile, preparation: &Preparation) -> Features {
         let width = weights.architecture().features();

@@ -16,6 +16,7 @@ use crate::cli::predict::Predict;
 use crate::cli::store::Store;
 use crate::cli::train::Train;
 use crate::cli::tune::Tune;
+use crate::cli::verify::Verify;
 use crate::cli::watch::Watch;
 use crate::data::{self, Origin};
 
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Watch(Box<Watch>),
     Evaluate(Evaluate),
     Compare(Compare),
+    Verify(Verify),
     Predict(Predict),
     Embed(Embed),
     Store(Store),
@@ -72,6 +74,7 @@ fn unused(verb: &str) -> Vec<&'static str> {
         "doctor" => OF_PHOTOS.to_vec(),
         "store" => [&OF_A_PASS[..], &["max_pixels", "max_bytes", "max_seconds", "seed", "no_store", "rehash"]].concat(),
         "compare" => [&OF_A_PASS[..], &OF_PHOTOS, &["seed"]].concat(),
+        "verify" => [&OF_PHOTOS[..4], &["rehash", "store_gb", "no_store", "seed", "no_tune", "batch"]].concat(),
         "tune" => [&OF_PHOTOS[..], &["seed", "no_tune"]].concat(),
         _ => Vec::new(),
     }
@@ -190,8 +193,9 @@ mod tests {
         let lists = |verb: &str, option: &str| help(verb).lines().any(|line| line.contains(&format!("--{option}")));
         assert!(lists("store", "store") && lists("store", "json") && !lists("store", "adapter"));
         assert!(lists("compare", "json") && !lists("compare", "adapter") && !lists("compare", "store"));
+        assert!(lists("verify", "store") && lists("verify", "adapter") && !lists("verify", "batch"));
         let verbs = command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
-        for verb in verbs.into_iter().filter(|verb| !["store", "compare"].contains(&&**verb)) {
+        for verb in verbs.into_iter().filter(|verb| !["store", "compare", "verify"].contains(&&**verb)) {
             assert!(lists(&verb, "adapter") && lists(&verb, "json") && lists(&verb, "batch"), "{verb}");
             let of_photos = ["train", "watch", "evaluate", "predict", "embed"].contains(&&*verb);
             assert_eq!((lists(&verb, "max-pixels"), lists(&verb, "no-store")), (of_photos, of_photos), "{verb}");

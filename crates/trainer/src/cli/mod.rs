@@ -20,6 +20,7 @@ mod store;
 mod terminal;
 mod train;
 mod tune;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
             Some(Command::Watch(args)) => watch::watch(args, &global, &terminal),
             Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
             Some(Command::Compare(args)) => compare::compare(args, &global),
+            Some(Command::Verify(args)) => verify::verify(args, &global, &terminal),
             Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
             Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
             Some(Command::Store(args)) => store::store(args, &global, &terminal),

@@ -44,6 +44,8 @@ struct Rows<'a> {
     classes: &'a [Class],
     weights: Option<&'a [f64]>,
     width: usize,
+    /// Share of the target that is spread over all classes.
+    smoothing: f64,
 }
 
 impl Temperature {
@@ -76,6 +78,25 @@ impl Temperature {
     /// There are no photos, or none that counts; logits aren't a finite row each; a class is beyond the row; weights aren't one each, or not finite, or
     /// negative.
     pub fn fit(logits: &[f32], classes: &[Class], weights: Option<&[f64]>) -> Result<Self> {
+        Self::fit_smoothed(logits, classes, weights, 0.0)
+    }
+
+    /// Fits as [`Temperature::fit`] does, as if of n photos the true class were only (n + 1) / (n + 2) true, and the others shared the rest: where all of a few photos are
+    /// right, that doesn't promise that all others will be.
+    ///
+    /// # Reference
+    /// Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2.
+    ///
+    /// # Errors
+    /// As [`Temperature::fit`].
+    pub fn fit_cautiously(logits: &[f32], classes: &[Class]) -> Result<Self> {
+        let (photos, width) = (classes.len() as f64, (logits.len() / classes.len().max(1)) as f64);
+        // What is spread over all classes reaches the true one too.
+        let smoothing = if width > 1.0 { width / ((width - 1.0) * (photos + 2.0)) } else { 0.0 };
+        Self::fit_smoothed(logits, classes, None, smoothing)
+    }
+
+    fn fit_smoothed(logits: &[f32], classes: &[Class], weights: Option<&[f64]>, smoothing: f64) -> Result<Self> {
         let width = width(OPERATION, logits.len(), classes)?;
         finite(OPERATION, "logit", logits.iter().map(|&logit| f64::from(logit)))?;
         if let Some(weights) = weights {
@@ -91,8 +112,9 @@ impl Temperature {
                 return Err(Error::InvalidOption { option: "weight", value, expected });
             }
         }
-        let rows = Rows { logits, classes, weights, width };
+        let rows = Rows { logits, classes, weights, width, smoothing };
         let inverse = rows.coldness();
+        let rows = Rows { smoothing: 0.0, ..rows };
         let [before, after] = [1.0, inverse].map(|inverse| rows.loss(inverse).value);
         Ok(Self { value: 1.0 / inverse, log_loss_before: before, log_loss_after: after })
     }
@@ -131,15 +153,17 @@ impl Rows<'_> {
     fn loss(&self, inverse: f64) -> Loss {
         self.mean(|row, class| {
             let greatest = greatest(row);
-            let (mut sum, mut first, mut second) = (0.0, 0.0, 0.0);
+            let (mut sum, mut first, mut second, mut all) = (0.0, 0.0, 0.0, 0.0);
             for &logit in row {
                 let below = f64::from(logit) - greatest;
                 let power = (inverse * below).exp();
                 sum += power;
                 first += power * below;
                 second += power * below * below;
+                all += below;
             }
-            let (mean, own) = (first / sum, f64::from(row[class.index()]) - greatest);
+            let own = (1.0 - self.smoothing) * (f64::from(row[class.index()]) - greatest);
+            let (mean, own) = (first / sum, own + self.smoothing * all / row.len() as f64);
             Loss {
                 value: sum.ln() - inverse * own,
                 slope: mean - own,
@@ -247,6 +271,20 @@ mod tests {
         let repeated = Temperature::fit(&again, &of, None).unwrap();
         assert!((weighted.value - repeated.value).abs() < 1e-9 && weighted.value > 1.0, "{weighted:?} {repeated:?}");
         assert!((weighted.log_loss_after - repeated.log_loss_after).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_few_photos_that_are_all_right_promise_nothing_for_ever() {
+        // Ten of ten right by 1: the true class is 11 / 12 true, which is a distance of ln 11.
+        let (logits, classes) = ([1.0, 0.0].repeat(10), vec![Class::new(0); 10]);
+        let found = Temperature::fit_cautiously(&logits, &classes).unwrap();
+        assert!((1.0 / found.value - 11f64.ln()).abs() < 1e-9, "{found:?}");
+        assert!(Temperature::fit(&logits, &classes, None).unwrap().value == 1.0 / MOST);
+        // Of many it makes no difference.
+        let (logits, classes) = drawn(3000, 3.0);
+        let [cautious, plain] =
+            [Temperature::fit_cautiously(&logits, &classes), Temperature::fit(&logits, &classes, None)];
+        assert!((cautious.unwrap().value / plain.unwrap().value - 1.0).abs() < 0.02);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::layer::Head;
-use crate::head::options::Scaling;
+use crate::head::options::{Scaling, TrainOptions};
+use crate::head::problem::{Classed, Problem};
 use crate::head::solve::{Learning, Objective as _, OnHost, largest};
+use crate::head::standardise::Standard;
 
 /// How near a head is to the one optimum of its convex problem.
 ///
@@ -17,6 +19,9 @@ pub struct Certificate {
     pub scaling: Scaling,
     /// The strength of the penalty.
     pub l2: f64,
+    /// What the optimum's logits are divided by to make the head's, for probabilities to believe; 1 where they weren't calibrated.
+    #[serde(default = "one")]
+    pub temperature: f64,
     /// The value of what is minimised, in nats.
     pub objective: f64,
     /// The infinity norm of its gradient at the head, computed in f64 from the head as it is saved.
@@ -28,6 +33,19 @@ pub struct Certificate {
     pub steps: usize,
 }
 
+/// Gives the temperature of heads that aren't calibrated.
+fn one() -> f64 {
+    1.0
+}
+
+/// The optimum that a head is said to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub scaling: Scaling,
+    pub l2: f64,
+    pub temperature: f64,
+}
+
 impl Certificate {
     /// Computes the gradient as a share of that at a head of zeros: 0 is the optimum.
     pub fn share(&self) -> f64 {
@@ -35,16 +53,49 @@ impl Certificate {
     }
 }
 
+/// Computes the certificate of a head anew, for a problem and options that it is said to have been solved for.
+///
+/// # Errors
+/// The head doesn't fit the problem; a row isn't of exactly one class.
+pub(crate) fn certify_again(
+    head: &Head,
+    problem: &Problem,
+    options: &TrainOptions,
+    said: &Certificate,
+) -> Result<Certificate> {
+    let classes = problem.classes.len();
+    let samples = Classed::new(&problem.train, classes)?;
+    let standard = Standard::of(samples.rows)?;
+    let class_weights = options.class_weights.of(&samples.counts(classes));
+    let learning = Learning {
+        samples: &samples,
+        standard: &standard,
+        class_weights: &class_weights,
+        label_smoothing: options.label_smoothing,
+        without: &[[None; 2]],
+        folds: &[],
+    };
+    let Certificate { scaling, l2, temperature, .. } = *said;
+    certify(head, &learning, Claim { scaling, l2, temperature })
+}
+
 /// Computes the certificate of a head for what it learnt from.
 ///
 /// # Errors
 /// The head isn't as wide as the rows.
-pub(crate) fn certify(head: &Head, learning: &Learning, scaling: Scaling, l2: f64) -> Result<Certificate> {
+pub(crate) fn certify(head: &Head, learning: &Learning, claim: Claim) -> Result<Certificate> {
+    let Claim { scaling, l2, temperature } = claim;
+    let (classes, width) = (learning.class_weights.len(), learning.standard.width());
+    if head.bias.len() != classes || head.weight.len() != classes * width {
+        let (expected, got) = (classes * width, head.weight.len());
+        return Err(Error::Shape { operation: "certify", operand: "the head's weights", expected, got });
+    }
     let scale = scaling.of(learning.standard);
     let wide = scale.len();
     let without = [[None; 2]];
     let learning = Learning { without: &without, folds: &[], ..*learning };
-    let weights = learning.standard.unfold(&head.weight, &head.bias);
+    let mut weights = learning.standard.unfold(&head.weight, &head.bias);
+    weights.iter_mut().for_each(|weight| *weight *= temperature);
     let of = |weights: Vec<f64>| -> Result<(f64, f64)> {
         let losses = OnHost::new(&learning).evaluate(std::slice::from_ref(&weights))?;
         let mut value = losses[0].value;
@@ -59,5 +110,5 @@ pub(crate) fn certify(head: &Head, learning: &Learning, scaling: Scaling, l2: f6
     };
     let (_, start) = of(vec![0.0; weights.len()])?;
     let (objective, gradient) = of(weights)?;
-    Ok(Certificate { scaling, l2, objective, gradient, start, steps: 0 })
+    Ok(Certificate { scaling, l2, temperature, objective, gradient, start, steps: 0 })
 }

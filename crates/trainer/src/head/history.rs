@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::head::calibrate::Temperature;
 use crate::head::certificate::Certificate;
 use crate::head::layer::Head;
 use crate::head::solve::CrossValidation;
@@ -44,6 +45,8 @@ pub struct Fit {
     pub certificate: Option<Certificate>,
     /// What the regularisation was chosen by, where it was.
     pub cross_validation: Option<CrossValidation>,
+    /// What the optimum's logits were divided by, and what that is worth out of fold; the head and those of the cross-validation are so divided.
+    pub temperature: Option<Temperature>,
 }
 
 #[cfg(test)]

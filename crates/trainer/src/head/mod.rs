@@ -22,6 +22,7 @@ mod validate;
 pub use crate::progress::Epoch;
 pub use calibrate::Temperature;
 pub use certificate::Certificate;
+pub(crate) use certificate::certify_again;
 pub use history::{Fit, History};
 pub use layer::Head;
 pub use options::{Choice, ClassWeights, Optimizer, Scaling, TrainOptions};

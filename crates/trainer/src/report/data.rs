@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Class, Part};
 use crate::head::metrics::Evaluation;
-use crate::head::{Certificate, CrossValidation, History};
+use crate::head::{Certificate, CrossValidation, History, Temperature};
 use crate::photos::Limits;
 use crate::report::change::Change;
 use crate::report::prediction::Prediction;
@@ -43,6 +43,9 @@ pub struct Metrics {
     /// How near to the optimum the head is.
     #[serde(default)]
     pub certificate: Option<Certificate>,
+    /// What the optimum's logits were divided by, for probabilities to believe.
+    #[serde(default)]
+    pub temperature: Option<Temperature>,
     /// What changed since the run that was trained again, and whether the head got better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,

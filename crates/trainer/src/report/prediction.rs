@@ -23,6 +23,8 @@ pub struct Prediction {
     pub cross_validated: bool,
     /// What is true of it, where that is known.
     pub target: Target,
+    /// What it counts in what is learnt.
+    pub weight: f64,
     /// The logit of every class. Probabilities follow from it in f64, at half the memory that they would take.
     pub logits: Vec<f32>,
 }
@@ -59,8 +61,17 @@ mod tests {
         let logits: Vec<f32> = (0..12).map(|class| if class == 3 { 9.0 } else { -(class as f32) }).collect();
         let target = Class::new(1).into();
         let (name, path, source) = ("a".to_owned(), "a".into(), Source::File);
-        let photo =
-            Prediction { name, path, source, digest: [0; 32], part: None, cross_validated: false, target, logits };
+        let photo = Prediction {
+            name,
+            path,
+            source,
+            digest: [0; 32],
+            part: None,
+            cross_validated: false,
+            target,
+            weight: 1.0,
+            logits,
+        };
         let top = photo.top(10);
         assert_eq!(top.len(), 10);
         assert_eq!([top[0].0, top[1].0, top[9].0], [3, 0, 9].map(Class::new));

@@ -14,7 +14,7 @@ pub(super) fn classes(count: usize) -> Vec<String> {
 pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
     let (photos, history, seconds) = Default::default();
     let (leaks, test_without_leaks, validation, change) = Default::default();
-    let (cross_validated, cross_validation, certificate) = Default::default();
+    let (cross_validated, cross_validation, certificate, temperature) = Default::default();
     let schema = Metrics::SCHEMA;
     Metrics {
         schema,
@@ -26,6 +26,7 @@ pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
         cross_validated,
         cross_validation,
         certificate,
+        temperature,
         change,
         history,
         seconds,
@@ -43,6 +44,7 @@ pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Predicti
             digest: [7; 32],
             part: Some(Part::Test),
             cross_validated: false,
+            weight: 1.0,
             target: Target::Class(Class::new(photo % width)),
             logits: (0..width).map(|class| if class == guess(photo) { 4.0 } else { 0.0 }).collect(),
         })

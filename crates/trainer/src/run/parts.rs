@@ -22,7 +22,7 @@ const VERSION: u32 = 2;
 /// ```json
 /// {"version":2,"train":["ab12…"],"validation":[],"test":["cd34…"],"labels":[[0],[],[1]],"counts":[1,0]}
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parts {
     version: u32,
@@ -32,6 +32,9 @@ pub struct Parts {
     /// The only class of each photo, by part.
     #[serde(default)]
     labels: [Vec<Option<Class>>; 3],
+    /// What each photo of the training part counts, in their order; none where each counts 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    weights: Vec<f64>,
     /// Photos of the training part, by class, in the order of the labels.
     counts: Vec<usize>,
 }
@@ -39,8 +42,8 @@ pub struct Parts {
 impl Parts {
     /// Starts without photos, for so many classes.
     pub fn new(classes: usize) -> Self {
-        let (train, validation, test, labels) = Default::default();
-        Self { version: VERSION, train, validation, test, labels, counts: vec![0; classes] }
+        let (train, validation, test, labels, weights) = Default::default();
+        Self { version: VERSION, train, validation, test, labels, weights, counts: vec![0; classes] }
     }
 
     /// Adds a photo; `class` is its only one.
@@ -81,6 +84,20 @@ impl Parts {
         self.version > 1
     }
 
+    /// Notes what each photo of the training part counts, in the order in which they were added.
+    pub fn weigh(&mut self, weights: Vec<f64>) {
+        let all_one = weights.iter().all(|weight| *weight == 1.0);
+        self.weights = if all_one { Vec::new() } else { weights };
+    }
+
+    /// Lists the photos of the training part with the class of each and what it counts.
+    pub fn learnt(&self) -> Vec<(Digest, Option<Class>, f64)> {
+        let weights = self.weights.iter().copied().chain(std::iter::repeat(1.0));
+        let classes = self.labels[Part::Train as usize].iter().copied().chain(std::iter::repeat(None));
+        let photos = self.train.iter().filter_map(|digest| of_hex(digest));
+        photos.zip(classes).zip(weights).map(|((digest, class), weight)| (digest, class, weight)).collect()
+    }
+
     /// Reads the file of the run in `folder`, given its labels and configuration.
     ///
     /// # Errors
@@ -117,6 +134,9 @@ impl Parts {
         let photos = [&parts.train, &parts.validation, &parts.test].map(Vec::len);
         if version > 1 && parts.labels.each_ref().map(Vec::len) != photos {
             return Err("not as many labels as photos".to_owned());
+        }
+        if !(parts.weights.is_empty() || parts.weights.len() == parts.train.len()) {
+            return Err("not as many weights as photos to train on".to_owned());
         }
         if parts.labels.iter().flatten().flatten().any(|class| class.index() >= classes) {
             return Err(format!("a label beyond {classes} classes"));

@@ -14,6 +14,7 @@ mod predict;
 pub(crate) mod tell;
 mod train;
 mod trained;
+mod verify;
 
 pub use again::{Again, train_again};
 pub use compare::compare;
@@ -23,3 +24,4 @@ pub use inspect::{Inspection, Needs, inspect};
 pub use predict::{Predicted, Said, own_head, predict, predict_each};
 pub use train::{Request, train};
 pub use trained::Trained;
+pub use verify::{Verified, verify};

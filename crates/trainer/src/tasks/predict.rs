@@ -56,10 +56,20 @@ pub fn predict_each(
         match outcome {
             Outcome::Known(digest, row) => {
                 let logits = run.head.logits(&Rows::new(row, row.len())?)?;
-                let Photo { name, path, source, target, .. } = photo.clone();
+                let Photo { name, path, source, target, weight, .. } = photo.clone();
                 each(
                     photo,
-                    Ok(Prediction { name, path, source, digest, part: None, cross_validated: false, target, logits }),
+                    Ok(Prediction {
+                        name,
+                        path,
+                        source,
+                        digest,
+                        part: None,
+                        cross_validated: false,
+                        target,
+                        weight,
+                        logits,
+                    }),
                 )
             }
             Outcome::Rejected(reject) => {

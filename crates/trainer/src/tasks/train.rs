@@ -107,7 +107,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
         folds: deals.as_ref().map(|deals| Folds { deals, nested: all_train }),
     };
-    let Fit { head, history, certificate, cross_validation } =
+    let Fit { head, history, certificate, cross_validation, temperature } =
         head::solve(&session.gpu, &problem, &request.train, session.progress)?;
     let solved = Instant::now();
 
@@ -148,6 +148,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         cross_validated,
         cross_validation,
         certificate,
+        temperature,
         change,
         history,
         seconds: Seconds {

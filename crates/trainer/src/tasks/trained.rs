@@ -1,5 +1,6 @@
 //! The result of a training, and how it is saved as a run, whose files appear together.
 
+use crate::data::Part;
 use crate::error::Result;
 use crate::photos::Limits;
 use crate::report::{self, Data, Metrics, Prediction};
@@ -27,6 +28,8 @@ impl Trained {
                 parts.add(part, &photo.digest, photo.target.class());
             }
         }
+        let learnt = predictions.iter().filter(|photo| photo.part == Some(Part::Train));
+        parts.weigh(learnt.map(|photo| photo.weight).collect());
         let page = report::html(&Data::new(config, metrics, predictions, limits));
         let files = [
             (run::MODEL, model),

@@ -1,7 +1,8 @@
 //! The optimum of L2-regularised softmax regression: chosen by cross-validation, found by L-BFGS, and certified.
 
 use crate::error::Result;
-use crate::head::certificate::{Certificate, certify};
+use crate::head::calibrate::Temperature;
+use crate::head::certificate::{Certificate, Claim, certify};
 use crate::head::history::{Fit, History};
 use crate::head::layer::Head;
 use crate::head::options::{Choice, Scaling, TrainOptions};
@@ -69,7 +70,7 @@ fn find(
     grid: &Grid,
     (classes, tolerance): (&[String], f64),
 ) -> Result<Fit> {
-    let validated: Option<CrossValidation> = match deals {
+    let mut validated: Option<CrossValidation> = match deals {
         [] => None,
         _ => Some(cross_validate(memory, learning, deals, grid, classes)?),
     };
@@ -94,9 +95,18 @@ fn find(
         )?;
         Ok(last)
     };
+    let temperature = match &validated {
+        Some(found) => Some(Temperature::fit_cautiously(&found.logits, &learning.samples.classes)?),
+        None => None,
+    };
+    let claim = Claim { scaling, l2, temperature: temperature.map_or(1.0, |found| found.value) };
+    if let Some(found) = &mut validated {
+        found.logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / claim.temperature) as f32);
+    }
     let of = |weights: &[f64], steps: usize| -> Result<(Head, Certificate)> {
-        let head = head_of(weights, learning.standard, classes);
-        let certificate = certify(&head, learning, scaling, l2)?;
+        let weights: Vec<f64> = weights.iter().map(|weight| weight / claim.temperature).collect();
+        let head = head_of(&weights, learning.standard, classes);
+        let certificate = certify(&head, learning, claim)?;
         Ok((head, Certificate { steps, ..certificate }))
     };
     // The adapter goes as far as f32 can tell; where that is too short, a last stretch in f64 follows.
@@ -113,5 +123,11 @@ fn find(
             certificate.share()
         ));
     }
-    Ok(Fit { head, history: History::default(), certificate: Some(certificate), cross_validation: validated })
+    Ok(Fit {
+        head,
+        history: History::default(),
+        certificate: Some(certificate),
+        cross_validation: validated,
+        temperature,
+    })
 }
