@@ -105,14 +105,22 @@ impl Session<'_> {
     ) -> Result<(Features, usize)> {
         let Pretrained { weights, recipe, reading } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
-        let mut features = way(self.known(weights, &preparation));
+        let (store, planned) = (self.store.as_ref(), self.gpu.planned.as_ref());
+        let is_asked_for = store.is_some() || planned.is_some();
+        let key = is_asked_for.then(|| Key::of(weights, self.gpu.precision, &preparation));
+        let mut features = way(self.known(weights, key.as_ref()));
         let engines = Engines::on(&self.gpu, weights, recipe.input_size);
         let most = self.batch(recipe.input_size);
         // Who asked for a size gets it.
         let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
-        let mut extractor = Extractor::new(engines, most.min(photos.len()));
+        let most = most.min(photos.len());
+        let kept = planned.zip(key.as_ref()).and_then(|(planned, key)| planned.take(key.digest(), most));
+        let mut extractor = Extractor::new(engines, most).with(kept);
         let watch = Watch { progress: self.progress, each };
         let computed = extract_each(photos, &mut extractor, &mut features, &preparation, watch);
+        if let (Ok(_), Some(planned), Some(key), Some(engine)) = (&computed, planned, &key, extractor.into_engine()) {
+            planned.keep(*key.digest(), engine);
+        }
         let kept = self.keep(&mut features);
         computed.map(|computed| (features, computed)).map_err(|error| error.keeping(kept))
     }
@@ -132,15 +140,15 @@ impl Session<'_> {
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
         let Pretrained { weights, recipe, reading } = *backbone;
-        self.known(weights, &Preparation { recipe: recipe.clone(), reading, limits: self.limits })
+        let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
+        self.known(weights, Some(&Key::of(weights, self.gpu.precision, &preparation)))
     }
 
-    /// Opens what the store knows.
-    fn known(&self, weights: &WeightFile, preparation: &Preparation) -> Features {
+    /// Opens what the store knows under this key.
+    fn known(&self, weights: &WeightFile, key: Option<&Key>) -> Features {
         let width = weights.architecture().features();
-        let Some(store) = &self.store else { return Features::new(width) };
-        let key = Key::of(weights, self.gpu.precision, preparation);
-        Features::kept_in(store, &key, width).unwrap_or_else(|error| {
+        let (Some(store), Some(key)) = (&self.store, key) else { return Features::new(width) };
+        Features::kept_in(store, key, width).unwrap_or_else(|error| {
             self.progress.warn(&format!("features are not kept: {}", chain(&error)));
             Features::new(width)
         })
@@ -155,10 +163,52 @@ fn early(photos: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use resnet::Architecture;
+
     use super::*;
+    use crate::machine::{Planned, device};
+    use crate::untrained::random_weights;
 
     #[test]
     fn a_small_set_starts_early() {
         assert_eq!([1, 8, 32, 33, 100, 224, 225, 10_000].map(early), [8, 8, 8, 16, 32, 56, 64, 2504]);
+    }
+
+    #[test]
+    fn a_network_that_stays_planned_says_the_same_and_serves_its_own_weights_alone() {
+        let photo = |shade: u8| {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            let picture = image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([shade, x as u8, 3 * y as u8]));
+            picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+            Photo::in_memory("a photo", bytes.into_inner())
+        };
+        let weights = |seed| {
+            let architecture = Architecture::basic([1; 4], [4, 4, 8, 8], None);
+            WeightFile::from_bytes(random_weights(&architecture, seed)).unwrap()
+        };
+        let (weights, others) = (weights(1), weights(2));
+        let recipe = Recipe { input_size: [32, 32], ..Recipe::default() };
+        let (reading, limits) = (Reading::default(), Limits::default());
+        let mut session = Session::new(pollster::block_on(device::open(&Default::default())).unwrap());
+        let features = |session: &Session<'_>, weights: &WeightFile, photos: &[Photo]| {
+            let backbone = Pretrained { weights, recipe: &recipe, reading };
+            session.features(&backbone, photos).unwrap().0
+        };
+        let expected = features(&session, &weights, &[photo(9)]);
+        let of_others = features(&session, &others, &[photo(9)]);
+        assert_ne!(expected, of_others);
+        session.gpu.planned = Some(Planned::default());
+        features(&session, &weights, &[photo(200), photo(100)]);
+        assert_eq!(features(&session, &weights, &[photo(9)]), expected);
+        assert_eq!(features(&session, &others, &[photo(9)]), of_others);
+        assert_eq!(features(&session, &weights, &[photo(9)]), expected);
+        // It stays, for as many photos as it has room for.
+        let key = Key::of(&weights, session.gpu.precision, &Preparation { recipe: recipe.clone(), reading, limits });
+        let planned = session.gpu.planned.as_ref().unwrap();
+        let engine = planned.take(key.digest(), 1).unwrap();
+        assert!(planned.take(key.digest(), 1).is_none());
+        let batch = engine.batch();
+        planned.keep(*key.digest(), engine);
+        assert!(planned.take(key.digest(), batch + 1).is_none());
     }
 }

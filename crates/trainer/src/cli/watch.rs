@@ -12,6 +12,7 @@ use crate::cli::terminal::Terminal;
 use crate::cli::train::{self, Train};
 use crate::data::{self, Origin};
 use crate::error::{Error, Fault};
+use crate::machine::Planned;
 use crate::progress::Progress as _;
 use crate::run;
 use crate::tasks::{self, Again};
@@ -41,7 +42,9 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
     let (value, expected) = ("none".to_owned(), "the folder of the run, which is replaced at each change");
     let out =
         args.out.clone().or(args.again.clone()).ok_or(Error::InvalidOption { option: "--out", value, expected })?;
-    let session = global.session(terminal)?;
+    let mut session = global.session(terminal)?;
+    // A few new photos take less time than planning the network for them.
+    session.gpu.planned = Some(Planned::default());
     // Nothing looks like this.
     let mut seen = None;
     while !terminal.cancelled() {

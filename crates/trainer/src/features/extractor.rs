@@ -30,6 +30,16 @@ impl<'a> Extractor<'a> {
         Self { engines, batch: batch.max(1), engine: None }
     }
 
+    /// Takes the network of an earlier extractor, which has room for as many images.
+    pub(crate) fn with(self, engine: Option<Box<dyn Engine>>) -> Self {
+        Self { engine, ..self }
+    }
+
+    /// Gives the network, if one was planned.
+    pub(crate) fn into_engine(self) -> Option<Box<dyn Engine>> {
+        self.engine
+    }
+
     /// Gives the most images that are taken at once. It may become less.
     pub fn batch(&self) -> usize {
         self.batch

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
+use crate::machine::planned::Planned;
 use crate::machine::tune::{self, Tuned};
 use crate::threads;
 use crate::words::shown;
@@ -87,6 +88,8 @@ pub struct Gpu {
     pub precision: Precision,
     /// What its driver compiled, where that can be kept and a folder was given.
     pub compiled: Option<Compiled>,
+    /// The network that photos passed through last, where it is to stay for the next of them; none unless a program that lives long puts it there.
+    pub planned: Option<Planned>,
     host: Host,
 }
 
@@ -152,7 +155,8 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
         None => None,
     };
     let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
-    Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision: selection.precision, compiled, host })
+    let (precision, planned) = (selection.precision, None);
+    Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision, compiled, planned, host })
 }
 
 /// Saves the driver's cache when the adapter is closed.

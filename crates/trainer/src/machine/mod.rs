@@ -9,6 +9,7 @@ pub(crate) mod device;
 #[cfg(feature = "cli")]
 pub(crate) mod doctor;
 pub(crate) mod heap;
+pub(crate) mod planned;
 #[cfg(feature = "cli")]
 pub(crate) mod timer;
 pub(crate) mod tune;
@@ -17,4 +18,5 @@ pub use allocator::give_back_large_blocks;
 pub use cache_dir::cache_dir;
 pub use compiled::{Compiled, Found};
 pub use device::{Gpu, Selection, Summary, adapters, open};
+pub use planned::Planned;
 pub use tune::Tuned;
