@@ -187,7 +187,7 @@ fn a_run_is_the_same_whatever_held_its_photos() {
     let (code, _, err) = piped(&world, "evaluate run -", &list);
     assert!(code == 3 && err.contains("36 photos without a label"), "{err}");
     // So it is with a training, whose labels must be there, and whose photos can't be listed again.
-    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 3 --out run-2 --force";
+    let how = "--backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 3 --out run-2 --force";
     let (code, _, err) = piped(&world, &format!("train - {how}"), &list);
     assert!(code == 3 && err.contains("36 photos without a label"), "{err}");
     let table = rows(&|class, name| format!("photos/{name},{class}\n"));
@@ -259,7 +259,7 @@ fn photos_of_one_group_by_a_column_play_one_part() {
         .map(|(number, (class, name))| format!("photos/{name},{class},{}\n", patient(number)))
         .collect();
     std::fs::write(world.path("a.csv"), format!("path,label,patient\n{rows}")).unwrap();
-    let how = "--backbone weights.safetensors --recipe recipe.json --epochs 2 --duplicates apart";
+    let how = "--backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --duplicates apart";
     world.expect(0, &format!("train a.csv {how} --out run --group-by patient"));
     let predictions = world.read("run/predictions.csv");
     let part = |name: &str| {

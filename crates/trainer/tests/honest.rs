@@ -139,7 +139,7 @@ fn an_evaluation_names_what_is_nearly_the_same_as_a_photo_that_was_learnt_from()
         std::fs::copy(world.path(&format!("drawn/{class}/03.png")), world.path(&format!("others/{class}/copy.png")))
             .unwrap();
     }
-    let line = format!("train drawn --backbone {} --epochs 2 --out run --test 0 --val 0", backbone());
+    let line = format!("train drawn --backbone {} --optimizer adamw --epochs 2 --out run --test 0 --val 0", backbone());
     world.expect(0, &line);
     // Its photos are read once more, when their dates are old enough to be trusted.
     std::thread::sleep(std::time::Duration::from_millis(2100));

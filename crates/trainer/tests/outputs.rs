@@ -128,7 +128,7 @@ fn tables_hold_what_other_files_hold() {
         assert_eq!(list.elements(), values.collect::<Vec<_>>());
     }
 
-    world.train("--epochs 2");
+    world.train("--optimizer adamw --epochs 2");
     world.expect(0, "predict run photos --out p.csv");
     world.expect(0, "predict run photos --out p.parquet");
     let predicted = rows(world.path("p.parquet"));
