@@ -440,7 +440,10 @@ fn few_photos_are_all_learnt_from_and_judged_by_cross_validation() {
         std::fs::remove_file(world.path(&format!("photos/red/{index:02}.png"))).unwrap();
     }
     let (_, err) = world.train("--force");
-    assert!(err.contains("fewer than 3 photos that aren't copies: too few to judge") && err.contains("red ("), "{err}");
+    assert!(
+        err.contains("fewer than 3 photos that don't belong together: too few to judge") && err.contains("red ("),
+        "{err}"
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::{hub, report, run};
 /// Parts may also be called Training, training_set or seg_train, valid, validation or dev, Testing, eval or seg_test, in any case.
 /// DIR may also be a table with columns such as path, label, split, weight and group (.csv, .tsv, .jsonl), an archive of such folders or
 /// of WebDataset's samples (.tar, .zip; or a folder of .tar files), or - for a table on the standard input.
-/// A part without a folder of its own is drawn from the others: of each class its share, to the photo, but one at least is
+/// Where no folder judges, photos are drawn to do so, or cross-validation judges by all: of each class its share, to the photo, but one at least is
 /// left to train on. The photos' content says which: copies and near-duplicates stay together, and added photos move few others. Features are kept
 /// (see --store): a second training with the same backbone takes seconds.
 #[derive(Debug, Args)]
@@ -190,6 +190,10 @@ impl Train {
     fn check_optimizer(&self) -> Result<()> {
         fn given<T: ToString>(value: Option<T>) -> Option<String> {
             value.map(|value| value.to_string())
+        }
+        if let (OptimizerName::Adamw, Some(momentum)) = (self.optimizer, self.momentum) {
+            let expected = "--optimizer sgd beside it, since adamw has none";
+            return Err(Error::InvalidOption { option: "--momentum", value: momentum.to_string(), expected });
         }
         let (of, expected) = match self.optimizer {
             OptimizerName::Lbfgs => (
@@ -429,6 +433,9 @@ pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
         None if config.split.test == Some(0.0) && config.train.optimizer.has_epochs() => {
             out.push_str("No photos were set aside for an evaluation: --test and --val say how many are.\n");
         }
+        None if !config.train.optimizer.has_epochs() => out.push_str(
+            "No evaluation: cross-validation takes three photos or groups that don't belong together. --test sets some aside.\n",
+        ),
         None => out.push_str(
             "No photo could be spared for an evaluation: that takes a class of two or more, one of them to train on.\n",
         ),

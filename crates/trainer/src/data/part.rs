@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Part {
     /// The head learns from it.
     Train,
-    /// It decides when training stops, and which epoch's head is kept.
+    /// It decides which epoch's head is kept, where training goes by epochs; else it judges where no test part does.
     Validation,
     /// The result is evaluated on it; it touches nothing else.
     Test,

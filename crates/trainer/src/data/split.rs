@@ -92,9 +92,12 @@ impl SplitOptions {
     /// rather than by a small part, else 0.2 do. Folders that judge already leave nothing to be drawn.
     pub(crate) fn filled(&self, has_epochs: bool, entries: &[Entry]) -> Self {
         let given = entries.iter().any(|entry| matches!(entry.part, Some(Part::Validation | Part::Test)));
+        // Photos that all have been learnt from before can't judge, and new ones alone would be a poor test.
+        let kept = entries.iter().any(|entry| entry.kept.is_some())
+            && entries.iter().all(|entry| !matches!(entry.kept, Some(Part::Validation | Part::Test)));
         let test = match has_epochs {
             true => 0.2,
-            false if given || are_few(entries) => 0.0,
+            false if given || kept || are_few(entries) => 0.0,
             false => 0.2,
         };
         let validation = if has_epochs { 0.15 } else { 0.0 };
@@ -536,6 +539,11 @@ mod tests {
         assert_eq!(shares(&SplitOptions { test: Some(0.3), ..asked.clone() }, false, &few), (0.0, 0.3));
         assert_eq!(shares(&SplitOptions { test: Some(0.9), ..asked.clone() }, true, &few), (0.0, 0.9));
         assert_eq!(shares(&SplitOptions { validation: Some(0.85), ..asked.clone() }, true, &few), (0.85, 0.0));
+        let mut again = class(0, 2010);
+        again[..1990].iter_mut().for_each(|entry| entry.kept = Some(Part::Train));
+        assert_eq!(shares(&asked, false, &again), (0.0, 0.0));
+        again[0].kept = Some(Part::Test);
+        assert_eq!(shares(&asked, false, &again), (0.0, 0.2));
         let mut given = many;
         given[0].part = Some(Part::Validation);
         assert_eq!(shares(&asked, false, &given), (0.0, 0.0));

@@ -76,7 +76,7 @@ impl<'a> Table<'a> {
             table.send(&(0..all).collect::<Vec<_>>())?;
             return Ok(table);
         }
-        progress.warn(&format!("{all} rows of {len} features don't fit the adapter: each epoch sends them anew"));
+        progress.warn(&format!("{all} rows of {len} features don't fit the adapter: each pass sends them anew"));
         let most = steps.min(PIECE / (4 * len * batch)).max(1) * batch;
         let table = Self { gpu, rows, standard, on_device: table(most, most)?, most, resident: false };
         let places: Vec<u32> = (0..most as u32).collect();

@@ -32,7 +32,7 @@ pub struct Metrics {
     /// The evaluation on the other photos to test, where some are not new to the head.
     #[serde(default)]
     pub test_without_leaks: Option<Evaluation>,
-    /// The evaluation on the photos that chose the epoch: too kind, for that reason.
+    /// The evaluation on the validation part: too kind where it chose the epoch, and honest where nothing was chosen by it.
     pub validation: Option<Evaluation>,
     /// The evaluation of every photo by a head that neither learnt from it nor was chosen by it, where none were set aside.
     #[serde(default)]
@@ -65,7 +65,7 @@ impl Metrics {
 pub struct Counts {
     /// Photos that the head learnt from.
     pub train: usize,
-    /// Photos that chose the epoch.
+    /// Photos that chose the epoch, or judge in the place of a test part.
     pub validation: usize,
     /// Photos that the result was evaluated on.
     pub test: usize,
@@ -111,6 +111,8 @@ pub struct Data<'a> {
     pub surest: Vec<Mistake<'a>>,
     /// How the training went.
     pub history: &'a History,
+    /// What the regularisation was chosen by, where it was.
+    pub cross_validation: Option<&'a CrossValidation>,
     /// How the run was made: names and values.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -177,6 +179,7 @@ impl<'a> Data<'a> {
             mistakes: wrong.len(),
             surest: surest.collect(),
             history: &metrics.history,
+            cross_validation: metrics.cross_validation.as_ref(),
             facts: facts(config, metrics),
         }
     }
@@ -255,7 +258,9 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
         "{} train, {} validation, {} test, {} rejected",
         photos.train, photos.validation, photos.test, photos.rejected
     );
-    vec![
+    let found = [("head found by", how_found(metrics)), ("judged", deals(metrics))];
+    let found = found.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let facts = vec![
         ("photos", shown(&config.data.path).into_owned()),
         ("parts", parts),
         ("backbone", format!("{}, {}", config.weights.architecture, shown(&config.weights.path))),
@@ -265,7 +270,8 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
         ("adapter", format!("{} ({}, {})", adapter.name, adapter.kind, adapter.driver)),
         ("time", format!("{:.1} s", metrics.seconds.total)),
         ("trainer", config.version.clone()),
-    ]
+    ];
+    found.chain(facts).collect()
 }
 
 /// Lists the confusions that occur, most frequent first, those of equal frequency by class.

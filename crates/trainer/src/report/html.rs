@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::head::metrics::Evaluation;
 use crate::report::data::{Confused, Data};
 use crate::report::figure::{notes, value, worst};
-use crate::report::svg::{TRAINING, VALIDATION, curve};
+use crate::report::svg::{TRAINING, VALIDATION, curve, strengths};
 use crate::words::count;
 
 /// Up to so many classes the confusion matrix is a table.
@@ -18,7 +18,7 @@ th:first-child,td:first-child{text-align:left}thead th{border-bottom:1px solid #
 .t{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:9rem}figcaption{font-size:12px;overflow-wrap:anywhere}\
 .w{text-align:left;white-space:normal;overflow-wrap:anywhere}.big{font-size:2.4rem;font-weight:600}.q{color:#667}svg text{font-size:11px;fill:#667}";
 
-/// Writes the page: scores, confusion matrix, the surest mistakes as thumbnails, training curve, and how the run was made.
+/// Writes the page: scores, confusion matrix, the surest mistakes as thumbnails, training curve, strengths, and how the run was made.
 pub fn html(data: &Data) -> String {
     let mut out = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
@@ -113,6 +113,15 @@ fn matrix(out: &mut String, evaluation: &Evaluation, confusions: &[Confused]) {
 }
 
 fn training(out: &mut String, data: &Data) {
+    if let Some((found, curve)) = data.cross_validation.and_then(|found| Some((found, strengths(found)?))) {
+        let l2 = found.candidates.get(found.chosen).map_or(0.0, |chosen| chosen.l2);
+        let _ = write!(
+            out,
+            "<h2>Regularisation</h2>{curve}<p class=q>Loss on photos not learnt from, by the strength of the penalty: \
+             <b style=\"color:{TRAINING}\">all features scaled alike</b>, <b style=\"color:{VALIDATION}\">each by its own \
+             deviation</b>; dashed: the chosen strength, {l2}.</p>",
+        );
+    }
     let Some(curve) = curve(data.history) else { return };
     let validation = match data.history.epochs.iter().any(|epoch| epoch.validation_loss.is_some()) {
         true => format!(", <b style=\"color:{VALIDATION}\">validation</b>"),

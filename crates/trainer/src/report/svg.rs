@@ -1,8 +1,8 @@
-//! The curve of a training, drawn as SVG.
+//! The curve of a training, drawn as SVG: losses by epoch, or by the strength of the regularisation.
 
 use std::fmt::Write as _;
 
-use crate::head::{Epoch, History};
+use crate::head::{Candidate, CrossValidation, Epoch, History, Scaling};
 
 /// The colours of the two losses.
 pub(crate) const TRAINING: &str = "#3a7bd5";
@@ -40,6 +40,41 @@ pub(crate) fn curve(history: &History) -> Option<String> {
     Some(out)
 }
 
+/// Draws the out-of-fold loss by strength of the regularisation, on a scale of decades, a line for each scaling, and a dashed line at the chosen one; nothing of
+/// fewer than two strengths.
+pub(crate) fn strengths(found: &CrossValidation) -> Option<String> {
+    let all = || found.candidates.iter();
+    let chosen = found.candidates.get(found.chosen)?;
+    let decades = || all().map(|candidate| candidate.l2.log10());
+    let (least, most) = (decades().fold(f64::INFINITY, f64::min), decades().fold(f64::NEG_INFINITY, f64::max));
+    let ceiling = all().map(|candidate| candidate.log_loss).filter(|loss| loss.is_finite()).fold(1e-9, f64::max);
+    if least >= most {
+        return None;
+    }
+    let (width, height) = (640.0, 220.0);
+    let (bottom, right) = (height - 30.0, width - 10.0);
+    let x = |l2: f64| 40.0 + (width - 50.0) * (l2.log10() - least) / (most - least);
+    let y = |loss: f64| 10.0 + (height - 40.0) * (1.0 - loss / ceiling);
+    let mut out = format!(
+        "<svg viewBox=\"0 0 {width} {height}\" role=img aria-label=\"loss by strength\">\
+         <path d=\"M40 10V{bottom}H{right}\" fill=none stroke=#99a /><text x=4 y=16>{ceiling:.2}</text>\
+         <text x=20 y={bottom}>0</text><text x=40 y={0}>L2 {1}</text><text x={right} y={0} text-anchor=end>{2}</text>",
+        height - 14.0,
+        10f64.powf(least),
+        10f64.powf(most),
+    );
+    for (scaling, colour) in [(Scaling::Common, TRAINING), (Scaling::Each, VALIDATION)] {
+        let of_scaling = |candidate: &&Candidate| candidate.scaling == scaling && candidate.log_loss.is_finite();
+        let points: Vec<String> = (all().filter(of_scaling))
+            .map(|candidate| format!("{:.1},{:.1}", x(candidate.l2), y(candidate.log_loss)))
+            .collect();
+        let _ = write!(out, "<polyline fill=none stroke={colour} stroke-width=2 points=\"{}\"/>", points.join(" "));
+    }
+    let best = x(chosen.l2);
+    let _ = write!(out, "<path d=\"M{best:.1} 10V{bottom}\" stroke=#99a stroke-dasharray=3 /></svg>");
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +93,24 @@ mod tests {
         assert!(drawn.contains("points=\"40.0,100.0 335.0,145.0 630.0,167.5\""), "{drawn}");
         assert!(drawn.contains("points=\"40.0,10.0 335.0,55.0\"") && drawn.contains("d=\"M335.0 10V190\""), "{drawn}");
         assert_eq!(curve(&History { epochs: vec![epoch(1.0, None)], best: 1 }), None);
+    }
+
+    #[test]
+    fn strengths_are_decades_and_the_chosen_one_is_marked() {
+        let candidate = |scaling, l2, log_loss| Candidate { scaling, l2, log_loss, log_loss_error: 0.1, top1: 0.5 };
+        let candidates = vec![
+            candidate(Scaling::Common, 10.0, 2.0),
+            candidate(Scaling::Common, 1.0, 1.0),
+            candidate(Scaling::Common, 0.1, 0.5),
+            candidate(Scaling::Each, 0.1, 1.5),
+        ];
+        let mut found =
+            CrossValidation { folds: 5, candidates, chosen: 1, top1: vec![0.5], nested: false, logits: Vec::new() };
+        let drawn = strengths(&found).unwrap();
+        assert!(drawn.contains("points=\"630.0,10.0 335.0,100.0 40.0,145.0\""), "{drawn}");
+        assert!(drawn.contains("points=\"40.0,55.0\"") && drawn.contains("d=\"M335.0 10V190\""), "{drawn}");
+        found.candidates.truncate(1);
+        found.chosen = 0;
+        assert_eq!(strengths(&found), None);
     }
 }

@@ -43,7 +43,12 @@ impl Judged {
             _ => Error::io("read", &path)(error),
         })?;
         config.check_file(folder, PREDICTIONS, &bytes)?;
-        let photos = parse(folder, &bytes)?;
+        let mut photos = parse(folder, &bytes)?;
+        if !config.train.optimizer.has_epochs() {
+            // Nothing was chosen by them.
+            let held_out = photos.iter_mut().filter(|photo| photo.part == Part::Validation.to_string());
+            held_out.for_each(|photo| photo.part = Part::Test.to_string());
+        }
         match photos.iter().all(|photo| photo.predicted.is_some()) {
             true => Ok((photos, config.classes)),
             false => Err(invalid(folder, format!("{PREDICTIONS} has no column \"predicted\""))),

@@ -67,12 +67,7 @@ pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>
         }
     };
     let options = rules.split.filled(rules.optimizer.has_epochs(), &entries);
-    let mut parts = split(&entries, &groups, &options)?;
-    if !rules.optimizer.has_epochs() && parts.contains(&Part::Test) {
-        // Cross-validation chooses by what is learnt from: photos to choose by can be learnt from too.
-        parts.iter_mut().filter(|part| **part == Part::Validation).for_each(|part| *part = Part::Train);
-    }
-
+    let parts = split(&entries, &groups, &options)?;
     let told = Told { dataset, photos: &photos, entries: &entries, parts: &parts, progress: session.progress };
     told.copies();
     told.alike(&alike);
@@ -84,7 +79,7 @@ pub(crate) fn assign(session: &Session<'_>, dataset: &Dataset, known: &Known<'_>
     let deals = match rules.optimizer {
         Optimizer::Lbfgs { folds: count, .. } => {
             let deals = if all_train { DEALS } else { 1 };
-            let deal = |deal| folds(&entries, &groups, &parts, (count, rules.split.seed.wrapping_add(deal)));
+            let deal = |deal| folds(&entries, &groups, &parts, (count, rules.split.seed.wrapping_add(deal << 32)));
             (0..deals).map(deal).collect()
         }
         _ => Vec::new(),
@@ -245,9 +240,12 @@ impl Told<'_> {
         for (few, what) in [
             (
                 names(&|held| held < 3),
-                "fewer than 3 photos that aren't copies: too few to judge, and 20 or more are good",
+                "fewer than 3 photos that don't belong together: too few to judge, and 20 or more are good",
             ),
-            (names(&|held| (3..10).contains(&held)), "fewer than 10: enough to try, and 20 or more are good"),
+            (
+                names(&|held| (3..10).contains(&held)),
+                "fewer than 10 that don't belong together: enough to try, and 20 or more are good",
+            ),
         ] {
             if !few.is_empty() {
                 self.progress.warn(&format!("{} of {what}: {}", count(few.len(), "class"), first(&few, 5)));

@@ -77,7 +77,12 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     request.train.check()?;
     request.split.check()?;
     let by = request.split.group_by.as_deref();
-    let dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
+    let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
+    if !request.train.optimizer.has_epochs() && dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
+        // Cross-validation chooses by what is learnt from: photos that were given to choose by can be learnt from too.
+        let given = dataset.photos.iter_mut().filter(|photo| photo.part == Some(Part::Validation));
+        given.for_each(|photo| photo.part = Some(Part::Train));
+    }
     let opened;
     let weights = match before {
         Some(before) => &before.weights,
@@ -135,7 +140,11 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let leaks: HashSet<usize> =
         leaks.iter().map(|leak| leak.photo).filter(|&photo| parts[photo] == Part::Test).collect();
     let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
-    let judged = if cross_validated.is_some() { Part::Train } else { Part::Test };
+    let judged = match (&test, &validation) {
+        _ if cross_validated.is_some() => Part::Train,
+        (None, Some(_)) if !request.train.optimizer.has_epochs() => Part::Validation,
+        _ => Part::Test,
+    };
     let since = Since { dataset: &dataset, known: &known, parts: &parts, predictions: &predictions, judged };
     let change = before.map(|before| before.change(&since)).transpose()?;
     let metrics = Metrics {

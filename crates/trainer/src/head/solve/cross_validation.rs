@@ -70,6 +70,25 @@ impl Grid<'_> {
         self.scalings.len() * self.strengths.len()
     }
 
+    /// Gives the scaling and the strength of a candidate.
+    fn candidate(&self, place: usize) -> (Scaling, f64) {
+        (self.scalings[place / self.strengths.len()].0, self.strengths[place % self.strengths.len()])
+    }
+
+    /// Chooses the candidate of the lowest loss, the first of equals; or by one standard error the strongest of the same scaling whose loss is no more than that
+    /// above.
+    fn choose(&self, estimates: &[Estimate]) -> usize {
+        let loss = |place: usize| estimates[place].loss;
+        let best = (0..self.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap_or_default();
+        if self.choice == Choice::Best {
+            return best;
+        }
+        let allowed = estimates[best].loss + estimates[best].error;
+        let same = |place: &usize| self.candidate(*place).0 == self.candidate(best).0 && loss(*place) <= allowed;
+        // Strengths come from the strongest.
+        (0..self.len()).find(same).unwrap_or(best)
+    }
+
     /// Counts the heads that are solved for each deal of so many folds.
     pub fn heads(&self, folds: usize) -> usize {
         let sets = if self.nested { folds * (folds + 1) / 2 } else { folds };
@@ -80,8 +99,48 @@ impl Grid<'_> {
 /// What a head does on some rows that it didn't learn from.
 #[derive(Clone, Copy, Default)]
 struct Score {
+    rows: usize,
     loss: f64,
+    squares: f64,
     right: usize,
+}
+
+/// A mean loss, and the standard error of that mean.
+#[derive(Clone, Copy)]
+struct Estimate {
+    loss: f64,
+    error: f64,
+}
+
+impl Score {
+    fn add(&mut self, loss: f64, right: bool) {
+        self.rows += 1;
+        self.loss += loss;
+        self.squares += loss * loss;
+        self.right += usize::from(right);
+    }
+
+    fn and(self, other: &Self) -> Self {
+        Self {
+            rows: self.rows + other.rows,
+            loss: self.loss + other.loss,
+            squares: self.squares + other.squares,
+            right: self.right + other.right,
+        }
+    }
+
+    fn estimate(&self) -> Estimate {
+        let rows = self.rows.max(1) as f64;
+        let loss = self.loss / rows;
+        let variance = (self.squares / rows - loss * loss).max(0.0);
+        Estimate { loss, error: (variance / (rows - 1.0).max(1.0)).sqrt() }
+    }
+}
+
+/// What the heads that a deal chose say of all rows.
+struct Said {
+    right: usize,
+    logits: Vec<f32>,
 }
 
 /// What one deal of the folds says.
@@ -89,10 +148,30 @@ struct Deal {
     /// By candidate and row: the loss of the head that did without the row's fold.
     losses: Vec<Vec<f64>>,
     right: Vec<usize>,
-    /// By candidate, fold that judges, and fold that chooses: the sum of losses of the latter.
-    inner: HashMap<[usize; 3], f64>,
+    /// By candidate, fold that judges, and fold that chooses: how the head without both does on the latter.
+    inner: HashMap<[usize; 3], Score>,
     /// By candidate and fold: the head that did without the fold.
     heads: HashMap<[usize; 2], Head>,
+}
+
+impl Deal {
+    /// Lets each fold's rows be judged by the head that did without it, of the candidate that is chosen for it.
+    fn say(&self, samples: &Classed, folds: &[usize], chosen: impl Fn(usize) -> usize) -> Result<Said> {
+        let most = folds.iter().max().map_or(0, |most| most + 1);
+        let mut said = Said { right: 0, logits: Vec::new() };
+        for fold in 0..most {
+            let Some(head) = self.heads.get(&[chosen(fold), fold]) else { continue };
+            let classes = head.classes.len();
+            said.logits.resize(folds.len() * classes, 0.0);
+            let members: Vec<usize> = (0..folds.len()).filter(|&row| folds[row] == fold).collect();
+            let logits = head.logits(&some(samples.rows, &members)?)?;
+            for (&row, logits) in members.iter().zip(logits.chunks_exact(classes)) {
+                said.logits[row * classes..][..classes].copy_from_slice(logits);
+                said.right += usize::from(top(logits, 1) == [samples.classes[row]]);
+            }
+        }
+        Ok(said)
+    }
 }
 
 /// Chooses among candidates by cross-validation over each deal of folds, and judges the choice.
@@ -116,72 +195,52 @@ pub(crate) fn cross_validate(
     grid: &Grid,
     classes: &[String],
 ) -> Result<CrossValidation> {
-    let samples = learning.samples;
-    let rows = samples.classes.len();
+    let rows = learning.samples.classes.len();
     let folds = deals.iter().flatten().max().map_or(0, |most| most + 1);
-    let judged: Vec<Deal> =
-        deals.iter().map(|deal| judge(memory, learning, deal, grid, classes)).collect::<Result<_>>()?;
-    let candidates: Vec<Candidate> = (0..grid.len())
-        .map(|candidate| {
-            // A photo's loss is its mean over the deals: it is photos that differ by chance.
-            let loss =
-                |row: usize| judged.iter().map(|deal| deal.losses[candidate][row]).sum::<f64>() / judged.len() as f64;
-            let mean = (0..rows).map(loss).sum::<f64>() / rows as f64;
-            let squares = (0..rows).map(|row| (loss(row) - mean).powi(2)).sum::<f64>();
-            let right: usize = judged.iter().map(|deal| deal.right[candidate]).sum();
-            Candidate {
-                scaling: grid.scalings[candidate / grid.strengths.len()].0,
-                l2: grid.strengths[candidate % grid.strengths.len()],
-                log_loss: mean,
-                log_loss_error: (squares / (rows as f64 * (rows as f64 - 1.0).max(1.0))).sqrt(),
-                top1: right as f64 / (rows * judged.len()) as f64,
-            }
-        })
-        .collect();
-    let losses: Vec<f64> = candidates.iter().map(|candidate| candidate.log_loss).collect();
-    let chosen = choose(&candidates, &losses, grid.choice);
-    let mut of_deals = Vec::new();
-    for (deal, of_rows) in judged.iter().zip(deals) {
-        let by_fold = |fold: usize| match grid.nested {
-            false => chosen,
-            true => {
-                let of = |candidate| (0..folds).filter_map(|inner| deal.inner.get(&[candidate, fold, inner])).sum();
-                let losses: Vec<f64> = (0..grid.len()).map(of).collect();
-                choose(&candidates, &losses, grid.choice)
-            }
-        };
-        let mut logits = vec![0.0; rows * classes.len()];
-        let mut right = 0;
-        for fold in 0..folds {
-            let Some(head) = deal.heads.get(&[by_fold(fold), fold]) else { continue };
-            let members: Vec<usize> = (0..rows).filter(|&row| of_rows[row] == fold).collect();
-            let said = head.logits(&some(samples.rows, &members)?)?;
-            for (&row, said) in members.iter().zip(said.chunks_exact(classes.len())) {
-                logits[row * classes.len()..][..classes.len()].copy_from_slice(said);
-                right += usize::from(top(said, 1) == [samples.classes[row]]);
-            }
+    let mut judged = Vec::with_capacity(deals.len());
+    let mut said = Vec::with_capacity(deals.len());
+    for folds_of_rows in deals {
+        let mut deal = judge(memory, learning, folds_of_rows, grid, classes)?;
+        if grid.nested {
+            let by_fold = |fold: usize| {
+                let scores = (0..grid.len()).map(|candidate| {
+                    let inner = (0..folds).filter_map(|inner| deal.inner.get(&[candidate, fold, inner]));
+                    inner.fold(Score::default(), |sum, score| sum.and(score))
+                });
+                grid.choose(&scores.map(|score| score.estimate()).collect::<Vec<_>>())
+            };
+            said.push(deal.say(learning.samples, folds_of_rows, by_fold)?);
+            // Of a thousand classes they are large, and not needed any more.
+            deal.heads.clear();
         }
-        of_deals.push((right, logits));
+        judged.push(deal);
     }
-    let top1: Vec<f64> = of_deals.iter().map(|(right, _)| *right as f64 / rows as f64).collect();
+    let candidate = |candidate: usize| {
+        // A photo's loss is its mean over the deals: it is photos that differ by chance.
+        let loss =
+            |row: usize| judged.iter().map(|deal| deal.losses[candidate][row]).sum::<f64>() / judged.len() as f64;
+        let mut score = Score::default();
+        (0..rows).for_each(|row| score.add(loss(row), false));
+        let Estimate { loss, error } = score.estimate();
+        let right: usize = judged.iter().map(|deal| deal.right[candidate]).sum();
+        let (scaling, l2) = grid.candidate(candidate);
+        let top1 = right as f64 / (rows * judged.len()) as f64;
+        Candidate { scaling, l2, log_loss: loss, log_loss_error: error, top1 }
+    };
+    let candidates: Vec<Candidate> = (0..grid.len()).map(candidate).collect();
+    let estimates = candidates.iter().map(|found| Estimate { loss: found.log_loss, error: found.log_loss_error });
+    let chosen = grid.choose(&estimates.collect::<Vec<_>>());
+    if !grid.nested {
+        for (deal, of_rows) in judged.iter().zip(deals) {
+            said.push(deal.say(learning.samples, of_rows, |_| chosen)?);
+        }
+    }
+    let top1: Vec<f64> = said.iter().map(|said| said.right as f64 / rows as f64).collect();
     // Neither the luckiest deal nor the unluckiest.
-    of_deals.sort_by_key(|(right, _)| *right);
-    let middle = (of_deals.len() - 1) / 2;
-    let logits = of_deals.swap_remove(middle).1;
+    said.sort_by_key(|said| said.right);
+    let middle = (said.len() - 1) / 2;
+    let logits = said.swap_remove(middle).logits;
     Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits })
-}
-
-/// Chooses the candidate of the lowest loss, the first of equals; or by one standard error the strongest of the same scaling whose loss is no more than that above.
-fn choose(candidates: &[Candidate], losses: &[f64], choice: Choice) -> usize {
-    let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or_default();
-    if choice == Choice::Best {
-        return best;
-    }
-    // Losses may be sums over some of the rows: the allowance grows with them.
-    let scale = if candidates[best].log_loss > 0.0 { losses[best] / candidates[best].log_loss } else { 1.0 };
-    let allowed = losses[best] + candidates[best].log_loss_error * scale;
-    let same = |place: &usize| candidates[*place].scaling == candidates[best].scaling && losses[*place] <= allowed;
-    (0..losses.len()).filter(same).max_by(|&a, &b| candidates[a].l2.total_cmp(&candidates[b].l2)).unwrap_or(best)
 }
 
 /// Solves the heads of one deal of folds along all candidates, and scores each on what it didn't learn from.
@@ -223,7 +282,7 @@ fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, clas
             }
             [Some(one), Some(other)] => {
                 for (judge, choose) in [(one, other), (other, one)] {
-                    found.inner.insert([candidate, judge, choose], scored(&head, choose, None)?.loss);
+                    found.inner.insert([candidate, judge, choose], scored(&head, choose, None)?);
                 }
             }
             _ => {}
@@ -246,10 +305,7 @@ fn score(head: &Head, samples: &Classed, members: &[usize], losses: Option<&mut 
         members.iter().zip(&of_rows).for_each(|(&row, &(loss, _))| losses[row] = loss);
     }
     let mut score = Score::default();
-    of_rows.iter().for_each(|(loss, right)| {
-        score.loss += loss;
-        score.right += usize::from(*right);
-    });
+    of_rows.iter().for_each(|(loss, right)| score.add(*loss, *right));
     Ok(score)
 }
 

@@ -79,6 +79,15 @@ fn find(
         Some(found) => (found.candidates[found.chosen].scaling, found.candidates[found.chosen].l2),
         None => (grid.scalings[0].0, grid.strengths[grid.strengths.len() / 2]),
     };
+    // Where photos are all told apart, the weaker the better, and it makes no difference.
+    if let (Some(found), [strongest, .., weakest]) = (&validated, grid.strengths)
+        && [strongest, weakest].contains(&&l2)
+        && found.candidates[found.chosen].log_loss > 0.05
+    {
+        memory
+            .progress
+            .warn(&format!("the best L2, {l2}, is at the end of what was tried: --l2 can be given beyond it"));
+    }
     let scale = scaling.of(learning.standard);
     let mut path = Path { scale: &scale, strengths: &[l2], begin: None };
     let solved = |objective: &mut dyn Objective, path: &Path| -> Result<(Vec<f64>, usize)> {
