@@ -425,16 +425,12 @@ fn few_photos_are_all_learnt_from_and_judged_by_cross_validation() {
     );
     let (_, err) = world.expect(3, "verify run --no-store");
     assert!(err.contains("the features of 36 of the 36 photos that it learnt from aren't kept any more"), "{err}");
-    // The same head once more; another deal of the folds changes how sure it is, and no more.
+    // The same head once more, whatever the seed.
     let model = std::fs::read(world.path("run/model.safetensors")).unwrap();
-    world.train("--force");
-    assert!(std::fs::read(world.path("run/model.safetensors")).unwrap() == model);
-    let other =
-        format!("--force --seed 3 --l2 {} --scaling {}", certificate["l2"], certificate["scaling"].as_str().unwrap());
-    world.train(&other);
-    let other: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
-    let [one, other] = [certificate, &other["certificate"]].map(|found| found["objective"].as_f64().unwrap());
-    assert!((one - other).abs() < 1e-8, "{one} {other}");
+    for more in ["--force", "--force --seed 3"] {
+        world.train(more);
+        assert!(std::fs::read(world.path("run/model.safetensors")).unwrap() == model, "{more}");
+    }
     // Fewer than three of a class can't judge it, which is told.
     for index in 2..12 {
         std::fs::remove_file(world.path(&format!("photos/red/{index:02}.png"))).unwrap();

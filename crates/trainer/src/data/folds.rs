@@ -7,9 +7,9 @@ use crate::data::split::hands;
 /// Deals the photos to train on into `count` folds: gives the fold of each photo, in the order of `entries`; of others it says 0.
 ///
 /// Class by class, the smallest first, each group goes to the fold that has the fewest photos of its class, then the fewest of all; groups are ranked by their
-/// content or name and the seed, as parts are. Fewer folds come out where there are fewer groups.
-pub(crate) fn folds(entries: &[Entry], groups: &Groups, parts: &[Part], (count, seed): (usize, u64)) -> Vec<usize> {
-    let (hands, sizes) = hands(entries, groups, seed);
+/// content or name and the number of the deal, as parts are by a seed. Fewer folds come out where there are fewer groups.
+pub(crate) fn folds(entries: &[Entry], groups: &Groups, parts: &[Part], (count, deal): (usize, u64)) -> Vec<usize> {
+    let (hands, sizes) = hands(entries, groups, deal);
     let mut of_class = vec![vec![0usize; count]; sizes.len()];
     let mut all = vec![0usize; count];
     let mut folds = vec![0; entries.len()];
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_is_dealt_evenly_and_a_seed_deals_anew() {
+    fn each_class_is_dealt_evenly_and_another_deal_is_another() {
         let labels: Vec<usize> = (0..103).map(|i| usize::from(i % 4 == 0)).collect();
         let folds = deal(&labels, |_| None, 0);
         for label in [0, 1] {
