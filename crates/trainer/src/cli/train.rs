@@ -118,7 +118,7 @@ pub(crate) struct Train {
     /// Share of the target spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = TrainOptions::default().label_smoothing)]
     pub(crate) label_smoothing: f64,
-    /// What a photo counts: the same each, or the same each class
+    /// What a photo counts: the same each, the same each class, or between the two, by how many photos of its class are new
     #[arg(long, value_enum, default_value = "none")]
     pub(crate) class_weights: ClassWeightsName,
     /// Stop after so many epochs without a lower validation loss, for adamw and sgd; 0 for never [default: 20]
@@ -157,6 +157,7 @@ pub(crate) enum DuplicatesName {
 pub(crate) enum ClassWeightsName {
     None,
     Balanced,
+    Effective,
 }
 
 impl Train {
@@ -249,6 +250,7 @@ impl Train {
             class_weights: match self.class_weights {
                 ClassWeightsName::None => ClassWeights::None,
                 ClassWeightsName::Balanced => ClassWeights::Balanced,
+                ClassWeightsName::Effective => ClassWeights::Effective,
             },
             patience: self.patience.map_or(default.patience, |patience| (patience > 0).then_some(patience)),
             seed,

@@ -105,7 +105,16 @@ pub enum ClassWeights {
     None,
     /// Every class the same: samples / (classes · samples of the class).
     Balanced,
+    /// Between the two: in proportion to (1 − β) / (1 − βⁿ) for n samples of the class, β = 0.999, so that samples beyond a thousand hardly count as more. The
+    /// mean over samples is 1.
+    ///
+    /// # Reference
+    /// Cui, Jia, Lin, Song and Belongie, "Class-balanced loss based on effective number of samples", 2019, equation 3.
+    Effective,
 }
+
+/// What of the samples of a class is new, from one to the next.
+const NEW: f64 = 0.999;
 
 impl ClassWeights {
     /// Computes the weight of each class from how many training samples it has.
@@ -118,6 +127,14 @@ impl ClassWeights {
         match self {
             Self::None => vec![1.0; counts.len()],
             Self::Balanced => counts.iter().map(balanced).collect(),
+            Self::Effective => {
+                let share = |&count: &usize| match count {
+                    0 => 0.0,
+                    _ => (1.0 - NEW) / (1.0 - NEW.powi(count.min(i32::MAX as usize) as i32)),
+                };
+                let all: f64 = counts.iter().map(|count| *count as f64 * share(count)).sum();
+                counts.iter().map(|count| (share(count) * total as f64 / all.max(f64::MIN_POSITIVE)) as f32).collect()
+            }
         }
     }
 }
@@ -252,6 +269,22 @@ mod tests {
     fn balanced_weights_make_classes_equal() {
         assert_eq!(ClassWeights::None.of(&[3, 1]), [1.0, 1.0]);
         assert_eq!(ClassWeights::Balanced.of(&[3, 1, 0]), [4.0 / 9.0, 4.0 / 3.0, 0.0]);
+        // Of few samples all are new: as balanced, nearly. Beyond many, more make no difference: as unweighted.
+        let near = |got: Vec<f32>, expected: &[f32]| {
+            assert!(
+                got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 0.01),
+                "{got:?} {expected:?}"
+            );
+        };
+        near(ClassWeights::Effective.of(&[3, 1, 0]), &[2.0 / 3.0, 2.0, 0.0]);
+        near(ClassWeights::Effective.of(&[10_000, 20_000]), &[1.0, 1.0]);
+        let counts = [5000, 40];
+        let weights = ClassWeights::Effective.of(&counts);
+        let mean = counts.iter().zip(&weights).map(|(count, weight)| *count as f32 * weight).sum::<f32>() / 5040.0;
+        assert!(
+            (mean - 1.0).abs() < 1e-5 && weights[1] / weights[0] > 20.0 && weights[1] / weights[0] < 40.0,
+            "{weights:?}"
+        );
     }
 
     #[test]
