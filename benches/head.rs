@@ -1,5 +1,8 @@
-//! The head's training on cached features, without early stopping: 2,000 photos, 512 features, 5 classes, 100 epochs; and an epoch
-//! of 50,000 photos, 2,048 features, 100 classes in batches of 256, as epochs/s.
+//! The head on cached features. Of 2,000 photos, 512 features and 5 classes: its optimum, with nested cross-validation too, and of about
+//! 256 heads side by side; and 100 epochs of mini-batches, without early stopping. Of 50,000 photos, 2,048 features and 100 classes: an
+//! epoch in batches of 256, as epochs/s, and its optimum.
+//!
+//! That last one takes minutes on a software adapter: `LARGE=1 cargo bench --bench head -- optimum`.
 
 use criterion::Criterion;
 use std::{
@@ -10,7 +13,9 @@ use testkit::Samples;
 use trainer::{
     data::{Class, Target},
     features::Rows,
-    head::{ClassWeights, Fit, Optimizer, Problem, Samples as Labelled, TrainOptions, solve},
+    head::{
+        Choice, ClassWeights, Fit, Folds, Head, Optimizer, Problem, Samples as Labelled, Scaling, TrainOptions, solve,
+    },
     machine::{Gpu, Selection, open},
     progress::Progress,
 };
@@ -18,6 +23,12 @@ use trainer::{
 const PHOTOS: usize = 2000;
 const FEATURES: usize = 512;
 const CLASSES: usize = 5;
+/// The strength of the penalty where it isn't chosen.
+const L2: f64 = 0.01;
+/// The gradient's share of its start at which a head counts as the optimum.
+const TOLERANCE: f64 = 1e-6;
+/// How often the optimum of 2,000 photos is timed.
+const ROUNDS: usize = 5;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -34,13 +45,12 @@ fn main() {
     let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     let (rows, targets) = (Rows::new(&features, FEATURES).expect("whole rows"), targets(&labels));
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
-    let problem = Problem { classes: &classes, train, validation: None };
+    let problem = Problem { classes: &classes, train, validation: None, folds: None };
 
     let mut group = criterion.benchmark_group("head");
     group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(10));
-    let adamw = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
-    for (name, optimizer, learning_rate) in [("adamw", adamw, 3e-3), ("sgd", sgd, 1e-2)] {
+    for (name, optimizer, learning_rate) in [("adamw", Optimizer::ADAMW, 3e-3), ("sgd", sgd, 1e-2)] {
         let options = TrainOptions {
             optimizer,
             learning_rate,
@@ -51,7 +61,7 @@ fn main() {
             ..TrainOptions::default()
         };
         let run = || solve(&gpu, &problem, &options, &()).expect("the head trains");
-        let Fit { head, history } = run();
+        let Fit { head, history, .. } = run();
         assert_eq!(history.epochs.len(), 100);
         let logits = head.logits(&rows).expect("features fit");
         let right = (logits.chunks_exact(CLASSES).zip(&labels))
@@ -62,7 +72,144 @@ fn main() {
     }
     group.finish();
     criterion.final_summary();
-    large(&gpu);
+    if wanted("head/50000x2048, epochs") {
+        large(&gpu);
+    }
+    if wanted("head/2000x512, optimum") {
+        optima(&gpu, &problem);
+    }
+    if std::env::var_os("LARGE").is_some() && wanted("head/50000x2048, optimum") {
+        large_optimum(&gpu);
+    }
+}
+
+/// Tells whether the command line picks a measurement, or names none.
+fn wanted(name: &str) -> bool {
+    let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
+}
+
+/// Asks for the optimum to a gradient of a millionth of its start.
+fn to_the_optimum(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
+    let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: TOLERANCE, folds: 5, choice: Choice::Best };
+    TrainOptions { optimizer, ..TrainOptions::default() }
+}
+
+/// One head, without and with nested cross-validation, and as near to 256 of them side by side as folds allow; in turns, medians.
+fn optima(gpu: &Gpu, problem: &Problem) {
+    // A ninth of the labels is wrong, so that nothing tells all photos apart.
+    let given: Vec<usize> = problem.train.targets.iter().map(|target| target.classes()[0].index()).collect();
+    let labels: Vec<usize> =
+        given.iter().enumerate().map(|(photo, label)| (label + usize::from(photo % 9 == 4)) % CLASSES).collect();
+    let targets = targets(&labels);
+    let problem = Problem { train: Labelled { targets: &targets, ..problem.train }, ..*problem };
+    // All but one or two folds: k (k + 1) / 2 sets of photos, 253 with 22.
+    let deals = [5, 22].map(|folds| [(0..PHOTOS).map(|photo| photo / CLASSES % folds).collect::<Vec<usize>>()]);
+    let [five, many] = deals.each_ref().map(|deals| Some(Folds { deals, nested: true }));
+    let one = to_the_optimum(Some(L2), Some(Scaling::Common));
+    let chosen = to_the_optimum(None, None);
+    let cases =
+        [("one head", None, one), ("330 heads to choose by, and one", five, chosen), ("253 heads, and one", many, one)];
+    let run = |(_, folds, options): &(&str, Option<Folds>, TrainOptions)| {
+        let start = Instant::now();
+        let fit = solve(gpu, &Problem { folds: *folds, ..problem }, options, &()).expect("the head trains");
+        (fit, start.elapsed().as_secs_f64())
+    };
+    for case in &cases {
+        let (fit, _) = run(case);
+        let certificate = fit.certificate.expect("an optimum");
+        assert!(certificate.share() <= TOLERANCE, "{}: {certificate:?}", case.0);
+        if certificate.scaling == Scaling::Common {
+            let (value, share) = judge(&fit.head, problem.train.rows, &labels, certificate.l2);
+            assert!(
+                share <= TOLERANCE && (value - certificate.objective).abs() <= 1e-9,
+                "{value} {share} {certificate:?}"
+            );
+        }
+        assert_eq!(
+            fit.cross_validation.map(|found| found.candidates.len()),
+            match case.1 {
+                None => None,
+                Some(_) if case.2 == one => Some(1),
+                Some(_) => Some(22),
+            }
+        );
+    }
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    let mut seconds = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        cases.iter().zip(&mut seconds).for_each(|(case, seconds)| seconds.push(run(case).1));
+    }
+    let medians = seconds.map(median);
+    for ((name, ..), seconds) in cases.iter().zip(medians) {
+        let beside = seconds / medians[0];
+        println!(
+            "head/{PHOTOS}x{FEATURES}, {CLASSES} classes, optimum, {name}: {seconds:.3} s, {beside:.2} of one head's"
+        );
+    }
+}
+
+/// Computes what a head's optimum minimises and the share of its start that the gradient has at the head, in f64, by the definition:
+/// mean of -ln p(class) + l2 / 2 · Σ u², with u the weights on features less their mean, divided by the root of 1.01 · their mean variance.
+fn judge(head: &Head, rows: &Rows, labels: &[usize], l2: f64) -> (f64, f64) {
+    let (count, width, classes) = (rows.len() as f64, rows.width(), head.classes.len());
+    let sums = |of: &dyn Fn(usize, f32) -> f64| -> Vec<f64> {
+        let sum = |feature: usize| rows.iter().map(|row| of(feature, row[feature])).sum::<f64>() / count;
+        (0..width).map(sum).collect()
+    };
+    let mean = sums(&|_, x| f64::from(x));
+    let variance = sums(&|feature, x| (f64::from(x) - mean[feature]).powi(2));
+    let scale = (1.01 * variance.iter().sum::<f64>() / width as f64).sqrt();
+    let at = |u: &[f64], bias: &[f64]| -> (f64, f64) {
+        let mut value = 0.5 * l2 * u.iter().map(|u| u * u).sum::<f64>();
+        let (mut of_weights, mut of_bias): (Vec<f64>, _) = (u.iter().map(|u| l2 * u).collect(), vec![0.0; classes]);
+        for (row, &label) in rows.iter().zip(labels) {
+            let z: Vec<f64> = row.iter().zip(&mean).map(|(&x, mean)| (f64::from(x) - mean) / scale).collect();
+            let logit = |class: usize| bias[class] + z.iter().zip(&u[class * width..]).map(|(z, u)| z * u).sum::<f64>();
+            let logits: Vec<f64> = (0..classes).map(logit).collect();
+            let normaliser = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+            value += (normaliser - logits[label]) / count;
+            for class in 0..classes {
+                let slope = ((logits[class] - normaliser).exp() - f64::from(u8::from(class == label))) / count;
+                of_bias[class] += slope;
+                of_weights[class * width..].iter_mut().zip(&z).for_each(|(to, z)| *to += slope * z);
+            }
+        }
+        (value, of_weights.iter().chain(&of_bias).fold(0.0, |most, slope| slope.abs().max(most)))
+    };
+    let u: Vec<f64> = head.weight.iter().map(|&w| f64::from(w) * scale).collect();
+    let shift = |class: usize| (0..width).map(|i| f64::from(head.weight[class * width + i]) * mean[i]).sum::<f64>();
+    let bias: Vec<f64> = (0..classes).map(|class| f64::from(head.bias[class]) + shift(class)).collect();
+    let (value, gradient) = at(&u, &bias);
+    (value, gradient / at(&vec![0.0; u.len()], &vec![0.0; classes]).1)
+}
+
+/// The optimum where the products are what takes the time: 41 GFLOP for each loss and gradient.
+fn large_optimum(gpu: &Gpu) {
+    let [photos, width, classes] = [50_000, 2048, 100];
+    let mut samples = Samples::new(3);
+    let centres = samples.vec(classes * width);
+    let labels: Vec<usize> = (0..photos).map(|photo| (photo + usize::from(photo % 9 == 4)) % classes).collect();
+    let features: Vec<f32> = (0..photos)
+        .flat_map(|photo| &centres[photo % classes * width..][..width])
+        .map(|centre| 0.1 * centre + samples.signed())
+        .collect();
+    let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+    let (rows, targets) = (Rows::new(&features, width).expect("whole rows"), targets(&labels));
+    let train = Labelled { rows: &rows, targets: &targets, weights: None };
+    let problem = Problem { classes: &names, train, validation: None, folds: None };
+    let start = Instant::now();
+    let fit = solve(gpu, &problem, &to_the_optimum(Some(L2), Some(Scaling::Common)), &()).expect("the head trains");
+    let (seconds, certificate) = (start.elapsed().as_secs_f64(), fit.certificate.expect("an optimum"));
+    assert!(certificate.share() <= TOLERANCE, "{certificate:?}");
+    println!("head/{photos}x{width}, {classes} classes, optimum: {seconds:.1} s, {} steps", certificate.steps);
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn targets(labels: &[usize]) -> Vec<Target> {
@@ -100,14 +247,21 @@ fn large(gpu: &Gpu) {
     };
     let ((features, labels), (others, truth)) = (clouds(PHOTOS), clouds(VALIDATED));
     let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
-    let options = TrainOptions { epochs, batch_size: 256, warmup_epochs: 1, patience: None, ..TrainOptions::default() };
+    let options = TrainOptions {
+        optimizer: Optimizer::ADAMW,
+        epochs,
+        batch_size: 256,
+        warmup_epochs: 1,
+        patience: None,
+        ..TrainOptions::default()
+    };
     let ended = Epochs::default();
     let [rows, other_rows] = [&features, &others].map(|values| Rows::new(values, FEATURES).expect("whole rows"));
     let [targets, other_targets] = [&labels, &truth].map(|labels| targets(labels));
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
     let validation = Some(Labelled { rows: &other_rows, targets: &other_targets, weights: None });
-    let problem = Problem { classes: &classes, train, validation };
-    let Fit { head, history } = solve(gpu, &problem, &options, &ended).expect("the head trains");
+    let problem = Problem { classes: &classes, train, validation, folds: None };
+    let Fit { head, history, .. } = solve(gpu, &problem, &options, &ended).expect("the head trains");
 
     let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.train_loss).collect();
     assert!(losses.is_sorted_by(|before, after| before > after), "the loss doesn't fall: {losses:?}");
@@ -122,12 +276,10 @@ fn large(gpu: &Gpu) {
     assert!((again - loss).abs() <= 1e-4 * (1.0 + loss), "{again} is not {loss}");
 
     let ended = ended.0.into_inner().expect("nothing panicked");
-    let mut seconds: Vec<f64> = ended.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect();
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2];
-    let gflops = 4e-9 * (PHOTOS * FEATURES * CLASSES) as f64 / median;
+    let seconds = median(ended.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect());
+    let gflops = 4e-9 * (PHOTOS * FEATURES * CLASSES) as f64 / seconds;
     println!(
         "head/{PHOTOS}x{FEATURES}, {CLASSES} classes, batch 256, adamw: {:.2} epochs/s, {gflops:.0} GFLOP/s",
-        1.0 / median
+        1.0 / seconds
     );
 }

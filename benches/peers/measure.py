@@ -2,13 +2,14 @@
 plot (SVG).
 
 Every round runs each tool once, in a process of its own, and the order turns from round to round; a figure is the median of the rounds'
-medians. All run on --threads threads and as many cores. An answer that isn't PyTorch's fails the run. What doesn't build is told in the
-table with its reason.
+medians. All run on --threads threads and as many cores. An answer that isn't PyTorch's fails the run, and a head that isn't the optimum. What
+doesn't build is told in the table with its reason.
 
   benches/peers/run                         everything, seven rounds: half an hour on an otherwise idle machine
   benches/peers/run --docs                  the same, and docs/performance.md gets the table, docs/peers.svg the plot
   benches/peers/run --quick                 one short round: does it work
   benches/peers/run --only resnet18-8 --only rehead --only pytorch
+  benches/peers/run --only optimum --only rehead --only scikit-learn --profile dev
 """
 
 import argparse
@@ -45,8 +46,17 @@ def cases(args):
         dict(name="matmul-1024", title="matmul 1024", unit="GFLOP/s", amount=2 * 1024**3 / 1e9, size=1024,
              peers=["rehead", "sgemm", "pytorch", "candle", "burn-flex", "burn-wgpu"]),
         dict(name="head", title=f"head: {rows(args):,} x 2,048, 100 classes, batch 256", unit="epochs/s", amount=1, peers=["rehead", "pytorch"]),
+        optimum("optimum", [2_000, 512, 5]),
+        optimum("optimum-large", [rows(args), 2_048, 100]),
         dict(name="train", title=f"train on {args.count} photos, files to report", unit="s", amount=None, photos=args.count, peers=["rehead", "pytorch"]),
     ]
+
+
+def optimum(name, shape):
+    """A head to be found whose gradient has fallen to a millionth of its start."""
+    count, width, classes = shape
+    return dict(name=name, title=f"the optimum of a head: {count:,} x {width:,}, {classes} classes", unit="s", amount=None, shape=shape,
+                l2=1e-2 if count < 5_000 else 1e-3, tolerance=1e-6, peers=["rehead", "scikit-learn", "pytorch"])
 
 
 def rows(args):
@@ -68,6 +78,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2, help="threads and cores for each tool (2)")
     parser.add_argument("--quick", action="store_true", help="one round, as short as can be, a head of 5,000 and 40 photos")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this case or this tool; may be repeated")
+    parser.add_argument("--profile", default="release", help="cargo's profile for our own programs (release)")
     parser.add_argument("--weights", type=pathlib.Path, help="folder with resnet18.safetensors and resnet50.safetensors, torchvision's names (default: random weights)")
     parser.add_argument("--photos", type=pathlib.Path, help=f"a folder of photos for each class (default: {PHOTOS} drawn ones)")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results", help="where table, JSON and plot go (benches/peers/results)")
@@ -105,17 +116,18 @@ def say(text):
 
 def build(args):
     """The programs of the tools wanted, by name, and why those that are missing don't build."""
-    programs = cargo(ROOT, ["-p", "rehead", "--example", "peer", "-p", "trainer", "--bin", "trainer"])
+    trainer = ["-p", "trainer", "--bin", "trainer"] if any(case["name"] == "train" for case in args.cases) else []
+    programs = cargo(ROOT, args.profile, ["-p", "rehead", "--example", "peer", *trainer])
     missing = {}
     if {"tract", "candle", "burn-flex", "burn-wgpu"} & args.tools:
         # Where one doesn't build the others do.
-        programs |= cargo(RUST, ["--keep-going"], missing)
+        programs |= cargo(RUST, "release", ["--keep-going"], missing)
     return {name.removeprefix("peer-"): program for name, program in programs.items()}, missing
 
 
-def cargo(folder, what, missing=None):
+def cargo(folder, profile, what, missing=None):
     """Builds, and gives the programs by name. What doesn't build ends the run, or goes into `missing` with its reason."""
-    command = ["cargo", "build", "--release", "--locked", "--message-format", "json-render-diagnostics", *what]
+    command = ["cargo", "build", "--profile", profile, "--locked", "--message-format", "json-render-diagnostics", *what]
     say(f"building in {folder}: {' '.join(what)}")
     built = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
@@ -138,11 +150,11 @@ def prepare(args, work):
     """Weights, ONNX files, images, matrices, features and photos, written once for all."""
     import numpy as np
     sys.path.insert(0, str(ROOT / "tests/fixtures/resnet"))
-    import formula
     given = {}
     for case in args.cases:
         model = case.get("model")
         if model:
+            import formula
             weights, state = network(args, model, work)
             images = formula.inputs(f"{model} peers", (8, 3, 224, 224))[:case["batch"]]
             images.tofile(work / f"{case['name']}.f32")
@@ -160,15 +172,33 @@ def prepare(args, work):
             features.tofile(work / "features.f32")
             labels.tofile(work / "labels.u32")
             given["head"] = ["--features", work / "features.f32", "--labels", work / "labels.u32", "--classes", 100, "--batch", 256, "--epochs", 3]
+        elif "shape" in case:
+            planted(case, work)
+            given[case["name"]] = ["--features", work / f"{case['name']}.f32", "--labels", work / f"{case['name']}.u32",
+                                   "--classes", case["shape"][2], "--l2", case["l2"], "--tolerance", case["tolerance"]]
         elif case["name"] == "train":
             weights, _ = network(args, "resnet18", work)
             given["train"] = [args.photos.resolve() if args.photos else drawn(args.count, work), weights]
         else:
+            import formula
             n = case["size"]
             for name in "ab":
                 formula.inputs(name, (n, n)).tofile(work / f"{name}.f32")
             given[case["name"]] = ["--size", n, "--a", work / "a.f32", "--b", work / "b.f32"]
     return given
+
+
+def planted(case, work):
+    """Features of falling spread, as networks' are, and labels drawn by a head that was planted: nothing tells all of them apart."""
+    import numpy as np
+    (count, width, classes), random = case["shape"], np.random.default_rng(3)
+    features = random.standard_normal((count, width), np.float32)
+    features /= np.sqrt(1 + np.arange(width, dtype=np.float32) / 32)
+    head = random.standard_normal((classes, width), np.float32)
+    logits = features @ head.T
+    labels = (2 * logits / logits.std() + random.gumbel(size=logits.shape)).argmax(1).astype(np.uint32)
+    features.tofile(work / f"{case['name']}.f32")
+    labels.tofile(work / f"{case['name']}.u32")
 
 
 def network(args, model, work):
@@ -262,14 +292,16 @@ def command(args, case, tool, programs, given, out):
         if tool == "rehead":
             return [programs["trainer"], "train", photos, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--quiet"]
         return [*python, "train", "--photos", photos, "--model", "resnet18", "--weights", weights, "--threads", args.threads, "--out", out]
-    kind = name if name == "head" else "forward" if "model" in case else "matmul"
+    kind = name if name == "head" else "optimum" if "shape" in case else "forward" if "model" in case else "matmul"
     slow = tool in SLOW or args.quick
-    limits = ["--repeats", 1 if slow else 3, "--seconds", 0 if slow else args.seconds, "--threads", args.threads, "--out", out]
+    # What takes minutes is done once, and that time counts.
+    repeats = 0 if name == "optimum-large" else 1 if slow else 3
+    limits = ["--repeats", repeats, "--seconds", 0 if slow or not repeats else args.seconds, "--threads", args.threads, "--out", out]
     if tool == "sgemm":
         return [programs["peer"], "sgemm", *given, *limits]
     family, _, backend = tool.partition("-")
-    if family in ["pytorch", "onnxruntime"]:
-        return [*python, kind, "--backend", backend or family, *given, *limits]
+    if tool in ["scikit-learn", "pytorch", "pytorch-channels-last", "onnxruntime"]:
+        return [*python, kind, "--backend", tool.removeprefix("pytorch-"), *given, *limits]
     return [programs["peer" if family == "rehead" else family], kind, *(["--backend", backend] if backend else []), *given, *limits]
 
 
@@ -304,8 +336,13 @@ def measure(args, case, command, environment):
 
 def compare(case, expected, out):
     """How far a tool's answer is from PyTorch's: the lowest cosine of an image's features, and the largest error as a share of the
-    largest value. Raises where it's too far."""
+    largest value; how far a head is from the optimum, its gradient as a share of that at zero. Raises where it's too far."""
     import numpy as np
+    if "shape" in case:
+        loss, share = judged(case, expected, out)
+        if not share <= 100 * case["tolerance"]:
+            raise Failed(f"it isn't the optimum: the gradient fell to {share:.1e} of its start, not to {case['tolerance']:.0e}")
+        return dict(error=share, loss=loss)
     if case["name"] == "train":
         got, expected = features_of(out), features_of(expected)
         if got.keys() != expected.keys():
@@ -324,7 +361,37 @@ def compare(case, expected, out):
     # NaN fails.
     if not (error <= limit and cosine >= 1 - limit):
         raise Failed(f"its answer isn't PyTorch's: cosine {cosine:.6f}, error {error:.1e} of the largest value (at most {limit:.0e})")
-    return cosine, error
+    return dict(cosine=cosine, error=error)
+
+
+def judged(case, work, out):
+    """What the optimum minimises, at a head, and the largest of its gradient as a share of that at a head of zeros, in f64: the mean of
+    -ln p(class) + l2 / 2 Σ u², with u the weights on features less their mean, divided by the root of 1.01 times their mean variance."""
+    import numpy as np
+    count, width, classes = case["shape"]
+    features = np.fromfile(work / f"{case['name']}.f32", np.float32).reshape(count, width)
+    labels = np.fromfile(work / f"{case['name']}.u32", np.uint32)
+    mean = features.mean(0, dtype=np.float64)
+    blocks = [slice(first, first + 4096) for first in range(0, count, 4096)]
+    scale = np.sqrt(1.01 * sum(((features[block] - mean) ** 2).sum() for block in blocks) / (count * width))
+
+    def at(u, bias):
+        value, of_u, of_bias = case["l2"] / 2 * (u * u).sum(), case["l2"] * u, np.zeros(classes)
+        for block in blocks:
+            z, own = (features[block] - mean) / scale, (np.arange(len(labels[block])), labels[block])
+            logits = z @ u.T + bias
+            logits -= logits.max(1, keepdims=True)
+            normaliser = np.log(np.exp(logits).sum(1))
+            value += (normaliser - logits[own]).sum() / count
+            slopes = np.exp(logits - normaliser[:, None])
+            slopes[own] -= 1
+            of_u, of_bias = of_u + slopes.T @ z / count, of_bias + slopes.sum(0) / count
+        return float(value), float(max(abs(of_u).max(), abs(of_bias).max()))
+
+    answer = np.fromfile(out, np.float32).astype(np.float64)
+    weight, bias = answer[:classes * width].reshape(classes, width), answer[classes * width:]
+    value, gradient = at(weight * scale, bias + weight @ mean)
+    return value, gradient / at(np.zeros((classes, width)), np.zeros(classes))[1]
 
 
 def features_of(path):
@@ -362,12 +429,16 @@ def run_case(args, case, programs, missing, given, work, environment, helper):
         result = measure(args, case, command(args, case, tool, programs, given, out), environment)
         return result, out
 
-    say(f"{case['title']}: what PyTorch answers")
-    try:
-        _, expected = once("pytorch")
-        expected = expected.rename(expected.with_suffix(".expected")) if case["name"] != "train" else expected
-    except Failed as reason:
-        sys.exit(f"PyTorch, which all are compared with, fails at {case['name']}: {reason}")
+    if "shape" in case:
+        # An optimum is known by its gradient.
+        expected = work
+    else:
+        say(f"{case['title']}: what PyTorch answers")
+        try:
+            _, expected = once("pytorch")
+            expected = expected.rename(expected.with_suffix(".expected")) if case["name"] != "train" else expected
+        except Failed as reason:
+            sys.exit(f"PyTorch, which all are compared with, fails at {case['name']}: {reason}")
     for turn in range(args.rounds):
         order = tools[turn % len(tools):] + tools[:turn % len(tools)] if tools else []
         for tool in order:
@@ -376,7 +447,7 @@ def run_case(args, case, programs, missing, given, work, environment, helper):
                 continue
             try:
                 result, out = once(tool)
-                row["cosine"], row["error"] = helper.submit(compare, case, expected, out).result()
+                row["answer"] = helper.submit(compare, case, expected, out).result()
             except Failed as reason:
                 rows[tool] = dict(failed=str(reason))
                 say(f"{case['title']}: {tool} FAILED: {reason}")
@@ -396,7 +467,7 @@ def run_case(args, case, programs, missing, given, work, environment, helper):
             row = dict(
                 value=statistics.median(figures), least=min(figures), most=max(figures), rounds=figures,
                 first=statistics.median(row["first"]) if row["first"] else None, peak=statistics.median(row["peak"]),
-                cosine=row["cosine"], error=row["error"],
+                **row["answer"],
             )
         done.append(dict(tool=tool, **row))
     return dict(name=case["name"], title=case["title"], unit=case["unit"], photos=case.get("photos"), rows=done)
@@ -425,7 +496,8 @@ def machine(programs, args, load):
 
 
 def versions():
-    from importlib.metadata import version
+    from importlib.metadata import distributions
+    installed = {distribution.name.lower(): distribution.version for distribution in distributions()}
     locked = lambda lock, name: re.search(rf'name = "{name}"\nversion = "([^"]+)"', lock.read_text())[1]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
     return {
@@ -433,7 +505,7 @@ def versions():
         "rust": subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1],
         "matrixmultiply": locked(ROOT / "Cargo.lock", "matrixmultiply"),
         "python": platform.python_version(),
-        **{name: version(name) for name in ["torch", "torchvision", "onnxruntime", "pillow"]},
+        **{name: installed[name] for name in ["torch", "torchvision", "onnxruntime", "pillow", "scikit-learn"] if name in installed},
         "tract": locked(RUST / "Cargo.lock", "tract-onnx"),
         "candle": locked(RUST / "Cargo.lock", "candle-core"),
         "burn": locked(RUST / "Cargo.lock", "burn"),
@@ -454,7 +526,7 @@ def main():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:args.threads])
     about = dict(
         date=time.strftime("%Y-%m-%d", time.gmtime()), rounds=args.rounds, machine=machine(programs, args, load), versions=versions(),
-        weights="given" if args.weights else "random", photos="given" if args.photos else "drawn",
+        weights="given" if args.weights else "random", photos="given" if args.photos else "drawn", profile=args.profile,
     )
     if load > 0.3:
         say(f"the machine is busy (load {load:.1f}): figures will scatter")

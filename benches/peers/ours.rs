@@ -17,7 +17,7 @@ use std::{sync::Mutex, time::Instant};
 use trainer::{
     data::{Class, Target},
     features::Rows,
-    head::{Problem, Samples, TrainOptions, solve},
+    head::{Choice, Optimizer, Problem, Samples, Scaling, TrainOptions, solve},
     machine::{Gpu, Selection, Summary, open},
     progress::Progress,
 };
@@ -34,6 +34,7 @@ fn main() -> Result<()> {
         "matmul" => matmul(&task),
         "sgemm" => sgemm(&task),
         "head" => head(&task),
+        "optimum" => optimum(&task),
         other => Err(format!("no {other} here").into()),
     }
 }
@@ -109,27 +110,60 @@ impl Progress for Clock {
     }
 }
 
+/// Labelled rows of features.
+struct Labelled {
+    features: Vec<f32>,
+    targets: Vec<Target>,
+    classes: Vec<String>,
+}
+
+impl Labelled {
+    fn read(task: &Task) -> Result<Self> {
+        let targets = task.words("labels")?.into_iter().map(|label| Class::new(label as usize).into()).collect();
+        let classes = (0..task.number("classes")?).map(|class: usize| class.to_string()).collect();
+        Ok(Self { features: task.floats("features")?, targets, classes })
+    }
+
+    fn rows(&self) -> Result<Rows<'_>> {
+        Ok(Rows::new(&self.features, self.features.len() / self.targets.len().max(1))?)
+    }
+
+    fn problem<'a>(&'a self, rows: &'a Rows<'a>) -> Problem<'a> {
+        let train = Samples { rows, targets: &self.targets, weights: None };
+        Problem { classes: &self.classes, train, validation: None, folds: None }
+    }
+}
+
+/// The head whose gradient has fallen to a share of its start, with its certificate.
+fn optimum(task: &Task) -> Result<()> {
+    let optimizer = Optimizer::Lbfgs {
+        l2: Some(task.number("l2")?),
+        scaling: Some(Scaling::Common),
+        tolerance: task.number("tolerance")?,
+        folds: 5,
+        choice: Choice::Best,
+    };
+    let options = TrainOptions { optimizer, ..TrainOptions::default() };
+    let (gpu, labelled) = (gpu()?, Labelled::read(task)?);
+    let rows = labelled.rows()?;
+    task.serve(|| {
+        let head = solve(&gpu, &labelled.problem(&rows), &options, &())?.head;
+        Ok([head.weight, head.bias].concat())
+    })
+}
+
 /// Seconds of each epoch but the first, which has the start in it; the answer is the mean loss of the last.
 fn head(task: &Task) -> Result<()> {
-    let features = task.floats("features")?;
-    let targets: Vec<Target> =
-        task.words("labels")?.into_iter().map(|label| Class::new(label as usize).into()).collect();
-    let classes: Vec<String> = (0..task.number("classes")?).map(|class: usize| class.to_string()).collect();
     let options = TrainOptions {
+        optimizer: Optimizer::ADAMW,
         epochs: task.number("epochs")?,
         batch_size: task.number("batch")?,
         warmup_epochs: 0,
         patience: None,
         ..TrainOptions::default()
     };
-    let (gpu, clock) = (gpu()?, Clock::default());
-    let rows = Rows::new(&features, features.len() / targets.len().max(1))?;
-    let problem = Problem {
-        classes: &classes,
-        train: Samples { rows: &rows, targets: &targets, weights: None },
-        validation: None,
-    };
-    let fit = solve(&gpu, &problem, &options, &clock)?;
+    let (gpu, clock, labelled) = (gpu()?, Clock::default(), Labelled::read(task)?);
+    let fit = solve(&gpu, &labelled.problem(&labelled.rows()?), &options, &clock)?;
     let loss = fit.history.epochs.last().ok_or("no epoch")?.train_loss;
     task.first(&[loss as f32])?;
     let ends = clock.0.into_inner()?;

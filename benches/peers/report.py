@@ -61,6 +61,8 @@ def table(results):
                 f"| {row['peak']:.0f} | {row['error']:.0e} |"
             )
         lines += [f"| {name(row['tool'])} | | | | | | {row['failed'].replace('|', ' ')} |" for row in case["rows"] if "failed" in row]
+        if reached := [f"{name(row['tool'])} {row['loss']:.9f}" for row in best_first if "loss" in row]:
+            lines += ["", f"What is minimised fell to: {', '.join(reached)}."]
         lines.append("")
     ours = {case["name"]: (case, own(case)["value"]) for case in results["cases"] if own(case)}
     if "train" in ours and "resnet18-8" in ours:
@@ -73,7 +75,8 @@ def table(results):
     lines += [
         f"Measured {about['date']} on {on['cpu']}, {on['cores']} cores of which {on['threads']} were used, {on['memory']}, {on['system']}; "
         f"{adapter['name']} ({adapter['kind']}, {adapter['backend']}), {adapter['driver']}; load {on['load']:.1f} at the start; "
-        f"medians of {about['rounds']} rounds; {about['weights']} weights, {about['photos']} photos.",
+        f"medians of {about['rounds']} rounds; {about['weights']} weights, {about['photos']} photos"
+        f"{'' if about.get('profile', 'release') == 'release' else '; our programs built in cargo' + chr(39) + 's profile ' + about['profile']}.",
         "",
         "Versions: " + ", ".join(f"{tool} {version}" for tool, version in about["versions"].items()) + ".",
     ]

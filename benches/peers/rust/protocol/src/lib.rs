@@ -2,7 +2,7 @@
 //!
 //! A peer reads the task, loads, does the work once, writes the answer to `--out` and prints `first`, so that the conductor
 //! knows how long the start took. Then it repeats the work until `--seconds` have passed, at least `--repeats` times, and prints
-//! the seconds of each time as a JSON list. `peers.py` does the same in Python.
+//! the seconds of each time as a JSON list; where `--repeats` is 0, those of that first time. `peers.py` does the same in Python.
 
 use std::{
     collections::HashMap,
@@ -68,7 +68,11 @@ impl Task {
 
     /// Does the work as often as asked and reports.
     pub fn serve(&self, mut work: impl FnMut() -> Result<Vec<f32>>) -> Result<()> {
+        let start = Instant::now();
         self.first(&work()?)?;
+        if self.number::<usize>("repeats")? == 0 {
+            return self.report(&[start.elapsed().as_secs_f64()]);
+        }
         let (least, seconds) = (self.number("repeats")?, Duration::from_secs_f64(self.number("seconds")?));
         let begin = Instant::now();
         let mut times = Vec::new();
