@@ -32,6 +32,8 @@ impl Stage {
     pub const HEAD: Self = Self { name: "head", unit: "epochs" };
     /// Heads are fitted: the one that is kept, and those by which it is chosen and judged.
     pub const HEADS: Self = Self { name: "head", unit: "fits" };
+    /// A score is chosen that tells photos of none of the classes.
+    pub const UNKNOWN: Self = Self { name: "what tells unknown photos", unit: "" };
     /// The layers of a network are measured.
     pub const BENCH: Self = Self { name: "bench", unit: "passes" };
     /// Variants of kernels are measured.

@@ -24,6 +24,7 @@ fn from_photos_to_predictions() {
     assert!(err.contains("36 photos in "), "{err}");
     let expected = [
         "config.json",
+        "known.safetensors",
         "labels.txt",
         "metrics.json",
         "model.safetensors",

@@ -17,6 +17,7 @@ use crate::data::{self, Class, Listing, Photo, Rejected, Source};
 use crate::error::{Error, Result};
 use crate::export::{self, Way};
 use crate::files::is_below;
+use crate::head::reject::Verdict;
 use crate::progress::{Progress as _, Stage, watched};
 use crate::report::Prediction;
 use crate::run::{Named, Run};
@@ -25,12 +26,16 @@ use crate::words::{count, shown};
 use crate::{files, hub, tasks};
 
 /// Say what is on photos
+///
+/// A head names one of its classes whatever it is shown. Photos that are like none of those that it learnt from are said to be so, where cross-validation
+/// found what tells them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer predict run new.jpg
   trainer predict run holiday/ --top 1 --json
   trainer predict run holiday/ --out predictions.csv
   trainer predict run inbox/ --sort-into sorted --min-probability 0.8
+  trainer predict run inbox/ --coverage 0.95      which classes it may be: the true one is among them for 95 % of photos
   find holiday -name '*.jpg' | trainer predict run -
   trainer predict resnet18 new.jpg                what the weights' own head says, of ImageNet's classes")]
 pub(crate) struct Predict {
@@ -63,6 +68,9 @@ pub(crate) struct Predict {
     /// Where the most probable class has less, a photo counts as unsure, and goes into `unsure`
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(crate) min_probability: f64,
+    /// Name the classes among which the true one is for this share of photos; few where the head is sure, several where it isn't
+    #[arg(long, value_name = "SHARE", value_parser = inner_share)]
+    pub(crate) coverage: Option<f64>,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
 }
@@ -84,16 +92,17 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         Ok(())
     };
     let run = open(args, terminal, &first)?;
+    let telling = said::telling(&run, args.coverage, terminal)?;
     let Listing { photos, mut rejected, warnings, .. } = listing.into_inner().map_or_else(list, Ok)?;
     warnings.iter().for_each(|warning| terminal.warn(warning));
     tell_rejected(&rejected, terminal);
     let session = global.session(terminal)?;
     let classes = &run.head.classes;
     let (top, lines) = (usize::from(args.top), args.jsonl);
-    let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top)).transpose()?;
+    let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top, telling.asked())).transpose()?;
     let mut counts = vec![0; classes.len()];
-    let (mut unsure, mut json) = (0, Vec::new());
-    let unreadable = tasks::predict_each(&session, &run, &photos, &mut |photo, outcome| {
+    let ([mut unsure, mut unknown], mut json) = ([0; 2], Vec::new());
+    let unreadable = tasks::predict_each(&session, &run, &photos, &telling, &mut |photo, outcome| {
         let said = outcome.as_ref().map_err(|rejected| *rejected);
         if let Some(out) = &mut out {
             out.add(said)?;
@@ -106,21 +115,24 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         }
         let Ok(prediction) = outcome else { return Ok(()) };
         let Some(&(class, probability)) = prediction.top(1).first() else { return Ok(()) };
-        let is_sure = probability >= args.min_probability;
-        if is_sure {
-            counts[class.index()] += 1
+        let folder = if prediction.is_known() == Some(false) {
+            unknown += 1;
+            export::UNKNOWN
+        } else if probability < args.min_probability {
+            unsure += 1;
+            export::UNSURE
         } else {
-            unsure += 1
-        }
-        if let Some(folder) = &args.sort_into {
-            let class = if is_sure { &classes[class.index()] } else { export::UNSURE };
+            counts[class.index()] += 1;
+            &classes[class.index()]
+        };
+        if let Some(sorted) = &args.sort_into {
             let way = if args.link { Way::Link } else { Way::Copy };
-            export::sort_into(folder, class, photo, way)?;
+            export::sort_into(sorted, folder, photo, way)?;
         }
         Ok(())
     })?;
     rejected.extend(unreadable);
-    let said = counts.iter().sum::<usize>() + unsure;
+    let said = counts.iter().sum::<usize>() + unsure + unknown;
     if said == 0 {
         return Err(nothing_readable("predict".to_owned(), &rejected));
     }
@@ -128,9 +140,10 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
     if global.json {
         emit_json(&json!({
             "photos": json, "rejected": rejected, "counts": said::counts(&counts, classes), "unsure": unsure,
+            "unknown": telling.silent().is_none().then_some(unknown),
         }))?;
     } else if !lines && (args.out.is_some() || args.sort_into.is_some() || said >= SUMMED) {
-        emit(&summary(&counts, unsure, classes))?;
+        emit(&summary(&counts, [unsure, unknown], classes))?;
     }
     Ok(rejected.len())
 }
@@ -168,19 +181,20 @@ fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
 }
 
 /// Sums up how many photos are of each class, the most frequent first.
-fn summary(counts: &[usize], unsure: usize, classes: &[String]) -> String {
+fn summary(counts: &[usize], [unsure, unknown]: [usize; 2], classes: &[String]) -> String {
     let mut found: Vec<(usize, &String)> =
         counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
     found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let mut out = format!("\n{}:", count(counts.iter().sum::<usize>() + unsure, "photo"));
+    let mut out = format!("\n{}:", count(counts.iter().sum::<usize>() + unsure + unknown, "photo"));
     let shown = found.iter().take(LISTED).map(|(count, class)| format!(" {count} {class}"));
     out += &shown.collect::<Vec<_>>().join(",");
     if found.len() > LISTED {
         let _ = write!(out, " and {} more", count(found.len() - LISTED, "class"));
     }
-    if unsure > 0 {
-        let comma = if found.is_empty() { "" } else { "," };
-        let _ = write!(out, "{comma} {unsure} unsure");
+    let mut comma = if found.is_empty() { "" } else { "," };
+    for (count, what) in [(unsure, "unsure"), (unknown, "unknown")].into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(out, "{comma} {count} {what}");
+        comma = ",";
     }
     out + "\n"
 }
@@ -192,6 +206,12 @@ const LISTED: usize = 20;
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a number from 0 to 1".to_owned()) }
+}
+
+/// Reads a share between 0 and 1, which is neither.
+pub(crate) fn inner_share(text: &str) -> Result<f64, String> {
+    let share = share(text)?;
+    if share > 0.0 && share < 1.0 { Ok(share) } else { Err("expected a number between 0 and 1".to_owned()) }
 }
 
 /// Opens the run, or weights with their own head; `first` comes before weights are downloaded.
@@ -222,6 +242,15 @@ fn open(args: &Predict, terminal: &Terminal, first: &dyn Fn() -> Result<()>) -> 
     Ok(run)
 }
 
+/// Words by how much a score is below its threshold, with as many digits as show that it is.
+fn below(verdict: &Verdict) -> String {
+    let Verdict { score, value, threshold } = *verdict;
+    let threshold = threshold.unwrap_or(value);
+    let worded = |digits: usize| [value, threshold].map(|number| format!("{number:.digits$}"));
+    let worded = (2..9).map(worded).find(|[value, threshold]| value != threshold).unwrap_or_else(|| worded(9));
+    format!("{} {}, below {}", score.name(), worded[0], worded[1])
+}
+
 fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
     let choices = photo.top(top);
     let label = |class: &Class| &classes[class.index()];
@@ -229,6 +258,20 @@ fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
     let mut out = format!("{}\n", photo.name);
     for (class, probability) in &choices {
         let _ = writeln!(out, "  {:width$}  {:>5.1} %", label(class), 100.0 * probability);
+    }
+    if let Some(verdict) = photo.verdict.filter(|verdict| verdict.is_known() == Some(false)) {
+        let _ = writeln!(out, "  like none of these ({})", below(&verdict));
+    }
+    match photo.set.as_deref() {
+        Some([]) => out += "  one of: none is probable enough\n",
+        Some(set) => {
+            let _ = writeln!(
+                out,
+                "  one of: {}",
+                set.iter().map(|class| label(class).as_str()).collect::<Vec<_>>().join(", ")
+            );
+        }
+        None => {}
     }
     out
 }

@@ -5,12 +5,17 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::terminal::Terminal;
 use crate::data::{Class, Rejected};
 use crate::error::{Error, Result};
 use crate::export::Predictions;
 use crate::files::Draft;
+use crate::head::reject::Verdict;
 use crate::outputs::{self, Existing};
-use crate::report::{self, Prediction};
+use crate::progress::Progress as _;
+use crate::report::{self, Asked, Prediction};
+use crate::run::Run;
+use crate::tasks::Telling;
 use crate::words::shown;
 
 /// A file of predictions that is being written; it appears, whole, when it is finished.
@@ -18,6 +23,7 @@ pub(crate) struct Said<'a> {
     to: To,
     classes: &'a [String],
     top: usize,
+    asked: Asked,
 }
 
 /// What predictions are written to.
@@ -65,29 +71,29 @@ pub(crate) fn check(path: &Path, force: bool) -> Result<()> {
 }
 
 impl<'a> Said<'a> {
-    pub(crate) fn begin(path: &Path, classes: &'a [String], top: usize) -> Result<Self> {
+    pub(crate) fn begin(path: &Path, classes: &'a [String], top: usize, asked: Asked) -> Result<Self> {
         let to = match format_of(path)? {
-            Format::Parquet => To::Parquet(Box::new(Predictions::begin(path)?)),
+            Format::Parquet => To::Parquet(Box::new(Predictions::begin(path, asked)?)),
             Format::Lines => To::Lines(Draft::begin(path)?),
             Format::Csv => {
                 let mut file = Draft::begin(path)?;
-                file.write_all(&report::predictions_header()).map_err(|error| file.failed(error))?;
+                file.write_all(&report::predictions_header(asked)).map_err(|error| file.failed(error))?;
                 To::Csv(file)
             }
         };
-        Ok(Self { to, classes, top })
+        Ok(Self { to, classes, top, asked })
     }
 
     /// Adds what is said of a photo, or why nothing is, for which a table has no line.
     pub(crate) fn add(&mut self, said: Result<&Prediction, &Rejected>) -> Result<()> {
-        let Self { to, classes, top } = self;
+        let Self { to, classes, top, asked } = self;
         match (to, said) {
             (To::Lines(file), said) => {
                 let line = line(said, classes, *top);
                 writeln!(file, "{line}").map_err(|error| file.failed(error))
             }
             (To::Csv(file), Ok(prediction)) => {
-                let line = report::prediction_line(prediction, classes)?;
+                let line = report::prediction_line(prediction, classes, *asked)?;
                 file.write_all(&line).map_err(|error| file.failed(error))
             }
             (To::Parquet(table), Ok(prediction)) => table.add(prediction, classes),
@@ -103,6 +109,22 @@ impl<'a> Said<'a> {
     }
 }
 
+/// Reads what a run can tell besides classes, and says so where it can't tell that a photo is like none of them.
+pub(crate) fn telling(run: &Run, coverage: Option<f64>, terminal: &Terminal) -> Result<Telling> {
+    let telling = Telling::of(run, coverage).map_err(|error| match error {
+        Error::InvalidOption { option: "coverage", value, expected } => {
+            Error::InvalidOption { option: "--coverage", value, expected }
+        }
+        error => error,
+    })?;
+    // Of others' weights nobody expects it.
+    if let (Some(reason), true) = (telling.silent(), run.config.is_some()) {
+        let folder = shown(&run.folder);
+        terminal.warn(&format!("{folder}: can't tell whether photos are like none of the classes: {reason}"));
+    }
+    Ok(telling)
+}
+
 /// Says as JSON what is said of a photo, or why nothing is.
 pub(crate) fn line(said: Result<&Prediction, &Rejected>, classes: &[String], top: usize) -> Value {
     match said {
@@ -115,7 +137,14 @@ pub(crate) fn prediction(photo: &Prediction, classes: &[String], top: usize) -> 
     let choice =
         |(class, probability): (Class, f64)| json!({ "label": classes[class.index()], "probability": probability });
     let choices: Vec<Value> = photo.top(top).into_iter().map(choice).collect();
-    json!({ "path": photo.name, "predictions": choices })
+    let score = photo.verdict.map(
+        |Verdict { score, value, threshold }| json!({ "name": score.name(), "value": value, "threshold": threshold }),
+    );
+    let mut said = json!({ "path": photo.name, "predictions": choices, "known": photo.is_known(), "score": score });
+    if let Some(set) = &photo.set {
+        said["set"] = set.iter().map(|class| classes[class.index()].as_str()).collect();
+    }
+    said
 }
 
 /// Gives the photos of each class that has some.

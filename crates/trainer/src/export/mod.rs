@@ -14,4 +14,4 @@ mod table;
 
 pub use arrays::{Array, Format, format_of, names_beside, npy_rows};
 pub use predictions::Predictions;
-pub use sorted::{UNSURE, Way, sort_into};
+pub use sorted::{UNKNOWN, UNSURE, Way, sort_into};

@@ -7,7 +7,7 @@ use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::export::column::{Cell, Column, Kind};
 use crate::export::table::{self, Table};
-use crate::report::Prediction;
+use crate::report::{Asked, Prediction, SEPARATOR};
 
 /// What such a table says that it holds.
 const WHAT: &str = "predictions";
@@ -39,18 +39,26 @@ const COLUMNS: [Column; 15] = [
     share("probability5"),
 ];
 
+/// Lists the columns, with those that are asked for.
+fn columns(asked: Asked) -> Vec<Column> {
+    COLUMNS.into_iter().chain(asked.columns().map(text)).collect()
+}
+
 /// A Parquet table of predictions that is being written; it appears, whole, when it is finished. Names stand in it as they are, and a cell that says
 /// nothing is null.
 #[derive(Debug)]
-pub struct Predictions(Table);
+pub struct Predictions {
+    table: Table,
+    asked: Asked,
+}
 
 impl Predictions {
     /// Begins a table.
     ///
     /// # Errors
     /// The folder takes no files; [`Error::NotBuiltIn`] without the feature `parquet`.
-    pub fn begin(path: &Path) -> Result<Self> {
-        Table::begin(path, WHAT, &COLUMNS).map(Self)
+    pub fn begin(path: &Path, asked: Asked) -> Result<Self> {
+        Ok(Self { table: Table::begin(path, WHAT, &columns(asked))?, asked })
     }
 
     /// Checks that this build writes such tables.
@@ -94,7 +102,17 @@ impl Predictions {
         for rank in 1..5 {
             row.extend(choice(rank)?);
         }
-        self.0.add(&row)
+        let known = photo.is_known().map(|known| known.to_string());
+        let set: Option<Vec<&str>> =
+            photo.set.as_ref().map(|set| set.iter().map(|&class| label(class)).collect::<Result<_>>()).transpose()?;
+        let set = set.map(|labels| labels.join(SEPARATOR));
+        if self.asked.known {
+            row.push(Cell::Text(known.as_deref()));
+        }
+        if self.asked.set {
+            row.push(Cell::Text(set.as_deref()));
+        }
+        self.table.add(&row)
     }
 
     /// Finishes the table.
@@ -102,7 +120,7 @@ impl Predictions {
     /// # Errors
     /// It can't be written; what was there stays.
     pub fn finish(self) -> Result<()> {
-        self.0.finish()
+        self.table.finish()
     }
 }
 
@@ -113,7 +131,10 @@ mod tests {
 
     #[test]
     fn columns_are_those_of_the_csv() {
-        let names = COLUMNS.map(|column| column.name).join(",");
-        assert_eq!(format!("{names}\n").into_bytes(), predictions_header());
+        for (known, set) in [(false, false), (true, false), (true, true)] {
+            let asked = Asked { known, set };
+            let names: Vec<&str> = columns(asked).iter().map(|column| column.name).collect();
+            assert_eq!(format!("{}\n", names.join(",")).into_bytes(), predictions_header(asked));
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::photos::{Failure, Limits};
 /// The folder of photos of which no class is probable enough.
 pub const UNSURE: &str = "unsure";
 
+/// The folder of photos that are like none of the classes.
+pub const UNKNOWN: &str = "unknown";
+
 /// How photos come into their folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {

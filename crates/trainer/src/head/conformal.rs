@@ -49,11 +49,19 @@ const OPERATION: &str = "conformal sets";
 /// [`Error::TooFewPhotos`]: so few photos allow no such coverage; it says how many would. Probabilities aren't a finite row each; a class is
 /// beyond the row; `coverage` isn't between 0 and 1.
 pub fn threshold(probabilities: &[f64], classes: &[Class], coverage: f64) -> Result<f64> {
-    if !(coverage > 0.0 && coverage < 1.0) {
-        let (value, expected) = (coverage.to_string(), "a number between 0 and 1");
-        return Err(Error::InvalidOption { option: "coverage", value, expected });
-    }
-    let mut scores = scores(probabilities, classes)?;
+    check(coverage)?;
+    let true_ones = true_ones(probabilities, classes)?;
+    threshold_of(&true_ones, coverage)
+}
+
+/// Computes the [`threshold`] from the probabilities of the true classes alone, in any order.
+///
+/// # Errors
+/// As [`threshold`].
+pub fn threshold_of(true_ones: &[f64], coverage: f64) -> Result<f64> {
+    check(coverage)?;
+    finite(OPERATION, "probability", true_ones.iter().copied())?;
+    let mut scores: Vec<f64> = true_ones.iter().map(|probability| 1.0 - probability).collect();
     let rank = whole((scores.len() + 1) as f64 * coverage);
     if rank > scores.len() {
         let (what, got) = (format!("sets of {} % coverage", 100.0 * coverage), scores.len());
@@ -63,16 +71,32 @@ pub fn threshold(probabilities: &[f64], classes: &[Class], coverage: f64) -> Res
     Ok(1.0 - *score)
 }
 
+/// Checks that a coverage is one.
+fn check(coverage: f64) -> Result<()> {
+    if coverage > 0.0 && coverage < 1.0 {
+        return Ok(());
+    }
+    let (value, expected) = (coverage.to_string(), "a number between 0 and 1");
+    Err(Error::InvalidOption { option: "coverage", value, expected })
+}
+
 /// Rounds up, but for what rounding has added to a whole number.
 fn whole(value: f64) -> usize {
     (value * (1.0 - 1e-9)).ceil() as usize
 }
 
-fn scores(probabilities: &[f64], classes: &[Class]) -> Result<Vec<f64>> {
+/// Picks the probability of each photo's true class.
+///
+/// # Shapes
+/// As [`threshold`].
+///
+/// # Errors
+/// Probabilities aren't a finite row each; a class is beyond the row.
+pub fn true_ones(probabilities: &[f64], classes: &[Class]) -> Result<Vec<f64>> {
     let width = width(OPERATION, probabilities.len(), classes)?;
     finite(OPERATION, "probability", probabilities.iter().copied())?;
     let rows = probabilities.chunks_exact(width).zip(classes);
-    Ok(rows.map(|(row, class)| 1.0 - row[class.index()]).collect())
+    Ok(rows.map(|(row, class)| row[class.index()]).collect())
 }
 
 /// Lists the classes of a photo's set: those that are as probable as the threshold says or more, the most probable first, equal ones by number. It is empty where no

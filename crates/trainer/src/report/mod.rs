@@ -13,7 +13,8 @@ mod tests;
 mod text;
 mod thumbnail;
 
-pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
+pub(crate) use self::csv::SEPARATOR;
+pub use self::csv::{Asked, is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;

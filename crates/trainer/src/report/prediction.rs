@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::data::{Class, Part, Source, Target};
 use crate::digest::Digest;
+use crate::head::reject::Verdict;
 use crate::head::{softmax, top};
 
 /// A head's prediction for one photo.
@@ -27,9 +28,18 @@ pub struct Prediction {
     pub weight: f64,
     /// The logit of every class. Probabilities follow from it in f64, at half the memory that they would take.
     pub logits: Vec<f32>,
+    /// Whether it is like the photos that were learnt from, where that was asked and can be told.
+    pub verdict: Option<Verdict>,
+    /// The classes among which the true one is as often as was asked for, the most probable first; none where it wasn't asked.
+    pub set: Option<Vec<Class>>,
 }
 
 impl Prediction {
+    /// Tells whether it is like the photos that were learnt from, where that can be told.
+    pub fn is_known(&self) -> Option<bool> {
+        self.verdict.and_then(|verdict| verdict.is_known())
+    }
+
     /// Computes the probability of every class.
     pub fn probabilities(&self) -> Vec<f64> {
         softmax(&self.logits)
@@ -71,6 +81,8 @@ mod tests {
             target,
             weight: 1.0,
             logits,
+            verdict: None,
+            set: None,
         };
         let top = photo.top(10);
         assert_eq!(top.len(), 10);

@@ -45,6 +45,8 @@ pub(super) fn evaluated(count: usize, width: usize) -> (Evaluation, Vec<Predicti
             part: Some(Part::Test),
             cross_validated: false,
             weight: 1.0,
+            verdict: None,
+            set: None,
             target: Target::Class(Class::new(photo % width)),
             logits: (0..width).map(|class| if class == guess(photo) { 4.0 } else { 0.0 }).collect(),
         })

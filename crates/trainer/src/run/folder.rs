@@ -8,6 +8,8 @@ pub const LABELS: &str = "labels.txt";
 pub const CONFIG: &str = "config.json";
 /// Which photo played which part.
 pub const PARTS: &str = "parts.json";
+/// What the run knows its photos by.
+pub const KNOWN: &str = "known.safetensors";
 /// How good the head is.
 pub const METRICS: &str = "metrics.json";
 /// What the head says about each photo.

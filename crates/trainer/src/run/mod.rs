@@ -6,6 +6,7 @@
 //! | `labels.txt` | the labels, one a line, in the order of the outputs |
 //! | `config.json` | everything needed to do it again, and the digests of the other files ([`Config`]) |
 //! | `parts.json` | which photo played which part, by content, so that `evaluate` can leave out what the head has seen ([`Parts`]) |
+//! | `known.safetensors` | features and classes of photos that were learnt from, and the score by which photos are none of these ([`Likeness`]) |
 //! | `metrics.json` | how good the head is, in figures |
 //! | `predictions.csv` | what the head says about each photo; `compare` reads it again ([`Judged`]) |
 //! | `report.html` | figures and predictions as a page |
@@ -14,6 +15,7 @@ mod commit;
 mod config;
 mod folder;
 mod judged;
+mod likeness;
 mod model;
 mod named;
 mod parts;
@@ -21,8 +23,9 @@ mod preparation;
 
 pub(crate) use commit::Making;
 pub use config::{Config, Weights};
-pub use folder::{CONFIG, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
+pub use folder::{CONFIG, KNOWN, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPORT};
 pub use judged::Judged;
+pub use likeness::{Chosen, Likeness};
 pub use model::Run;
 pub(crate) use model::model;
 pub use named::Named;

@@ -12,6 +12,7 @@ use crate::photos::Reading;
 use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::{LABELS, MODEL};
+use crate::run::likeness::Likeness;
 use crate::run::named::{Named, classes_of, plain};
 use crate::run::parts::Seen;
 use crate::run::preparation::reading_of;
@@ -145,6 +146,15 @@ impl Run {
         let config = Config::read(&folder).ok().flatten();
         let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
         Ok(Self { folder, weights, head, named, recipe, reading, config })
+    }
+
+    /// Reads what the run knows its photos by; none where it was written without.
+    ///
+    /// # Errors
+    /// As [`Likeness::read`].
+    pub fn likeness(&self) -> Result<Option<Likeness>> {
+        let width = self.weights.architecture().features();
+        self.config.as_ref().map_or(Ok(None), |config| Likeness::read(&self.folder, config, width))
     }
 
     /// Says what the head has seen already.

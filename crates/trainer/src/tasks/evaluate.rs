@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use crate::data::{Dataset, Origin, Part, Rejected};
+use crate::data::{Class, Dataset, Origin, Part, Rejected};
 use crate::digest::hex;
 use crate::error::{Error, Result};
+use crate::head::conformal::{self, Sets};
 use crate::head::metrics::{self, Evaluation};
 use crate::progress::{Stage, watched};
 use crate::report::Prediction;
@@ -15,6 +16,8 @@ use crate::session::Session;
 use crate::tasks::near_seen::{NearSeen, near_seen};
 use crate::tasks::predict::known;
 use crate::tasks::tell::nothing_readable;
+use crate::tasks::telling::Telling;
+use crate::tasks::unknown::rejected;
 use crate::words::{count, first, shown};
 
 /// A run's evaluation on a folder.
@@ -34,6 +37,10 @@ pub struct Evaluated {
     pub without_near: Option<Evaluation>,
     /// How many of the photos that the run was made with weren't compared with these but for copies, since their features aren't kept.
     pub unsought: usize,
+    /// How many photos are like none of the classes, says the run, though they are of them; none where it can't tell.
+    pub rejected_as_unknown: Option<usize>,
+    /// How sets of classes turn out, where they were asked for.
+    pub sets: Option<Sets>,
 }
 
 /// A photo that is nearly the same as one that a run was made with.
@@ -47,11 +54,17 @@ pub struct Near {
 
 /// Evaluates a run on labelled photos: on those of the `test` part where there is one, else on all, without the
 /// photos that the run was made with unless `all` is set. Photos that are nearly the same as one of these are named in a warning, and the metrics without them
-/// stand beside.
+/// stand beside. `telling` says of each photo what it can.
 ///
 /// # Errors
 /// The folder isn't labelled with the run's classes; none of its photos is left.
-pub fn evaluate(session: &Session<'_>, run: &Run, data: impl Into<Origin>, all: bool) -> Result<Evaluated> {
+pub fn evaluate(
+    session: &Session<'_>,
+    run: &Run,
+    data: impl Into<Origin>,
+    all: bool,
+    telling: &Telling,
+) -> Result<Evaluated> {
     let data = data.into();
     let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open_for(&data, &run.head.classes))?;
     dataset.check_single()?;
@@ -79,7 +92,9 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: impl Into<Origin>, all: 
         true => NearSeen { photos: Vec::new(), unsought: 0 },
         false => near_seen(session, run, &mut known, &seen)?,
     };
-    let predictions = known.predictions(&run.head, |_, photo| photo.part)?;
+    let mut predictions = known.predictions(&run.head, |_, photo| photo.part)?;
+    telling.tell(&known.rows()?, &mut predictions)?;
+    let sets = telling.least().map(|least| sets(&predictions, least)).transpose()?;
     let judged = |without: &HashSet<usize>| {
         let others = predictions.iter().enumerate().filter(|(place, _)| !without.contains(place));
         let others: Vec<_> = others.map(|(_, photo)| (&photo.logits[..], &photo.target)).collect();
@@ -94,7 +109,24 @@ pub fn evaluate(session: &Session<'_>, run: &Run, data: impl Into<Origin>, all: 
     let near: Vec<Near> =
         found.into_iter().map(|(place, with)| Near { photo: predictions[place].name.clone(), with }).collect();
     tell(session, &near, [unsought, seen.digests.len()]);
-    Ok(Evaluated { evaluation, predictions, rejected: known.rejected, seen: left_out, near, without_near, unsought })
+    Ok(Evaluated {
+        evaluation,
+        rejected_as_unknown: rejected(&predictions),
+        sets,
+        predictions,
+        rejected: known.rejected,
+        seen: left_out,
+        near,
+        without_near,
+        unsought,
+    })
+}
+
+/// Measures the sets of photos.
+fn sets(predictions: &[Prediction], least: f64) -> Result<Sets> {
+    let probabilities: Vec<f64> = predictions.iter().flat_map(Prediction::probabilities).collect();
+    let classes: Vec<Class> = predictions.iter().filter_map(|photo| photo.target.class()).collect();
+    conformal::measure(&probabilities, &classes, least)
 }
 
 /// Names the photos that aren't quite new to the head, and says how many of those that it has seen couldn't be compared with them.

@@ -111,6 +111,8 @@ impl<'a> Known<'a> {
                     target,
                     weight,
                     logits,
+                    verdict: None,
+                    set: None,
                 });
             }
         }

@@ -12,6 +12,7 @@ use crate::run::Run;
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::known::Known;
 use crate::tasks::tell::tell_rejected;
+use crate::tasks::telling::Telling;
 
 /// What a run says about photos.
 #[derive(Clone, Debug)]
@@ -31,14 +32,15 @@ pub type Said<'a> = Result<Prediction, &'a Rejected>;
 /// The adapter failed; the run's files can't be read.
 pub fn predict(session: &Session<'_>, run: &Run, photos: &[Photo]) -> Result<Predicted> {
     let mut predictions = Vec::new();
-    let rejected = predict_each(session, run, photos, &mut |_, outcome| {
+    let telling = Telling::of(run, None)?;
+    let rejected = predict_each(session, run, photos, &telling, &mut |_, outcome| {
         predictions.extend(outcome.ok());
         Ok(())
     })?;
     Ok(Predicted { predictions, rejected })
 }
 
-/// Predicts as [`predict`] does, and hands out what is said of each photo, or why it can't be used, as they come, in their order: memory
+/// Predicts as [`predict`] does, tells of each photo what `telling` can, and hands out what is said of each photo, or why it can't be used, as they come, in their order: memory
 /// doesn't grow with the number of photos. Gives those that can't be used.
 ///
 /// # Errors
@@ -47,6 +49,7 @@ pub fn predict_each(
     session: &Session<'_>,
     run: &Run,
     photos: &[Photo],
+    telling: &Telling,
     each: &mut dyn FnMut(&Photo, Said<'_>) -> Result<()>,
 ) -> Result<Vec<Rejected>> {
     let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
@@ -55,22 +58,25 @@ pub fn predict_each(
         let photo = &photos[place];
         match outcome {
             Outcome::Known(digest, row) => {
-                let logits = run.head.logits(&Rows::new(row, row.len())?)?;
+                let row = Rows::new(row, row.len())?;
+                let logits = run.head.logits(&row)?;
                 let Photo { name, path, source, target, weight, .. } = photo.clone();
-                each(
-                    photo,
-                    Ok(Prediction {
-                        name,
-                        path,
-                        source,
-                        digest,
-                        part: None,
-                        cross_validated: false,
-                        target,
-                        weight,
-                        logits,
-                    }),
-                )
+                let mut said = [Prediction {
+                    name,
+                    path,
+                    source,
+                    digest,
+                    part: None,
+                    cross_validated: false,
+                    target,
+                    weight,
+                    logits,
+                    verdict: None,
+                    set: None,
+                }];
+                telling.tell(&row, &mut said)?;
+                let [said] = said;
+                each(photo, Ok(said))
             }
             Outcome::Rejected(reject) => {
                 rejected.push(reject.clone());

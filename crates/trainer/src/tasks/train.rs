@@ -22,7 +22,8 @@ use crate::tasks::assign::{Assigned, Rules, assign};
 use crate::tasks::before::{Before, Since};
 use crate::tasks::known::Known;
 use crate::tasks::labelled::labelled;
-use crate::tasks::trained::Trained;
+use crate::tasks::likeness::likeness;
+use crate::tasks::trained::{Kept, Trained};
 
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
@@ -112,8 +113,10 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
         folds: deals.as_ref().map(|deals| Folds { deals, nested: all_train }),
     };
-    let Fit { head, history, certificate, cross_validation, temperature } =
-        head::solve(&session.gpu, &problem, &request.train, session.progress)?;
+    let fit = head::solve(&session.gpu, &problem, &request.train, session.progress)?;
+    let deal = deals.iter().flatten().next();
+    let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, &request.train)).transpose()?.flatten();
+    let Fit { head, history, certificate, cross_validation, temperature } = fit;
     let solved = Instant::now();
 
     let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
@@ -185,7 +188,8 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         files: BTreeMap::new(),
     };
     let mut trained = Trained { config, metrics, predictions };
-    trained.save(folder, model, &session.limits)?;
+    let kept = Kept { model, known: likeness.map(|known| known.to_bytes()) };
+    trained.save(folder, kept, &session.limits)?;
     Ok(trained)
 }
 
@@ -248,7 +252,7 @@ mod tests {
     use crate::machine::device;
     use crate::photos::{Background, Exif, Limits, Reading};
     use crate::run::Run;
-    use crate::tasks::{embed, evaluate, predict};
+    use crate::tasks::{Telling, embed, evaluate, predict};
     use crate::untrained::random_weights;
 
     /// Photos that are easily read in two ways: turned by the camera, transparent, deep, compressed with loss.
@@ -324,8 +328,9 @@ mod tests {
                 assert!(close(&all(got), &all(want)), "{}", got.name);
             }
         };
+        let telling = Telling::of(&run, None).unwrap();
         session.batch = Some(4);
-        same(&evaluate(&session, &run, &data, true).unwrap().predictions);
+        same(&evaluate(&session, &run, &data, true, &telling).unwrap().predictions);
         let photos: Vec<Photo> =
             (data::list(&data).unwrap().photos.iter()).map(|found| Photo::at(&found.path)).collect();
         same(&predict(&session, &run, &photos).unwrap().predictions);
@@ -341,7 +346,7 @@ mod tests {
         // What can be refused at once is refused before the photos are passed through the backbone.
         std::fs::write(out.join(run::PARTS), "{}").unwrap();
         session.progress = &Idle;
-        let error = evaluate(&session, &run, &data, false).unwrap_err();
+        let error = evaluate(&session, &run, &data, false, &telling).unwrap_err();
         assert!(matches!(error, Error::InvalidRun { .. }), "{error}");
     }
 

@@ -3,7 +3,7 @@
 use crate::data::Part;
 use crate::error::Result;
 use crate::photos::Limits;
-use crate::report::{self, Data, Metrics, Prediction};
+use crate::report::{self, Asked, Data, Metrics, Prediction};
 use crate::run::{self, Config, Making, Parts};
 
 /// The result of a training.
@@ -17,9 +17,17 @@ pub struct Trained {
     pub predictions: Vec<Prediction>,
 }
 
+/// The files of a run that take more than its figures to write.
+pub(crate) struct Kept {
+    /// [`run::MODEL`].
+    pub(crate) model: Vec<u8>,
+    /// [`run::KNOWN`], where cross-validation judged photos.
+    pub(crate) known: Option<Vec<u8>>,
+}
+
 impl Trained {
-    /// Puts the run in its folder: `model`, figures, predictions, report and configuration. Thumbnails are read within `limits`.
-    pub(crate) fn save(&mut self, folder: Making, model: Vec<u8>, limits: &Limits) -> Result<()> {
+    /// Puts the run in its folder: `kept`, figures, predictions, report and configuration. Thumbnails are read within `limits`.
+    pub(crate) fn save(&mut self, folder: Making, kept: Kept, limits: &Limits) -> Result<()> {
         let Trained { config, metrics, predictions } = self;
         let json = |value: serde_json::Result<Vec<u8>>| value.expect("plain data");
         let mut parts = Parts::new(config.classes.len());
@@ -31,14 +39,15 @@ impl Trained {
         let learnt = predictions.iter().filter(|photo| photo.part == Some(Part::Train));
         parts.weigh(learnt.map(|photo| photo.weight).collect());
         let page = report::html(&Data::new(config, metrics, predictions, limits));
-        let files = [
-            (run::MODEL, model),
+        let mut files = vec![
+            (run::MODEL, kept.model),
             (run::LABELS, (config.classes.join("\n") + "\n").into_bytes()),
             (run::METRICS, json(serde_json::to_vec_pretty(metrics))),
-            (run::PREDICTIONS, report::predictions_csv(predictions, &config.classes)?),
+            (run::PREDICTIONS, report::predictions_csv(predictions, &config.classes, Asked::default())?),
             (run::REPORT, page.into_bytes()),
             (run::PARTS, parts.to_json()),
         ];
+        files.extend(kept.known.map(|known| (run::KNOWN, known)));
         folder.commit(&files, config)
     }
 }

@@ -29,6 +29,18 @@ pub enum Score {
     Probability,
 }
 
+impl Score {
+    /// Names it in plain text, as JSON does.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Similarity => "similarity",
+            Self::Distance => "distance",
+            Self::Energy => "energy",
+            Self::Probability => "probability",
+        }
+    }
+}
+
 /// Known photos.
 ///
 /// # Shapes

@@ -1,7 +1,8 @@
 //! "None of these": scores that tell whether a photo is like those that a head has learnt from, since a head names one of its classes whatever it is shown.
 //!
 //! All scores are greater for photos like the known ones. [`similarity`] and [`Gaussian`] look at features, [`energy`] and [`probability`] at logits. [`choose`] finds
-//! the one that tells best, without a single unknown photo; [`threshold`] says below which value a photo is none of these.
+//! the one that tells best, without a single unknown photo; [`out_of_fold`] scores the known photos as new ones, [`threshold`] says below which value a photo is none of
+//! these, and a [`Detector`] judges new ones.
 //!
 //! ```
 //! use trainer::features::Rows;
@@ -18,6 +19,7 @@
 
 mod choose;
 mod covariance;
+mod detector;
 mod gaussian;
 mod logits;
 mod neighbours;
@@ -25,6 +27,7 @@ mod threshold;
 
 pub use choose::{Choice, Known, Score, Trial, choose};
 pub use covariance::{Shrunk, ledoit_wolf};
+pub use detector::{Detector, Verdict, out_of_fold};
 pub use gaussian::Gaussian;
 pub use logits::{energy, probability};
 pub use neighbours::{NEAREST, similarity};
