@@ -35,13 +35,13 @@ pub enum Duplicates {
 }
 
 /// How photos are split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SplitOptions {
     /// The seed: another one gives another split.
     pub seed: u64,
-    /// The validation part's share of each class, in [0, 1); none for what suits the solver and the photos: see [`SplitOptions::filled`].
+    /// The validation part's share of each class, in [0, 1); none for 0.15 where a solver goes by epochs, which one of them ends, else for none.
     pub validation: Option<f64>,
-    /// The test part's share of each class, in [0, 1); none likewise.
+    /// The test part's share of each class, in [0, 1); none for 0.2, or for 0 where cross-validation judges: where photos are few and the solver has no epochs.
     pub test: Option<f64>,
     /// What finds a photo's group, which plays one part: the name of a table's column, where there is one of that very name; else a regular expression for
     /// names, and the group is what its first parentheses match, or all that matches where it has none.
@@ -55,12 +55,6 @@ pub struct SplitOptions {
 /// Gives what runs did that don't state it.
 fn apart() -> Duplicates {
     Duplicates::Apart
-}
-
-impl Default for SplitOptions {
-    fn default() -> Self {
-        Self { seed: 0, validation: None, test: None, group_by: None, duplicates: Duplicates::default() }
-    }
 }
 
 impl SplitOptions {
