@@ -31,6 +31,7 @@ use crate::{files, hub, tasks};
   trainer predict run holiday/ --top 1 --json
   trainer predict run holiday/ --out predictions.csv
   trainer predict run inbox/ --sort-into sorted --min-probability 0.8
+  trainer predict run --features new.npy          of features that another program, or `trainer embed`, computed
   find holiday -name '*.jpg' | trainer predict run -
   trainer predict resnet18 new.jpg                what the weights' own head says, of ImageNet's classes")]
 pub(crate) struct Predict {
@@ -38,8 +39,11 @@ pub(crate) struct Predict {
     #[arg(value_name = "RUN|NAME|FILE")]
     pub(crate) run: PathBuf,
     /// Photos, or folders, tables and archives of photos, as for `train`; - for paths on the standard input
-    #[arg(required = true, value_name = "PHOTO")]
+    #[arg(required_unless_present = "features", value_name = "PHOTO")]
     pub(crate) photos: Vec<PathBuf>,
+    /// Rows of features in the place of photos, .npy or .safetensors, computed by what computed those that the run was made of
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "columns", "sort_into", "recipe", "exif", "background"])]
+    pub(crate) features: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// How many classes to name, the most probable first
@@ -152,7 +156,7 @@ fn check_there(listing: &Listing) -> Result<()> {
 }
 
 /// So many photos are summed up at the end.
-const SUMMED: usize = 10;
+pub(crate) const SUMMED: usize = 10;
 
 /// Checks that photos can be sorted into a folder, and that it isn't in one of those they come from: the next time it would be listed too.
 fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
@@ -168,7 +172,7 @@ fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
 }
 
 /// Sums up how many photos are of each class, the most frequent first.
-fn summary(counts: &[usize], unsure: usize, classes: &[String]) -> String {
+pub(crate) fn summary(counts: &[usize], unsure: usize, classes: &[String]) -> String {
     let mut found: Vec<(usize, &String)> =
         counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
     found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
@@ -222,7 +226,7 @@ fn open(args: &Predict, terminal: &Terminal, first: &dyn Fn() -> Result<()>) -> 
     Ok(run)
 }
 
-fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
+pub(crate) fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
     let choices = photo.top(top);
     let label = |class: &Class| &classes[class.index()];
     let width = choices.iter().map(|(class, _)| label(class).chars().count()).max().unwrap_or(0);

@@ -310,8 +310,8 @@ mod tests {
             (VALUES.map(Vec::from).to_vec(), "a/1.jpg".into(), "b\\n".into())
         );
         for (tensors, paths, problem) in [
-            (&two[..], Some("[\"a\"]"), "2 rows, and 1 name in its metadata: one a row is needed"),
-            (&two[..], Some("a"), "`paths` in its metadata is no JSON list of names"),
+            (two, Some("[\"a\"]"), "2 rows, and 1 name in its metadata: one a row is needed"),
+            (two, Some("a"), "`paths` in its metadata is no JSON list of names"),
             (&[two[0], ("b", Dtype::F32, &[2, 3], &bytes())], None, "2 tensors, and none is called `features`"),
             (&two[..1], None, "its shape is [1]"),
             (&[("a", Dtype::I32, &[2, 3], &bytes())], None, "values of type I32: write floating point numbers"),
