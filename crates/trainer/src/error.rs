@@ -309,6 +309,15 @@ pub enum Error {
         /// What is missing or wrong.
         reason: String,
     },
+    /// A run that knows features alone, where photos would have to pass through its network.
+    #[error(
+        "{}: made of features that another program computed: it holds a head and no network, and takes no photos",
+        shown(path)
+    )]
+    MadeOfFeatures {
+        /// The run's folder.
+        path: PathBuf,
+    },
     /// A backbone's name means nothing, or what it means may not or can't be had.
     #[error("{}: {}; {advice}", shown(name), shown(problem))]
     Weights {
@@ -387,6 +396,8 @@ pub enum Remedy {
         /// What it should hold: `path`, `label`, `labels`, `split`, `weight` or `group`.
         role: &'static str,
     },
+    /// Give features to the run, or train again on them, in the place of photos.
+    GiveFeatures,
     /// Build the program with this feature.
     BuildWith {
         /// The feature.
@@ -437,6 +448,7 @@ impl Error {
             Self::NoF16 => Some(Remedy::TakeF32),
             Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
             Self::InvalidRun { .. } => Some(Remedy::TrainAgain),
+            Self::MadeOfFeatures { .. } => Some(Remedy::GiveFeatures),
             Self::Network { .. } => Some(Remedy::GiveFolder),
             Self::Columns { role, .. } => Some(Remedy::NameColumn { role }),
             Self::NotBuiltIn { feature, .. } => Some(Remedy::BuildWith { feature }),

@@ -10,7 +10,9 @@ mod global;
 mod inspect;
 mod line;
 mod network;
+mod of_features;
 mod predict;
+mod predict_features;
 mod print;
 mod program;
 mod reading;
@@ -19,6 +21,7 @@ mod said;
 mod store;
 mod terminal;
 mod train;
+mod train_features;
 mod tune;
 mod verify;
 mod watch;
@@ -54,11 +57,15 @@ pub fn main() -> ExitCode {
             Ok(()) => {}
         }
         match &command {
+            Some(Command::Train(args)) if args.of.features.is_some() => train_features::train(args, &global, &terminal),
             Some(Command::Train(args)) => train::train(args, &global, &terminal),
             Some(Command::Watch(args)) => watch::watch(args, &global, &terminal),
             Some(Command::Evaluate(args)) => evaluate::evaluate(args, &global, &terminal),
             Some(Command::Compare(args)) => compare::compare(args, &global),
             Some(Command::Verify(args)) => verify::verify(args, &global, &terminal),
+            Some(Command::Predict(args)) if args.features.is_some() => {
+                predict_features::predict(args, &global, &terminal)
+            }
             Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
             Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
             Some(Command::Store(args)) => store::store(args, &global, &terminal),

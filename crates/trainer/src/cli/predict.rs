@@ -21,6 +21,7 @@ use crate::head::reject::Verdict;
 use crate::progress::{Progress as _, Stage, watched};
 use crate::report::Prediction;
 use crate::run::{Named, Run};
+use crate::tasks::Telling;
 use crate::tasks::tell::{nothing_readable, tell_rejected};
 use crate::words::{count, shown};
 use crate::{files, hub, tasks};
@@ -36,6 +37,7 @@ use crate::{files, hub, tasks};
   trainer predict run holiday/ --out predictions.csv
   trainer predict run inbox/ --sort-into sorted --min-probability 0.8
   trainer predict run inbox/ --coverage 0.95      which classes it may be: the true one is among them for 95 % of photos
+  trainer predict run --features new.npy          of features that another program, or `trainer embed`, computed
   find holiday -name '*.jpg' | trainer predict run -
   trainer predict resnet18 new.jpg                what the weights' own head says, of ImageNet's classes")]
 pub(crate) struct Predict {
@@ -43,8 +45,11 @@ pub(crate) struct Predict {
     #[arg(value_name = "RUN|NAME|FILE")]
     pub(crate) run: PathBuf,
     /// Photos, or folders, tables and archives of photos, as for `train`; - for paths on the standard input
-    #[arg(required = true, value_name = "PHOTO")]
+    #[arg(required_unless_present = "features", value_name = "PHOTO")]
     pub(crate) photos: Vec<PathBuf>,
+    /// Rows of features in the place of photos, .npy or .safetensors, computed by what computed those that the run was made of
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "columns", "sort_into", "recipe", "exif", "background"])]
+    pub(crate) features: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// How many classes to name, the most probable first
@@ -92,7 +97,7 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         Ok(())
     };
     let run = open(args, terminal, &first)?;
-    let telling = said::telling(&run, args.coverage, terminal)?;
+    let telling = said::telling(Telling::of(&run, args.coverage), run.ours(), terminal)?;
     let Listing { photos, mut rejected, warnings, .. } = listing.into_inner().map_or_else(list, Ok)?;
     warnings.iter().for_each(|warning| terminal.warn(warning));
     tell_rejected(&rejected, terminal);
@@ -165,7 +170,7 @@ fn check_there(listing: &Listing) -> Result<()> {
 }
 
 /// So many photos are summed up at the end.
-const SUMMED: usize = 10;
+pub(crate) const SUMMED: usize = 10;
 
 /// Checks that photos can be sorted into a folder, and that it isn't in one of those they come from: the next time it would be listed too.
 fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
@@ -181,7 +186,7 @@ fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
 }
 
 /// Sums up how many photos are of each class, the most frequent first.
-fn summary(counts: &[usize], [unsure, unknown]: [usize; 2], classes: &[String]) -> String {
+pub(crate) fn summary(counts: &[usize], [unsure, unknown]: [usize; 2], classes: &[String]) -> String {
     let mut found: Vec<(usize, &String)> =
         counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
     found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
@@ -251,7 +256,7 @@ fn below(verdict: &Verdict) -> String {
     format!("{} {}, below {}", score.name(), worded[0], worded[1])
 }
 
-fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
+pub(crate) fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
     let choices = photo.top(top);
     let label = |class: &Class| &classes[class.index()];
     let width = choices.iter().map(|(class, _)| label(class).chars().count()).max().unwrap_or(0);

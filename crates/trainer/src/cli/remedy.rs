@@ -20,6 +20,9 @@ pub(crate) fn worded(error: &Error) -> Option<String> {
         }
         Remedy::ReplaceOutput => "give another name, or --force to replace it",
         Remedy::IncludeSeen => "--all includes them",
+        Remedy::GiveFeatures => {
+            "`trainer predict RUN --features FILE` takes features that the same program computed; `trainer train --features FILE --labels TABLE` trains again, and tells how the head was found"
+        }
         Remedy::FreeMemory => {
             "close other programs that use the adapter, take another with --adapter, or a smaller backbone"
         }

@@ -14,7 +14,6 @@ use crate::head::reject::Verdict;
 use crate::outputs::{self, Existing};
 use crate::progress::Progress as _;
 use crate::report::{self, Asked, Prediction};
-use crate::run::Run;
 use crate::tasks::Telling;
 use crate::words::shown;
 
@@ -109,17 +108,17 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Reads what a run can tell besides classes, and says so where it can't tell that a photo is like none of them.
-pub(crate) fn telling(run: &Run, coverage: Option<f64>, terminal: &Terminal) -> Result<Telling> {
-    let telling = Telling::of(run, coverage).map_err(|error| match error {
+/// Takes what a run can tell besides classes, and says so where one of `ours`, in that folder, can't tell that a photo is like none of them.
+pub(crate) fn telling(telling: Result<Telling>, ours: Option<&Path>, terminal: &Terminal) -> Result<Telling> {
+    let telling = telling.map_err(|error| match error {
         Error::InvalidOption { option: "coverage", value, expected } => {
             Error::InvalidOption { option: "--coverage", value, expected }
         }
         error => error,
     })?;
     // Of others' weights nobody expects it.
-    if let (Some(reason), true) = (telling.silent(), run.config.is_some()) {
-        let folder = shown(&run.folder);
+    if let (Some(reason), Some(folder)) = (telling.silent(), ours) {
+        let folder = shown(folder);
         terminal.warn(&format!("{folder}: can't tell whether photos are like none of the classes: {reason}"));
     }
     Ok(telling)

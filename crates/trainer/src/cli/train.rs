@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
+use crate::cli::of_features::OfFeatures;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::program::{argument, program};
 use crate::cli::reading::ReadingArgs;
@@ -41,16 +42,19 @@ use crate::{hub, report, run};
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
   trainer train birds.csv --group-by patient                     likewise, by the table's column
+  trainer train --features dinov2.npy --labels birds.csv         on features that another program computed
   trainer train --again run                                      the same once more, on what the folder holds now
   trainer train photos --backbone resnet18.safetensors --out run2 --seed 1 --json")]
 pub(crate) struct Train {
     /// The folder of photos, or a table or an archive of them
-    #[arg(required_unless_present = "again")]
+    #[arg(required_unless_present_any = ["again", "features"])]
     pub(crate) dir: Option<PathBuf>,
     /// Train this run again, with its settings, on photos that were added, removed or moved since: those that are still there keep their
     /// parts, only new ones pass through the backbone, and both heads are compared. The run is replaced, unless --out names another place
     #[arg(long, value_name = "RUN", conflicts_with_all = SETTINGS)]
     pub(crate) again: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: OfFeatures,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// The order of the classes: by `bytes`, as torchvision has them, or `natural`, which has cat2 before cat10, as timm does
@@ -161,7 +165,7 @@ pub(crate) enum ClassWeightsName {
 }
 
 impl Train {
-    fn split(&self, seed: u64) -> SplitOptions {
+    pub(crate) fn split(&self, seed: u64) -> SplitOptions {
         SplitOptions {
             seed,
             validation: self.val,
@@ -188,7 +192,7 @@ impl Train {
     }
 
     /// Refuses what says nothing to the optimiser, rather than ignore it.
-    fn check_optimizer(&self) -> Result<()> {
+    pub(crate) fn check_optimizer(&self) -> Result<()> {
         fn given<T: ToString>(value: Option<T>) -> Option<String> {
             value.map(|value| value.to_string())
         }
@@ -228,7 +232,7 @@ impl Train {
         }
     }
 
-    fn options(&self, seed: u64) -> TrainOptions {
+    pub(crate) fn options(&self, seed: u64) -> TrainOptions {
         let default = TrainOptions::default();
         let (optimizer, rate) = match self.optimizer {
             OptimizerName::Lbfgs => (self.lbfgs(), default.learning_rate),
@@ -373,7 +377,7 @@ pub(crate) fn as_json(trained: &Trained, out: &Path) -> Value {
 
 /// Makes the folder of a run that was given none: `run` in the current folder, or the first of `run-2`, `run-3` … that isn't there, so
 /// that no two trainings write into the same. To be replaced there is `run` itself.
-fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
+pub(crate) fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
     let whole = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
     let here = Path::new(".");
     if photos.is_dir() && whole(here)?.starts_with(whole(photos)?) {
@@ -419,7 +423,7 @@ pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
     let _ = writeln!(
         out,
         "{} on {}; {}\n",
-        config.weights.architecture,
+        config.backbone(),
         config.adapter.name,
         report::how_found(metrics).unwrap_or_else(|| "no epoch".to_owned())
     );
@@ -462,11 +466,12 @@ pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
         _ => String::new(),
     };
     let (program, named) = (program(), argument(run));
+    let what = if config.features.is_some() { "--features FILE" } else { "PHOTO" };
     let _ = writeln!(
         out,
         "\n{seconds:.1} s: {features:.1} s for features{known}, {head:.1} s for the head\n\
          Report: {}\n\
-         Next:   {program} predict {named} PHOTO",
+         Next:   {program} predict {named} {what}",
         shown(&run.join(run::REPORT)),
     );
     out

@@ -36,6 +36,10 @@ pub(crate) struct Watch {
 
 pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outcome {
     let args = &args.train;
+    if let Some(features) = &args.of.features {
+        let (value, expected) = (shown(features).into_owned(), "`trainer train`, since it is photos that are watched");
+        return Err(Error::InvalidOption { option: "--features", value, expected });
+    }
     let dir = args.dir.as_deref().unwrap_or(Path::new("."));
     let origin = args.data.origin(dir);
     data::check(&origin)?;

@@ -8,6 +8,7 @@ mod cell;
 mod columns;
 mod contents;
 mod dataset;
+mod feature_rows;
 mod folder;
 mod folds;
 mod found;
@@ -38,6 +39,7 @@ mod zip;
 
 pub use columns::{Columns, Role};
 pub use dataset::Dataset;
+pub use feature_rows::FeatureRows;
 pub use listing::Listing;
 pub use member::Member;
 pub use open::{check, list, list_all};

@@ -255,7 +255,7 @@ fn in_archive(origin: &Origin, contents: &Contents, name: &str, (labelled, by): 
         Failure::Photo(problem) => Error::UnusableData { path: path.clone(), problem },
     })?;
     let prefix = name.rfind('/').map_or("", |slash| &name[..=slash]);
-    let ask = Ask { path: &path, columns: &origin.columns, labelled, by };
+    let ask = Ask { path: &path, columns: &origin.columns, labelled, by, pathless: false };
     let mut rows = Rows::new(&path, Base::Archive(contents, prefix));
     match name.to_lowercase().ends_with(".jsonl") {
         true => table::json_lines(&ask, Cursor::new(bytes), &mut rows)?,
@@ -287,7 +287,7 @@ fn top(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<PathBuf> {
 /// Reads a table.
 fn table(origin: &Origin, kind: Kind, (labelled, by): Asked<'_>) -> Result<Found> {
     let path = &origin.path;
-    let ask = Ask { path, columns: &origin.columns, labelled, by };
+    let ask = Ask { path, columns: &origin.columns, labelled, by, pathless: false };
     let folder = path.parent().unwrap_or(Path::new(""));
     let open =
         || -> Result<BufReader<File>> { Ok(BufReader::new(regular::open(path).map_err(Error::io("read", path))?)) };
@@ -1007,7 +1007,7 @@ mod tests {
     fn the_standard_input_is_a_table_or_a_list() {
         let read = |text: &str, labelled| {
             let columns = Columns::default();
-            let ask = Ask { path: Path::new("-"), columns: &columns, labelled, by: None };
+            let ask = Ask { path: Path::new("-"), columns: &columns, labelled, by: None, pathless: false };
             let dir = tempfile::tempdir().unwrap();
             ["1.png", "2 b.png", "path"].iter().for_each(|name| drop(write(dir.path(), name, name)));
             let mut rows = Rows::new(Path::new("-"), Base::Folder(dir.path()));

@@ -54,6 +54,11 @@ impl Photo {
         Self { source: Source::Memory(content.into()), ..Self::at(Path::new(name)) }
     }
 
+    /// Makes what stands for a photo of which features alone are known, in this row of their file.
+    pub fn of_features(row: usize, name: &str) -> Self {
+        Self { source: Source::Features(row), ..Self::at(Path::new(name)) }
+    }
+
     /// Reads its content.
     pub(crate) fn read(&self, limits: &Limits) -> Result<Vec<u8>, Failure> {
         self.source.read(&self.path, limits)

@@ -18,7 +18,13 @@ pub(super) enum Base<'a> {
     Folder(&'a Path),
     /// In an archive, below the folder whose name, with a `/` at its end, is given.
     Archive(&'a Contents, &'a str),
+    /// Nowhere: features alone are known of them.
+    Features(&'a FindRow<'a>),
 }
+
+/// Finds what a row of a table is of, by its path or by the order in which it comes: its name, and the photo or why there is none. What is wrong with the row
+/// itself is an error.
+pub(super) type FindRow<'a> = dyn Fn(Option<&str>) -> Result<(String, Result<Photo, String>), String> + 'a;
 
 /// Photos as rows name them.
 pub(super) struct Rows<'a> {
@@ -44,6 +50,7 @@ impl<'a> Rows<'a> {
         let root = match base {
             Base::Folder(folder) => folder,
             Base::Archive(contents, _) => &contents.path,
+            Base::Features(_) => Path::new(""),
         };
         let (seen, repeated, groups) = Default::default();
         Self { file: file.to_owned(), base, found: Found::new(file, root), seen, repeated, groups }
@@ -59,6 +66,10 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// It has no path, or an address; another row says something else of the same photo.
     pub fn add(&mut self, line: u64, row: Row) -> Result<()> {
+        if let Base::Features(find) = self.base {
+            let found = find(row.path.as_deref()).map_err(|problem| self.wrong(line, problem))?;
+            return self.put(line, found, row);
+        }
         let Some(path) = &row.path else { return Err(self.wrong(line, "it names no photo")) };
         if let Some(scheme) = scheme(path) {
             let problem =
@@ -151,6 +162,7 @@ impl<'a> Rows<'a> {
                 }
                 Err(reason) => (path.to_owned(), Err(reason.to_owned())),
             },
+            Base::Features(_) => (path.to_owned(), Err("features have no files".to_owned())),
         }
     }
 

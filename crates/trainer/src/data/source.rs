@@ -16,6 +16,8 @@ pub enum Source {
     Memory(Arc<[u8]>),
     /// An archive, which isn't unpacked for it.
     Member(Member),
+    /// Nowhere: of the photo, features alone are known, the row of this number in their file.
+    Features(usize),
 }
 
 /// Reads a file's content, such as [`read`](crate::photos).
@@ -42,6 +44,7 @@ impl Source {
                 Ok(content.to_vec())
             }
             Self::Member(member) => member.read(limits),
+            Self::Features(_) => Err(Failure::Photo("features alone are known of it".to_owned())),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Ask<'a> {
     pub labelled: bool,
     /// By what photos are to be grouped: it may be the name of a column.
     pub by: Option<&'a By<'a>>,
+    /// Whether there may be no paths, since rows stand in an order that says what they are of.
+    pub pathless: bool,
 }
 
 /// What may be the name of the column that holds groups.
@@ -55,7 +57,7 @@ impl Ask<'_> {
         }
     }
 
-    /// Finds the columns, of which only that of paths must be there. Where no labels are needed none are looked for.
+    /// Finds the columns, of which only that of paths must be there, if rows need any. Where no labels are needed none are looked for.
     fn places_of(&self, columns: &Columns, seen: &[String]) -> Result<Places> {
         let mut columns = columns.clone();
         if !self.labelled {
@@ -70,7 +72,7 @@ impl Ask<'_> {
             places.put(Role::Group, place);
         }
         let none = |role, problem: &str| Err(missing(self.path, role, problem.to_owned(), seen));
-        if places.of(Role::Path).is_none() {
+        if places.of(Role::Path).is_none() && !self.pathless {
             let is_row = |cell: &String| cell.rsplit_once('.').is_some_and(|(_, end)| is_photo(end));
             return match seen.iter().any(is_row) {
                 true => {

@@ -260,18 +260,26 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
     );
     let found = [("head found by", how_found(metrics)), ("judged", deals(metrics))];
     let found = found.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let facts = vec![
-        ("photos", shown(&config.data.path).into_owned()),
-        ("parts", parts),
-        ("backbone", format!("{}, {}", config.weights.architecture, shown(&config.weights.path))),
-        ("SHA-256 of the weights", config.weights.sha256.clone()),
+    let source: Vec<(&str, String)> = match (&config.weights, &config.features) {
+        (Some(weights), _) => vec![
+            ("backbone", format!("{}, {}", weights.architecture, shown(&weights.path))),
+            ("SHA-256 of the weights", weights.sha256.clone()),
+        ],
+        (None, Some(features)) => vec![
+            ("features", format!("{} rows of {} values, {}", features.rows, features.width, shown(&features.path))),
+            ("SHA-256 of the features", features.sha256.clone()),
+        ],
+        (None, None) => Vec::new(),
+    };
+    let facts = vec![("photos", shown(&config.data.path).into_owned()), ("parts", parts)];
+    let made = vec![
         ("seed", config.split.seed.to_string()),
         ("head", serde_json::to_string(&config.train).expect("plain data")),
         ("adapter", format!("{} ({}, {})", adapter.name, adapter.kind, adapter.driver)),
         ("time", format!("{:.1} s", metrics.seconds.total)),
         ("trainer", config.version.clone()),
     ];
-    found.chain(facts).collect()
+    found.chain(facts).chain(source).chain(made).collect()
 }
 
 /// Lists the confusions that occur, most frequent first, those of equal frequency by class.

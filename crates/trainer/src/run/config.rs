@@ -29,8 +29,12 @@ pub struct Config {
     pub classes: Vec<String>,
     /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
-    /// The backbone.
-    pub weights: Weights,
+    /// The backbone; none where the run was made of features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
+    /// The features that the run was made of, where another program computed them. What is said of photos' preparation means nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FromFeatures>,
     /// Resize, crop and normalisation.
     pub recipe: Recipe,
     /// Orientation and transparency.
@@ -71,7 +75,26 @@ pub struct Weights {
     pub architecture: String,
 }
 
+/// The features that a run was made of, by their file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromFeatures {
+    /// The path of the file, absolute.
+    #[serde(serialize_with = "words::path")]
+    pub path: PathBuf,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// How many rows it holds.
+    pub rows: usize,
+    /// How many values a row has.
+    pub width: usize,
+}
+
 impl Config {
+    /// Words what features come from: the backbone's architecture, or that another program computed them.
+    pub fn backbone(&self) -> &str {
+        self.weights.as_ref().map_or("features of another program", |weights| &weights.architecture)
+    }
+
     /// Reads the configuration of the run in `folder`; none where there is no such file.
     ///
     /// # Errors
@@ -112,7 +135,8 @@ impl Config {
             data: "photos".into(),
             classes,
             rejected: Vec::new(),
-            weights: Weights { path: "w".into(), sha256: "0".into(), architecture: "resnet18".into() },
+            weights: Some(Weights { path: "w".into(), sha256: "0".into(), architecture: "resnet18".into() }),
+            features: None,
             recipe: Default::default(),
             reading: Default::default(),
             split: Default::default(),

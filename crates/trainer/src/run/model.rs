@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use resnet::{Recipe, WeightFile};
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
 use crate::head::Head;
@@ -42,6 +42,34 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Readi
         ("reading", json(serde_json::to_string(reading))),
     ]);
     Ok(serialize(tensors, &metadata))
+}
+
+/// Makes the bytes of [`MODEL`] for a head of features that another program computed: `fc.weight` and `fc.bias`, with the labels and what it is as metadata.
+///
+/// # Errors
+/// The weight isn't as long as classes and rows say.
+pub fn head_alone(head: &Head, width: usize) -> Result<Vec<u8>> {
+    let classes = head.classes.len();
+    if head.weight.len() != classes * width || head.bias.len() != classes {
+        let (expected, got) = (classes * width, head.weight.len());
+        return Err(Error::Shape { operation: "save the model", operand: "fc.weight", expected, got });
+    }
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
+    let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
+    let tensors = vec![("fc.weight", view(vec![classes, width], &weight)), ("fc.bias", view(vec![classes], &bias))];
+    let labels = serde_json::to_string(&head.classes).expect("plain data");
+    let metadata = BTreeMap::from([("format", "pt".to_owned()), ("labels", labels), (HEAD_OF, "features".to_owned())]);
+    Ok(serialize(tensors, &metadata))
+}
+
+/// What the metadata of [`MODEL`] say a head is of that stands alone.
+pub(super) const HEAD_OF: &str = "head_of";
+
+/// Tells whether these bytes are those of [`head_alone`].
+pub(super) fn is_head_alone(bytes: &[u8]) -> bool {
+    let metadata = SafeTensors::read_metadata(bytes).ok().and_then(|(_, metadata)| metadata.metadata().clone());
+    metadata.is_some_and(|metadata| metadata.contains_key(HEAD_OF))
 }
 
 /// Writes safetensors whose metadata keep their order: the library's own writer puts them in another one each time.
@@ -101,7 +129,10 @@ impl Run {
         if !path.is_file() {
             return Err(invalid(format!("no {MODEL} in it")));
         }
-        let weights = WeightFile::open(&path)?;
+        let weights = WeightFile::open(&path).map_err(|error| match resnet::regular::read(&path) {
+            Ok(bytes) if is_head_alone(&bytes) => Error::MadeOfFeatures { path: folder.to_owned() },
+            _ => error.into(),
+        })?;
         let read = |key: &str| {
             let text = weights.metadata().get(key);
             text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))
@@ -146,6 +177,11 @@ impl Run {
         let config = Config::read(&folder).ok().flatten();
         let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
         Ok(Self { folder, weights, head, named, recipe, reading, config })
+    }
+
+    /// Gives its folder, if a training wrote it, and not others.
+    pub(crate) fn ours(&self) -> Option<&Path> {
+        self.config.as_ref().map(|_| self.folder.as_path())
     }
 
     /// Reads what the run knows its photos by; none where it was written without.
@@ -211,9 +247,9 @@ mod tests {
         let first = model();
         assert!((0..8).all(|_| model() == first));
         // Others read it too: the header is whole, and the data begin at a multiple of 8.
-        let (length, metadata) = safetensors::SafeTensors::read_metadata(&first).unwrap();
+        let (length, metadata) = SafeTensors::read_metadata(&first).unwrap();
         assert!(length % 8 == 0 && metadata.metadata().as_ref().unwrap()["format"] == "pt");
-        let file = safetensors::SafeTensors::deserialize(&first).unwrap();
+        let file = SafeTensors::deserialize(&first).unwrap();
         assert_eq!(file.tensor("fc.weight").unwrap().shape(), [2, 8]);
         // The backbone is the file's own, whatever head it had.
         let own = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], Some(5)), 1);
@@ -231,7 +267,7 @@ mod tests {
         let bytes = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
         let with = |recipe: &str| {
             let metadata = std::collections::HashMap::from([("recipe".to_owned(), recipe.to_owned())]);
-            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let tensors = SafeTensors::deserialize(&bytes).unwrap();
             let bytes = safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap();
             recipe_of(&WeightFile::from_bytes(bytes).unwrap(), &path)
         };

@@ -10,7 +10,7 @@ use crate::digest::{self, Digest, of_hex};
 use crate::error::{Error, Result};
 use crate::head::{Head, top};
 use crate::report::{Change, Compared, Prediction};
-use crate::run::{self, Config, Judged, Parts, Run};
+use crate::run::{self, Config, Judged, Parts, Run, Weights};
 use crate::tasks::known::Known;
 
 /// A run as it was.
@@ -44,10 +44,12 @@ impl Before {
         let invalid = |reason: &str| Error::InvalidRun { path: folder.to_owned(), reason: reason.to_owned() };
         let config = config.ok_or_else(|| invalid("no config.json in it, which says how it was made"))?;
         let parts = Parts::read(folder, &config)?;
-        let path = &config.weights.path;
-        let unchanged = |file: &WeightFile| digest::sha256(file.bytes()) == config.weights.sha256;
-        let (path, weights) = match WeightFile::open(path).ok().filter(unchanged) {
-            Some(weights) => (path.clone(), weights),
+        let unchanged = |weights: &Weights| {
+            let file = WeightFile::open(&weights.path).ok()?;
+            (digest::sha256(file.bytes()) == weights.sha256).then(|| (weights.path.clone(), file))
+        };
+        let (path, weights) = match config.weights.as_ref().and_then(unchanged) {
+            Some(found) => found,
             None => (folder.join(run::MODEL), own),
         };
         // Of a run whose predictions are lost, the head still speaks for itself.

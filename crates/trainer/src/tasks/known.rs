@@ -1,9 +1,9 @@
 //! Photos whose features are known: what a head learns from them and says of each. What train, evaluate and predict share.
 
-use crate::data::{Part, Photo, Rejected, Target};
+use crate::data::{Part, Photo, Rejected, Source, Target};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::features::{Features, Rows};
+use crate::features::{FeatureFile, Features, Rows};
 use crate::head::{Head, Samples};
 use crate::report::Prediction;
 use crate::session::{Pretrained, Session};
@@ -52,6 +52,17 @@ impl<'a> Known<'a> {
         let rejected = [unlisted, &extraction.rejected].concat();
         tell_rejected(&rejected, session.progress);
         Ok(Self { photos, features, kept: extraction.kept, rejected, computed: extraction.computed })
+    }
+
+    /// Takes rows of a file for the features of photos; others than such are none of them.
+    pub(crate) fn of_rows(photos: &'a [Photo], file: FeatureFile) -> Self {
+        let FeatureFile { digests, features, .. } = file;
+        let digest = |(place, photo): (usize, &Photo)| match photo.source {
+            Source::Features(row) => digests.get(row).map(|digest| (place, *digest)),
+            _ => None,
+        };
+        let kept = photos.iter().enumerate().filter_map(digest).collect();
+        Self { photos, features, kept, rejected: Vec::new(), computed: 0 }
     }
 
     /// Lists the photos, in their order.

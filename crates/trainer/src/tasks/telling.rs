@@ -5,7 +5,7 @@ use crate::features::Rows;
 use crate::head::conformal;
 use crate::head::reject::Detector;
 use crate::report::{Asked, Prediction};
-use crate::run::{Likeness, Run};
+use crate::run::{HeadRun, Likeness, Run};
 
 /// What a run can tell of a photo besides its class.
 #[derive(Clone, Debug)]
@@ -23,16 +23,27 @@ impl Telling {
     /// # Errors
     /// What the run keeps can't be read, is damaged or another run's. Sets are asked for, and the run can't make any: it keeps nothing to make them by, or has learnt from too few photos.
     pub fn of(run: &Run, coverage: Option<f64>) -> Result<Self> {
-        let likeness = run.likeness()?;
+        Self::from(run.likeness()?, run.config.is_some(), coverage)
+    }
+
+    /// Reads what a run that may have been made of features can tell, as [`Telling::of`] does.
+    ///
+    /// # Errors
+    /// As [`Telling::of`].
+    pub fn of_head(run: &HeadRun, coverage: Option<f64>) -> Result<Self> {
+        Self::from(run.likeness()?, run.config.is_some(), coverage)
+    }
+
+    fn from(likeness: Option<Likeness>, is_a_run: bool, coverage: Option<f64>) -> Result<Self> {
         let least = match (coverage, &likeness) {
             (None, _) => None,
             (Some(coverage), Some(likeness)) => Some(conformal::threshold_of(&likeness.probabilities, coverage)?),
             (Some(coverage), None) => {
-                let expected = match run.config {
-                    Some(_) => {
+                let expected = match is_a_run {
+                    true => {
                         "a run that keeps how probable heads found true classes that they hadn't learnt: `known.safetensors`, which cross-validation writes and this one lacks"
                     }
-                    None => {
+                    false => {
                         "a run that was trained with cross-validation: of a head whose training isn't known nothing can be said of how often it is right"
                     }
                 };

@@ -7,13 +7,14 @@ use std::time::Instant;
 use resnet::WeightFile;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Class, Origin, Part, Target};
+use crate::data::{Class, Dataset, Origin, Part, Target};
 use crate::digest::{self, Digest};
 use crate::error::{Error, Result};
 use crate::files::is_below;
 use crate::head::metrics::{Evaluation, evaluate, majority};
-use crate::head::{self, Fit, Folds, Problem, TrainOptions};
+use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
 use crate::machine::device::Summary;
+use crate::photos::Reading;
 use crate::progress::{Stage, watched};
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{self, Config, Making, Weights};
@@ -79,11 +80,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     request.split.check()?;
     let by = request.split.group_by.as_deref();
     let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
-    if !request.train.optimizer.has_epochs() && dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
-        // Cross-validation chooses by what is learnt from: photos that were given to choose by can be learnt from too.
-        let given = dataset.photos.iter_mut().filter(|photo| photo.part == Some(Part::Validation));
-        given.for_each(|photo| photo.part = Some(Part::Train));
-    }
+    learn_from_given(&mut dataset, &request.train);
     let opened;
     let weights = match before {
         Some(before) => &before.weights,
@@ -101,21 +98,96 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
 
     let backbone = Pretrained { weights, recipe: &recipe, reading };
     let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected)?;
+    let learning = Learning {
+        dataset: &dataset,
+        known: &known,
+        reading,
+        split: &request.split,
+        kept: &request.kept,
+        train: &request.train,
+        before,
+        start,
+    };
+    let Learnt { head, likeness, metrics, predictions } = learn(session, &learning)?;
+    let model = run::model(weights, &head, &recipe, &reading)?;
+    let batch = session.batch(recipe.input_size);
+    let config = Config {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        data: request.data.absolute(),
+        classes: dataset.classes.clone(),
+        rejected: known.rejected.clone(),
+        weights: Some(Weights {
+            path: absolute(&request.weights),
+            architecture: weights.architecture().to_string(),
+            sha256,
+        }),
+        features: None,
+        recipe,
+        reading,
+        split: request.split.clone(),
+        train: request.train,
+        batch,
+        precision: session.gpu.precision.name().to_owned(),
+        adapter: Summary::of(&session.gpu.adapter),
+        tuned: session.gpu.tuned.clone(),
+        files: BTreeMap::new(),
+    };
+    let mut trained = Trained { config, metrics, predictions };
+    trained.save(folder, Kept { model, known: likeness }, &session.limits)?;
+    Ok(trained)
+}
+
+/// Lets photos be learnt from that were given to choose by, where nothing is chosen by them and others judge.
+pub(crate) fn learn_from_given(dataset: &mut Dataset, train: &TrainOptions) {
+    if !train.optimizer.has_epochs() && dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
+        // Cross-validation chooses by what is learnt from: photos that were given to choose by can be learnt from too.
+        let given = dataset.photos.iter_mut().filter(|photo| photo.part == Some(Part::Validation));
+        given.for_each(|photo| photo.part = Some(Part::Train));
+    }
+}
+
+/// What a head learns from, and how.
+pub(crate) struct Learning<'a> {
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) known: &'a Known<'a>,
+    pub(crate) reading: Reading,
+    pub(crate) split: &'a SplitOptions,
+    /// As in [`Request::kept`].
+    pub(crate) kept: &'a HashMap<Digest, Part>,
+    pub(crate) train: &'a TrainOptions,
+    /// The run that is trained again.
+    pub(crate) before: Option<&'a Before>,
+    /// When the work began.
+    pub(crate) start: Instant,
+}
+
+/// What came of it.
+pub(crate) struct Learnt {
+    pub(crate) head: Head,
+    /// What photos like these are known by, as a run keeps it.
+    pub(crate) likeness: Option<Vec<u8>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) predictions: Vec<Prediction>,
+}
+
+/// Assigns parts to photos whose features are known, finds the head, and judges it.
+pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Learnt> {
+    let Learning { dataset, known, reading, split, kept, train, before, start } = learning;
     let featured = Instant::now();
 
-    let rules = Rules { split: &request.split, kept: &request.kept, reading, optimizer: request.train.optimizer };
-    let Assigned { parts, leaks, deals, all_train } = assign(session, &dataset, &known, &rules)?;
-    let (train, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
-    let deals = dealt(&deals, &train.places);
+    let rules = Rules { split, kept, reading: *reading, optimizer: train.optimizer };
+    let Assigned { parts, leaks, deals, all_train } = assign(session, dataset, known, &rules)?;
+    let (learnt, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
+    let deals = dealt(&deals, &learnt.places);
     let problem = Problem {
         classes: &dataset.classes,
-        train: train.samples(),
+        train: learnt.samples(),
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
         folds: deals.as_ref().map(|deals| Folds { deals, nested: all_train }),
     };
-    let fit = head::solve(&session.gpu, &problem, &request.train, session.progress)?;
+    let fit = head::solve(&session.gpu, &problem, train, session.progress)?;
     let deal = deals.iter().flatten().next();
-    let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, &request.train)).transpose()?.flatten();
+    let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
     let Fit { head, history, certificate, cross_validation, temperature } = fit;
     let solved = Instant::now();
 
@@ -123,12 +195,12 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     if let Some(found) = &cross_validation {
         // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
         let rows = found.logits.chunks_exact(dataset.classes.len());
-        for (&place, logits) in train.places.iter().zip(rows) {
+        for (&place, logits) in learnt.places.iter().zip(rows) {
             predictions[place].logits = logits.to_vec();
             predictions[place].cross_validated = found.nested;
         }
     }
-    let majority = majority(&counts(&train.targets, &dataset.classes));
+    let majority = majority(&counts(&learnt.targets, &dataset.classes));
     let evaluated = |part, without: &HashSet<usize>| {
         let of_part = |(place, photo): &(usize, &Prediction)| photo.part == Some(part) && !without.contains(place);
         let photos = predictions.iter().enumerate().filter(of_part).map(|(_, photo)| photo);
@@ -145,10 +217,10 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
     let judged = match (&test, &validation) {
         _ if cross_validated.is_some() => Part::Train,
-        (None, Some(_)) if !request.train.optimizer.has_epochs() => Part::Validation,
+        (None, Some(_)) if !train.optimizer.has_epochs() => Part::Validation,
         _ => Part::Test,
     };
-    let since = Since { dataset: &dataset, known: &known, parts: &parts, predictions: &predictions, judged };
+    let since = Since { dataset, known, parts: &parts, predictions: &predictions, judged };
     let change = before.map(|before| before.change(&since)).transpose()?;
     let metrics = Metrics {
         schema: Metrics::SCHEMA,
@@ -164,33 +236,13 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         change,
         history,
         seconds: Seconds {
-            features: (featured - start).as_secs_f64(),
+            features: (featured - *start).as_secs_f64(),
             head: (solved - featured).as_secs_f64(),
             total: start.elapsed().as_secs_f64(),
         },
     };
-    let model = run::model(weights, &head, &recipe, &reading)?;
-    let batch = session.batch(recipe.input_size);
-    let config = Config {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        data: request.data.absolute(),
-        classes: dataset.classes.clone(),
-        rejected: known.rejected.clone(),
-        weights: Weights { path: absolute(&request.weights), architecture: weights.architecture().to_string(), sha256 },
-        recipe,
-        reading,
-        split: request.split.clone(),
-        train: request.train,
-        batch,
-        precision: session.gpu.precision.name().to_owned(),
-        adapter: Summary::of(&session.gpu.adapter),
-        tuned: session.gpu.tuned.clone(),
-        files: BTreeMap::new(),
-    };
-    let mut trained = Trained { config, metrics, predictions };
-    let kept = Kept { model, known: likeness.map(|known| known.to_bytes()) };
-    trained.save(folder, kept, &session.limits)?;
-    Ok(trained)
+    let known = likeness.map(|known| known.to_bytes());
+    Ok(Learnt { head, likeness: known, metrics, predictions })
 }
 
 /// Picks the folds of what is learnt from, if there are enough of them to choose and to judge by; each that is left has rows.
@@ -237,7 +289,7 @@ fn counts(targets: &[Target], classes: &[String]) -> Vec<usize> {
 }
 
 /// Makes a path that means the same from any folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

@@ -55,6 +55,9 @@ pub struct Known<'a> {
     pub folds: &'a [usize],
 }
 
+/// The covariance of more features than these takes longer to factor, trial by trial, than all else.
+const WIDE: usize = 1024;
+
 /// A trial: which class plays the unknown, what may be learnt from, and what is judged. The numbers are those of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
@@ -80,7 +83,7 @@ pub struct Choice {
 }
 
 /// Chooses the score that tells best which photos are unknown, by the mean area under the ROC over trials: a class plays the unknown, the known of a fold are
-/// judged with it by what is learnt from the other folds, without that class. Of more than 20 classes, 20 play, spread evenly over their numbers.
+/// judged with it by what is learnt from the other folds, without that class. Of more than 20 classes, 20 play, spread evenly over their numbers. Of more than 1,024 features the distance isn't tried.
 ///
 /// `logits` learns a head from `trial.learnt`, which has one class less, and gives its logits of `trial.judged`, `[judged, classes]`. Logits of a head that has learnt from the
 /// class would flatter energy and probability: it has learnt to tell that very class from the others.
@@ -96,10 +99,14 @@ pub struct Choice {
 pub fn choose(known: &Known, mut logits: impl FnMut(&Trial) -> Result<Vec<f32>>) -> Result<Choice> {
     let trials = trials(known)?;
     let classes = known.classes.iter().collect::<BTreeSet<_>>().len();
-    let scores: &[Score] = match classes {
-        2 => &[Score::Similarity, Score::Distance],
-        _ => &[Score::Similarity, Score::Distance, Score::Energy, Score::Probability],
+    let mut scores = match classes {
+        2 => vec![Score::Similarity, Score::Distance],
+        _ => vec![Score::Similarity, Score::Distance, Score::Energy, Score::Probability],
     };
+    if known.rows.width() > WIDE {
+        scores.retain(|score| *score != Score::Distance);
+    }
+    let scores = &scores[..];
     let mut sums = vec![0.0; scores.len()];
     for trial in &trials {
         let (learnt, judged) =

@@ -1,0 +1,56 @@
+//! `trainer predict --features`: what a run's head makes of features that were computed elsewhere.
+
+use serde_json::json;
+
+use crate::cli::global::Global;
+use crate::cli::predict::{Predict, SUMMED, summary, text};
+use crate::cli::print::{Outcome, emit, emit_json, emit_line};
+use crate::cli::said::{self, Said};
+use crate::cli::terminal::Terminal;
+use crate::progress::{Stage, watched};
+use crate::run::HeadRun;
+use crate::tasks::{self, Telling};
+
+pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> Outcome {
+    if let Some(out) = &args.out {
+        said::check(out, args.force)?;
+    }
+    let run = watched(terminal, Stage::WEIGHTS, || HeadRun::open(&args.run))?;
+    let telling = said::telling(Telling::of_head(&run, args.coverage), Some(&run.folder), terminal)?;
+    let (classes, top) = (&run.head.classes, usize::from(args.top));
+    let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top, telling.asked())).transpose()?;
+    let mut counts = vec![0; classes.len()];
+    let ([mut unsure, mut unknown], mut json) = ([0; 2], Vec::new());
+    let features = args.features.clone().unwrap_or_default();
+    tasks::predict_features(&run, &features, &telling, &mut |prediction| {
+        if let Some(out) = &mut out {
+            out.add(Ok(&prediction))?;
+        }
+        if args.jsonl {
+            emit_line(&said::line(Ok(&prediction), classes, top))?;
+        } else if global.json {
+            json.push(said::prediction(&prediction, classes, top));
+        } else if out.is_none() {
+            emit(&text(&prediction, classes, top))?;
+        }
+        match prediction.top(1).first() {
+            _ if prediction.is_known() == Some(false) => unknown += 1,
+            Some(&(class, probability)) if probability >= args.min_probability => counts[class.index()] += 1,
+            _ => unsure += 1,
+        }
+        Ok(())
+    })?;
+    let said = counts.iter().sum::<usize>() + unsure + unknown;
+    let to_file = out.is_some();
+    out.map_or(Ok(()), Said::finish)?;
+    if global.json {
+        let rejected: [(); 0] = [];
+        emit_json(&json!({
+            "photos": json, "rejected": rejected, "counts": said::counts(&counts, classes), "unsure": unsure,
+            "unknown": telling.silent().is_none().then_some(unknown),
+        }))?;
+    } else if !args.jsonl && (to_file || said >= SUMMED) {
+        emit(&summary(&counts, [unsure, unknown], classes))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,128 @@
+//! Heads of features that another program computed: trained on rows of a file, and asked about others.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use resnet::Recipe;
+
+use crate::data::{Dataset, Duplicates, FeatureRows, Origin, Photo, SplitOptions, Target};
+use crate::error::Result;
+use crate::features::{FeatureFile, Rows};
+use crate::head::TrainOptions;
+use crate::machine::device::Summary;
+use crate::photos::Reading;
+use crate::progress::{Stage, watched};
+use crate::report::Prediction;
+use crate::run::{self, Config, FromFeatures, HeadRun, Making};
+use crate::session::Session;
+use crate::tasks::known::Known;
+use crate::tasks::telling::Telling;
+use crate::tasks::train::{Learning, Learnt, absolute, learn, learn_from_given};
+use crate::tasks::trained::{Kept, Trained};
+
+/// What a training on features is asked to do.
+#[derive(Clone, Debug)]
+pub struct FeaturesRequest {
+    /// The file of features: see [`FeatureFile`].
+    pub features: PathBuf,
+    /// What says the rows' labels: a table, or the file of features itself, where the names of its rows say them.
+    pub labels: Origin,
+    /// The folder to write the run into.
+    pub out: PathBuf,
+    /// Replace a finished run there.
+    pub force: bool,
+    /// Which row plays which part. Near-duplicates aren't looked for.
+    pub split: SplitOptions,
+    /// How the head is trained.
+    pub train: TrainOptions,
+}
+
+/// Trains a head on rows of features and writes the run, as [`train`](crate::tasks::train) does on photos. Equal rows are taken for copies.
+///
+/// # Errors
+/// Any of [`Error`](crate::Error).
+pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Result<Trained> {
+    let start = Instant::now();
+    let split = SplitOptions { duplicates: Duplicates::Apart, ..request.split.clone() };
+    request.train.check()?;
+    split.check()?;
+    let file = watched(session.progress, Stage::LISTING, || FeatureFile::open(&request.features))?;
+    let rows = FeatureRows { path: &request.features, names: file.names.as_deref(), count: file.digests.len() };
+    let (labels, by) = (&request.labels, split.group_by.as_deref());
+    let mut dataset = match labels.path == request.features {
+        false => Dataset::of_features(&rows, labels, by)?,
+        true => Dataset::of_named_features(&rows, labels.class_order, by)?,
+    };
+    dataset.check_single()?;
+    learn_from_given(&mut dataset, &request.train);
+    let folder = Making::begin(&request.out, request.force)?;
+    dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
+    let features = FromFeatures {
+        path: absolute(&request.features),
+        sha256: file.sha256.clone(),
+        rows: file.digests.len(),
+        width: file.features.width(),
+    };
+    let known = Known::of_rows(&dataset.photos, file);
+    let (recipe, reading, kept) = (Recipe::default(), Reading::default(), HashMap::new());
+    let learning = Learning {
+        dataset: &dataset,
+        known: &known,
+        reading,
+        split: &split,
+        kept: &kept,
+        train: &request.train,
+        before: None,
+        start,
+    };
+    let Learnt { head, likeness, metrics, predictions } = learn(session, &learning)?;
+    let model = run::head_alone(&head, features.width)?;
+    let config = Config {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        data: labels.absolute(),
+        classes: dataset.classes.clone(),
+        rejected: Vec::new(),
+        weights: None,
+        features: Some(features),
+        batch: session.batch(recipe.input_size),
+        recipe,
+        reading,
+        split,
+        train: request.train,
+        precision: session.gpu.precision.name().to_owned(),
+        adapter: Summary::of(&session.gpu.adapter),
+        tuned: session.gpu.tuned.clone(),
+        files: BTreeMap::new(),
+    };
+    let mut trained = Trained { config, metrics, predictions };
+    trained.save(folder, Kept { model, known: likeness }, &session.limits)?;
+    Ok(trained)
+}
+
+/// Says what a run's head makes of rows of features, and hands it out row by row, in their order.
+///
+/// # Errors
+/// The file can't be read, or its rows aren't as wide as the head takes them; that of `each`.
+pub fn predict_features(
+    run: &HeadRun,
+    path: &Path,
+    telling: &Telling,
+    each: &mut dyn FnMut(Prediction) -> Result<()>,
+) -> Result<()> {
+    let file = FeatureFile::open(path)?;
+    run.check(&file.features.rows([])?, path)?;
+    for (row, digest) in file.digests.iter().enumerate() {
+        let values: Rows<'_> = file.features.rows([digest])?;
+        let logits = run.head.logits(&values)?;
+        let Photo { name, path, source, weight, .. } = Photo::of_features(row, &file.name(row));
+        let (part, cross_validated, target, digest) = (None, false, Target::None, *digest);
+        let (verdict, set) = Default::default();
+        let mut said =
+            [Prediction { name, path, source, digest, part, cross_validated, target, weight, logits, verdict, set }];
+        telling.tell(&values, &mut said)?;
+        let [said] = said;
+        each(said)?;
+    }
+    Ok(())
+}
