@@ -56,7 +56,7 @@ def optimum(name, shape):
     """A head to be found whose gradient has fallen to a millionth of its start."""
     count, width, classes = shape
     return dict(name=name, title=f"the optimum of a head: {count:,} x {width:,}, {classes} classes", unit="s", amount=None, shape=shape,
-                l2=1e-2 if count < 5_000 else 1e-3, tolerance=1e-6, peers=["rehead", "scikit-learn", "pytorch"])
+                l2=1e-2 if count < 5_000 else 1e-3, tolerance=1e-6, peers=["rehead", "scikit-learn", "scikit-learn-1", "pytorch"])
 
 
 def rows(args):
@@ -300,7 +300,7 @@ def command(args, case, tool, programs, given, out):
     if tool == "sgemm":
         return [programs["peer"], "sgemm", *given, *limits]
     family, _, backend = tool.partition("-")
-    if tool in ["scikit-learn", "pytorch", "pytorch-channels-last", "onnxruntime"]:
+    if tool in ["scikit-learn", "scikit-learn-1", "pytorch", "pytorch-channels-last", "onnxruntime"]:
         return [*python, kind, "--backend", tool.removeprefix("pytorch-"), *given, *limits]
     return [programs["peer" if family == "rehead" else family], kind, *(["--backend", backend] if backend else []), *given, *limits]
 

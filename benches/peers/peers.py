@@ -172,7 +172,11 @@ def optimum(args):
         search.step(closure)
         return folded(mean, scale, layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy())
 
-    serve(args, pytorch if args.backend == "pytorch" else scikit_learn)
+    if args.backend == "pytorch":
+        return serve(args, pytorch)
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(1 if args.backend == "scikit-learn-1" else args.threads):
+        serve(args, scikit_learn)
 
 
 def train(args):

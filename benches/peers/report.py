@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BEGIN, END = "<!-- written by benches/peers/run -->", "<!-- end of what benches/peers/run wrote -->"
 NAMES = {
     "rehead": "Rehead", "onnxruntime": "ONNX Runtime", "pytorch": "PyTorch, eager", "pytorch-channels-last": "PyTorch, channels last",
-    "sgemm": "matrixmultiply's sgemm",
+    "sgemm": "matrixmultiply's sgemm", "scikit-learn-1": "scikit-learn, one thread",
 }
 
 

@@ -225,15 +225,15 @@ mod tests {
 
     #[test]
     fn rows_are_found_by_name_or_stand_in_their_order() {
-        let given = names(&["b/1.jpg", "a/2.jpg", "c.jpg"]);
-        let table = "path,label,split,group,weight\n./a/2.jpg,x,train,g,0.5\nb/1.jpg,y,test,h,\n";
-        let dataset = of(&rows(Some(&given), 3), "y.csv", table, None).unwrap();
-        assert_eq!(facts(&dataset), ["1 a/2.jpg x train g 0.5", "0 b/1.jpg y test h 1"]);
+        let given = names(&["b/1.jpg", "a/2.jpg", "c.jpg", "d/3.jpg"]);
+        let table = "path,label,split,group,weight\n./a/2.jpg,x,train,g,0.5\nb/1.jpg,y,test,h,\nd/3.jpg,y,train,,2\n";
+        let dataset = of(&rows(Some(&given), 4), "y.csv", table, None).unwrap();
+        assert_eq!(facts(&dataset), ["1 a/2.jpg x train g 0.5", "0 b/1.jpg y test h 1", "3 d/3.jpg y train - 2"]);
         let left = &dataset.warnings[0];
         assert!(left.starts_with("1 row of features left aside") && left.ends_with("says nothing: c.jpg"), "{left}");
         // Without a column of paths they stand in order, with the names that they have.
         let ordered = "label\tgroup\nx\t\ny\tg\nx\tg\n";
-        let dataset = of(&rows(Some(&given), 3), "y.tsv", ordered, None).unwrap();
+        let dataset = of(&rows(Some(&given[..3]), 3), "y.tsv", ordered, None).unwrap();
         assert_eq!(facts(&dataset), ["1 a/2.jpg y - g 1", "0 b/1.jpg x - - 1", "2 c.jpg x - g 1"]);
         // Where the features have no names, those of the table are taken; they may be the same.
         let lines = "{\"label\": \"x\", \"path\": \"p\"}\n{\"label\": \"y\", \"path\": \"p\"}\n{\"label\": null}\n";
