@@ -6,6 +6,7 @@ use kernels::{
     Commands, Dense, DenseDesc, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc,
     Workspace, encode_all,
 };
+use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::head::buffers::{ALIGNMENT, count, slice, zeros};
@@ -169,13 +170,13 @@ impl Objective for OnDevice<'_> {
             gpu.queue.submit([encoder.finish()]);
             let gradients: Vec<f32> = gpu.read(&self.gradient)?;
             for of_chunk in gradients.chunks_exact(self.stride).take(commands.len()) {
-                let of_heads = of_chunk.chunks_exact(self.classes * row);
-                for (loss, of_head) in all.iter_mut().zip(of_heads) {
+                let of_heads = of_chunk.par_chunks_exact(self.classes * row);
+                all.par_iter_mut().zip(of_heads).for_each(|(loss, of_head)| {
                     for (to, of) in loss.gradient.chunks_exact_mut(wide).zip(of_head.chunks_exact(row)) {
                         to.iter_mut().zip(&of[..self.width]).for_each(|(to, &of)| *to += f64::from(of));
                         to[self.width] += f64::from(of[one]);
                     }
-                }
+                });
             }
         }
         let losses: Vec<f32> = gpu.read(&self.loss)?;

@@ -1,5 +1,7 @@
 //! Paths of heads: each is solved for one strength of regularisation after another, from the strongest, and all of them side by side.
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::head::solve::lbfgs::{Lbfgs, Told};
 use crate::head::solve::objective::{Loss, Objective};
@@ -121,13 +123,14 @@ pub(crate) fn walk(
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
-        let heads: Vec<Vec<f64>> = walkers.iter().map(|walker| walker.weights(walker.search.point())).collect();
+        let heads: Vec<Vec<f64>> = walkers.par_iter().map(|walker| walker.weights(walker.search.point())).collect();
         let losses = objective.evaluate(&heads)?;
-        for (place, (walker, loss)) in walkers.iter_mut().zip(losses).enumerate() {
-            if walker.done() {
-                continue;
-            }
-            let told = walker.told(loss);
+        // Heads know nothing of each other: the same on any number of cores.
+        let told: Vec<Option<Told>> = (walkers.par_iter_mut().zip(losses))
+            .map(|(walker, loss)| (!walker.done()).then(|| walker.told(loss)))
+            .collect();
+        for (place, (walker, told)) in walkers.iter_mut().zip(told).enumerate() {
+            let Some(told) = told else { continue };
             if !walker.search.value().is_finite() {
                 return Err(Error::NotFinite { operation: "train", what: "the loss".to_owned() });
             }
