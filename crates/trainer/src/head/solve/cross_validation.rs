@@ -13,7 +13,7 @@ use crate::head::layer::Head;
 use crate::head::options::{Choice, Scaling};
 use crate::head::problem::Classed;
 use crate::head::softmax::{log_softmax, top};
-use crate::head::solve::objective::{Learning, Objective};
+use crate::head::solve::objective::Learning;
 use crate::head::solve::on_device::OnDevice;
 use crate::head::solve::walk::{Path, Reached, walk};
 use crate::head::standardise::Standard;
@@ -255,7 +255,6 @@ fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, clas
     }
     let sets = without.len();
     let all: Vec<[Option<usize>; 2]> = grid.scalings.iter().flat_map(|_| without.iter().copied()).collect();
-    let learning = Learning { without: &all, folds: deal, ..*learning };
     let paths: Vec<Path> = (grid.scalings.iter())
         .flat_map(|(_, scale)| (0..sets).map(move |_| Path { scale, strengths: grid.strengths, begin: None }))
         .collect();
@@ -265,30 +264,34 @@ fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, clas
         inner: HashMap::new(),
         heads: HashMap::new(),
     };
-    let mut objective = OnDevice::new(memory, &learning)?;
-    let objective: &mut dyn Objective = &mut objective;
     let strengths = grid.strengths.len();
     let scored = |head: &Head, fold: usize, losses: Option<&mut [f64]>| -> Result<Score> {
         score(head, samples, &members[fold], losses)
     };
-    walk(objective, (&paths, classes.len()), TOLERANCE, memory.progress, &mut |reached: Reached| {
-        let candidate = reached.path / sets * strengths + reached.strength;
-        let head = head_of(reached.weights, learning.standard, classes);
-        match without[reached.path % sets] {
-            [Some(fold), None] => {
-                let score = scored(&head, fold, Some(&mut found.losses[candidate]))?;
-                found.right[candidate] += score.right;
-                found.heads.insert([candidate, fold], head);
-            }
-            [Some(one), Some(other)] => {
-                for (judge, choose) in [(one, other), (other, one)] {
-                    found.inner.insert([candidate, judge, choose], scored(&head, choose, None)?);
+    let most = OnDevice::most_heads(classes.len(), learning.standard.width());
+    for (group, (paths, without_of_group)) in paths.chunks(most).zip(all.chunks(most)).enumerate() {
+        let learning = Learning { without: without_of_group, folds: deal, ..*learning };
+        let mut objective = OnDevice::new(memory, &learning)?;
+        walk(&mut objective, (paths, classes.len()), TOLERANCE, memory.progress, &mut |reached: Reached| {
+            let path = group * most + reached.path;
+            let candidate = path / sets * strengths + reached.strength;
+            let head = head_of(reached.weights, learning.standard, classes);
+            match without[path % sets] {
+                [Some(fold), None] => {
+                    let score = scored(&head, fold, Some(&mut found.losses[candidate]))?;
+                    found.right[candidate] += score.right;
+                    found.heads.insert([candidate, fold], head);
                 }
+                [Some(one), Some(other)] => {
+                    for (judge, choose) in [(one, other), (other, one)] {
+                        found.inner.insert([candidate, judge, choose], scored(&head, choose, None)?);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        Ok(())
-    })?;
+            Ok(())
+        })?;
+    }
     Ok(found)
 }
 

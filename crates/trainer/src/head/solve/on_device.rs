@@ -13,8 +13,8 @@ use crate::head::buffers::{ALIGNMENT, count, slice, zeros};
 use crate::head::solve::objective::{Learning, Loss, Objective};
 use crate::head::table::{Memory, STEPS, Table, row_of};
 
-/// Elements of the logits of all heads that stand in memory at once.
-const LOGITS: usize = 8 << 20;
+/// Elements of a chunk's rows, and of its logits, at most; and of the weights of all heads. Four times as many fit any binding and any texture.
+const ELEMENTS: usize = 8 << 20;
 /// Bytes of gradients that are read back together.
 const GRADIENTS: usize = 64 << 20;
 
@@ -48,6 +48,15 @@ impl<'a> OnDevice<'a> {
     /// # Errors
     /// The device has too little memory, or is lost.
     pub fn new(memory: &Memory<'a>, learning: &Learning<'a>) -> Result<Self> {
+        Self::in_chunks(memory, learning, ELEMENTS)
+    }
+
+    /// Says how many heads may share a product, of so many classes and features.
+    pub fn most_heads(classes: usize, width: usize) -> usize {
+        (ELEMENTS / (classes * row_of(width).0)).max(1)
+    }
+
+    fn in_chunks(memory: &Memory<'a>, learning: &Learning<'a>, elements: usize) -> Result<Self> {
         let gpu = memory.gpu;
         let context = &gpu.context;
         let (classes, heads) = (learning.class_weights.len(), learning.without.len());
@@ -57,7 +66,7 @@ impl<'a> OnDevice<'a> {
         let columns = heads * classes;
         let stride = (columns * row).next_multiple_of(ALIGNMENT);
         // A head's logits begin where a binding may, whatever the number of classes.
-        let chunk = (LOGITS / columns).max(1).min(rows).next_multiple_of(ALIGNMENT);
+        let chunk = (elements / columns.max(row)).max(1).min(rows).next_multiple_of(ALIGNMENT);
         let chunks = rows.div_ceil(chunk);
         let together = (GRADIENTS / (4 * columns * row)).clamp(1, STEPS);
         let table = Table::new(memory, samples.rows, standard, chunk, chunks.min(together))?;
@@ -203,8 +212,8 @@ mod tests {
     use crate::machine::device::{Selection, open};
     use crate::random::SplitMix64;
 
-    /// Losses of heads by the adapter and by the CPU, on rows that fit the adapter or don't.
-    fn both(rows: usize, classes: usize, most_rows: usize) -> [Vec<Loss>; 2] {
+    /// Losses of heads by the adapter and by the CPU, on rows that fit the adapter or don't, in one chunk or several.
+    fn both(rows: usize, classes: usize, most_rows: usize, elements: usize) -> [Vec<Loss>; 2] {
         let width = 13;
         let mut random = SplitMix64(rows as u64);
         let mut number = move || (random.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0;
@@ -229,7 +238,7 @@ mod tests {
             (0..3).map(|_| (0..classes * (width + 1)).map(|_| f64::from(number())).collect()).collect();
         let gpu = pollster::block_on(open(&Selection::default())).unwrap();
         let memory = Memory { gpu: &gpu, most_rows, progress: &() };
-        let mut on_device = OnDevice::new(&memory, &learning).unwrap();
+        let mut on_device = OnDevice::in_chunks(&memory, &learning, elements).unwrap();
         // Once more, for nothing of one evaluation may be left to the next.
         on_device.evaluate(&vec![vec![1.0; classes * (width + 1)]; 3]).unwrap();
         [on_device.evaluate(&heads).unwrap(), OnHost::new(&learning).evaluate(&heads).unwrap()]
@@ -237,10 +246,18 @@ mod tests {
 
     #[test]
     fn the_adapter_and_the_cpu_agree() {
-        for (rows, classes, most_rows) in [(1, 2, 9), (70, 3, 999), (333, 5, 100), (1000, 2, 999)] {
-            let [device, host] = both(rows, classes, most_rows);
+        for (rows, classes, most_rows, elements) in [
+            (1, 2, 9, ELEMENTS),
+            (70, 3, 999, ELEMENTS),
+            (333, 5, 100, ELEMENTS),
+            (333, 5, 100, 1),
+            (1000, 2, 999, ELEMENTS),
+            (1000, 2, 999, 20 * 130),
+            (5000, 2, 9999, 1),
+        ] {
+            let [device, host] = both(rows, classes, most_rows, elements);
             for (device, host) in device.iter().zip(&host) {
-                // Sums of f32 over no more than a thousand rows whose shares add up to 1, of numbers below 8.
+                // Sums of f32 over no more than a thousand rows a chunk whose shares add up to 1, of numbers below 8.
                 assert!((device.value - host.value).abs() <= 2e-6 * (1.0 + host.value.abs()), "{device:?} {host:?}");
                 let pairs = device.gradient.iter().zip(&host.gradient);
                 assert!(pairs.clone().all(|(a, b)| (a - b).abs() <= 2e-6), "{rows} rows");
