@@ -31,7 +31,7 @@ fn a_folder_of_photos_is_all_it_takes() {
     assert_eq!(world.json(&format!("{train} --json --force"))["run"], "run");
     assert_ne!(std::fs::read(world.path("run/model.safetensors")).unwrap(), model);
     // A training that fails leaves no folder to count.
-    world.expect(2, "train photos --optimizer adamw --epochs 2 --test 0.9");
+    world.expect(2, "train photos --optimizer adamw --epochs 2 --val 0.15 --test 0.9");
     world.expect(3, "train photos --optimizer adamw --epochs 2 --recipe run/metrics.json");
     assert!(!world.path("run-3").exists());
     std::fs::create_dir(world.path("photos/here")).unwrap();
