@@ -290,7 +290,7 @@ def command(args, case, tool, programs, given, out):
     if name == "train":
         photos, weights = given
         if tool == "rehead":
-            return [programs["trainer"], "train", photos, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--quiet"]
+            return [programs["trainer"], "train", photos, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--optimizer", "adamw", "--quiet"]
         return [*python, "train", "--photos", photos, "--model", "resnet18", "--weights", weights, "--threads", args.threads, "--out", out]
     kind = name if name == "head" else "optimum" if "shape" in case else "forward" if "model" in case else "matmul"
     slow = tool in SLOW or args.quick
