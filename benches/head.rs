@@ -120,7 +120,12 @@ fn optima(gpu: &Gpu, problem: &Problem) {
         let certificate = fit.certificate.expect("an optimum");
         assert!(certificate.share() <= TOLERANCE, "{}: {certificate:?}", case.0);
         if certificate.scaling == Scaling::Common {
-            let (value, share) = judge(&fit.head, problem.train.rows, &labels, certificate.l2);
+            // The optimum itself: the head is that, divided by a temperature.
+            let times = |value: &f32| (f64::from(*value) * certificate.temperature) as f32;
+            let Head { weight, bias, classes } = &fit.head;
+            let [weight, bias] = [weight, bias].map(|values| values.iter().map(times).collect());
+            let optimum = Head { weight, bias, classes: classes.clone() };
+            let (value, share) = judge(&optimum, problem.train.rows, &labels, certificate.l2);
             assert!(
                 share <= TOLERANCE && (value - certificate.objective).abs() <= 1e-9,
                 "{value} {share} {certificate:?}"
