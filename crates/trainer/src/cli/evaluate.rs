@@ -63,7 +63,7 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
     let origin = args.data.origin(&args.dir);
     data::check(&origin)?;
     let run = watched(terminal, Stage::WEIGHTS, || Run::open(&args.run))?;
-    let telling = said::telling(Telling::of(&run, args.coverage), run.ours(), terminal)?;
+    let telling = said::telling(Telling::of(&run, args.coverage), said::ours(&run), terminal)?;
     let session = global.session(terminal)?;
     let judged = tasks::evaluate(&session, &run, origin, args.all, &telling)?;
     let unknown = args.unknown.as_ref().map(|path| unknown(path, (&session, &run), &telling, &judged)).transpose()?;

@@ -19,6 +19,7 @@ mod reading;
 mod remedy;
 mod said;
 mod store;
+mod tally;
 mod terminal;
 mod train;
 mod train_features;

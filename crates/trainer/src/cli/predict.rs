@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json, emit_line};
 use crate::cli::reading::ReadingArgs;
 use crate::cli::said::{self, Said};
+use crate::cli::tally::{Place, Tally};
 use crate::cli::terminal::Terminal;
 use crate::data::{self, Class, Listing, Photo, Rejected, Source};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ use crate::report::Prediction;
 use crate::run::{Named, Run};
 use crate::tasks::Telling;
 use crate::tasks::tell::{nothing_readable, tell_rejected};
-use crate::words::{count, shown};
+use crate::words::shown;
 use crate::{files, hub, tasks};
 
 /// Say what is on photos
@@ -97,7 +97,7 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         Ok(())
     };
     let run = open(args, terminal, &first)?;
-    let telling = said::telling(Telling::of(&run, args.coverage), run.ours(), terminal)?;
+    let telling = said::telling(Telling::of(&run, args.coverage), said::ours(&run), terminal)?;
     let Listing { photos, mut rejected, warnings, .. } = listing.into_inner().map_or_else(list, Ok)?;
     warnings.iter().for_each(|warning| terminal.warn(warning));
     tell_rejected(&rejected, terminal);
@@ -105,8 +105,7 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
     let classes = &run.head.classes;
     let (top, lines) = (usize::from(args.top), args.jsonl);
     let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top, telling.asked())).transpose()?;
-    let mut counts = vec![0; classes.len()];
-    let ([mut unsure, mut unknown], mut json) = ([0; 2], Vec::new());
+    let (mut tally, mut json) = (Tally::new(classes, args.min_probability), Vec::new());
     let unreadable = tasks::predict_each(&session, &run, &photos, &telling, &mut |photo, outcome| {
         let said = outcome.as_ref().map_err(|rejected| *rejected);
         if let Some(out) = &mut out {
@@ -119,16 +118,10 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
             _ => {}
         }
         let Ok(prediction) = outcome else { return Ok(()) };
-        let Some(&(class, probability)) = prediction.top(1).first() else { return Ok(()) };
-        let folder = if prediction.is_known() == Some(false) {
-            unknown += 1;
-            export::UNKNOWN
-        } else if probability < args.min_probability {
-            unsure += 1;
-            export::UNSURE
-        } else {
-            counts[class.index()] += 1;
-            &classes[class.index()]
+        let folder = match tally.add(&prediction) {
+            Place::Of(class) => &classes[class.index()],
+            Place::Unsure => export::UNSURE,
+            Place::Unknown => export::UNKNOWN,
         };
         if let Some(sorted) = &args.sort_into {
             let way = if args.link { Way::Link } else { Way::Copy };
@@ -137,18 +130,14 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         Ok(())
     })?;
     rejected.extend(unreadable);
-    let said = counts.iter().sum::<usize>() + unsure + unknown;
-    if said == 0 {
+    if tally.photos() == 0 {
         return Err(nothing_readable("predict".to_owned(), &rejected));
     }
     out.map_or(Ok(()), Said::finish)?;
     if global.json {
-        emit_json(&json!({
-            "photos": json, "rejected": rejected, "counts": said::counts(&counts, classes), "unsure": unsure,
-            "unknown": telling.silent().is_none().then_some(unknown),
-        }))?;
-    } else if !lines && (args.out.is_some() || args.sort_into.is_some() || said >= SUMMED) {
-        emit(&summary(&counts, [unsure, unknown], classes))?;
+        emit_json(&tally.json(&json, &rejected, telling.silent().is_none()))?;
+    } else if !lines && (args.out.is_some() || args.sort_into.is_some() || tally.are_many()) {
+        emit(&tally.text())?;
     }
     Ok(rejected.len())
 }
@@ -169,9 +158,6 @@ fn check_there(listing: &Listing) -> Result<()> {
     }
 }
 
-/// So many photos are summed up at the end.
-pub(crate) const SUMMED: usize = 10;
-
 /// Checks that photos can be sorted into a folder, and that it isn't in one of those they come from: the next time it would be listed too.
 fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
     for photos in photos.iter().filter(|path| path.is_dir()) {
@@ -184,28 +170,6 @@ fn check_sorted(folder: &Path, photos: &[PathBuf]) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     files::try_folder(&folder.join(export::UNSURE))
 }
-
-/// Sums up how many photos are of each class, the most frequent first.
-pub(crate) fn summary(counts: &[usize], [unsure, unknown]: [usize; 2], classes: &[String]) -> String {
-    let mut found: Vec<(usize, &String)> =
-        counts.iter().copied().zip(classes).filter(|(count, _)| *count > 0).collect();
-    found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let mut out = format!("\n{}:", count(counts.iter().sum::<usize>() + unsure + unknown, "photo"));
-    let shown = found.iter().take(LISTED).map(|(count, class)| format!(" {count} {class}"));
-    out += &shown.collect::<Vec<_>>().join(",");
-    if found.len() > LISTED {
-        let _ = write!(out, " and {} more", count(found.len() - LISTED, "class"));
-    }
-    let mut comma = if found.is_empty() { "" } else { "," };
-    for (count, what) in [(unsure, "unsure"), (unknown, "unknown")].into_iter().filter(|(count, _)| *count > 0) {
-        let _ = write!(out, "{comma} {count} {what}");
-        comma = ",";
-    }
-    out + "\n"
-}
-
-/// So many classes are listed in a summary.
-const LISTED: usize = 20;
 
 /// Reads a share, in [0, 1].
 fn share(text: &str) -> Result<f64, String> {

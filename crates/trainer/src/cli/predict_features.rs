@@ -1,11 +1,10 @@
 //! `trainer predict --features`: what a run's head makes of features that were computed elsewhere.
 
-use serde_json::json;
-
 use crate::cli::global::Global;
-use crate::cli::predict::{Predict, SUMMED, summary, text};
+use crate::cli::predict::{Predict, text};
 use crate::cli::print::{Outcome, emit, emit_json, emit_line};
 use crate::cli::said::{self, Said};
+use crate::cli::tally::Tally;
 use crate::cli::terminal::Terminal;
 use crate::progress::{Stage, watched};
 use crate::run::HeadRun;
@@ -19,8 +18,7 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
     let telling = said::telling(Telling::of_head(&run, args.coverage), Some(&run.folder), terminal)?;
     let (classes, top) = (&run.head.classes, usize::from(args.top));
     let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top, telling.asked())).transpose()?;
-    let mut counts = vec![0; classes.len()];
-    let ([mut unsure, mut unknown], mut json) = ([0; 2], Vec::new());
+    let (mut tally, mut json) = (Tally::new(classes, args.min_probability), Vec::new());
     let features = args.features.clone().unwrap_or_default();
     tasks::predict_features(&run, &features, &telling, &mut |prediction| {
         if let Some(out) = &mut out {
@@ -33,24 +31,15 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         } else if out.is_none() {
             emit(&text(&prediction, classes, top))?;
         }
-        match prediction.top(1).first() {
-            _ if prediction.is_known() == Some(false) => unknown += 1,
-            Some(&(class, probability)) if probability >= args.min_probability => counts[class.index()] += 1,
-            _ => unsure += 1,
-        }
+        tally.add(&prediction);
         Ok(())
     })?;
-    let said = counts.iter().sum::<usize>() + unsure + unknown;
     let to_file = out.is_some();
     out.map_or(Ok(()), Said::finish)?;
     if global.json {
-        let rejected: [(); 0] = [];
-        emit_json(&json!({
-            "photos": json, "rejected": rejected, "counts": said::counts(&counts, classes), "unsure": unsure,
-            "unknown": telling.silent().is_none().then_some(unknown),
-        }))?;
-    } else if !args.jsonl && (to_file || said >= SUMMED) {
-        emit(&summary(&counts, [unsure, unknown], classes))?;
+        emit_json(&tally.json(&json, &[], telling.silent().is_none()))?;
+    } else if !args.jsonl && (to_file || tally.are_many()) {
+        emit(&tally.text())?;
     }
     Ok(0)
 }

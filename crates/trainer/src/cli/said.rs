@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::cli::terminal::Terminal;
 use crate::data::{Class, Rejected};
@@ -14,6 +14,7 @@ use crate::head::reject::Verdict;
 use crate::outputs::{self, Existing};
 use crate::progress::Progress as _;
 use crate::report::{self, Asked, Prediction};
+use crate::run::Run;
 use crate::tasks::Telling;
 use crate::words::shown;
 
@@ -108,6 +109,11 @@ impl<'a> Said<'a> {
     }
 }
 
+/// Gives a run's folder, if a training wrote it, and not others.
+pub(crate) fn ours(run: &Run) -> Option<&Path> {
+    run.config.as_ref().map(|_| run.folder.as_path())
+}
+
 /// Takes what a run can tell besides classes, and says so where one of `ours`, in that folder, can't tell that a photo is like none of them.
 pub(crate) fn telling(telling: Result<Telling>, ours: Option<&Path>, terminal: &Terminal) -> Result<Telling> {
     let telling = telling.map_err(|error| match error {
@@ -144,10 +150,4 @@ pub(crate) fn prediction(photo: &Prediction, classes: &[String], top: usize) -> 
         said["set"] = set.iter().map(|class| classes[class.index()].as_str()).collect();
     }
     said
-}
-
-/// Gives the photos of each class that has some.
-pub(crate) fn counts(counts: &[usize], classes: &[String]) -> Map<String, Value> {
-    let found = classes.iter().zip(counts).filter(|(_, count)| **count > 0);
-    found.map(|(class, count)| (class.clone(), (*count).into())).collect()
 }

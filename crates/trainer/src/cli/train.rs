@@ -178,6 +178,25 @@ impl Train {
         }
     }
 
+    /// Trains into the folder that was named, or into the next one that isn't there, and gives it too.
+    pub(crate) fn with_run(
+        &self,
+        data: &Path,
+        train: impl FnOnce(&Path) -> Result<Trained>,
+    ) -> Result<(Trained, PathBuf)> {
+        let out = match &self.out {
+            Some(out) => out.clone(),
+            None => next_run(data, self.force)?,
+        };
+        let trained = train(&out).inspect_err(|_| {
+            // What was made for this run, and stayed empty, shall not count as one. That it can't go away is no failure of its own.
+            if self.out.is_none() {
+                let _ = std::fs::remove_dir(&out);
+            }
+        })?;
+        Ok((trained, out))
+    }
+
     /// Checks what can be known at once, and gives what it says.
     pub(crate) fn check(&self, global: &Global) -> Result<Checked> {
         self.check_optimizer()?;
@@ -331,10 +350,15 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
             first(args, checked, terminal, &global.session(terminal)?)?
         }
     };
+    tell(&trained, &out, global, terminal)
+}
+
+/// Says what came of a training.
+pub(crate) fn tell(trained: &Trained, out: &Path, global: &Global, terminal: &Terminal) -> Outcome {
     if global.json {
-        emit_json(&as_json(&trained, &out))?;
+        emit_json(&as_json(trained, out))?;
     } else {
-        emit(&text(&trained, &out, terminal.elapsed()))?;
+        emit(&text(trained, out, terminal.elapsed()))?;
     }
     Ok(trained.config.rejected.len())
 }
@@ -353,19 +377,11 @@ pub(crate) fn first(
         false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref())).map(drop),
     };
     let weights = hub::resolve_after(&args.backbone, terminal, &listed)?.weights;
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => next_run(&data.path, args.force)?,
-    };
-    let request =
-        Request { data, weights, out: out.clone(), force: args.force, overrides, split, kept: HashMap::new(), train };
-    let trained = tasks::train(session, &request).inspect_err(|_| {
-        // What was made for this run, and stayed empty, shall not count as one. That it can't go away is no failure of its own.
-        if args.out.is_none() {
-            let _ = std::fs::remove_dir(&out);
-        }
-    })?;
-    Ok((trained, out))
+    args.with_run(&data.path.clone(), |out| {
+        let (out, force) = (out.to_owned(), args.force);
+        let request = Request { data, weights, out, force, overrides, split, kept: HashMap::new(), train };
+        tasks::train(session, &request)
+    })
 }
 
 /// Says what came of a training, for machines.
@@ -377,7 +393,7 @@ pub(crate) fn as_json(trained: &Trained, out: &Path) -> Value {
 
 /// Makes the folder of a run that was given none: `run` in the current folder, or the first of `run-2`, `run-3` … that isn't there, so
 /// that no two trainings write into the same. To be replaced there is `run` itself.
-pub(crate) fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
+fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
     let whole = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
     let here = Path::new(".");
     if photos.is_dir() && whole(here)?.starts_with(whole(photos)?) {

@@ -1,9 +1,9 @@
 //! `trainer train --features`: a head trained on features that another program computed, and judged.
 
 use crate::cli::global::Global;
-use crate::cli::print::{Outcome, emit, emit_json};
+use crate::cli::print::Outcome;
 use crate::cli::terminal::Terminal;
-use crate::cli::train::{Train, as_json, next_run, text};
+use crate::cli::train::{Train, tell};
 use crate::data::{Columns, Origin};
 use crate::error::Error;
 use crate::tasks::{self, FeaturesRequest};
@@ -22,23 +22,11 @@ pub(crate) fn train(args: &Train, global: &Global, terminal: &Terminal) -> Outco
     let labels = args.of.labels.as_ref().unwrap_or(&features);
     let labels = Origin { class_order: args.class_order, ..args.data.origin(labels) };
     let session = global.session(terminal)?;
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => next_run(&features, args.force)?,
-    };
-    let request = FeaturesRequest { features, labels, out: out.clone(), force: args.force, split, train };
-    let trained = tasks::train_features(&session, &request).map_err(named).inspect_err(|_| {
-        // What was made for this run, and stayed empty, shall not count as one. That it can't go away is no failure of its own.
-        if args.out.is_none() {
-            let _ = std::fs::remove_dir(&out);
-        }
+    let (trained, out) = args.with_run(&features.clone(), |out| {
+        let (out, force) = (out.to_owned(), args.force);
+        tasks::train_features(&session, &FeaturesRequest { features, labels, out, force, split, train }).map_err(named)
     })?;
-    if global.json {
-        emit_json(&as_json(&trained, &out))?;
-    } else {
-        emit(&text(&trained, &out, terminal.elapsed()))?;
-    }
-    Ok(0)
+    tell(&trained, &out, global, terminal)
 }
 
 /// Names the option by which labels are given, where they are missing.

@@ -10,7 +10,7 @@ use resnet::regular;
 
 use crate::data::dataset::Dataset;
 use crate::data::found::Found;
-use crate::data::group_by::{group_by, ungrouped};
+use crate::data::group_by::grouped;
 use crate::data::origin::{ClassOrder, Origin};
 use crate::data::part::Part;
 use crate::data::photo::Photo;
@@ -42,7 +42,10 @@ impl Dataset {
         let ask =
             Ask { path: &labels.path, columns: &labels.columns, labelled: true, by: column.as_ref(), pathless: true };
         let dataset = read(rows, &ask)?.check(None, labels.class_order)?;
-        grouped(dataset, by, column.is_some_and(|column| column.is_column()))
+        match by.zip(column.as_ref()) {
+            Some((by, column)) => grouped(dataset, by, column.is_column()),
+            None => Ok(dataset),
+        }
     }
 
     /// Gives rows of features the labels that their names say: `cat/1.jpg` is of the class `cat`, and `test/cat/1.jpg` of the part to test as well.
@@ -72,20 +75,12 @@ impl Dataset {
             let row = Row { labels: Labels::One(label.to_owned()), part, ..Row::default() };
             found.put(number as u64 + 1, (format!("row {number}"), Ok(Photo::of_features(number, name))), row)?;
         }
-        grouped(found.into_found().check(None, order)?, by, false)
+        let dataset = found.into_found().check(None, order)?;
+        match by {
+            Some(by) => grouped(dataset, by, false),
+            None => Ok(dataset),
+        }
     }
-}
-
-/// Groups photos by a column that was read, or by their names.
-fn grouped(mut dataset: Dataset, by: Option<&str>, is_column: bool) -> Result<Dataset> {
-    if let Some(by) = by {
-        let alone = match is_column {
-            true => ungrouped(&dataset.photos, by)?,
-            false => group_by(&mut dataset.photos, by)?,
-        };
-        dataset.warnings.extend(alone);
-    }
-    Ok(dataset)
 }
 
 /// Writes a name as names are compared: with `/`, and without folders that mean nothing.

@@ -2,6 +2,7 @@
 
 use regex_lite::Regex;
 
+use crate::data::dataset::Dataset;
 use crate::data::photo::Photo;
 use crate::error::{Error, Result};
 use crate::words::count;
@@ -32,35 +33,45 @@ pub fn group_by(photos: &mut [Photo], by: &str) -> Result<Option<String>> {
             (!group.is_empty()).then(|| group.into())
         });
     }
-    let mut alone = photos.iter().filter(|photo| photo.group.is_none());
-    let Some(first) = alone.next() else { return Ok(None) };
-    let (first, alone) = (&first.name, 1 + alone.count());
-    if alone == photos.len() {
-        return Err(Error::InvalidOption {
-            option: "groups",
-            value: format!("{by:?}, which finds nothing in the first, {first}, nor in any other"),
-            expected: "a regular expression that finds the group in photos' names",
-        });
-    }
-    let photos = count(alone, "photo");
-    Ok(Some(format!("{photos} of no group, each taken by itself: {by:?} finds none in {first}")))
+    told(photos, |first, all| match all {
+        true => Err((
+            format!("{by:?}, which finds nothing in the first, {first}, nor in any other"),
+            "a regular expression that finds the group in photos' names",
+        )),
+        false => Ok(format!("{by:?} finds none in {first}")),
+    })
 }
 
-/// Says how many photos have no group in the column `by`, if there are any.
+/// Gives the photos of a data set the groups that `by` says: those that a column of that name gave them already, or else by [`group_by`]. Warns of photos of no group.
 ///
 /// # Errors
-/// None has one.
-pub fn ungrouped(photos: &[Photo], by: &str) -> Result<Option<String>> {
+/// As [`group_by`]; the column is empty.
+pub(crate) fn grouped(mut dataset: Dataset, by: &str, is_column: bool) -> Result<Dataset> {
+    let alone = match is_column {
+        true => told(&dataset.photos, |first, all| match all {
+            true => Err((format!("the column {by:?}, which is empty"), "a column that says the groups of some photos")),
+            false => Ok(format!("the column {by:?} says none for {first}")),
+        })?,
+        false => group_by(&mut dataset.photos, by)?,
+    };
+    dataset.warnings.extend(alone);
+    Ok(dataset)
+}
+
+/// Says how many photos are of no group, if there are any; `word` words why by the first, or what is wrong where all are.
+fn told(
+    photos: &[Photo],
+    word: impl Fn(&str, bool) -> Result<String, (String, &'static str)>,
+) -> Result<Option<String>> {
     let mut alone = photos.iter().filter(|photo| photo.group.is_none());
     let Some(first) = alone.next() else { return Ok(None) };
-    let (first, alone) = (&first.name, 1 + alone.count());
-    if alone == photos.len() {
-        let (value, expected) =
-            (format!("the column {by:?}, which is empty"), "a column that says the groups of some photos");
-        return Err(Error::InvalidOption { option: "groups", value, expected });
-    }
-    let photos = count(alone, "photo");
-    Ok(Some(format!("{photos} of no group, each taken by itself: the column {by:?} says none for {first}")))
+    let alone = 1 + alone.count();
+    let why = word(&first.name, alone == photos.len()).map_err(|(value, expected)| Error::InvalidOption {
+        option: "groups",
+        value,
+        expected,
+    })?;
+    Ok(Some(format!("{} of no group, each taken by itself: {why}", count(alone, "photo"))))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::data::contents::Contents;
 use crate::data::dataset::Dataset;
 use crate::data::folder;
 use crate::data::found::Found;
-use crate::data::group_by::{group_by, ungrouped};
+use crate::data::group_by::grouped;
 use crate::data::kind::{Kind, kind};
 use crate::data::listing::{Listing, no_photos, told_again, walk};
 use crate::data::origin::Origin;
@@ -56,13 +56,8 @@ impl Dataset {
     /// As [`Dataset::open`]; `by` is no column and no regular expression, or finds no group.
     pub fn open_grouped(origin: impl Into<Origin>, by: &str) -> Result<Self> {
         let column = By::new(by);
-        let mut dataset = read(&origin.into(), None, Some(&column))?;
-        let alone = match column.is_column() {
-            true => ungrouped(&dataset.photos, by)?,
-            false => group_by(&mut dataset.photos, by)?,
-        };
-        dataset.warnings.extend(alone);
-        Ok(dataset)
+        let dataset = read(&origin.into(), None, Some(&column))?;
+        grouped(dataset, by, column.is_column())
     }
 
     /// Reads labelled photos to evaluate a head on that knows `classes`: photos get their place among these, a single class will do, and so

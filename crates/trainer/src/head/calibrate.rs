@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Class;
 use crate::error::{Error, Result};
 use crate::head::labelled::{finite, width};
+use crate::head::softmax::max;
 
 /// The operation, as errors name it.
 const OPERATION: &str = "fit the temperature";
@@ -122,15 +123,11 @@ impl Temperature {
     /// Turns a row of logits into probabilities: softmax(z / T). Their order is that of the logits, up to what f64 can tell apart; whoever ranks classes
     /// ranks them by logits.
     pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
-        let greatest = greatest(logits);
+        let greatest = max(logits);
         let powers: Vec<f64> = logits.iter().map(|&logit| ((f64::from(logit) - greatest) / self.value).exp()).collect();
         let sum: f64 = powers.iter().sum();
         powers.into_iter().map(|power| power / sum).collect()
     }
-}
-
-fn greatest(logits: &[f32]) -> f64 {
-    logits.iter().fold(f64::NEG_INFINITY, |max, &logit| max.max(f64::from(logit)))
 }
 
 impl Rows<'_> {
@@ -152,7 +149,7 @@ impl Rows<'_> {
     /// Computes the loss at 1 / temperature. With d = z − max z: its slope is E[d] − d of the true class, its curvature Var[d], over softmax(d / T).
     fn loss(&self, inverse: f64) -> Loss {
         self.mean(|row, class| {
-            let greatest = greatest(row);
+            let greatest = max(row);
             let (mut sum, mut first, mut second, mut all) = (0.0, 0.0, 0.0, 0.0);
             for &logit in row {
                 let below = f64::from(logit) - greatest;
@@ -176,7 +173,7 @@ impl Rows<'_> {
     fn coldness(&self) -> f64 {
         let spread = self.mean(|row, _| {
             let least = row.iter().fold(f64::INFINITY, |min, &logit| min.min(f64::from(logit)));
-            Loss { value: greatest(row) - least, ..Loss::default() }
+            Loss { value: max(row) - least, ..Loss::default() }
         });
         let flat = FLAT * spread.value;
         let (mut low, mut high, mut at) = (1.0 / MOST, MOST, 1.0);

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::head::layer::Head;
 use crate::head::options::{Scaling, TrainOptions};
-use crate::head::problem::{Classed, Problem};
-use crate::head::solve::{Learning, Objective as _, OnHost, largest};
-use crate::head::standardise::Standard;
+use crate::head::problem::Problem;
+use crate::head::solve::{Learning, Objective as _, OnHost, Penalty, Posed, largest};
 
 /// How near a head is to the one optimum of its convex problem.
 ///
@@ -63,23 +62,11 @@ pub(crate) fn certify_again(
     options: &TrainOptions,
     said: &Certificate,
 ) -> Result<Certificate> {
-    let classes = problem.classes.len();
-    let samples = Classed::new(&problem.train, classes)?;
-    let standard = Standard::of(samples.rows)?;
-    let class_weights = options.class_weights.of(&samples.counts(classes));
-    let learning = Learning {
-        samples: &samples,
-        standard: &standard,
-        class_weights: &class_weights,
-        label_smoothing: options.label_smoothing,
-        without: &[[None; 2]],
-        folds: &[],
-    };
     let Certificate { scaling, l2, temperature, .. } = *said;
-    certify(head, &learning, Claim { scaling, l2, temperature })
+    certify(head, &Posed::new(problem, options)?.learning(), Claim { scaling, l2, temperature })
 }
 
-/// Computes the certificate of a head for what it learnt from.
+/// Computes the certificate of a head for all the rows that it learnt from.
 ///
 /// # Errors
 /// The head isn't as wide as the rows.
@@ -91,24 +78,16 @@ pub(crate) fn certify(head: &Head, learning: &Learning, claim: Claim) -> Result<
         return Err(Error::Shape { operation: "certify", operand: "the head's weights", expected, got });
     }
     let scale = scaling.of(learning.standard);
-    let wide = scale.len();
-    let without = [[None; 2]];
-    let learning = Learning { without: &without, folds: &[], ..*learning };
+    let penalty = Penalty { scale: &scale, l2 };
     let mut weights = learning.standard.unfold(&head.weight, &head.bias);
     weights.iter_mut().for_each(|weight| *weight *= temperature);
-    let of = |weights: Vec<f64>| -> Result<(f64, f64)> {
-        let losses = OnHost::new(&learning).evaluate(std::slice::from_ref(&weights))?;
-        let mut value = losses[0].value;
-        let slopes = losses[0].gradient.iter().zip(&weights).enumerate().map(|(place, (slope, w))| {
-            let u = w / scale[place % wide];
-            let pull = if place % wide + 1 < wide { l2 * u } else { 0.0 };
-            value += 0.5 * pull * u;
-            slope * scale[place % wide] + pull
-        });
-        let slopes: Vec<f64> = slopes.collect();
-        Ok((value, largest(&slopes)))
-    };
-    let (_, start) = of(vec![0.0; weights.len()])?;
-    let (objective, gradient) = of(weights)?;
-    Ok(Certificate { scaling, l2, temperature, objective, gradient, start, steps: 0 })
+    let zeros = vec![0.0; weights.len()];
+    let [start, found] = [&zeros, &weights].map(|weights| penalty.scaled(weights));
+    let learning = Learning { without: &[[None; 2]; 2], ..*learning };
+    let mut losses = OnHost::new(&learning).evaluate(&[zeros, weights])?;
+    for (loss, u) in losses.iter_mut().zip([&start, &found]) {
+        penalty.add(u, loss);
+    }
+    let [start, gradient] = [0, 1].map(|head| largest(&losses[head].gradient));
+    Ok(Certificate { scaling, l2, temperature, objective: losses[1].value, gradient, start, steps: 0 })
 }

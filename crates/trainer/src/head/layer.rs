@@ -17,6 +17,11 @@ pub struct Head {
 }
 
 impl Head {
+    /// Gives the number of features that it takes.
+    pub fn width(&self) -> usize {
+        self.weight.len() / self.classes.len().max(1)
+    }
+
     /// Computes the logits of rows of features.
     ///
     /// # Shapes
@@ -28,7 +33,7 @@ impl Head {
     /// # Errors
     /// The rows aren't as wide as the head.
     pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>> {
-        let width = self.weight.len() / self.classes.len().max(1);
+        let width = self.width();
         if width == 0 || rows.width() != width {
             let got = rows.width();
             return Err(Error::Shape { operation: "head", operand: "a row of features", expected: width, got });

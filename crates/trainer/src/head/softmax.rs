@@ -27,7 +27,8 @@ pub(crate) fn log_sum(logits: &[f32]) -> f64 {
     max + sum.ln()
 }
 
-fn max(logits: &[f32]) -> f64 {
+/// Finds the greatest logit.
+pub(crate) fn max(logits: &[f32]) -> f64 {
     logits.iter().fold(f64::NEG_INFINITY, |max, &x| max.max(f64::from(x)))
 }
 

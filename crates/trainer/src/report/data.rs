@@ -203,19 +203,18 @@ pub fn judged<'a>(config: &Config, metrics: &'a Metrics) -> Option<(Part, &'stat
 /// Words how a head was found: its optimum, or the best of the epochs; none where nothing is known of it.
 pub fn how_found(metrics: &Metrics) -> Option<String> {
     let Metrics { history, certificate, cross_validation, .. } = metrics;
-    let Some(Certificate { l2, steps, .. }) = certificate else {
+    let Some(certificate) = certificate else {
         return (!history.epochs.is_empty())
             .then(|| format!("{}, the best is number {}", count(history.epochs.len(), "epoch"), history.best));
     };
-    let certificate = certificate.as_ref().map_or(0.0, Certificate::share);
     let chosen = match cross_validation {
         Some(found) if found.candidates.len() > 1 => {
             format!(", of {} by {}-fold cross-validation", found.candidates.len(), found.folds)
         }
         _ => String::new(),
     };
-    let steps = count(*steps, "step");
-    Some(format!("the optimum with L2 {l2}{chosen}: the gradient fell to {certificate:.0e} of its start in {steps}"))
+    let (l2, share, steps) = (certificate.l2, certificate.share(), count(certificate.steps, "step"));
+    Some(format!("the optimum with L2 {l2}{chosen}: the gradient fell to {share:.0e} of its start in {steps}"))
 }
 
 /// Words how the share that is right depends on how the folds were dealt, where they judge.

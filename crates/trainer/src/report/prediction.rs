@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::{Class, Part, Source, Target};
+use crate::data::{Class, Part, Photo, Source, Target};
 use crate::digest::Digest;
 use crate::head::reject::Verdict;
 use crate::head::{softmax, top};
@@ -35,6 +35,13 @@ pub struct Prediction {
 }
 
 impl Prediction {
+    /// Notes what a head says of a photo with this content; it plays no part, and nothing more is known of it.
+    pub(crate) fn of(photo: &Photo, digest: Digest, logits: Vec<f32>) -> Self {
+        let Photo { name, path, source, target, weight, .. } = photo.clone();
+        let (part, cross_validated, verdict, set) = Default::default();
+        Self { name, path, source, digest, part, cross_validated, target, weight, logits, verdict, set }
+    }
+
     /// Tells whether it is like the photos that were learnt from, where that can be told.
     pub fn is_known(&self) -> Option<bool> {
         self.verdict.and_then(|verdict| verdict.is_known())

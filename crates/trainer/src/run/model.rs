@@ -23,7 +23,18 @@ use crate::run::preparation::reading_of;
 /// # Errors
 /// The head's width isn't the backbone's.
 pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Reading) -> Result<Vec<u8>> {
-    let (classes, features) = (head.classes.len(), weights.architecture().features());
+    let json = |value: serde_json::Result<String>| value.expect("plain data");
+    let more = [("recipe", json(serde_json::to_string(recipe))), ("reading", json(serde_json::to_string(reading)))];
+    network(weights.backbone_tensors().collect(), (head, weights.architecture().features()), more)
+}
+
+/// Makes the bytes of a backbone and a head behind it, which takes so many features, with its labels and `more` as metadata.
+fn network(
+    backbone: Vec<(&str, TensorView)>,
+    (head, features): (&Head, usize),
+    more: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<Vec<u8>> {
+    let classes = head.classes.len();
     if head.weight.len() != classes * features || head.bias.len() != classes {
         let (expected, got) = (classes * features, head.weight.len());
         return Err(Error::Shape { operation: "save the model", operand: "fc.weight", expected, got });
@@ -31,16 +42,11 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Readi
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
     let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
-    let mut tensors: Vec<(&str, TensorView)> = weights.backbone_tensors().collect();
+    let mut tensors = backbone;
     tensors.push(("fc.weight", view(vec![classes, features], &weight)));
     tensors.push(("fc.bias", view(vec![classes], &bias)));
-    let json = |value: serde_json::Result<String>| value.expect("plain data");
-    let metadata = BTreeMap::from([
-        ("format", "pt".to_owned()),
-        ("labels", json(serde_json::to_string(&head.classes))),
-        ("recipe", json(serde_json::to_string(recipe))),
-        ("reading", json(serde_json::to_string(reading))),
-    ]);
+    let labels = serde_json::to_string(&head.classes).expect("plain data");
+    let metadata = [("format", "pt".to_owned()), ("labels", labels)].into_iter().chain(more).collect();
     Ok(serialize(tensors, &metadata))
 }
 
@@ -49,18 +55,7 @@ pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Readi
 /// # Errors
 /// The weight isn't as long as classes and rows say.
 pub fn head_alone(head: &Head, width: usize) -> Result<Vec<u8>> {
-    let classes = head.classes.len();
-    if head.weight.len() != classes * width || head.bias.len() != classes {
-        let (expected, got) = (classes * width, head.weight.len());
-        return Err(Error::Shape { operation: "save the model", operand: "fc.weight", expected, got });
-    }
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let (weight, bias) = (bytes(&head.weight), bytes(&head.bias));
-    let view = |shape, data| TensorView::new(Dtype::F32, shape, data).expect("as many bytes as the shape says");
-    let tensors = vec![("fc.weight", view(vec![classes, width], &weight)), ("fc.bias", view(vec![classes], &bias))];
-    let labels = serde_json::to_string(&head.classes).expect("plain data");
-    let metadata = BTreeMap::from([("format", "pt".to_owned()), ("labels", labels), (HEAD_OF, "features".to_owned())]);
-    Ok(serialize(tensors, &metadata))
+    network(Vec::new(), (head, width), [(HEAD_OF, "features".to_owned())])
 }
 
 /// What the metadata of [`MODEL`] say a head is of that stands alone.
@@ -177,11 +172,6 @@ impl Run {
         let config = Config::read(&folder).ok().flatten();
         let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
         Ok(Self { folder, weights, head, named, recipe, reading, config })
-    }
-
-    /// Gives its folder, if a training wrote it, and not others.
-    pub(crate) fn ours(&self) -> Option<&Path> {
-        self.config.as_ref().map(|_| self.folder.as_path())
     }
 
     /// Reads what the run knows its photos by; none where it was written without.

@@ -75,8 +75,7 @@ impl HeadRun {
     /// # Errors
     /// As [`Likeness::read`].
     pub fn likeness(&self) -> Result<Option<Likeness>> {
-        let width = self.head.weight.len() / self.head.classes.len().max(1);
-        self.config.as_ref().map_or(Ok(None), |config| Likeness::read(&self.folder, config, width))
+        self.config.as_ref().map_or(Ok(None), |config| Likeness::read(&self.folder, config, self.head.width()))
     }
 
     /// Checks that the head takes rows as wide as these, which were read from `path`.
@@ -84,7 +83,7 @@ impl HeadRun {
     /// # Errors
     /// It takes others.
     pub fn check(&self, rows: &Rows<'_>, path: &Path) -> Result<()> {
-        let (width, got) = (self.head.weight.len() / self.head.classes.len().max(1), rows.width());
+        let (width, got) = (self.head.width(), rows.width());
         if width == got {
             return Ok(());
         }

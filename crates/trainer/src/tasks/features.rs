@@ -1,25 +1,25 @@
 //! Heads of features that another program computed: trained on rows of a file, and asked about others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use resnet::Recipe;
 
-use crate::data::{Dataset, Duplicates, FeatureRows, Origin, Photo, SplitOptions, Target};
+use crate::data::{Dataset, Duplicates, FeatureRows, Origin, Photo, SplitOptions};
 use crate::error::Result;
 use crate::features::{FeatureFile, Rows};
 use crate::head::TrainOptions;
-use crate::machine::device::Summary;
 use crate::photos::Reading;
 use crate::progress::{Stage, watched};
 use crate::report::Prediction;
-use crate::run::{self, Config, FromFeatures, HeadRun, Making};
+use crate::run::{self, FromFeatures, HeadRun, Making};
 use crate::session::Session;
 use crate::tasks::known::Known;
+use crate::tasks::learn::{Learning, MadeFrom, learn, learn_from_given};
 use crate::tasks::telling::Telling;
-use crate::tasks::train::{Learning, Learnt, absolute, learn, learn_from_given};
-use crate::tasks::trained::{Kept, Trained};
+use crate::tasks::train::absolute;
+use crate::tasks::trained::Trained;
 
 /// What a training on features is asked to do.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         width: file.features.width(),
     };
     let known = Known::of_rows(&dataset.photos, file);
-    let (recipe, reading, kept) = (Recipe::default(), Reading::default(), HashMap::new());
+    let (reading, kept) = (Reading::default(), HashMap::new());
     let learning = Learning {
         dataset: &dataset,
         known: &known,
@@ -76,28 +76,11 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         before: None,
         start,
     };
-    let Learnt { head, likeness, metrics, predictions } = learn(session, &learning)?;
-    let model = run::head_alone(&head, features.width)?;
-    let config = Config {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        data: labels.absolute(),
-        classes: dataset.classes.clone(),
-        rejected: Vec::new(),
-        weights: None,
-        features: Some(features),
-        batch: session.batch(recipe.input_size),
-        recipe,
-        reading,
-        split,
-        train: request.train,
-        precision: session.gpu.precision.name().to_owned(),
-        adapter: Summary::of(&session.gpu.adapter),
-        tuned: session.gpu.tuned.clone(),
-        files: BTreeMap::new(),
-    };
-    let mut trained = Trained { config, metrics, predictions };
-    trained.save(folder, Kept { model, known: likeness }, &session.limits)?;
-    Ok(trained)
+    let learnt = learn(session, &learning)?;
+    let model = run::head_alone(&learnt.head, features.width)?;
+    let origin =
+        MadeFrom { data: labels.absolute(), weights: None, features: Some(features), recipe: Recipe::default() };
+    learnt.write(session, &learning, origin, (folder, model))
 }
 
 /// Says what a run's head makes of rows of features, and hands it out row by row, in their order.
@@ -115,11 +98,8 @@ pub fn predict_features(
     for (row, digest) in file.digests.iter().enumerate() {
         let values: Rows<'_> = file.features.rows([digest])?;
         let logits = run.head.logits(&values)?;
-        let Photo { name, path, source, weight, .. } = Photo::of_features(row, &file.name(row));
-        let (part, cross_validated, target, digest) = (None, false, Target::None, *digest);
-        let (verdict, set) = Default::default();
-        let mut said =
-            [Prediction { name, path, source, digest, part, cross_validated, target, weight, logits, verdict, set }];
+        let photo = Photo::of_features(row, &file.name(row));
+        let mut said = [Prediction::of(&photo, *digest, logits)];
         telling.tell(&values, &mut said)?;
         let [said] = said;
         each(said)?;

@@ -110,21 +110,7 @@ impl<'a> Known<'a> {
             for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
                 let photo = &self.photos[place];
                 let part = part(predictions.len(), photo);
-                let Photo { name, path, source, target, weight, .. } = photo.clone();
-                let (logits, cross_validated) = (logits.to_vec(), false);
-                predictions.push(Prediction {
-                    name,
-                    path,
-                    source,
-                    digest,
-                    part,
-                    cross_validated,
-                    target,
-                    weight,
-                    logits,
-                    verdict: None,
-                    set: None,
-                });
+                predictions.push(Prediction { part, ..Prediction::of(photo, digest, logits.to_vec()) });
             }
         }
         Ok(predictions)

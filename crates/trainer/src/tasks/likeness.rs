@@ -50,20 +50,18 @@ pub(crate) fn likeness(
     let temperature = fit.temperature.map_or(1.0, |temperature| temperature.value);
     let heads = Heads { gpu: &session.gpu, watch: &Quiet(session.progress), certificate, options, temperature };
     let chosen = watched(session.progress, Stage::UNKNOWN, || chosen(&known, &logits, weights.as_deref(), &heads));
+    let warn = |error: &Error| {
+        let why = chain(error);
+        session.progress.warn(&format!("whether photos are like none of the classes won't be told: {why}"));
+    };
     likeness.chosen = match chosen {
         Ok((chosen, few)) => {
-            if let Some(error) = few {
-                session
-                    .progress
-                    .warn(&format!("whether photos are like none of the classes won't be told: {}", chain(&error)));
-            }
+            few.iter().for_each(warn);
             Some(chosen)
         }
         Err(error) if matches!(error.fault(), Fault::Device | Fault::Interrupted | Fault::Io) => return Err(error),
         Err(error) => {
-            session
-                .progress
-                .warn(&format!("whether photos are like none of the classes won't be told: {}", chain(&error)));
+            warn(&error);
             None
         }
     };

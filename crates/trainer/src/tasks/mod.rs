@@ -10,6 +10,7 @@ mod features;
 mod inspect;
 mod known;
 pub(crate) mod labelled;
+mod learn;
 mod likeness;
 mod near_seen;
 mod predict;

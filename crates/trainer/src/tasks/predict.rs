@@ -60,20 +60,7 @@ pub fn predict_each(
             Outcome::Known(digest, row) => {
                 let row = Rows::new(row, row.len())?;
                 let logits = run.head.logits(&row)?;
-                let Photo { name, path, source, target, weight, .. } = photo.clone();
-                let mut said = [Prediction {
-                    name,
-                    path,
-                    source,
-                    digest,
-                    part: None,
-                    cross_validated: false,
-                    target,
-                    weight,
-                    logits,
-                    verdict: None,
-                    set: None,
-                }];
+                let mut said = [Prediction::of(photo, digest, logits)];
                 telling.tell(&row, &mut said)?;
                 let [said] = said;
                 each(photo, Ok(said))

@@ -8,7 +8,7 @@ use crate::features::Rows;
 use crate::head::reject::choose::{Known, Score};
 use crate::head::reject::gaussian::Gaussian;
 use crate::head::reject::logits::{energy, probability};
-use crate::head::reject::neighbours::similarity;
+use crate::head::reject::neighbours::{scales, similarity, similarity_by};
 
 /// What is said of a photo.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub struct Detector {
 /// What a score needs.
 #[derive(Clone, Debug)]
 enum By {
-    Features { values: Vec<f32>, width: usize },
+    Features { values: Vec<f32>, width: usize, scales: Vec<f64> },
     Gaussian(Gaussian),
     Logits,
 }
@@ -57,7 +57,7 @@ impl Detector {
     ) -> Result<Self> {
         let rows = Rows::new(features, width)?;
         let by = match score {
-            Score::Similarity => By::Features { values: features.to_vec(), width },
+            Score::Similarity => By::Features { values: features.to_vec(), width, scales: scales(&rows) },
             Score::Distance => By::Gaussian(Gaussian::fit(&rows, classes)?),
             Score::Energy | Score::Probability => By::Logits,
         };
@@ -77,7 +77,9 @@ impl Detector {
             return Err(Error::Shape { operation: "judge photos", operand: "logits", expected, got });
         }
         let values = match &self.by {
-            By::Features { values, width } => similarity(rows, &Rows::new(values, *width)?, |_, _| false)?,
+            By::Features { values, width, scales } => {
+                similarity_by(rows, (&Rows::new(values, *width)?, scales), |_, _| false)?
+            }
             By::Gaussian(gaussian) => gaussian.scores(rows)?,
             By::Logits => of_logits(self.score, logits.iter().copied()),
         };

@@ -30,11 +30,24 @@ const BLOCK: [usize; 2] = [128, 256];
 /// # Errors
 /// The rows differ in width; a row has no known row to be compared with; a similarity isn't finite.
 pub fn similarity(rows: &Rows, known: &Rows, is_hidden: impl Fn(usize, usize) -> bool + Sync) -> Result<Vec<f64>> {
+    similarity_by(rows, (known, &scales(known)), is_hidden)
+}
+
+/// Computes what each row is multiplied by to be of length 1: for known rows that many others are compared with, one after another.
+pub(super) fn scales(rows: &Rows) -> Vec<f64> {
+    (0..rows.len()).into_par_iter().map(|row| scale(rows.row(row))).collect()
+}
+
+/// Computes as [`similarity`] does, given the [`scales`] of the known rows.
+pub(super) fn similarity_by(
+    rows: &Rows,
+    (known, scales): (&Rows, &[f64]),
+    is_hidden: impl Fn(usize, usize) -> bool + Sync,
+) -> Result<Vec<f64>> {
     let shape = |operand, expected, got| Err(Error::Shape { operation: "similarity", operand, expected, got });
     if !rows.is_empty() && rows.width() != known.width() {
         return shape("a row", known.width(), rows.width());
     }
-    let scales: Vec<f64> = (0..known.len()).into_par_iter().map(|row| scale(known.row(row))).collect();
     let blocks: Vec<usize> = (0..rows.len()).step_by(BLOCK[0]).collect();
     let of_block = |&first: &usize| -> Vec<f64> {
         let some: Vec<usize> = (first..rows.len().min(first + BLOCK[0])).collect();

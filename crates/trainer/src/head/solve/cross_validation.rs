@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Class;
 use crate::error::Result;
-use crate::features::Rows;
 use crate::head::layer::Head;
 use crate::head::options::{Choice, Scaling};
 use crate::head::problem::Classed;
@@ -157,14 +156,12 @@ struct Deal {
 impl Deal {
     /// Lets each fold's rows be judged by the head that did without it, of the candidate that is chosen for it.
     fn say(&self, samples: &Classed, folds: &[usize], chosen: impl Fn(usize) -> usize) -> Result<Said> {
-        let most = folds.iter().max().map_or(0, |most| most + 1);
         let mut said = Said { right: 0, logits: Vec::new() };
-        for fold in 0..most {
+        for (fold, members) in members(folds).into_iter().enumerate() {
             let Some(head) = self.heads.get(&[chosen(fold), fold]) else { continue };
             let classes = head.classes.len();
             said.logits.resize(folds.len() * classes, 0.0);
-            let members: Vec<usize> = (0..folds.len()).filter(|&row| folds[row] == fold).collect();
-            let logits = head.logits(&some(samples.rows, &members)?)?;
+            let logits = head.logits(&samples.rows.select(members.iter().copied()))?;
             for (&row, logits) in members.iter().zip(logits.chunks_exact(classes)) {
                 said.logits[row * classes..][..classes].copy_from_slice(logits);
                 said.right += usize::from(top(logits, 1) == [samples.classes[row]]);
@@ -196,7 +193,7 @@ pub(crate) fn cross_validate(
     classes: &[String],
 ) -> Result<CrossValidation> {
     let rows = learning.samples.classes.len();
-    let folds = deals.iter().flatten().max().map_or(0, |most| most + 1);
+    let folds = deals.iter().map(|deal| folds_of(deal)).max().unwrap_or(0);
     let mut judged = Vec::with_capacity(deals.len());
     let mut said = Vec::with_capacity(deals.len());
     for folds_of_rows in deals {
@@ -246,9 +243,8 @@ pub(crate) fn cross_validate(
 /// Solves the heads of one deal of folds along all candidates, and scores each on what it didn't learn from.
 fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, classes: &[String]) -> Result<Deal> {
     let samples = learning.samples;
-    let folds = deal.iter().max().map_or(0, |most| most + 1);
-    let members: Vec<Vec<usize>> =
-        (0..folds).map(|fold| (0..deal.len()).filter(|&row| deal[row] == fold).collect()).collect();
+    let members = members(deal);
+    let folds = members.len();
     let mut without: Vec<[Option<usize>; 2]> = (0..folds).map(|fold| [Some(fold), None]).collect();
     if grid.nested {
         without.extend((0..folds).flat_map(|one| (one + 1..folds).map(move |other| [Some(one), Some(other)])));
@@ -297,7 +293,7 @@ fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, clas
 
 /// Scores a head on some rows, and notes the loss of each.
 fn score(head: &Head, samples: &Classed, members: &[usize], losses: Option<&mut [f64]>) -> Result<Score> {
-    let logits = head.logits(&some(samples.rows, members)?)?;
+    let logits = head.logits(&samples.rows.select(members.iter().copied()))?;
     let of_rows: Vec<(f64, bool)> = (members.par_iter().zip(logits.par_chunks_exact(head.classes.len())))
         .map(|(&row, logits)| {
             let truth: Class = samples.classes[row];
@@ -322,7 +318,14 @@ pub(crate) fn head_of(weights: &[f64], standard: &Standard, classes: &[String]) 
     Head { weight, bias, classes: classes.to_vec() }
 }
 
-/// Views some rows.
-fn some<'a>(rows: &Rows<'a>, members: &[usize]) -> Result<Rows<'a>> {
-    Rows::from_rows(members.iter().map(|&row| rows.row(row)).collect(), rows.width())
+/// Counts the folds of a deal.
+pub(crate) fn folds_of(deal: &[usize]) -> usize {
+    deal.iter().max().map_or(0, |most| most + 1)
+}
+
+/// Lists the rows of each fold of a deal.
+fn members(deal: &[usize]) -> Vec<Vec<usize>> {
+    let mut members = vec![Vec::new(); folds_of(deal)];
+    deal.iter().enumerate().for_each(|(row, &fold)| members[fold].push(row));
+    members
 }

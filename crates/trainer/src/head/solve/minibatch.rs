@@ -6,7 +6,7 @@ use crate::head::layer::Head;
 use crate::head::options::TrainOptions;
 use crate::head::problem::{Classed, Problem};
 use crate::head::solve::learner::Learner;
-use crate::head::standardise::Standard;
+use crate::head::solve::objective::Posed;
 use crate::head::table::Memory;
 use crate::head::validate::Validation;
 use crate::progress::{Epoch, Progress, Stage};
@@ -24,17 +24,15 @@ use crate::random::SplitMix64;
 /// Kingma and Ba, "Adam", 2015, with the decay of Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
 pub(crate) fn minibatch(memory: &Memory, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
     let classes = problem.classes.len();
-    let train = Classed::new(&problem.train, classes)?;
-    train.check_weights()?;
+    let posed = Posed::new(problem, options)?;
+    let Posed { samples: train, standard, class_weights, .. } = &posed;
     let validation = problem.validation.as_ref().map(|samples| Classed::new(samples, classes)).transpose()?;
     if let Some(other) = validation.as_ref().filter(|other| other.rows.width() != train.rows.width()) {
         let (expected, got) = (train.rows.width(), other.rows.width());
         return Err(Error::Shape { operation: "train", operand: "a row to validate", expected, got });
     }
-    let standard = Standard::of(train.rows)?;
-    let class_weights = options.class_weights.of(&train.counts(classes));
-    let learner = Learner::new(memory, &train, &standard, &class_weights, options)?;
-    let validate = |samples| Validation::new(memory, samples, &standard, &learner.weight, &class_weights);
+    let learner = Learner::new(memory, train, standard, class_weights, options)?;
+    let validate = |samples| Validation::new(memory, samples, standard, &learner.weight, class_weights);
     let validation = validation.as_ref().map(validate).transpose()?;
 
     memory.progress.begin(Stage::HEAD, options.epochs);

@@ -10,11 +10,12 @@ mod on_host;
 mod optimum;
 mod solver;
 mod update;
+mod vector;
 mod walk;
 
 pub use cross_validation::{Candidate, CrossValidation};
 pub use solver::solve;
 
-pub(crate) use lbfgs::largest;
-pub(crate) use objective::{Learning, Objective};
+pub(crate) use objective::{Learning, Objective, Penalty, Posed};
 pub(crate) use on_host::OnHost;
+pub(crate) use vector::largest;

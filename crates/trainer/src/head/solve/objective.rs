@@ -1,7 +1,8 @@
 //! What solvers minimise: the loss of many heads over the same rows, and its gradient.
 
 use crate::error::Result;
-use crate::head::problem::Classed;
+use crate::head::options::TrainOptions;
+use crate::head::problem::{Classed, Problem};
 use crate::head::standardise::Standard;
 
 /// What heads learn from, and what each row counts for each head.
@@ -30,6 +31,78 @@ impl Learning<'_> {
         let rows = self.samples.classes.len();
         let all: f64 = (0..rows).map(|row| counts(row) * weight(row)).sum();
         (0..rows).map(|row| if all > 0.0 { counts(row) / all } else { 0.0 }).collect()
+    }
+}
+
+/// A problem and its options, ready to be learnt from by any solver: what a [`Learning`] borrows.
+pub(crate) struct Posed<'a> {
+    pub samples: Classed<'a>,
+    pub standard: Standard,
+    /// What a sample of each class counts besides.
+    pub class_weights: Vec<f32>,
+    label_smoothing: f64,
+}
+
+impl<'a> Posed<'a> {
+    /// Checks the training part of a problem, and standardises by it.
+    ///
+    /// # Errors
+    /// As [`Classed::new`], [`Classed::check_weights`] and [`Standard::of`].
+    pub fn new(problem: &Problem<'a>, options: &TrainOptions) -> Result<Self> {
+        let classes = problem.classes.len();
+        let samples = Classed::new(&problem.train, classes)?;
+        samples.check_weights()?;
+        let standard = Standard::of(samples.rows)?;
+        let class_weights = options.class_weights.of(&samples.counts(classes));
+        Ok(Self { samples, standard, class_weights, label_smoothing: options.label_smoothing })
+    }
+
+    /// Lets one head learn from all rows.
+    pub fn learning(&self) -> Learning<'_> {
+        Learning {
+            samples: &self.samples,
+            standard: &self.standard,
+            class_weights: &self.class_weights,
+            label_smoothing: self.label_smoothing,
+            without: &[[None; 2]],
+            folds: &[],
+        }
+    }
+}
+
+/// What keeps weights small: `l2 / 2 · Σ u²`, over all weights u = w / scale in the place of those on standardised features, but not the biases.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Penalty<'a> {
+    /// A number for each feature, and 1 for the bias.
+    pub scale: &'a [f64],
+    pub l2: f64,
+}
+
+impl Penalty<'_> {
+    /// Tells whether an element of a head is a weight, and no bias.
+    pub fn applies(&self, place: usize) -> bool {
+        place % self.scale.len() + 1 < self.scale.len()
+    }
+
+    /// Computes u of weights on standardised features.
+    pub fn scaled(&self, weights: &[f64]) -> Vec<f64> {
+        weights.iter().zip(self.scale.iter().cycle()).map(|(w, scale)| w / scale).collect()
+    }
+
+    /// Computes the weights on standardised features of u.
+    pub fn unscaled(&self, u: &[f64]) -> Vec<f64> {
+        u.iter().zip(self.scale.iter().cycle()).map(|(u, scale)| u * scale).collect()
+    }
+
+    /// Adds itself to the loss at u, whose gradient comes by the weights on standardised features and goes by u.
+    pub fn add(&self, u: &[f64], loss: &mut Loss) {
+        for (place, (slope, u)) in loss.gradient.iter_mut().zip(u).enumerate() {
+            *slope *= self.scale[place % self.scale.len()];
+            if self.applies(place) {
+                *slope += self.l2 * u;
+                loss.value += 0.5 * self.l2 * u * u;
+            }
+        }
     }
 }
 

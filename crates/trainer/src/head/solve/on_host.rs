@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::head::solve::objective::{Learning, Loss, Objective};
+use crate::head::solve::vector::{add, dot};
 
 /// Rows of a unit of parallel work. Sums are taken unit by unit in their order: the same on any number of cores.
 const ROWS: usize = 256;
@@ -60,7 +61,7 @@ impl<'a> OnHost<'a> {
                     let p = (logits[class] - normaliser).exp();
                     let target = spread * weights[class] + if class == truth { own } else { 0.0 };
                     let slope = share * ((own + spread_weight) * p - target);
-                    gradient.iter_mut().zip(&z).for_each(|(to, z)| *to += slope * z);
+                    add(gradient, slope, &z);
                 }
             }
         }
@@ -80,7 +81,7 @@ impl Objective for OnHost<'_> {
             for of_unit in &sums {
                 for (all, sum) in all.iter_mut().zip(of_unit) {
                     all.value += sum.value;
-                    all.gradient.iter_mut().zip(&sum.gradient).for_each(|(to, of)| *to += of);
+                    add(&mut all.gradient, 1.0, &sum.gradient);
                 }
             }
         }
@@ -90,15 +91,6 @@ impl Objective for OnHost<'_> {
     fn noise(&self) -> f64 {
         1e-14
     }
-}
-
-/// Multiplies in eight sums side by side, which the compiler makes vectors of.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    a.zip(b).for_each(|(a, b)| (0..8).for_each(|i| sums[i] += a[i] * b[i]));
-    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -154,15 +146,6 @@ mod tests {
             let own = |row: usize| (1.0 - label_smoothing) * [1.0, 0.5, 3.0][row % classes];
             let expected = 3f64.ln() * mean(&|row| own(row) + spread, &learning.shares(0));
             assert!((zero[0].value - expected).abs() < 1e-12, "{} {expected}", zero[0].value);
-        }
-    }
-
-    #[test]
-    fn products_of_any_length() {
-        for length in [0, 1, 7, 8, 9, 30] {
-            let of = |scale: f64| (0..length).map(|i| scale * i as f64).collect::<Vec<f64>>();
-            let expected: f64 = (0..length).map(|i| 2.0 * (i * i) as f64).sum();
-            assert_eq!(dot(&of(1.0), &of(2.0)), expected);
         }
     }
 }

@@ -6,13 +6,12 @@ use crate::head::certificate::{Certificate, Claim, certify};
 use crate::head::history::{Fit, History};
 use crate::head::layer::Head;
 use crate::head::options::{Choice, Scaling, TrainOptions};
-use crate::head::problem::{Classed, Problem};
-use crate::head::solve::cross_validation::{CrossValidation, Grid, cross_validate, head_of};
-use crate::head::solve::objective::{Learning, Objective};
+use crate::head::problem::Problem;
+use crate::head::solve::cross_validation::{CrossValidation, Grid, cross_validate, folds_of, head_of};
+use crate::head::solve::objective::{Learning, Objective, Posed};
 use crate::head::solve::on_device::OnDevice;
 use crate::head::solve::on_host::OnHost;
 use crate::head::solve::walk::{Path, Reached, walk};
-use crate::head::standardise::Standard;
 use crate::head::table::Memory;
 use crate::progress::Stage;
 
@@ -33,30 +32,18 @@ const STRENGTHS: [f64; 11] = [10.0, 3.2, 1.0, 0.32, 0.1, 0.032, 0.01, 0.0032, 0.
 /// # Errors
 /// As [`solve`](crate::head::solve).
 pub(crate) fn optimum(memory: &Memory, problem: &Problem, options: &TrainOptions, search: &Search) -> Result<Fit> {
-    let classes = problem.classes.len();
-    let train = Classed::new(&problem.train, classes)?;
-    train.check_weights()?;
-    let standard = Standard::of(train.rows)?;
-    let class_weights = options.class_weights.of(&train.counts(classes));
-    let without = [[None; 2]];
-    let learning = Learning {
-        samples: &train,
-        standard: &standard,
-        class_weights: &class_weights,
-        label_smoothing: options.label_smoothing,
-        without: &without,
-        folds: &[],
-    };
+    let posed = Posed::new(problem, options)?;
+    let learning = posed.learning();
     let given = search.l2.map(|l2| vec![l2]);
     let scalings = search.scaling.map_or(Scaling::ALL.to_vec(), |scaling| vec![scaling]);
     let grid = Grid {
-        scalings: scalings.into_iter().map(|scaling| (scaling, scaling.of(&standard))).collect(),
+        scalings: scalings.into_iter().map(|scaling| (scaling, scaling.of(&posed.standard))).collect(),
         strengths: given.as_deref().unwrap_or(&STRENGTHS),
         choice: search.choice,
         nested: problem.folds.is_some_and(|folds| folds.nested),
     };
     let deals = problem.folds.map_or(&[][..], |folds| folds.deals);
-    let heads = deals.iter().map(|deal| grid.heads(deal.iter().max().map_or(0, |most| most + 1))).sum::<usize>();
+    let heads = deals.iter().map(|deal| grid.heads(folds_of(deal))).sum::<usize>();
     memory.progress.begin(Stage::HEADS, heads + 1);
     let found = find(memory, &learning, deals, &grid, (problem.classes, search.tolerance));
     memory.progress.end();

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::head::solve::lbfgs::{Lbfgs, Told};
-use crate::head::solve::objective::{Loss, Objective};
+use crate::head::solve::objective::{Loss, Objective, Penalty};
 use crate::progress::Progress;
 
 /// Steps that are kept, at most, and bytes of them for all paths.
@@ -13,17 +13,22 @@ const BYTES_KEPT: usize = 512 << 20;
 /// Steps that a head may take, at most, for one strength.
 const STEPS: usize = 2000;
 
-/// The way of a head: the regularisation that it is solved for.
-///
-/// Minimised is `loss + l2 / 2 · Σ u²`, over all weights u = w / scale in the place of those on standardised features, but not the biases.
+/// The way of a head: the regularisation that it is solved for. Minimised is the loss and a [`Penalty`].
 #[derive(Clone, Debug)]
 pub(crate) struct Path<'a> {
-    /// A number for each feature, and 1 for the bias.
+    /// As in a [`Penalty`].
     pub scale: &'a [f64],
     /// The strengths, l2, in the order in which they are solved for.
     pub strengths: &'a [f64],
     /// Where it begins, unless at zero: weights on standardised features, and the infinity norm of the gradient at zero.
     pub begin: Option<(&'a [f64], f64)>,
+}
+
+impl<'a> Path<'a> {
+    /// Gives the penalty of a strength; past the last, the last one's.
+    fn penalty(&self, strength: usize) -> Penalty<'a> {
+        Penalty { scale: self.scale, l2: self.strengths[strength.min(self.strengths.len() - 1)] }
+    }
 }
 
 /// A head that was solved for one strength.
@@ -49,38 +54,23 @@ struct Walker<'a> {
 
 impl<'a> Walker<'a> {
     fn new(path: &Path<'a>, classes: usize, (memory, noise): (usize, f64)) -> Self {
+        let path = path.clone();
         let begin = match path.begin {
             None => vec![0.0; classes * path.scale.len()],
-            Some((weights, _)) => weights.iter().zip(path.scale.iter().cycle()).map(|(w, scale)| w / scale).collect(),
+            Some((weights, _)) => path.penalty(0).scaled(weights),
         };
         let start = path.begin.map(|(_, norm)| norm);
-        Self { path: path.clone(), search: Lbfgs::new(begin, memory, noise), start, at: 0, steps: 0 }
+        Self { path, search: Lbfgs::new(begin, memory, noise), start, at: 0, steps: 0 }
     }
 
     fn done(&self) -> bool {
         self.at == self.path.strengths.len()
     }
 
-    fn strength(&self) -> f64 {
-        self.path.strengths[self.at.min(self.path.strengths.len() - 1)]
-    }
-
-    /// Gives the weights on standardised features at a point.
-    fn weights(&self, point: &[f64]) -> Vec<f64> {
-        point.iter().zip(self.path.scale.iter().cycle()).map(|(u, scale)| u * scale).collect()
-    }
-
     /// Takes the loss at the point asked for.
-    fn told(&mut self, Loss { mut value, mut gradient }: Loss) -> Told {
-        let (wide, l2) = (self.path.scale.len(), self.strength());
-        for (place, (slope, u)) in gradient.iter_mut().zip(self.search.point()).enumerate() {
-            *slope *= self.path.scale[place % wide];
-            if place % wide + 1 < wide {
-                *slope += l2 * u;
-                value += 0.5 * l2 * u * u;
-            }
-        }
-        let told = self.search.told(value, gradient);
+    fn told(&mut self, mut loss: Loss) -> Told {
+        self.path.penalty(self.at).add(self.search.point(), &mut loss);
+        let told = self.search.told(loss.value, loss.gradient);
         self.start.get_or_insert_with(|| self.search.norm());
         self.steps += usize::from(told == Told::Moved);
         told
@@ -95,10 +85,11 @@ impl<'a> Walker<'a> {
 
     /// Goes on to the next strength.
     fn go_on(&mut self) {
-        let (before, wide) = (self.strength(), self.path.scale.len());
+        let before = self.path.penalty(self.at);
         (self.at, self.steps) = (self.at + 1, 0);
         if !self.done() {
-            self.search.penalise(self.strength() - before, |place| place % wide + 1 < wide);
+            let more = self.path.penalty(self.at).l2 - before.l2;
+            self.search.penalise(more, |place| before.applies(place));
         }
     }
 }
@@ -123,7 +114,8 @@ pub(crate) fn walk(
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
-        let heads: Vec<Vec<f64>> = walkers.par_iter().map(|walker| walker.weights(walker.search.point())).collect();
+        let heads: Vec<Vec<f64>> =
+            walkers.par_iter().map(|walker| walker.path.penalty(walker.at).unscaled(walker.search.point())).collect();
         let losses = objective.evaluate(&heads)?;
         // Heads know nothing of each other: the same on any number of cores.
         let told: Vec<Option<Told>> = (walkers.par_iter_mut().zip(losses))
@@ -134,10 +126,10 @@ pub(crate) fn walk(
             if !walker.search.value().is_finite() {
                 return Err(Error::NotFinite { operation: "train", what: "the loss".to_owned() });
             }
-            let stalled = told == Told::Stalled || walker.steps == STEPS;
-            let mut ended = stalled;
+            // Where nothing better is found this strength has ended, and none that follows.
+            let mut ended = told == Told::Stalled || walker.steps == STEPS;
             while !walker.done() && (ended || (told == Told::Moved && walker.gradient() <= tolerance)) {
-                let weights = walker.weights(walker.search.x());
+                let weights = walker.path.penalty(walker.at).unscaled(walker.search.x());
                 let (strength, steps) = (walker.at, walker.steps);
                 reached(Reached { path: place, strength, weights: &weights, steps })?;
                 progress.advance(1);

@@ -1,0 +1,208 @@
+//! From photos whose features are known to a judged head, and to the run that keeps it: what a training on photos and one on features share.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Instant;
+
+use resnet::Recipe;
+
+use crate::data::split::SplitOptions;
+use crate::data::{Class, Dataset, Origin, Part, Target};
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::head::metrics::{Evaluation, evaluate, majority};
+use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
+use crate::machine::device::Summary;
+use crate::photos::Reading;
+use crate::report::{Counts, Metrics, Prediction, Seconds};
+use crate::run::{Config, FromFeatures, Making, Weights};
+use crate::session::Session;
+use crate::tasks::assign::{Assigned, Rules, assign};
+use crate::tasks::before::{Before, Since};
+use crate::tasks::known::Known;
+use crate::tasks::likeness::likeness;
+use crate::tasks::trained::{Kept, Trained};
+
+/// Lets photos be learnt from that were given to choose by, where nothing is chosen by them and others judge.
+pub(crate) fn learn_from_given(dataset: &mut Dataset, train: &TrainOptions) {
+    if !train.optimizer.has_epochs() && dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
+        // Cross-validation chooses by what is learnt from: photos that were given to choose by can be learnt from too.
+        let given = dataset.photos.iter_mut().filter(|photo| photo.part == Some(Part::Validation));
+        given.for_each(|photo| photo.part = Some(Part::Train));
+    }
+}
+
+/// What a head learns from, and how.
+pub(crate) struct Learning<'a> {
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) known: &'a Known<'a>,
+    pub(crate) reading: Reading,
+    pub(crate) split: &'a SplitOptions,
+    /// As in [`Request::kept`](crate::tasks::Request).
+    pub(crate) kept: &'a HashMap<Digest, Part>,
+    pub(crate) train: &'a TrainOptions,
+    /// The run that is trained again.
+    pub(crate) before: Option<&'a Before>,
+    /// When the work began.
+    pub(crate) start: Instant,
+}
+
+/// What came of it.
+pub(crate) struct Learnt {
+    pub(crate) head: Head,
+    /// What photos like these are known by, as a run keeps it.
+    pub(crate) likeness: Option<Vec<u8>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) predictions: Vec<Prediction>,
+}
+
+/// What a run is made from, besides what was learnt.
+pub(crate) struct MadeFrom {
+    /// Where the photos, or the labels of features, came from, absolute.
+    pub(crate) data: Origin,
+    /// The backbone, where there is one.
+    pub(crate) weights: Option<Weights>,
+    /// The features that another program computed, in its place.
+    pub(crate) features: Option<FromFeatures>,
+    pub(crate) recipe: Recipe,
+}
+
+impl Learnt {
+    /// Writes the run into its folder, with the bytes of its network.
+    pub(crate) fn write(
+        self,
+        session: &Session<'_>,
+        learning: &Learning<'_>,
+        from: MadeFrom,
+        (folder, model): (Making, Vec<u8>),
+    ) -> Result<Trained> {
+        let MadeFrom { data, weights, features, recipe } = from;
+        let config = Config {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data,
+            classes: learning.dataset.classes.clone(),
+            rejected: learning.known.rejected.clone(),
+            weights,
+            features,
+            batch: session.batch(recipe.input_size),
+            recipe,
+            reading: learning.reading,
+            split: learning.split.clone(),
+            train: *learning.train,
+            precision: session.gpu.precision.name().to_owned(),
+            adapter: Summary::of(&session.gpu.adapter),
+            tuned: session.gpu.tuned.clone(),
+            files: BTreeMap::new(),
+        };
+        let mut trained = Trained { config, metrics: self.metrics, predictions: self.predictions };
+        trained.save(folder, Kept { model, known: self.likeness }, &session.limits)?;
+        Ok(trained)
+    }
+}
+
+/// Assigns parts to photos whose features are known, finds the head, and judges it.
+pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Learnt> {
+    let Learning { dataset, known, reading, split, kept, train, before, start } = learning;
+    let featured = Instant::now();
+
+    let rules = Rules { split, kept, reading: *reading, optimizer: train.optimizer };
+    let Assigned { parts, leaks, deals, all_train } = assign(session, dataset, known, &rules)?;
+    let (learnt, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
+    let deals = dealt(&deals, &learnt.places);
+    let problem = Problem {
+        classes: &dataset.classes,
+        train: learnt.samples(),
+        validation: (!validation.targets.is_empty()).then(|| validation.samples()),
+        folds: deals.as_ref().map(|deals| Folds { deals, nested: all_train }),
+    };
+    let fit = head::solve(&session.gpu, &problem, train, session.progress)?;
+    let deal = deals.iter().flatten().next();
+    let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
+    let Fit { head, history, certificate, cross_validation, temperature } = fit;
+    let solved = Instant::now();
+
+    let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
+    if let Some(found) = &cross_validation {
+        // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
+        let rows = found.logits.chunks_exact(dataset.classes.len());
+        for (&place, logits) in learnt.places.iter().zip(rows) {
+            predictions[place].logits = logits.to_vec();
+            predictions[place].cross_validated = found.nested;
+        }
+    }
+    let majority = majority(&counts(&learnt.targets, &dataset.classes));
+    let evaluated = |part, without: &HashSet<usize>| {
+        let of_part = |(place, photo): &(usize, &Prediction)| photo.part == Some(part) && !without.contains(place);
+        let photos = predictions.iter().enumerate().filter(of_part).map(|(_, photo)| photo);
+        evaluate_some(photos, &dataset.classes, majority)
+    };
+    let none = HashSet::new();
+    let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
+    let cross_validated = match &cross_validation {
+        Some(_) if all_train => evaluated(Part::Train, &none)?,
+        _ => None,
+    };
+    let leaks: HashSet<usize> =
+        leaks.iter().map(|leak| leak.photo).filter(|&photo| parts[photo] == Part::Test).collect();
+    let test_without_leaks = if leaks.is_empty() { None } else { evaluated(Part::Test, &leaks)? };
+    let judged = match (&test, &validation) {
+        _ if cross_validated.is_some() => Part::Train,
+        (None, Some(_)) if !train.optimizer.has_epochs() => Part::Validation,
+        _ => Part::Test,
+    };
+    let since = Since { dataset, known, parts: &parts, predictions: &predictions, judged };
+    let change = before.map(|before| before.change(&since)).transpose()?;
+    let metrics = Metrics {
+        schema: Metrics::SCHEMA,
+        photos: Counts::new(&parts, known.rejected.len(), known.computed),
+        test,
+        leaks: leaks.len(),
+        test_without_leaks,
+        validation,
+        cross_validated,
+        cross_validation,
+        certificate,
+        temperature,
+        change,
+        history,
+        seconds: Seconds {
+            features: (featured - *start).as_secs_f64(),
+            head: (solved - featured).as_secs_f64(),
+            total: start.elapsed().as_secs_f64(),
+        },
+    };
+    let known = likeness.map(|known| known.to_bytes());
+    Ok(Learnt { head, likeness: known, metrics, predictions })
+}
+
+/// Picks the folds of what is learnt from, if there are enough of them to choose and to judge by; each that is left has rows.
+fn dealt(deals: &[Vec<usize>], places: &[usize]) -> Option<Vec<Vec<usize>>> {
+    let of = |deal: &Vec<usize>| -> Vec<usize> {
+        let folds: Vec<usize> = places.iter().map(|&place| deal[place]).collect();
+        let used: BTreeSet<usize> = folds.iter().copied().collect();
+        folds.iter().map(|fold| used.range(..fold).count()).collect()
+    };
+    let deals: Vec<Vec<usize>> = deals.iter().map(of).collect();
+    let enough = |deal: &Vec<usize>| deal.iter().max().is_some_and(|most| *most >= 2);
+    (!deals.is_empty() && deals.iter().all(enough)).then_some(deals)
+}
+
+/// Evaluates some predictions, beside always guessing `majority`; none where there are none.
+fn evaluate_some<'a>(
+    photos: impl Iterator<Item = &'a Prediction>,
+    classes: &[String],
+    majority: Class,
+) -> Result<Option<Evaluation>> {
+    let mut photos = photos.peekable();
+    if photos.peek().is_none() {
+        return Ok(None);
+    }
+    let photos = photos.map(|photo| (&photo.logits[..], &photo.target));
+    evaluate(photos, classes, majority).map(Some)
+}
+
+/// Counts the targets of each class.
+fn counts(targets: &[Target], classes: &[String]) -> Vec<usize> {
+    let mut counts = vec![0; classes.len()];
+    targets.iter().filter_map(Target::class).for_each(|class| counts[class.index()] += 1);
+    counts
+}
