@@ -1,47 +1,23 @@
 //! Predictions in Parquet tables, with the columns of `predictions.csv`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use crate::data::Class;
-use crate::digest::hex;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::export::column::{Cell, Column, Kind};
 use crate::export::table::{self, Table};
-use crate::report::{Asked, Prediction, SEPARATOR};
+use crate::report::{self, Asked, Prediction, SEPARATOR, Value};
 
 /// What such a table says that it holds.
 const WHAT: &str = "predictions";
 
-const fn text(name: &'static str) -> Column {
-    Column { name, kind: Kind::Text }
-}
-
-const fn share(name: &'static str) -> Column {
-    Column { name, kind: Kind::Share }
-}
-
-/// The columns of `predictions.csv`.
-const COLUMNS: [Column; 15] = [
-    text("path"),
-    text("part"),
-    text("label"),
-    text("predicted"),
-    share("probability"),
-    share("label_probability"),
-    text("sha256"),
-    text("top2"),
-    share("probability2"),
-    text("top3"),
-    share("probability3"),
-    text("top4"),
-    share("probability4"),
-    text("top5"),
-    share("probability5"),
-];
-
 /// Lists the columns, with those that are asked for.
 fn columns(asked: Asked) -> Vec<Column> {
-    COLUMNS.into_iter().chain(asked.columns().map(text)).collect()
+    let column = |column: report::Column| match column {
+        report::Column::Text(name) => Column { name, kind: Kind::Text },
+        report::Column::Share(name) => Column { name, kind: Kind::Share },
+    };
+    asked.columns().map(column).collect()
 }
 
 /// A Parquet table of predictions that is being written; it appears, whole, when it is finished. Names stand in it as they are, and a cell that says
@@ -79,40 +55,21 @@ impl Predictions {
     /// # Errors
     /// A class is beyond `classes`; the file can't be written.
     pub fn add(&mut self, photo: &Prediction, classes: &[String]) -> Result<()> {
-        let label = |class: Class| {
-            classes.get(class.index()).map(String::as_str).ok_or(Error::Shape {
-                operation: "write predictions",
-                operand: "classes",
-                expected: class.index() + 1,
-                got: classes.len(),
-            })
+        let values = report::row(photo, classes, self.asked)?;
+        let text = |value| -> Option<Cow<'_, str>> {
+            match value {
+                &Value::Name(name) => name.map(Cow::Borrowed),
+                Value::Word(word) => word.as_deref().map(Cow::Borrowed),
+                Value::Set(labels) => labels.as_ref().map(|labels| Cow::Owned(labels.join(SEPARATOR))),
+                Value::Share(_) => None,
+            }
         };
-        let top = photo.top(5);
-        let choice = |rank: usize| -> Result<[Cell<'_>; 2]> {
-            let choice = top.get(rank);
-            let named = choice.map(|&(class, _)| label(class)).transpose()?;
-            Ok([Cell::Text(named), Cell::Share(choice.map(|&(_, probability)| probability))])
-        };
-        let part = photo.part.map(|part| part.to_string());
-        let target = photo.target.class().map(label).transpose()?;
-        let sha256 = hex(&photo.digest);
-        let mut row = vec![Cell::Text(Some(&photo.name)), Cell::Text(part.as_deref()), Cell::Text(target)];
-        row.extend(choice(0)?);
-        row.extend([Cell::Share(photo.target_probability()), Cell::Text(Some(&sha256))]);
-        for rank in 1..5 {
-            row.extend(choice(rank)?);
-        }
-        let known = photo.is_known().map(|known| known.to_string());
-        let set: Option<Vec<&str>> =
-            photo.set.as_ref().map(|set| set.iter().map(|&class| label(class)).collect::<Result<_>>()).transpose()?;
-        let set = set.map(|labels| labels.join(SEPARATOR));
-        if self.asked.known {
-            row.push(Cell::Text(known.as_deref()));
-        }
-        if self.asked.set {
-            row.push(Cell::Text(set.as_deref()));
-        }
-        self.table.add(&row)
+        let texts: Vec<Option<Cow<'_, str>>> = values.iter().map(text).collect();
+        let cells = values.iter().zip(&texts).map(|(value, text)| match value {
+            &Value::Share(share) => Cell::Share(share),
+            _ => Cell::Text(text.as_deref()),
+        });
+        self.table.add(&cells.collect::<Vec<_>>())
     }
 
     /// Finishes the table.

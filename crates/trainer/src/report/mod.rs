@@ -7,20 +7,22 @@ mod data;
 mod figure;
 mod html;
 mod prediction;
+mod row;
 mod svg;
 #[cfg(test)]
 mod tests;
 mod text;
 mod thumbnail;
 
-pub(crate) use self::csv::SEPARATOR;
-pub use self::csv::{Asked, is_predictions, prediction_line, predictions_csv, predictions_header};
+pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, without_leaks};
 pub(crate) use html::html;
 pub use prediction::Prediction;
+pub use row::Asked;
+pub(crate) use row::{Column, SEPARATOR, Value, row};
 #[cfg(feature = "cli")]
 pub(crate) use text::is_cut;
 pub(crate) use text::rejections;
