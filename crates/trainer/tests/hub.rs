@@ -52,6 +52,8 @@ enum Mishap {
     HangUp,
     /// Say nothing for so long, then go on.
     Wait(Duration),
+    /// Send the body again and again, and never say how long it is.
+    Endless,
 }
 
 type Faults = dyn Fn(&Asked) -> Option<Mishap> + Send + Sync;
@@ -112,7 +114,7 @@ impl Hub {
             asked
         };
         let (mut status, mut headers, mut body) = self.answer(&asked);
-        let mut send = usize::MAX;
+        let (mut send, mut endless) = (usize::MAX, false);
         match (self.faults)(&asked) {
             None => {}
             Some(Mishap::Status(other, more)) => {
@@ -131,8 +133,12 @@ impl Hub {
                 }
             }
             Some(Mishap::Wait(time)) => thread::sleep(time),
+            Some(Mishap::Endless) => {
+                headers.retain(|(name, _)| name != "X-Linked-Size");
+                endless = true;
+            }
         }
-        if !headers.iter().any(|(name, _)| name == "Content-Length") {
+        if !endless && !headers.iter().any(|(name, _)| name == "Content-Length") {
             headers.push(("Content-Length".into(), body.len().to_string()));
         }
         write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n")?;
@@ -140,8 +146,11 @@ impl Hub {
             write!(stream, "{name}: {value}\r\n")?;
         }
         write!(stream, "\r\n")?;
-        if asked.method != "HEAD" {
+        while asked.method != "HEAD" {
             stream.write_all(&body[..body.len().min(send)])?;
+            if !endless {
+                break;
+            }
         }
         Ok(())
     }
@@ -214,6 +223,7 @@ impl Hub {
             attempts: 3,
             pause: Duration::from_millis(5),
             longest_pause: Duration::from_secs(2),
+            largest: 1 << 30,
         }
     }
 
@@ -480,6 +490,22 @@ fn a_server_that_always_cuts_what_it_sends_anew_is_given_up() {
     let options = hub.options(&self::cache());
     fails(resolve("org/net", &options, &()), Fault::Io, &["3 times in a row"]);
     assert_eq!(hub.downloads().len(), 1 + options.attempts as usize);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_also_where_its_length_is_unknown() {
+    let hub = Hub::start(|_| None);
+    let (cache, most) = (cache(), 2_000_000);
+    fails(resolve("org/net", &Options { largest: most, ..hub.options(&cache) }, &()), Fault::Io, &["more than 2 MB"]);
+    assert_eq!(hub.downloads().len(), 0);
+
+    let hub = Hub::start(|asked| asked.path.contains(WEIGHTS).then_some(Mishap::Endless));
+    let options = Options { largest: 8_000_000, ..hub.options(&cache) };
+    fails(resolve("org/net", &options, &()), Fault::Io, &["more than 8 MB"]);
+    assert_eq!(hub.downloads().len(), 1);
+    nothing_placed(&cache);
+    let left = std::fs::read_dir(folder(&cache).join("blobs")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.filter(|name| name.to_string_lossy().ends_with(".incomplete")).count() == 0);
 }
 
 #[test]

@@ -135,6 +135,9 @@ impl<'a> Client<'a> {
         }
         let url = format!("{}/{}/resolve/{commit}/{name}", self.endpoint, self.repo.id);
         let metadata = self.metadata(&url, commit)?;
+        if metadata.size.is_some_and(|size| size > self.options.largest) {
+            return Err(self.too_large(name));
+        }
         let _lock = cache.lock(&metadata.etag, self.progress)?;
         let blob = cache.blob(&metadata.etag);
         if !blob.is_file() {
@@ -180,6 +183,11 @@ impl<'a> Client<'a> {
                 self.progress.end();
             }
             received?;
+            if file.seek(SeekFrom::End(0)).map_err(io("read"))? > self.options.largest {
+                drop(file);
+                std::fs::remove_file(&incomplete).map_err(io("remove"))?;
+                return Err(self.too_large(name));
+            }
             file.sync_all().map_err(io("write"))?;
             match verify(&mut file, metadata).map_err(io("read"))? {
                 None => return std::fs::rename(&incomplete, blob).map_err(io("rename")),
@@ -219,7 +227,7 @@ impl<'a> Client<'a> {
                     self.progress.advance(end as usize);
                 }
                 // One byte more than there should be is enough to know that it is too many.
-                let most = size.map_or(u64::MAX, |size| size - end + 1);
+                let most = (size.unwrap_or(self.options.largest) + 1).saturating_sub(end);
                 let ended = self.copy(answer.body_mut().as_reader().take(most), file, &mut end, path)?;
                 told = Some(end);
                 ended
@@ -403,6 +411,11 @@ impl<'a> Client<'a> {
             return self.network("the hub has had too many requests from here (HTTP 429)".to_owned(), &advice);
         }
         self.network(format!("the hub is in trouble (HTTP {})", status.as_u16()), &format!("try again {wait}"))
+    }
+
+    fn too_large(&self, name: &str) -> Error {
+        let most = self.options.largest / 1_000_000;
+        self.network(format!("{name} has more than {most} MB, as no backbone's file has"), ENDPOINT)
     }
 
     fn unreachable(&self, reason: &str) -> Error {

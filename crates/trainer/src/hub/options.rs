@@ -26,6 +26,8 @@ pub struct Options {
     pub pause: Duration,
     /// The longest pause, also if the hub asks for a longer one.
     pub longest_pause: Duration,
+    /// The most bytes of a file: one of unknown length would otherwise end where the disk does.
+    pub largest: u64,
 }
 
 impl Options {
@@ -83,6 +85,8 @@ impl Options {
             attempts: 5,
             pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
+            // The largest ResNet of timm's, resnext101_32x48d, has 3.3 GB.
+            largest: 8 << 30,
         })
     }
 }
