@@ -110,12 +110,16 @@ fn names_of_folders_are_labels_enough_and_a_table_may_go_by_order() {
 fn a_run_of_features_says_that_it_takes_no_photos() {
     let world = world();
     world.expect(0, "train --features x.npy --l2 0.1 --out named");
-    for line in
-        ["predict named photos/red/00.png", "evaluate named photos", "verify named", "train photos --again named"]
-    {
+    for line in [
+        "predict named photos/red/00.png",
+        "evaluate named photos",
+        "verify named",
+        "train photos --again named",
+        "inspect named",
+        "train photos --backbone named/model.safetensors --out other",
+    ] {
         let (_, err) = world.expect(3, line);
-        let told =
-            err.contains("named: made of features that another program computed") && err.contains("--features FILE");
+        let told = err.contains("made of features that another program computed") && err.contains("--features FILE");
         assert!(told, "{line}: {err}");
     }
     let (_, err) = world.expect(2, "watch --features x.npy --out named");

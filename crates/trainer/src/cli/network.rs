@@ -6,7 +6,7 @@ use resnet::{Architecture, Recipe, WeightFile};
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::progress::Progress;
-use crate::run::recipe_of;
+use crate::run::{open_weights, recipe_of};
 
 /// Which network to measure.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ impl NetworkArgs {
     pub(crate) fn network(&self, progress: &dyn Progress) -> Result<Network> {
         if let Some(backbone) = &self.backbone {
             let path = hub::resolve_by_env(backbone, progress)?.weights;
-            let weights = WeightFile::open(&path)?;
+            let weights = open_weights(&path)?;
             let (Recipe { input_size, .. }, _) = recipe_of(&weights, &path)?;
             let architecture = weights.architecture().clone();
             return Ok(Network { weights: Some(weights), architecture, input_size });

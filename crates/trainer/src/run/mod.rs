@@ -28,7 +28,7 @@ pub use folder::{CONFIG, KNOWN, LABELS, METRICS, MODEL, PARTS, PREDICTIONS, REPO
 pub use judged::Judged;
 pub use likeness::{Chosen, Likeness};
 pub use model::Run;
-pub(crate) use model::{head_alone, model};
+pub(crate) use model::{head_alone, model, open_weights};
 pub use named::Named;
 pub use of_features::HeadRun;
 pub use parts::{Parts, Seen};

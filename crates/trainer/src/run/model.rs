@@ -67,6 +67,17 @@ pub(super) fn is_head_alone(bytes: &[u8]) -> bool {
     metadata.is_some_and(|metadata| metadata.contains_key(HEAD_OF))
 }
 
+/// Opens a weight file.
+///
+/// # Errors
+/// As [`WeightFile::open`]; a [`head_alone`], which is no network, is told by that.
+pub(crate) fn open_weights(path: &Path) -> Result<WeightFile> {
+    WeightFile::open(path).map_err(|error| match resnet::regular::read(path) {
+        Ok(bytes) if is_head_alone(&bytes) => Error::MadeOfFeatures { path: path.to_owned() },
+        _ => error.into(),
+    })
+}
+
 /// Writes safetensors whose metadata keep their order: the library's own writer puts them in another one each time.
 fn serialize(tensors: Vec<(&str, TensorView)>, metadata: &BTreeMap<&str, String>) -> Vec<u8> {
     let mut bytes = safetensors::serialize(tensors, None).expect("plain tensors under distinct names");
@@ -124,10 +135,7 @@ impl Run {
         if !path.is_file() {
             return Err(invalid(format!("no {MODEL} in it")));
         }
-        let weights = WeightFile::open(&path).map_err(|error| match resnet::regular::read(&path) {
-            Ok(bytes) if is_head_alone(&bytes) => Error::MadeOfFeatures { path: folder.to_owned() },
-            _ => error.into(),
-        })?;
+        let weights = open_weights(&path)?;
         let read = |key: &str| {
             let text = weights.metadata().get(key);
             text.ok_or_else(|| invalid(format!("{MODEL} has no {key:?} in its metadata: a run didn't write it")))

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::features::{Features, Outcome, Rows};
 use crate::photos::Reading;
 use crate::progress::{Stage, watched};
+use crate::run::open_weights;
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::tell::{nothing_readable, tell_rejected};
 use crate::words::shown;
@@ -120,7 +121,7 @@ impl Source {
     fn open(session: &Session<'_>, data: &Origin, weights: &Path, overrides: &Overrides) -> Result<Self> {
         let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
         listing.warnings.iter().for_each(|word| session.progress.warn(word));
-        let file = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(weights))?;
+        let file = watched(session.progress, Stage::WEIGHTS, || open_weights(weights))?;
         let (recipe, reading) = overrides.or_of(&file, weights)?;
         Ok(Self { photos: listing.photos, unlisted: listing.rejected, file, recipe, reading })
     }

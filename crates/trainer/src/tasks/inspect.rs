@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
 use crate::machine::device::{Gpu, Summary};
-use crate::run::recipe_of;
+use crate::run::{open_weights, recipe_of};
 use crate::words::{self, shown};
 
 /// What is known of a weight file: its network, cost, recipe and licence.
@@ -75,7 +75,7 @@ impl Inspection {
     /// # Errors
     /// The file can't be read any more; the adapter can't run it.
     pub fn measure(&mut self, gpu: &Gpu, batch: usize) -> Result<()> {
-        let file = WeightFile::open(&self.weights)?;
+        let file = open_weights(&self.weights)?;
         let options = BackboneOptions {
             input_size: self.recipe.input_size,
             precision: gpu.precision,
@@ -94,7 +94,7 @@ impl Inspection {
 /// # Errors
 /// As [`WeightFile::open`]; the recipe can't be followed; a file beside the weights can't be read.
 pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
-    let file = WeightFile::open(&files.weights)?;
+    let file = open_weights(&files.weights)?;
     let (recipe, recipe_from) = recipe_of(&file, &files.weights)?;
     let architecture = file.architecture();
     let mut dtypes = BTreeMap::new();

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use resnet::WeightFile;
-
 use crate::data::{Photo, Rejected};
 use crate::error::Result;
 use crate::features::{Outcome, Rows};
 use crate::report::Prediction;
-use crate::run::Run;
+use crate::run::{Run, open_weights};
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::known::Known;
 use crate::tasks::tell::tell_rejected;
@@ -80,7 +78,7 @@ pub fn predict_each(
 /// # Errors
 /// The file can't be read, isn't of this family, or has no head; its recipe can't be followed.
 pub fn own_head(weights: &Path, overrides: &Overrides) -> Result<Run> {
-    let file = WeightFile::open(weights)?;
+    let file = open_weights(weights)?;
     let (recipe, reading) = overrides.or_of(&file, weights)?;
     Run::of_weights(file, weights, recipe, reading)
 }

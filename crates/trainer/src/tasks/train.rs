@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use resnet::WeightFile;
-
 use crate::data::split::SplitOptions;
 use crate::data::{Origin, Part};
 use crate::digest::{self, Digest};
@@ -80,7 +78,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let weights = match before {
         Some(before) => &before.weights,
         None => {
-            opened = watched(session.progress, Stage::WEIGHTS, || WeightFile::open(&request.weights))?;
+            opened = watched(session.progress, Stage::WEIGHTS, || run::open_weights(&request.weights))?;
             &opened
         }
     };
