@@ -17,7 +17,7 @@ use trainer::{
     machine::{Selection, open},
     photos::{Limits, Reading, decode_unguarded},
     report::judged,
-    tasks::{Request, embed, train},
+    tasks::{Backbone, Request, embed, train},
 };
 
 const BATCH: usize = 8;
@@ -50,7 +50,8 @@ fn main() {
     let backbone = Backbone::new(&gpu.context, &gpu.queue, &file, &BackboneOptions::new(BATCH)).expect("a backbone");
     let request = Request {
         data: data.clone().into(),
-        weights,
+        backbones: vec![Backbone::at(&weights)],
+        within_error: false,
         out,
         force: true,
         overrides: Default::default(),
@@ -153,7 +154,7 @@ fn prepared(data: &Path) -> Vec<ImageTensor> {
 
 /// Checks that training has kept what the pure pass gives, to the bit: the same batches went through the same kernels.
 fn check(session: &Session<'_>, request: &Request, expected: &[f32]) {
-    let kept = embed(session, &request.data, &request.weights, &request.overrides).expect("features");
+    let kept = embed(session, &request.data, &request.backbones[0].weights, &request.overrides).expect("features");
     assert_eq!(kept.computed, 0, "training has kept them");
     let rows = kept.rows().expect("rows");
     assert_eq!(rows.len() * rows.width(), expected.len());

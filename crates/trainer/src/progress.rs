@@ -83,6 +83,52 @@ pub trait Progress: Sync {
 
 impl Progress for () {}
 
+/// Watches work on one of several things, whose name goes with each stage and each warning; an empty name is left out.
+pub(crate) struct Named<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) progress: &'a dyn Progress,
+}
+
+impl Named<'_> {
+    /// Puts the name before some words.
+    fn before(&self, apart: &str, words: &str) -> String {
+        if self.name.is_empty() { words.to_owned() } else { format!("{}{apart}{words}", self.name) }
+    }
+}
+
+impl Progress for Named<'_> {
+    fn begin(&self, stage: Stage, total: usize) {
+        self.progress.begin(stage, total);
+        if !self.name.is_empty() {
+            self.progress.note(self.name);
+        }
+    }
+
+    fn advance(&self, steps: usize) {
+        self.progress.advance(steps);
+    }
+
+    fn epoch(&self, epoch: &Epoch) {
+        self.progress.epoch(epoch);
+    }
+
+    fn note(&self, figures: &str) {
+        self.progress.note(&self.before("  ", figures));
+    }
+
+    fn end(&self) {
+        self.progress.end();
+    }
+
+    fn warn(&self, message: &str) {
+        self.progress.warn(&self.before(": ", message));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.progress.cancelled()
+    }
+}
+
 /// Warnings that are kept, for tests.
 #[cfg(test)]
 #[derive(Default)]

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::features::{Engines, Extraction, Extractor, Features, Key, Outcome, StoreOptions, Watch, extract_each};
 use crate::machine::device::Gpu;
 use crate::photos::{Limits, Preparation, Reading};
-use crate::progress::Progress;
-use crate::run::{reading_of, recipe_of};
+use crate::progress::{Named, Progress};
+use crate::run::{Run, reading_of, recipe_of};
 use crate::words::chain;
 
 /// What a task works with.
@@ -61,6 +61,15 @@ pub(crate) struct Pretrained<'a> {
     pub(crate) weights: &'a WeightFile,
     pub(crate) recipe: &'a Recipe,
     pub(crate) reading: Reading,
+    /// What it is called where several are at work; else empty.
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Pretrained<'a> {
+    /// Takes a run's backbone, and its way with photos.
+    pub(crate) fn of(run: &'a Run) -> Self {
+        Self { weights: &run.weights, recipe: &run.recipe, reading: run.reading, name: "" }
+    }
 }
 
 impl Session<'static> {
@@ -103,7 +112,7 @@ impl Session<'_> {
         way: fn(Features) -> Features,
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<(Features, usize)> {
-        let Pretrained { weights, recipe, reading } = *backbone;
+        let Pretrained { weights, recipe, reading, name } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
         let (store, planned) = (self.store.as_ref(), self.gpu.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
@@ -116,7 +125,7 @@ impl Session<'_> {
         let most = most.min(photos.len());
         let kept = planned.zip(key.as_ref()).and_then(|(planned, key)| planned.take(key.digest(), most));
         let mut extractor = Extractor::new(engines, most).with(kept);
-        let watch = Watch { progress: self.progress, each };
+        let watch = Watch { progress: &Named { name, progress: self.progress }, each };
         let computed = extract_each(photos, &mut extractor, &mut features, &preparation, watch);
         if let (Ok(_), Some(planned), Some(key), Some(engine)) = (&computed, planned, &key, extractor.into_engine()) {
             planned.keep(*key.digest(), engine);
@@ -139,7 +148,7 @@ impl Session<'_> {
 
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
-        let Pretrained { weights, recipe, reading } = *backbone;
+        let Pretrained { weights, recipe, reading, .. } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
         self.known(weights, Some(&Key::of(weights, self.gpu.precision, &preparation)))
     }
@@ -191,7 +200,7 @@ mod tests {
         let (reading, limits) = (Reading::default(), Limits::default());
         let mut session = Session::new(pollster::block_on(device::open(&Default::default())).unwrap());
         let features = |session: &Session<'_>, weights: &WeightFile, photos: &[Photo]| {
-            let backbone = Pretrained { weights, recipe: &recipe, reading };
+            let backbone = Pretrained { weights, recipe: &recipe, reading, name: "" };
             session.features(&backbone, photos).unwrap().0
         };
         let expected = features(&session, &weights, &[photo(9)]);

@@ -1,5 +1,6 @@
 //! The command line: a file a verb, with its arguments, what it does and what it prints.
 
+mod choices;
 mod compare;
 mod data;
 mod demo;

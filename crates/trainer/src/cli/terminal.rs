@@ -87,7 +87,7 @@ impl Progress for Terminal {
         let template = match unit {
             "" => format!("{name} {{spinner}}"),
             "bytes" => format!("{name} {{bar:30}} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{left}}"),
-            "photos" => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{rate}}  {{left}}"),
+            "photos" => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{rate}}  {{left}}  {{msg}}"),
             _ => format!("{unit} {{bar:30}} {{pos}}/{{len}}  {{left}}  {{msg}}"),
         };
         let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
@@ -122,7 +122,8 @@ impl Progress for Terminal {
             *told = Instant::now();
             let (done, total) = (bar.position(), bar.length().unwrap_or(0));
             let rate = done as f64 / start.elapsed().as_secs_f64();
-            tell(&format!("{done} of {}, {rate:.1} images/s", count(total as usize, "photo")));
+            let name = beside(&bar.message());
+            tell(&format!("{done} of {}, {rate:.1} images/s{name}", count(total as usize, "photo")));
         }
     }
 
@@ -142,14 +143,13 @@ impl Progress for Terminal {
         if self.quiet || steps == 0 {
             return;
         }
-        let figures = bar.message();
+        let figures = beside(&bar.message());
         match stage.unit {
             "bytes" => tell(&format!("{} downloaded in {seconds:.1} s", indicatif::HumanBytes(steps))),
-            "photos" => tell(&photos_in(steps as usize, seconds)),
+            "photos" => tell(&(photos_in(steps as usize, seconds) + &figures)),
             unit => {
-                let apart = if figures.is_empty() { "" } else { "  " };
                 let steps = count(steps as usize, unit.strip_suffix('s').unwrap_or(unit));
-                tell(&format!("{steps} in {seconds:.1} s{apart}{figures}"));
+                tell(&format!("{steps} in {seconds:.1} s{figures}"));
             }
         }
     }
@@ -161,6 +161,11 @@ impl Progress for Terminal {
     fn cancelled(&self) -> bool {
         INTERRUPTED.load(Ordering::SeqCst)
     }
+}
+
+/// Sets what else is to be said of a stage apart from what stands before it.
+fn beside(figures: &str) -> String {
+    if figures.is_empty() { String::new() } else { format!("  {figures}") }
 }
 
 /// Words how long photos took. What took no time tells no rate: their features were known, or there is a single one.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::cli::choices::ChoiceArgs;
 use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
 use crate::cli::of_features::OfFeatures;
@@ -22,7 +23,7 @@ use crate::progress::{Stage, watched};
 use crate::report::Counts;
 use crate::session::{Overrides, Session};
 use crate::tasks::labelled::labelled;
-use crate::tasks::{self, Again, Request, Trained};
+use crate::tasks::{self, Again, Backbone, Request, Trained};
 use crate::words::{count, shown};
 use crate::{hub, report, run};
 
@@ -40,6 +41,7 @@ use crate::{hub, report, run};
   trainer train photos
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
+  trainer train photos --backbone resnet18,resnet34,resnet50     which backbone? --within-error for the cheapest that is as good
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
   trainer train birds.csv --group-by patient                     likewise, by the table's column
   trainer train --features dinov2.npy --labels birds.csv         on features that another program computed
@@ -60,10 +62,8 @@ pub(crate) struct Train {
     /// The order of the classes: by `bytes`, as torchvision has them, or `natural`, which has cat2 before cat10, as timm does
     #[arg(long, value_name = "bytes|natural", default_value = "bytes")]
     pub(crate) class_order: ClassOrder,
-    /// The backbone: `resnet18`, a repository of the Hugging Face hub (`org/name`, `org/name@revision`), a safetensors file,
-    /// or a folder with one
-    #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
-    pub(crate) backbone: String,
+    #[command(flatten)]
+    pub(crate) choices: ChoiceArgs,
     /// The folder to write model, labels, metrics, predictions and report into
     /// [default: `run` in the current folder, or the first of `run-2`, `run-3` that isn't there]
     #[arg(long, value_name = "RUN")]
@@ -200,6 +200,7 @@ impl Train {
     /// Checks what can be known at once, and gives what it says.
     pub(crate) fn check(&self, global: &Global) -> Result<Checked> {
         self.check_optimizer()?;
+        self.choices.check(self.optimizer == OptimizerName::Lbfgs)?;
         let (train, split) = (self.options(global.seed), self.split(global.seed));
         train.check()?;
         split.check()?;
@@ -308,10 +309,11 @@ pub(crate) struct Checked {
 }
 
 /// The options that a run keeps when it is trained again.
-const SETTINGS: [&str; 24] = [
+const SETTINGS: [&str; 25] = [
     "columns",
     "class_order",
     "backbone",
+    "within_error",
     "recipe",
     "exif",
     "background",
@@ -376,10 +378,15 @@ pub(crate) fn first(
         true => Ok(()),
         false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref())).map(drop),
     };
-    let weights = hub::resolve_after(&args.backbone, terminal, &listed)?.weights;
+    let resolved = |name: String| -> Result<Backbone> {
+        let weights = hub::resolve_after(&name, terminal, &listed)?.weights;
+        Ok(Backbone { name, weights })
+    };
+    let backbones = args.choices.backbones().into_iter().map(resolved).collect::<Result<Vec<_>>>()?;
     args.with_run(&data.path.clone(), |out| {
-        let (out, force) = (out.to_owned(), args.force);
-        let request = Request { data, weights, out, force, overrides, split, kept: HashMap::new(), train };
+        let (out, force, within_error) = (out.to_owned(), args.force, args.choices.within_error);
+        let kept = HashMap::new();
+        let request = Request { data, backbones, within_error, out, force, overrides, split, kept, train };
         tasks::train(session, &request)
     })
 }
@@ -465,6 +472,7 @@ pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
     if let Some(words) = report::deals(metrics) {
         let _ = writeln!(out, "\n{words}");
     }
+    report::tables(metrics).iter().for_each(|table| out.extend(["\n", &table.text()]));
     if let Some(change) = &metrics.change {
         let _ = write!(out, "\n{}", change.text());
     }

@@ -13,7 +13,7 @@ use crate::data::{Duplicates, SplitOptions};
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
 use crate::session::Session;
-use crate::tasks::{Request, Trained, train};
+use crate::tasks::{Backbone, Request, Trained, train};
 use crate::untrained::random_weights;
 use draw::Task;
 
@@ -66,7 +66,8 @@ pub fn compare(session: &Session<'_>, seed: u64) -> Result<Compared> {
         }
         let request = Request {
             data: pictures.clone().into(),
-            weights: home.join("backbone.safetensors"),
+            backbones: vec![Backbone::at(home.join("backbone.safetensors"))],
+            within_error: false,
             out: home.join("run"),
             force: false,
             overrides: Default::default(),

@@ -9,6 +9,7 @@ use crate::head::metrics::Evaluation;
 use crate::head::{Certificate, CrossValidation, History, Temperature};
 use crate::photos::Limits;
 use crate::report::change::Change;
+use crate::report::choice::{Backbones, Table};
 use crate::report::prediction::Prediction;
 use crate::report::thumbnail::thumbnail;
 use crate::run::Config;
@@ -49,6 +50,9 @@ pub struct Metrics {
     /// What changed since the run that was trained again, and whether the head got better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
+    /// The backbones that were compared, of which the run has the one that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbones: Option<Backbones>,
     /// How the training went.
     pub history: History,
     /// Where the time went.
@@ -113,6 +117,8 @@ pub struct Data<'a> {
     pub history: &'a History,
     /// What the regularisation was chosen by, where it was.
     pub cross_validation: Option<&'a CrossValidation>,
+    /// What was tried side by side, and which of it was kept.
+    pub tables: Vec<Table>,
     /// How the run was made: names and values.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -180,9 +186,15 @@ impl<'a> Data<'a> {
             surest: surest.collect(),
             history: &metrics.history,
             cross_validation: metrics.cross_validation.as_ref(),
+            tables: tables(metrics),
             facts: facts(config, metrics),
         }
     }
+}
+
+/// Makes the tables of what was tried side by side.
+pub fn tables(metrics: &Metrics) -> Vec<Table> {
+    metrics.backbones.iter().map(|tried| tried.table(metrics.test.is_some())).collect()
 }
 
 /// Picks what judges a head: its part, what to call it, and the evaluation on it.

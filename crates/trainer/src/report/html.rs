@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::head::metrics::Evaluation;
+use crate::report::choice::Table;
 use crate::report::data::{Confused, Data};
 use crate::report::figure::{notes, value, worst};
 use crate::report::svg::{TRAINING, VALIDATION, curve, strengths};
@@ -35,6 +36,7 @@ pub fn html(data: &Data) -> String {
              Set some photos aside for a test, or evaluate the run on a folder of other photos.</p>",
         ),
     }
+    data.tables.iter().for_each(|each| table(&mut out, each));
     training(&mut out, data);
     mistakes(&mut out, data);
     out.push_str("<h2>How it was made</h2><table>");
@@ -110,6 +112,17 @@ fn matrix(out: &mut String, evaluation: &Evaluation, confusions: &[Confused]) {
         }
     }
     out.push_str("</table>");
+}
+
+fn table(out: &mut String, table: &Table) {
+    let _ = write!(out, "<h2>{}</h2><table><thead><tr>", escape(table.title));
+    table.head.iter().for_each(|name| out.extend(["<th>", &escape(name)]));
+    out.push_str("</thead>");
+    for row in &table.rows {
+        out.push_str("<tr>");
+        row.iter().for_each(|cell| out.extend(["<td>", &escape(cell)]));
+    }
+    let _ = write!(out, "</table><p class=q>{}</p>", escape(&table.note));
 }
 
 fn training(out: &mut String, data: &Data) {

@@ -1,6 +1,7 @@
 //! Tells how good a head is and what it says about each photo: as text for terminals, as CSV for spreadsheets, as one HTML page.
 
 mod change;
+mod choice;
 mod comparison;
 mod csv;
 mod data;
@@ -16,9 +17,10 @@ mod thumbnail;
 
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
+pub use choice::{Backbones, Scores, Table, TriedBackbone};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
-pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, without_leaks};
+pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, tables, without_leaks};
 pub(crate) use html::html;
 pub use prediction::Prediction;
 pub use row::Asked;

@@ -6,6 +6,7 @@ use crate::data::Origin;
 use crate::error::{Error, Result};
 use crate::progress::{Stage, watched};
 use crate::session::{Overrides, Session};
+use crate::tasks::backbones::Backbone;
 use crate::tasks::before::Before;
 use crate::tasks::train::{Request, train_since};
 use crate::tasks::trained::Trained;
@@ -34,7 +35,8 @@ pub fn train_again(session: &Session<'_>, run: &Path, again: Again) -> Result<Tr
     let in_place = out.is_none();
     let request = Request {
         data: data.unwrap_or_else(|| config.data.clone()),
-        weights: before.path.clone(),
+        backbones: vec![Backbone::at(before.path.clone())],
+        within_error: false,
         out: out.unwrap_or_else(|| run.to_owned()),
         force: force || in_place,
         overrides: Overrides { recipe: Some(config.recipe.clone()), reading: Some(config.reading) },

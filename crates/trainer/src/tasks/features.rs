@@ -75,8 +75,9 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         train: &request.train,
         before: None,
         start,
+        name: "",
     };
-    let learnt = learn(session, &learning)?;
+    let learnt = learn(session, &learning, &learning.assigned(session)?)?;
     let model = run::head_alone(&learnt.head, features.width)?;
     let origin =
         MadeFrom { data: labels.absolute(), weights: None, features: Some(features), recipe: Recipe::default() };

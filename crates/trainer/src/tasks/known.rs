@@ -7,7 +7,6 @@ use crate::features::{FeatureFile, Features, Rows};
 use crate::head::{Head, Samples};
 use crate::report::Prediction;
 use crate::session::{Pretrained, Session};
-use crate::tasks::tell::tell_rejected;
 
 /// Rows whose logits are computed at a time, so that not all of them stand in memory twice.
 const ROWS: usize = 1024;
@@ -40,7 +39,7 @@ impl Selected<'_> {
 }
 
 impl<'a> Known<'a> {
-    /// Passes photos through a backbone, but for those whose features are kept, and tells which can't be used: those `unlisted`,
+    /// Passes photos through a backbone, but for those whose features are kept, and finds which can't be used: those `unlisted`,
     /// and those that can't be read.
     pub(crate) fn new(
         session: &Session<'_>,
@@ -50,7 +49,6 @@ impl<'a> Known<'a> {
     ) -> Result<Self> {
         let (features, extraction) = session.features(backbone, photos)?;
         let rejected = [unlisted, &extraction.rejected].concat();
-        tell_rejected(&rejected, session.progress);
         Ok(Self { photos, features, kept: extraction.kept, rejected, computed: extraction.computed })
     }
 

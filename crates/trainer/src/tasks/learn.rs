@@ -10,9 +10,10 @@ use crate::data::{Class, Dataset, Origin, Part, Target};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::head::metrics::{Evaluation, evaluate, majority};
-use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
+use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions, log_softmax};
 use crate::machine::device::Summary;
 use crate::photos::Reading;
+use crate::progress::Named;
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{Config, FromFeatures, Making, Weights};
 use crate::session::Session;
@@ -44,6 +45,8 @@ pub(crate) struct Learning<'a> {
     pub(crate) before: Option<&'a Before>,
     /// When the work began.
     pub(crate) start: Instant,
+    /// What the backbone is called where several are at work; else empty.
+    pub(crate) name: &'a str,
 }
 
 /// What came of it.
@@ -53,6 +56,8 @@ pub(crate) struct Learnt {
     pub(crate) likeness: Option<Vec<u8>>,
     pub(crate) metrics: Metrics,
     pub(crate) predictions: Vec<Prediction>,
+    /// The loss of each photo that was learnt from, by a head of cross-validation that didn't, in the order of their contents; none without cross-validation.
+    pub(crate) losses: Vec<f64>,
 }
 
 /// What a run is made from, besides what was learnt.
@@ -99,32 +104,41 @@ impl Learnt {
     }
 }
 
-/// Assigns parts to photos whose features are known, finds the head, and judges it.
-pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Learnt> {
-    let Learning { dataset, known, reading, split, kept, train, before, start } = learning;
+impl Learning<'_> {
+    /// Assigns the photos their parts.
+    pub(crate) fn assigned(&self, session: &Session<'_>) -> Result<Assigned> {
+        let Learning { dataset, known, reading, split, kept, train, .. } = self;
+        assign(session, dataset, known, &Rules { split, kept, reading: *reading, optimizer: train.optimizer })
+    }
+}
+
+/// Finds the head of photos whose features are known and that were assigned their parts, and judges it.
+pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &Assigned) -> Result<Learnt> {
+    let Learning { dataset, known, train, before, start, name, .. } = learning;
+    let Assigned { parts, leaks, deals, all_train } = assigned;
     let featured = Instant::now();
 
-    let rules = Rules { split, kept, reading: *reading, optimizer: train.optimizer };
-    let Assigned { parts, leaks, deals, all_train } = assign(session, dataset, known, &rules)?;
-    let (learnt, validation) = (known.select(&parts, Part::Train)?, known.select(&parts, Part::Validation)?);
-    let deals = dealt(&deals, &learnt.places);
+    let (learnt, validation) = (known.select(parts, Part::Train)?, known.select(parts, Part::Validation)?);
+    let deals = dealt(deals, &learnt.places);
     let problem = Problem {
         classes: &dataset.classes,
         train: learnt.samples(),
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
-        folds: deals.as_ref().map(|deals| Folds { deals, nested: all_train }),
+        folds: deals.as_ref().map(|deals| Folds { deals, nested: *all_train }),
     };
-    let fit = head::solve(&session.gpu, &problem, train, session.progress)?;
+    let fit = head::solve(&session.gpu, &problem, train, &Named { name, progress: session.progress })?;
     let deal = deals.iter().flatten().next();
     let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
     let Fit { head, history, certificate, cross_validation, temperature } = fit;
     let solved = Instant::now();
 
     let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
+    let mut losses = Vec::new();
     if let Some(found) = &cross_validation {
         // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
         let rows = found.logits.chunks_exact(dataset.classes.len());
         for (&place, logits) in learnt.places.iter().zip(rows) {
+            losses.extend(predictions[place].target.class().map(|class| -log_softmax(logits, class)));
             predictions[place].logits = logits.to_vec();
             predictions[place].cross_validated = found.nested;
         }
@@ -138,7 +152,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Le
     let none = HashSet::new();
     let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
     let cross_validated = match &cross_validation {
-        Some(_) if all_train => evaluated(Part::Train, &none)?,
+        Some(_) if *all_train => evaluated(Part::Train, &none)?,
         _ => None,
     };
     let leaks: HashSet<usize> =
@@ -149,11 +163,11 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Le
         (None, Some(_)) if !train.optimizer.has_epochs() => Part::Validation,
         _ => Part::Test,
     };
-    let since = Since { dataset, known, parts: &parts, predictions: &predictions, judged };
+    let since = Since { dataset, known, parts, predictions: &predictions, judged };
     let change = before.map(|before| before.change(&since)).transpose()?;
     let metrics = Metrics {
         schema: Metrics::SCHEMA,
-        photos: Counts::new(&parts, known.rejected.len(), known.computed),
+        photos: Counts::new(parts, known.rejected.len(), known.computed),
         test,
         leaks: leaks.len(),
         test_without_leaks,
@@ -163,6 +177,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Le
         certificate,
         temperature,
         change,
+        backbones: None,
         history,
         seconds: Seconds {
             features: (featured - *start).as_secs_f64(),
@@ -171,7 +186,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>) -> Result<Le
         },
     };
     let known = likeness.map(|known| known.to_bytes());
-    Ok(Learnt { head, likeness: known, metrics, predictions })
+    Ok(Learnt { head, likeness: known, metrics, predictions, losses })
 }
 
 /// Picks the folds of what is learnt from, if there are enough of them to choose and to judge by; each that is left has rows.

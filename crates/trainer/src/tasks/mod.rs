@@ -2,6 +2,7 @@
 
 mod again;
 mod assign;
+mod backbones;
 mod before;
 mod compare;
 mod embed;
@@ -22,6 +23,7 @@ mod unknown;
 mod verify;
 
 pub use again::{Again, train_again};
+pub use backbones::Backbone;
 pub use compare::compare;
 pub use embed::{Each, Embedded, Streamed, embed, embed_each};
 pub use evaluate::{Evaluated, Near, evaluate};

@@ -50,7 +50,7 @@ pub fn predict_each(
     telling: &Telling,
     each: &mut dyn FnMut(&Photo, Said<'_>) -> Result<()>,
 ) -> Result<Vec<Rejected>> {
-    let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
+    let backbone = Pretrained::of(run);
     let mut rejected = Vec::new();
     session.stream(&backbone, photos, &mut |place, outcome| {
         let photo = &photos[place];
@@ -90,6 +90,7 @@ pub(crate) fn known<'a>(
     photos: &'a [Photo],
     unlisted: &[Rejected],
 ) -> Result<Known<'a>> {
-    let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
-    Known::new(session, &backbone, photos, unlisted)
+    let known = Known::new(session, &Pretrained::of(run), photos, unlisted)?;
+    tell_rejected(&known.rejected, session.progress);
+    Ok(known)
 }

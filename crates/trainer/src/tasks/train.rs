@@ -6,17 +6,19 @@ use std::time::Instant;
 
 use crate::data::split::SplitOptions;
 use crate::data::{Origin, Part};
-use crate::digest::{self, Digest};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::files::is_below;
 use crate::head::TrainOptions;
 use crate::progress::{Stage, watched};
+use crate::report::Seconds;
 use crate::run::{self, Making, Weights};
-use crate::session::{Overrides, Pretrained, Session};
+use crate::session::{Overrides, Session};
+use crate::tasks::backbones::{Backbone, Files, Rival, agree, choose};
 use crate::tasks::before::Before;
-use crate::tasks::known::Known;
 use crate::tasks::labelled::labelled;
 use crate::tasks::learn::{Learning, MadeFrom, learn, learn_from_given};
+use crate::tasks::tell::tell_rejected;
 use crate::tasks::trained::Trained;
 
 /// What a training is asked to do.
@@ -24,8 +26,10 @@ use crate::tasks::trained::Trained;
 pub struct Request {
     /// Where the photos come from.
     pub data: Origin,
-    /// The backbone's weights.
-    pub weights: PathBuf,
+    /// The backbone; of several the best is kept, see [`Metrics::backbones`](crate::report::Metrics::backbones).
+    pub backbones: Vec<Backbone>,
+    /// Keep the cheapest backbone whose log loss is within a standard error of the lowest, in the place of the one with the lowest.
+    pub within_error: bool,
     /// The folder to write the run into.
     pub out: PathBuf,
     /// Replace a finished run there.
@@ -41,7 +45,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Asks for a training with the usual options, into a new run.
+    /// Asks for a training on one backbone with the usual options, into a new run.
     ///
     /// ```
     /// use trainer::{head::TrainOptions, tasks::Request};
@@ -51,9 +55,9 @@ impl Request {
     /// assert_eq!(request.split, Default::default());
     /// ```
     pub fn new(data: impl Into<Origin>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
-        let (data, weights, out) = (data.into(), weights.into(), out.into());
+        let (data, backbones, out) = (data.into(), vec![Backbone::at(weights)], out.into());
         let (overrides, split, kept, train) = Default::default();
-        Self { data, weights, out, force: false, overrides, split, kept, train }
+        Self { data, backbones, within_error: false, out, force: false, overrides, split, kept, train }
     }
 }
 
@@ -74,38 +78,46 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let by = request.split.group_by.as_deref();
     let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
     learn_from_given(&mut dataset, &request.train);
-    let opened;
-    let weights = match before {
-        Some(before) => &before.weights,
-        None => {
-            opened = watched(session.progress, Stage::WEIGHTS, || run::open_weights(&request.weights))?;
-            &opened
-        }
-    };
-    // Of what was read, not of the path: what is hashed is what runs and what is saved.
-    let sha256 = digest::sha256(weights.bytes());
-    let (recipe, reading) = request.overrides.or_of(weights, &request.weights)?;
+    let files = Files::open(session, &request.backbones, before)?;
+    let rivals = Rival::all(&request.backbones, &files, &request.overrides)?;
     check_outside(&request.out, &request.data.path)?;
     let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
 
-    let backbone = Pretrained { weights, recipe: &recipe, reading };
-    let known = Known::new(session, &backbone, &dataset.photos, &dataset.rejected)?;
-    let learning = Learning {
+    let mut passed = rivals.iter().map(|rival| rival.pass(session, &dataset)).collect::<Result<Vec<_>>>()?;
+    tell_rejected(&passed[0].known.rejected, session.progress);
+    agree(&mut passed);
+    let featured = Instant::now();
+    let learning = |place: usize| Learning {
         dataset: &dataset,
-        known: &known,
-        reading,
+        known: &passed[place].known,
+        reading: rivals[place].reading,
         split: &request.split,
         kept: &request.kept,
         train: &request.train,
         before,
         start,
+        name: rivals[place].name,
     };
-    let learnt = learn(session, &learning)?;
-    let model = run::model(weights, &learnt.head, &recipe, &reading)?;
-    let weights =
-        Weights { path: absolute(&request.weights), architecture: weights.architecture().to_string(), sha256 };
-    let origin = MadeFrom { data: request.data.absolute(), weights: Some(weights), features: None, recipe };
+    // The same parts and folds for all.
+    let assigned = learning(0).assigned(session)?;
+    let learn = |place: usize| learn(session, &learning(place), &assigned);
+    let mut learnt = (0..rivals.len()).map(learn).collect::<Result<Vec<_>>>()?;
+    let (chosen, backbones) = choose(&rivals, &passed, &learnt, request.within_error)?;
+    let (learning, mut learnt) = (learning(chosen), learnt.swap_remove(chosen));
+    learnt.metrics.backbones = backbones;
+    learnt.metrics.seconds = Seconds {
+        features: (featured - start).as_secs_f64(),
+        head: featured.elapsed().as_secs_f64(),
+        total: start.elapsed().as_secs_f64(),
+    };
+
+    let Rival { path, weights, ref sha256, ref recipe, reading, .. } = rivals[chosen];
+    let model = run::model(weights, &learnt.head, recipe, &reading)?;
+    let (architecture, sha256) = (weights.architecture().to_string(), sha256.clone());
+    let weights = Weights { path: absolute(path), architecture, sha256 };
+    let origin =
+        MadeFrom { data: request.data.absolute(), weights: Some(weights), features: None, recipe: recipe.clone() };
     learnt.write(session, &learning, origin, (folder, model))
 }
 
@@ -183,7 +195,8 @@ mod tests {
 
         let request = Request {
             data: data.clone().into(),
-            weights: weights.clone(),
+            backbones: vec![Backbone::at(&weights)],
+            within_error: false,
             out: out.clone(),
             force: false,
             overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },

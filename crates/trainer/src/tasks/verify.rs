@@ -39,7 +39,7 @@ pub fn verify(session: &Session<'_>, folder: &Path) -> Result<Verified> {
     let (Some(said), Optimizer::Lbfgs { tolerance, .. }) = (metrics.certificate, config.train.optimizer) else {
         return Err(invalid("its head was stopped by epochs, and is no optimum that could be verified".into()));
     };
-    let backbone = Pretrained { weights: &run.weights, recipe: &run.recipe, reading: run.reading };
+    let backbone = Pretrained::of(&run);
     let mut features = session.recalled(&backbone);
     let mut learnt = Parts::read(folder, config)?.learnt();
     learnt.sort_by_key(|(digest, class, _)| (*digest, *class));

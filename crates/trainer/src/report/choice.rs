@@ -1,0 +1,145 @@
+//! What was tried side by side in a training, and which of it was kept: backbones.
+
+use serde::{Deserialize, Serialize};
+
+use crate::head::metrics::Paired;
+use crate::words::count;
+
+/// How good a head is that was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// The share that is right of what judges the run: the test part, or all by cross-validation; none where nothing judges.
+    pub top1: Option<f64>,
+    /// Its 95 % interval.
+    pub top1_interval: Option<[f64; 2]>,
+    /// The log loss there, in nats.
+    pub log_loss: Option<f64>,
+    /// The log loss out of fold on what was learnt from, in nats: what is chosen by.
+    pub out_of_fold: f64,
+}
+
+/// A backbone that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriedBackbone {
+    /// What it is called.
+    pub name: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// How many features it gives.
+    pub width: usize,
+    /// The size of its file.
+    pub bytes: u64,
+    /// Floating-point operations for one photo, two a multiply-add: what "cheaper" goes by.
+    pub flops: u64,
+    /// Milliseconds a photo took that went through it now, reading and planning included; none where all were known.
+    pub milliseconds: Option<f64>,
+    /// How good its head is.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// By how much its log loss out of fold is above the lowest, photo by photo.
+    pub behind: Paired,
+}
+
+/// Backbones that were compared on the same photos and folds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backbones {
+    /// All, in the order in which they were given.
+    pub tried: Vec<TriedBackbone>,
+    /// The place among them of the one that was kept.
+    pub kept: usize,
+    /// Whether it is the cheapest whose log loss is within a standard error of the lowest.
+    pub within_error: bool,
+}
+
+/// A table for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What it shows.
+    pub title: &'static str,
+    /// The names of the columns; the first is that of what is compared.
+    pub head: Vec<&'static str>,
+    /// The cells, row by row.
+    pub rows: Vec<Vec<String>>,
+    /// How it is to be read.
+    pub note: String,
+}
+
+impl Table {
+    /// Writes it for a terminal: the first column to the left, the others to the right.
+    pub fn text(&self) -> String {
+        let wide = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.chain([self.head[column].chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(wide).collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let padded = cells.zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+                0 => format!("{cell:width$}"),
+                _ => format!("  {cell:>width$}"),
+            });
+            padded.collect::<String>() + "\n"
+        };
+        let mut out = format!("{}\n", self.title);
+        out += &line(&mut self.head.iter().copied());
+        self.rows.iter().for_each(|row| out += &line(&mut row.iter().map(String::as_str)));
+        out + &self.note + "\n"
+    }
+}
+
+impl Scores {
+    /// The columns of what judges.
+    pub(super) const HEAD: [&'static str; 4] = ["right", "95 % interval", "log-loss", "out of fold"];
+
+    /// Words them, a cell for each column.
+    pub(super) fn cells(&self) -> [String; 4] {
+        let none = || "·".to_owned();
+        [
+            self.top1.map_or_else(none, |share| format!("{:.1} %", 100.0 * share)),
+            self.top1_interval.map_or_else(none, |[low, high]| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high)),
+            self.log_loss.map_or_else(none, |loss| format!("{loss:.3}")),
+            format!("{:.4}", self.out_of_fold),
+        ]
+    }
+}
+
+impl Backbones {
+    /// Makes the table. `tested` tells whether photos were set aside that had no say in the choice.
+    pub fn table(&self, tested: bool) -> Table {
+        let row = |(place, tried): (usize, &TriedBackbone)| {
+            let mark = if place == self.kept { "> " } else { "  " };
+            let behind = match tried.behind {
+                Paired { difference, error } if difference > 0.0 => format!("{difference:.4} ± {error:.4}"),
+                _ => "lowest".to_owned(),
+            };
+            let pass = match tried.milliseconds {
+                Some(milliseconds) => format!("{milliseconds:.1}"),
+                None => "from the store".to_owned(),
+            };
+            let mut cells = vec![format!("{mark}{}", tried.name)];
+            cells.extend(tried.scores.cells());
+            cells.extend([behind, pass, format!("{:.1}", tried.flops as f64 / 1e9)]);
+            cells.extend([tried.width.to_string(), format!("{:.1}", tried.bytes as f64 / 1e6)]);
+            cells
+        };
+        let mut head = vec!["  backbone"];
+        head.extend(Scores::HEAD);
+        head.extend(["above it", "ms/photo", "GFLOP", "features", "MB"]);
+        let by = match self.within_error {
+            true => "the cheapest by GFLOP whose log-loss out of fold is within a standard error of the lowest",
+            false => "the lowest log-loss out of fold",
+        };
+        let honest = match tested {
+            true => "the photos to test had no say in it",
+            false => {
+                "it was chosen by the photos that judge it, which flatters it a little: the more backbones the more"
+            }
+        };
+        let (all, kept) = (count(self.tried.len(), "backbone"), &self.tried[self.kept].name);
+        Table {
+            title: "Backbones, each with a head of its own on the same photos and folds",
+            head,
+            rows: self.tried.iter().enumerate().map(row).collect(),
+            note: format!("Kept of {all}: {kept}, {by}; {honest}"),
+        }
+    }
+}
