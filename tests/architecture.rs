@@ -19,11 +19,12 @@ use std::{
 };
 use uses::Uses;
 
-/// Which crates each crate may use: `shaders → kernels → resnet → trainer`, the trainer's head also on kernels itself.
-const ARROWS: [(&str, &[&str]); 6] = [
+/// Which crates each crate may use: `shaders → kernels → resnet → trainer`, the trainer's head also on kernels itself; `resnet → native`.
+const ARROWS: [(&str, &[&str]); 7] = [
     ("shaders", &[]),
     ("kernels", &["shaders"]),
     ("resnet", &["kernels"]),
+    ("native", &["resnet"]),
     ("trainer", &["kernels", "resnet"]),
     ("testkit", &["kernels"]),
     ("rehead", &[]),
