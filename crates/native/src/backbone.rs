@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use resnet::low_level::Layout;
-use resnet::{Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile};
+use resnet::{Architecture, Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile};
 
 use crate::convolution::Operands;
 use crate::memory::zeros;
-use crate::plan::{Plan, Planned, Step, pixel};
+use crate::plan::{self, Plan, Planned, Step, pixel};
 use crate::pools::{self, Images};
 use crate::simd::Isa;
 use crate::team::Team;
@@ -22,6 +22,14 @@ pub struct Options<'a> {
     pub input_size: [usize; 2],
     /// The taps to read, at least one. Layers behind the last aren't computed.
     pub taps: &'a [Tap],
+}
+
+impl Options<'_> {
+    /// One image at a time goes through the stem: what it computes is the largest by far.
+    fn layout(&self) -> Layout<'_> {
+        let &Self { batch, input_size, taps } = self;
+        Layout { batch, input_size, taps, stem_images: 1, convert: None }
+    }
 }
 
 /// A frozen ResNet on the CPU's vectors: planned once, run for batch after batch.
@@ -72,6 +80,14 @@ impl Backbone {
     /// what reading the weights gives.
     pub fn new(weights: &WeightFile, options: &Options<'_>) -> Result<Self, Error> {
         Self::with(Isa::chosen()?, weights, options)
+    }
+
+    /// Computes the memory that it would take, in bytes; of the weights, what they take at most.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), but for what is of the weights.
+    pub fn memory_of(architecture: &Architecture, options: &Options<'_>) -> Result<resnet::Memory, Error> {
+        plan::memory_of(architecture, options.layout())
     }
 
     pub(crate) fn with(isa: Isa, weights: &WeightFile, options: &Options<'_>) -> Result<Self, Error> {

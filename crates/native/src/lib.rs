@@ -36,3 +36,11 @@ mod winograd;
 
 pub use backbone::{Backbone, Options};
 pub use matrix::{Matrix, MatrixMut, product};
+
+/// Names the instructions that are computed by, the best that this CPU has or those that `REHEAD_CPU` names: `avx512`, `avx2`, `sse2`, `neon`, or `plain`.
+///
+/// # Errors
+/// [`resnet::Error::Options`] where `REHEAD_CPU` names what this CPU hasn't.
+pub fn instructions() -> Result<&'static str, resnet::Error> {
+    Ok(simd::Isa::chosen()?.name())
+}

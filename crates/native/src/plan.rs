@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 use resnet::low_level::{Arena, Graph, Layer, Layout, Op, Tensor};
-use resnet::{ConvSpec, Error, GateSpec, PoolSpec, Tap, WeightFile};
+use resnet::{Architecture, ConvSpec, Error, GateSpec, Memory, PoolSpec, Tap, WeightFile};
 
 use crate::convolution::{Convolution, padded, suits_winograd};
+use crate::product::SCRATCH;
 use crate::simd::Isa;
 use crate::winograd::Winograd;
 
@@ -67,16 +68,8 @@ impl Plan {
     /// Plans a network and packs its weights, several layers at a time.
     pub fn new(isa: Isa, weights: &WeightFile, layout: Layout<'_>) -> Result<Self, Error> {
         let architecture = weights.architecture();
-        layout.check(architecture)?;
-        let Graph { layers, tensors, taps, .. } = Graph::new(&architecture.network(), layout);
-        let operands: Vec<_> = layers.iter().map(|layer| (layer.reads.clone(), layer.writes)).collect();
-        let stored: Vec<Tensor> = (tensors.iter().enumerate())
-            .map(|(i, tensor)| Tensor { channels: pixel(&tensors, i), ..*tensor })
-            .collect();
-        let arena = Arena::plan(&stored, &operands, |tensor| (tensor.pixels * tensor.channels) as u64);
-        // As much as the plain weights take, and an eighth.
-        let mut packer =
-            Packer { weights, packings: Vec::new(), known: HashMap::new(), spare: architecture.parameters() * 9 / 8 };
+        let (Graph { layers, tensors, taps, .. }, arena) = laid_out(architecture, layout)?;
+        let mut packer = Packer { weights, packings: Vec::new(), known: HashMap::new(), spare: spare(architecture) };
         let mut firsts = vec![0; tensors.len()];
         let mut planned = Vec::new();
         for layer in layers {
@@ -97,6 +90,36 @@ impl Plan {
         let gates = self.tensors.iter().map(|tensor| padded(tensor.channels));
         self.convs.iter().map(Convolution::scratch).chain(gates).max().unwrap_or(0)
     }
+}
+
+/// Lays a network out: its layers, and where what they read and write lives.
+fn laid_out(architecture: &Architecture, layout: Layout<'_>) -> Result<(Graph, Arena), Error> {
+    layout.check(architecture)?;
+    let graph = Graph::new(&architecture.network(), layout);
+    let operands: Vec<_> = graph.layers.iter().map(|layer| (layer.reads.clone(), layer.writes)).collect();
+    let stored: Vec<Tensor> = (graph.tensors.iter().enumerate())
+        .map(|(i, tensor)| Tensor { channels: pixel(&graph.tensors, i), ..*tensor })
+        .collect();
+    let arena = Arena::plan(&stored, &operands, |tensor| (tensor.pixels * tensor.channels) as u64);
+    Ok((graph, arena))
+}
+
+/// Computes what a network takes, the weights at most, without allocating it.
+///
+/// # Errors
+/// As [`Plan::new`], but for what is of its weights.
+pub(crate) fn memory_of(architecture: &Architecture, layout: Layout<'_>) -> Result<Memory, Error> {
+    let (_, arena) = laid_out(architecture, layout)?;
+    let scratch = (rayon::current_num_threads() * SCRATCH) as u64;
+    let weights = (architecture.parameters() + spare(architecture)) as u64;
+    let [weights, activations, scratch] =
+        [weights, arena.buffers.iter().sum(), scratch].map(|numbers: u64| 4 * numbers);
+    Ok(Memory { weights, activations, scratch })
+}
+
+/// Counts the numbers that Winograd's transformed weights may take beyond the plain ones: as many as these, and an eighth.
+fn spare(architecture: &Architecture) -> usize {
+    architecture.parameters() * 9 / 8
 }
 
 /// Lists the weights that layers need, each once.
