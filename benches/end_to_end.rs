@@ -35,14 +35,9 @@ fn main() {
     let weights = folder.path().join("resnet18.safetensors");
     let architecture = resnet::Architecture::named("resnet18", Some(10)).expect("a published network");
     fs::write(&weights, testkit::formula::weights(&architecture.tensors())).expect("weights");
-    let session = Session {
-        gpu,
-        batch: Some(BATCH),
-        limits: Limits::default(),
-        store: Some(StoreOptions::at(folder.path().join("store"))),
-        progress: &(),
-    };
-    let gpu = &session.gpu;
+    let session =
+        Session { batch: Some(BATCH), store: Some(StoreOptions::at(folder.path().join("store"))), ..Session::new(gpu) };
+    let gpu = session.device.gpu().expect("an adapter");
     eprintln!("{photos} photos of {} kB on {}", bytes / photos / 1000, gpu.adapter.get_info().name);
 
     let inputs: Vec<ImageTensor> = prepared(&data);

@@ -1,8 +1,8 @@
 //! The head on cached features. Of 2,000 photos, 512 features and 5 classes: its optimum, with nested cross-validation too, and of about
 //! 256 heads side by side; and 100 epochs of mini-batches, without early stopping. Of 50,000 photos, 2,048 features and 100 classes: an
-//! epoch in batches of 256, as epochs/s, and its optimum.
+//! epoch in batches of 256, as epochs/s, and its optimum; that of 5,000 of them too. Each on an adapter and on the CPU.
 //!
-//! That last one takes minutes on a software adapter: `LARGE=1 cargo bench --bench head -- optimum`.
+//! The optimum of 50,000 takes minutes on a software adapter: `LARGE=1 cargo bench --bench head -- optimum`.
 
 use criterion::Criterion;
 use std::{
@@ -16,7 +16,7 @@ use trainer::{
     head::{
         Choice, ClassWeights, Fit, Folds, Head, Optimizer, Problem, Samples as Labelled, Scaling, TrainOptions, solve,
     },
-    machine::{Gpu, Selection, open},
+    machine::{Cpu, Device, Selection, open},
     progress::Progress,
 };
 
@@ -32,7 +32,8 @@ const ROUNDS: usize = 5;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let gpu = pollster::block_on(open(&Selection::default())).expect("an adapter");
+    let gpu = Device::from(pollster::block_on(open(&Selection::default())).expect("an adapter"));
+    let devices = [gpu, Device::Cpu(Cpu::open().expect("threads"))];
 
     // Five clouds of points, so near each other that a head has to learn.
     let mut samples = Samples::new(1);
@@ -50,7 +51,9 @@ fn main() {
     let mut group = criterion.benchmark_group("head");
     group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(10));
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: true };
-    for (name, optimizer, learning_rate) in [("adamw", Optimizer::ADAMW, 3e-3), ("sgd", sgd, 1e-2)] {
+    let rules = [("adamw", Optimizer::ADAMW, 3e-3), ("sgd", sgd, 1e-2)];
+    for (device, (name, optimizer, learning_rate)) in devices.iter().flat_map(|device| rules.map(|rule| (device, rule)))
+    {
         let options = TrainOptions {
             optimizer,
             learning_rate,
@@ -60,7 +63,7 @@ fn main() {
             class_weights: ClassWeights::None,
             ..TrainOptions::default()
         };
-        let run = || solve(&gpu, &problem, &options, &()).expect("the head trains");
+        let run = || solve(device, &problem, &options, &()).expect("the head trains");
         let Fit { head, history, .. } = run();
         assert_eq!(history.epochs.len(), 100);
         let logits = head.logits(&rows).expect("features fit");
@@ -68,18 +71,22 @@ fn main() {
             .filter(|(row, label)| row.iter().all(|logit| *logit <= row[**label]))
             .count();
         assert!(right > PHOTOS * 95 / 100, "{name}: {right} of {PHOTOS} right");
-        group.bench_function(format!("2000x512, 5 classes, 100 epochs, {name}"), |bencher| bencher.iter(run));
+        let engine = device.engine();
+        group.bench_function(format!("2000x512, 5 classes, 100 epochs, {name}, {engine}"), |bencher| bencher.iter(run));
     }
     group.finish();
     criterion.final_summary();
     if wanted("head/50000x2048, epochs") {
-        large(&gpu);
+        devices.iter().for_each(large);
     }
     if wanted("head/2000x512, optimum") {
-        optima(&gpu, &problem);
+        optima(&devices, &problem);
+    }
+    if wanted("head/5000x2048, optimum") {
+        devices.iter().for_each(|device| large_optimum(device, 5_000));
     }
     if std::env::var_os("LARGE").is_some() && wanted("head/50000x2048, optimum") {
-        large_optimum(&gpu);
+        devices.iter().rev().for_each(|device| large_optimum(device, 50_000));
     }
 }
 
@@ -96,7 +103,7 @@ fn to_the_optimum(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
 }
 
 /// One head, without and with nested cross-validation, and as near to 256 of them side by side as folds allow; in turns, medians.
-fn optima(gpu: &Gpu, problem: &Problem) {
+fn optima(devices: &[Device], problem: &Problem) {
     // A ninth of the labels is wrong, so that nothing tells all photos apart.
     let given: Vec<usize> = problem.train.targets.iter().map(|target| target.classes()[0].index()).collect();
     let labels: Vec<usize> =
@@ -110,13 +117,14 @@ fn optima(gpu: &Gpu, problem: &Problem) {
     let chosen = to_the_optimum(None, None);
     let cases =
         [("one head", None, one), ("330 heads to choose by, and one", five, chosen), ("253 heads, and one", many, one)];
-    let run = |(_, folds, options): &(&str, Option<Folds>, TrainOptions)| {
+    let run = |device: &Device, (_, folds, options): &(&str, Option<Folds>, TrainOptions)| {
         let start = Instant::now();
-        let fit = solve(gpu, &Problem { folds: *folds, ..problem }, options, &()).expect("the head trains");
+        let fit = solve(device, &Problem { folds: *folds, ..problem }, options, &()).expect("the head trains");
         (fit, start.elapsed().as_secs_f64())
     };
-    for case in &cases {
-        let (fit, _) = run(case);
+    let all: Vec<_> = devices.iter().flat_map(|device| cases.iter().map(move |case| (device, case))).collect();
+    for (device, case) in &all {
+        let (fit, _) = run(device, case);
         let certificate = fit.certificate.expect("an optimum");
         assert!(certificate.share() <= TOLERANCE, "{}: {certificate:?}", case.0);
         if certificate.scaling == Scaling::Common {
@@ -143,15 +151,15 @@ fn optima(gpu: &Gpu, problem: &Problem) {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
-    let mut seconds = [const { Vec::new() }; 3];
+    let mut seconds = vec![Vec::new(); all.len()];
     for _ in 0..ROUNDS {
-        cases.iter().zip(&mut seconds).for_each(|(case, seconds)| seconds.push(run(case).1));
+        all.iter().zip(&mut seconds).for_each(|((device, case), seconds)| seconds.push(run(device, case).1));
     }
-    let medians = seconds.map(median);
-    for ((name, ..), seconds) in cases.iter().zip(medians) {
-        let beside = seconds / medians[0];
+    let medians: Vec<f64> = seconds.into_iter().map(median).collect();
+    for (place, ((device, (name, ..)), seconds)) in all.iter().zip(&medians).enumerate() {
+        let (engine, beside) = (device.engine(), seconds / medians[place / cases.len() * cases.len()]);
         println!(
-            "head/{PHOTOS}x{FEATURES}, {CLASSES} classes, optimum, {name}: {seconds:.3} s, {beside:.2} of one head's"
+            "head/{PHOTOS}x{FEATURES}, {CLASSES} classes, optimum, {name}, {engine}: {seconds:.3} s, {beside:.2} of one head's"
         );
     }
 }
@@ -192,8 +200,8 @@ fn judge(head: &Head, rows: &Rows, labels: &[usize], l2: f64) -> (f64, f64) {
 }
 
 /// The optimum where the products are what takes the time: 41 GFLOP for each loss and gradient.
-fn large_optimum(gpu: &Gpu) {
-    let [photos, width, classes] = [50_000, 2048, 100];
+fn large_optimum(device: &Device, photos: usize) {
+    let [width, classes] = [2048, 100];
     let mut samples = Samples::new(3);
     let centres = samples.vec(classes * width);
     let labels: Vec<usize> = (0..photos).map(|photo| (photo + usize::from(photo % 9 == 4)) % classes).collect();
@@ -206,10 +214,14 @@ fn large_optimum(gpu: &Gpu) {
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
     let problem = Problem { classes: &names, train, validation: None, folds: None };
     let start = Instant::now();
-    let fit = solve(gpu, &problem, &to_the_optimum(Some(L2), Some(Scaling::Common)), &()).expect("the head trains");
+    let fit = solve(device, &problem, &to_the_optimum(Some(L2), Some(Scaling::Common)), &()).expect("the head trains");
     let (seconds, certificate) = (start.elapsed().as_secs_f64(), fit.certificate.expect("an optimum"));
     assert!(certificate.share() <= TOLERANCE, "{certificate:?}");
-    println!("head/{photos}x{width}, {classes} classes, optimum: {seconds:.1} s, {} steps", certificate.steps);
+    println!(
+        "head/{photos}x{width}, {classes} classes, optimum, {}: {seconds:.1} s, {} steps",
+        device.engine(),
+        certificate.steps
+    );
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -232,7 +244,7 @@ impl Progress for Epochs {
 }
 
 /// Epochs/s where the products are what takes the time: 41 GFLOP an epoch. The first epoch, with compiling, isn't counted.
-fn large(gpu: &Gpu) {
+fn large(device: &Device) {
     const PHOTOS: usize = 50_000;
     const FEATURES: usize = 2048;
     const CLASSES: usize = 100;
@@ -266,7 +278,7 @@ fn large(gpu: &Gpu) {
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
     let validation = Some(Labelled { rows: &other_rows, targets: &other_targets, weights: None });
     let problem = Problem { classes: &classes, train, validation, folds: None };
-    let Fit { head, history, .. } = solve(gpu, &problem, &options, &ended).expect("the head trains");
+    let Fit { head, history, .. } = solve(device, &problem, &options, &ended).expect("the head trains");
 
     let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.train_loss).collect();
     assert!(losses.is_sorted_by(|before, after| before > after), "the loss doesn't fall: {losses:?}");
@@ -284,7 +296,8 @@ fn large(gpu: &Gpu) {
     let seconds = median(ended.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect());
     let gflops = 4e-9 * (PHOTOS * FEATURES * CLASSES) as f64 / seconds;
     println!(
-        "head/{PHOTOS}x{FEATURES}, {CLASSES} classes, batch 256, adamw: {:.2} epochs/s, {gflops:.0} GFLOP/s",
+        "head/{PHOTOS}x{FEATURES}, {CLASSES} classes, batch 256, adamw, {}: {:.2} epochs/s, {gflops:.0} GFLOP/s",
+        device.engine(),
         1.0 / seconds
     );
 }

@@ -19,12 +19,13 @@ use std::{
 };
 use uses::Uses;
 
-/// Which crates each crate may use: `shaders → kernels → resnet → trainer`, the trainer's head also on kernels itself.
-const ARROWS: [(&str, &[&str]); 6] = [
+/// Which crates each crate may use: `shaders → kernels → resnet → trainer`, the trainer's head also on kernels itself; `resnet → native → trainer`.
+const ARROWS: [(&str, &[&str]); 7] = [
     ("shaders", &[]),
     ("kernels", &["shaders"]),
     ("resnet", &["kernels"]),
-    ("trainer", &["kernels", "resnet"]),
+    ("native", &["resnet"]),
+    ("trainer", &["kernels", "native", "resnet"]),
     ("testkit", &["kernels"]),
     ("rehead", &[]),
 ];

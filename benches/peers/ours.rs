@@ -144,10 +144,10 @@ fn optimum(task: &Task) -> Result<()> {
         choice: Choice::Best,
     };
     let options = TrainOptions { optimizer, ..TrainOptions::default() };
-    let (gpu, labelled) = (gpu()?, Labelled::read(task)?);
+    let (device, labelled) = (gpu()?.into(), Labelled::read(task)?);
     let rows = labelled.rows()?;
     task.serve(|| {
-        let head = solve(&gpu, &labelled.problem(&rows), &options, &())?.head;
+        let head = solve(&device, &labelled.problem(&rows), &options, &())?.head;
         Ok([head.weight, head.bias].concat())
     })
 }
@@ -162,8 +162,8 @@ fn head(task: &Task) -> Result<()> {
         patience: None,
         ..TrainOptions::default()
     };
-    let (gpu, clock, labelled) = (gpu()?, Clock::default(), Labelled::read(task)?);
-    let fit = solve(&gpu, &labelled.problem(&labelled.rows()?), &options, &clock)?;
+    let (device, clock, labelled) = (gpu()?.into(), Clock::default(), Labelled::read(task)?);
+    let fit = solve(&device, &labelled.problem(&labelled.rows()?), &options, &clock)?;
     let loss = fit.history.epochs.last().ok_or("no epoch")?.train_loss;
     task.first(&[loss as f32])?;
     let ends = clock.0.into_inner()?;

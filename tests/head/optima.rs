@@ -6,7 +6,7 @@ use trainer::features::Rows;
 use trainer::head::{
     Certificate, Choice, ClassWeights, Folds, Optimizer, Problem, Samples, Scaling, TrainOptions, solve,
 };
-use trainer::machine::{Gpu, Selection, open};
+use trainer::machine::{Cpu, Device, Selection, open};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -33,8 +33,9 @@ fn fixture() -> Fixture {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn gpu() -> Gpu {
-    pollster::block_on(open(&Selection::default())).unwrap()
+/// An adapter and the CPU.
+fn devices() -> [Device; 2] {
+    [pollster::block_on(open(&Selection::default())).unwrap().into(), Device::Cpu(Cpu::open().unwrap())]
 }
 
 fn options(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
@@ -43,7 +44,7 @@ fn options(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
 }
 
 /// Solves for the rows in an order.
-fn solved(gpu: &Gpu, fixture: &Fixture, order: &[usize], case: &Case) -> (Vec<f32>, Certificate) {
+fn solved(device: &Device, fixture: &Fixture, order: &[usize], case: &Case) -> (Vec<f32>, Certificate) {
     let width = fixture.width;
     let features: Vec<f32> = order.iter().flat_map(|&row| &fixture.features[row * width..][..width]).copied().collect();
     let targets: Vec<Target> = order.iter().map(|&row| Class::new(fixture.labels[row]).into()).collect();
@@ -53,27 +54,29 @@ fn solved(gpu: &Gpu, fixture: &Fixture, order: &[usize], case: &Case) -> (Vec<f3
     let train = Samples { rows: &rows, targets: &targets, weights: case.weighted.then_some(&weights[..]) };
     let class_weights = if case.balanced { ClassWeights::Balanced } else { ClassWeights::None };
     let options = TrainOptions { class_weights, ..options(Some(case.l2), Some(case.scaling)) };
-    let fit = solve(gpu, &Problem { classes: &classes, train, validation: None, folds: None }, &options, &()).unwrap();
+    let fit =
+        solve(device, &Problem { classes: &classes, train, validation: None, folds: None }, &options, &()).unwrap();
     (fit.head.weight, fit.certificate.unwrap())
 }
 
 #[test]
 fn the_optimum_is_scikit_learns() {
-    let (fixture, gpu) = (fixture(), gpu());
+    let (fixture, devices) = (fixture(), devices());
     let order: Vec<usize> = (0..fixture.labels.len()).collect();
     let near = |weight: &[f32], expected: &[f64]| {
         let largest = expected.iter().fold(0.0, |most: f64, w| most.max(w.abs()));
         weight.iter().zip(expected).all(|(got, expected)| (f64::from(*got) - expected).abs() <= 1e-4 * largest)
     };
-    for case in &fixture.cases {
-        let (weight, certificate) = solved(&gpu, &fixture, &order, case);
-        let what = format!("{:?} {} {} {}", case.scaling, case.l2, case.balanced, case.weighted);
+    for (case, device) in fixture.cases.iter().flat_map(|case| devices.iter().map(move |device| (case, device))) {
+        let (weight, certificate) = solved(device, &fixture, &order, case);
+        let engine = device.engine();
+        let what = format!("{engine} {:?} {} {} {}", case.scaling, case.l2, case.balanced, case.weighted);
         assert!((certificate.objective - case.objective).abs() <= 1e-6 * case.objective, "{what}: {certificate:?}");
         assert!(certificate.share() <= 1e-6, "{what}: {certificate:?}");
         assert!(near(&weight, &case.weight), "{what}");
         // The comparison can fail: a penalty stronger by a hundredth.
         let (other, certificate) =
-            solved(&gpu, &fixture, &order, &Case { l2: 1.01 * case.l2, weight: Vec::new(), ..*case });
+            solved(device, &fixture, &order, &Case { l2: 1.01 * case.l2, weight: Vec::new(), ..*case });
         assert!(
             (certificate.objective - case.objective).abs() > 1e-6 * case.objective && !near(&other, &case.weight),
             "{what}"
@@ -82,8 +85,8 @@ fn the_optimum_is_scikit_learns() {
 }
 
 #[test]
-fn the_order_of_rows_changes_the_last_digits_at_most() {
-    let (fixture, gpu) = (fixture(), gpu());
+fn the_order_of_rows_and_the_device_change_the_last_digits_at_most() {
+    let (fixture, [gpu, cpu]) = (fixture(), devices());
     let order: Vec<usize> = (0..fixture.labels.len()).collect();
     let reversed: Vec<usize> = order.iter().rev().copied().collect();
     let case = fixture.cases.iter().find(|case| case.l2 == 0.1 && case.weighted).unwrap();
@@ -91,13 +94,20 @@ fn the_order_of_rows_changes_the_last_digits_at_most() {
     let (other, of_other) = solved(&gpu, &fixture, &reversed, case);
     assert!(weight.iter().zip(&other).all(|(a, b)| (a - b).abs() <= 1e-5), "{weight:?} {other:?}");
     assert!((certificate.objective - of_other.objective).abs() <= 1e-9);
-    // The same on one adapter, to the byte.
+    let (other, _) = solved(&cpu, &fixture, &order, case);
+    assert!(weight.iter().zip(&other).all(|(a, b)| (a - b).abs() <= 1e-5), "{weight:?} {other:?}");
+    // The same on one device, to the byte.
     assert_eq!(solved(&gpu, &fixture, &order, case), (weight, certificate));
+    assert_eq!(solved(&cpu, &fixture, &order, case).0, other);
 }
 
 #[test]
 fn cross_validation_chooses_what_is_best_on_others() {
-    let (fixture, gpu) = (fixture(), gpu());
+    devices().iter().for_each(chooses_what_is_best_on_others);
+}
+
+fn chooses_what_is_best_on_others(device: &Device) {
+    let fixture = fixture();
     let targets: Vec<Target> = fixture.labels.iter().map(|&label| Class::new(label).into()).collect();
     let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
     let rows = Rows::new(&fixture.features, fixture.width).unwrap();
@@ -107,7 +117,7 @@ fn cross_validation_chooses_what_is_best_on_others() {
     let of = |nested| {
         let problem =
             Problem { classes: &classes, train, validation: None, folds: Some(Folds { deals: &deals, nested }) };
-        let fit = solve(&gpu, &problem, &options(None, None), &()).unwrap();
+        let fit = solve(device, &problem, &options(None, None), &()).unwrap();
         let (mut found, temperature) = (fit.cross_validation.unwrap(), fit.temperature.unwrap());
         // As they were before they were divided.
         found.logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) * temperature.value) as f32);
@@ -136,7 +146,7 @@ fn cross_validation_chooses_what_is_best_on_others() {
     let middle = if plain.top1[0] <= plain.top1[1] { 0 } else { 1 };
     let fold: Vec<usize> = (0..targets.len()).filter(|&row| deals[middle][row] == 3).collect();
     let others: Vec<usize> = (0..targets.len()).filter(|&row| deals[middle][row] != 3).collect();
-    let (weight, _) = solved(&gpu, &fixture, &others, &case);
+    let (weight, _) = solved(device, &fixture, &others, &case);
     for &row in &fold {
         let features = &fixture.features[row * fixture.width..][..fixture.width];
         let of_class = |class: usize| -> f64 {

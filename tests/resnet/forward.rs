@@ -4,13 +4,14 @@ use crate::fixture::{Case, Fixture, Tap as Expected};
 use crate::network::walk;
 use kernels::{Context, Family, Precision, TuneTable};
 use resnet::{
-    Architecture, Attention, Backbone, BackboneOptions, Block, Engine, Error, ImageTensor, LayerPlan, Slicing, Stage,
-    Tap, WeightFile,
+    Architecture, Attention, Backbone, BackboneOptions, Block, Engine, Error, ImageTensor, LayerPlan, Pending, Slicing,
+    Stage, Tap, WeightFile,
 };
 use std::{collections::HashSet, time::Duration};
 use testkit::{formula, gpu};
 
-const TAPS: [(&str, Tap); 8] = [
+/// The taps, by the names that the fixtures give them.
+pub const TAPS: [(&str, Tap); 8] = [
     ("stem", Tap::Stem),
     ("maxpool", Tap::Pool),
     ("layer1", Tap::Stage(1)),
@@ -26,7 +27,8 @@ fn close(got: f32, expected: f64, tap: &Expected) -> bool {
     (f64::from(got) - expected).abs() <= 1e-4 * (expected.abs() + tap.mean_abs)
 }
 
-fn images(case: &Case) -> Vec<ImageTensor> {
+/// Gives the images of a case.
+pub fn images(case: &Case) -> Vec<ImageTensor> {
     let [_, _, height, width] = case.input;
     case.input_nhwc()
         .chunks_exact(height * width * 3)
@@ -43,15 +45,13 @@ fn options(case: &Case) -> BackboneOptions {
     }
 }
 
-fn check(case: &Case, context: &Context) {
-    let family = context.tune().family;
-    let backbone = Backbone::new(context, &gpu().queue, &case.weights(), &options(case)).unwrap();
-    let scope = gpu().device.push_error_scope(kernels::wgpu::ErrorFilter::Validation);
-    let mut pending = backbone.submit(&images(case)).unwrap();
+/// Checks an engine that was made for a case with all [`TAPS`].
+pub fn check_taps(engine_name: &str, case: &Case, engine: &dyn Engine) {
+    let mut pending = engine.submit(&images(case)).unwrap();
     for (expected, (name, tap)) in case.taps.iter().zip(TAPS) {
         assert_eq!(expected.name, name);
         let got = pending.wait(tap).unwrap();
-        let what = format!("{} {name} {family:?}", case.architecture());
+        let what = format!("{} {name} {engine_name}", case.architecture());
         assert_eq!(got.len(), expected.shape.iter().product::<usize>(), "{what}");
         let mean = got.iter().map(|value| f64::from(value.abs())).sum::<f64>() / got.len() as f64;
         assert!((mean - expected.mean_abs).abs() <= 1e-4 * expected.mean_abs, "{what}: mean {mean}");
@@ -62,6 +62,13 @@ fn check(case: &Case, context: &Context) {
         let wrong = got[index] + 3e-4 * (want.abs() + expected.mean_abs) as f32;
         assert!(!close(wrong, want, expected), "{what}: a wrong value passes");
     }
+}
+
+fn check(case: &Case, context: &Context) {
+    let family = context.tune().family;
+    let backbone = Backbone::new(context, &gpu().queue, &case.weights(), &options(case)).unwrap();
+    let scope = gpu().device.push_error_scope(kernels::wgpu::ErrorFilter::Validation);
+    check_taps(&format!("{family:?}"), case, &backbone);
     if let Some(error) = pollster::block_on(scope.pop()) {
         panic!("validation: {error}");
     }
@@ -250,9 +257,8 @@ fn a_pass_in_slices_gives_the_same() {
     }
 }
 
-/// Nothing is a multiple of four, the sizes are odd, and there is a batch.
-#[test]
-fn ugly_networks_give_what_the_walk_gives() {
+/// Makes networks in which nothing is a multiple of four.
+pub fn ugly_networks() -> [Architecture; 4] {
     let stages = |sizes: [(usize, usize, usize); 4], groups, attention: [Option<Attention>; 4]| {
         std::array::from_fn(|s| {
             let (blocks, width, inner) = sizes[s];
@@ -269,16 +275,46 @@ fn ugly_networks_give_what_the_walk_gives() {
         (Block::Bottleneck, Some([6, 2]), false, stages(bottleneck, 3, [slide(5), squeeze(2), slide(3), None])),
         (Block::Bottleneck, Some([4, 8]), true, stages(bottleneck, 1, [None; 4])),
     ];
+    networks.map(|(block, deep_stem, pooled_shortcuts, stages)| Architecture {
+        block,
+        stem_width: 7,
+        deep_stem,
+        pooled_shortcuts,
+        stages,
+        classes: Some(11),
+    })
+}
+
+/// Makes a batch of images of odd sizes: its shape, NCHW, and the values, NHWC.
+pub fn ugly_images() -> ([usize; 4], Vec<f32>, Vec<ImageTensor>) {
     let shape = [3, 3, 45, 71];
-    let [batch, channels, height, width] = shape;
+    let [_, channels, height, width] = shape;
     let input = formula::input("input", shape.iter().product());
-    let images: Vec<_> = input
-        .chunks_exact(height * width * channels)
+    let images = (input.chunks_exact(height * width * channels))
         .map(|data| ImageTensor { height, width, data: data.to_vec() })
         .collect();
-    for (block, deep_stem, pooled_shortcuts, stages) in networks {
-        let architecture =
-            Architecture { block, stem_width: 7, deep_stem, pooled_shortcuts, stages, classes: Some(11) };
+    (shape, input, images)
+}
+
+/// Checks all taps of an ugly network, each with all of its values.
+pub fn check_walked(what: &str, walked: &[(Vec<usize>, Vec<f64>)], mut pending: Pending) {
+    for ((_, want), (name, tap)) in walked.iter().zip(TAPS) {
+        let got = pending.wait(tap).unwrap();
+        assert_eq!(got.len(), want.len(), "{what} {name}");
+        let mean = want.iter().map(|value| value.abs()).sum::<f64>() / want.len() as f64;
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let close = (f64::from(*got) - want).abs() <= 1e-4 * (want.abs() + mean);
+            assert!(close, "{what} {name} [{i}]: {got} instead of {want}");
+        }
+    }
+}
+
+/// The sizes are odd, and there is a batch.
+#[test]
+fn ugly_networks_give_what_the_walk_gives() {
+    let (shape, input, images) = ugly_images();
+    let [batch, _, height, width] = shape;
+    for architecture in ugly_networks() {
         let file = WeightFile::from_bytes(formula::weights(&architecture.tensors())).unwrap();
         let walked = walk(&file, shape, &input);
         assert_eq!(walked.len(), TAPS.len());
@@ -298,16 +334,7 @@ fn ugly_networks_give_what_the_walk_gives() {
         }
         for family in gpu().families() {
             let backbone = Backbone::new(&gpu().context(family), &gpu().queue, &file, &options).unwrap();
-            let mut pending = backbone.submit(&images).unwrap();
-            for ((_, want), (name, tap)) in walked.iter().zip(TAPS) {
-                let got = pending.wait(tap).unwrap();
-                assert_eq!(got.len(), want.len(), "{architecture} {name}");
-                let mean = want.iter().map(|value| value.abs()).sum::<f64>() / want.len() as f64;
-                for (i, (got, want)) in got.iter().zip(want).enumerate() {
-                    let close = (f64::from(*got) - want).abs() <= 1e-4 * (want.abs() + mean);
-                    assert!(close, "{architecture} {name} {family:?} [{i}]: {got} instead of {want}");
-                }
-            }
+            check_walked(&format!("{architecture} {family:?}"), &walked, backbone.submit(&images).unwrap());
         }
     }
 }

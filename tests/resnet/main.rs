@@ -8,6 +8,7 @@ mod engine;
 mod fixture;
 mod formula;
 mod forward;
+mod native;
 mod network;
 mod preprocess;
 mod timm;

@@ -2,7 +2,7 @@
 
 /// An activation of a whole batch, `[images, height, width, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tensor {
+pub struct Tensor {
     /// Pixels of all images.
     pub pixels: usize,
     /// Numbers of a pixel.
@@ -17,7 +17,7 @@ pub(crate) struct Tensor {
 
 /// The plan of an arena.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Arena {
+pub struct Arena {
     /// Length of each buffer, in 32-bit words.
     pub buffers: Vec<u64>,
     /// The buffer of each tensor.

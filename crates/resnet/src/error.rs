@@ -119,6 +119,16 @@ pub enum Error {
     /// The device was lost while it worked.
     #[error("backbone: the device was lost")]
     Device(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The process can't have the memory that an engine on the CPU takes.
+    #[error("backbone: no memory for {what}, {bytes} bytes")]
+    Memory {
+        /// What it is for.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: u64,
+        /// Whether a smaller batch takes less.
+        of_batch: bool,
+    },
     /// A mistake of this program: a thread ended in the midst of its work.
     #[error("backbone: a thread that packs weights panicked: {0}")]
     Panic(String),
@@ -144,6 +154,10 @@ impl Error {
     /// ```
     pub fn is_too_large(&self) -> bool {
         // Of weights too it may be a limit that is exceeded, but they are the same for every batch.
-        matches!(self, Error::Kernels(kernels::Error::Limit { .. } | kernels::Error::OutOfMemory { .. }))
+        matches!(
+            self,
+            Error::Kernels(kernels::Error::Limit { .. } | kernels::Error::OutOfMemory { .. })
+                | Error::Memory { of_batch: true, .. }
+        )
     }
 }

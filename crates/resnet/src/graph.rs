@@ -8,13 +8,15 @@
 //!         └──── shortcut ────────────┘
 //! ```
 
+use crate::architecture::Architecture;
 use crate::arena::Tensor;
 use crate::engine::Tap;
+use crate::error::Error;
 use crate::network::{BlockSpec, ConvSpec, GateSpec, Network, PoolSpec, ShortcutSpec};
 
 /// What a layer does.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Op {
+pub enum Op {
     /// Stores the photos as activations are stored.
     Convert,
     /// A convolution with its bias, the sum with a second tensor where it reads two, and its ReLU.
@@ -35,9 +37,10 @@ pub(crate) enum Op {
 
 /// A layer, and the tensors that it reads and writes.
 #[derive(Clone, Debug)]
-pub(crate) struct Layer {
+pub struct Layer {
     /// torchvision's (or timm's) name of the module.
     pub name: String,
+    /// What it does.
     pub op: Op,
     /// Images that it takes: the batch, or a part of it.
     pub images: usize,
@@ -45,7 +48,9 @@ pub(crate) struct Layer {
     pub input: [usize; 3],
     /// Rows, columns and channels of what it gives for one image.
     pub output: [usize; 3],
+    /// The tensors that it reads, by their numbers.
     pub reads: Vec<usize>,
+    /// The tensor that it writes.
     pub writes: usize,
 }
 
@@ -65,7 +70,7 @@ impl Layer {
 
 /// The sizes and taps that a network is laid out for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout<'a> {
+pub struct Layout<'a> {
     /// Images of a pass.
     pub batch: usize,
     /// Rows and columns of an image.
@@ -79,10 +84,44 @@ pub(crate) struct Layout<'a> {
     pub convert: Option<usize>,
 }
 
+/// Channels that sizes are checked for: more than any tensor has to a pixel of the input.
+const MOST_CHANNELS: usize = 1 << 16;
+
+impl Layout<'_> {
+    /// Checks that a network can be laid out so.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for an empty batch, image or list of taps, for a stage that there isn't, and for more values than can be
+    /// counted; [`Error::NoHead`] when logits are asked of a network without a head.
+    pub fn check(&self, architecture: &Architecture) -> Result<(), Error> {
+        let &Layout { batch, input_size, taps, .. } = self;
+        if batch == 0 || input_size.contains(&0) || taps.is_empty() {
+            return Err(Error::Options(format!(
+                "a batch of {batch} images of {input_size:?} with taps {taps:?}: none may be empty"
+            )));
+        }
+        if let Some(tap) = taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
+            return Err(Error::Options(format!("{tap:?}: stages are 1 to 4")));
+        }
+        if taps.contains(&Tap::Logits) && architecture.classes.is_none() {
+            return Err(Error::NoHead { architecture: architecture.to_string() });
+        }
+        let factors = [batch, input_size[0], input_size[1], MOST_CHANNELS];
+        match factors.iter().try_fold(1usize, |product, &factor| product.checked_mul(factor)) {
+            Some(_) => Ok(()),
+            None => Err(Error::Options(format!(
+                "a batch of {batch} images of {input_size:?}: more values than can be counted"
+            ))),
+        }
+    }
+}
+
 /// Layers in the order in which they run; tensor 0 is the photos.
 #[derive(Debug)]
-pub(crate) struct Graph {
+pub struct Graph {
+    /// The layers.
     pub layers: Vec<Layer>,
+    /// What they read and write.
     pub tensors: Vec<Tensor>,
     /// The taps, each with its tensor.
     pub taps: Vec<(Tap, usize)>,

@@ -39,6 +39,13 @@ mod resize;
 mod tensor;
 mod weights;
 
+/// What engines are made of: a network as layers over numbered tensors, and where these live. For crates that run it on other
+/// devices; it isn't stable, and changes without a word in the changelog.
+pub mod low_level {
+    pub use crate::arena::{Arena, Tensor};
+    pub use crate::graph::{Graph, Layer, Layout, Op};
+}
+
 pub use architecture::{Architecture, Attention, Block, Stage};
 pub use engine::{Engine, Pending, Tap};
 pub use error::Error;

@@ -91,10 +91,21 @@ impl ImageBytes {
 
     /// Normalises it: every byte x becomes `(x / 255 − mean) / std`, computed in f32 as torchvision does.
     pub fn tensor(&self) -> ImageTensor {
-        let table = self.table();
         let mut data = vec![0.0; self.data.len()];
-        look_up(&table, &self.data, &mut data);
+        self.normalise(&mut data);
         ImageTensor { height: self.height, width: self.width, data }
+    }
+
+    /// Writes what [`tensor`](Self::tensor) holds into memory that is there already.
+    ///
+    /// ```
+    /// let photo = resnet::ImageBytes { data: vec![0, 51, 255], mean: [0.0; 3], std: [0.5; 3], ..Default::default() };
+    /// let mut values = [0.0; 3];
+    /// photo.normalise(&mut values);
+    /// assert_eq!(values, [0.0, 0.4, 2.0]);
+    /// ```
+    pub fn normalise(&self, values: &mut [f32]) {
+        look_up(&self.table(), &self.data, values);
     }
 
     /// Computes what each byte of red, green and blue becomes.

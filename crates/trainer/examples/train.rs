@@ -51,8 +51,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let printed = Printed::default();
-    let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-    let session = Session { progress: &printed, ..Session::new(gpu) };
+    let device = pollster::block_on(machine::Device::open(machine::Wanted::Auto, &machine::Selection::default()))?;
+    let session = Session { progress: &printed, ..Session::new(device) };
     let request = Request::new(photos, weights, &run);
     let trained = tasks::train(&session, &request)?;
     if let Some(test) = &trained.metrics.test {

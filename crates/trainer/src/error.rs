@@ -353,7 +353,7 @@ pub enum Error {
     /// The adapter refused or failed.
     #[error("device: {0}")]
     Device(String),
-    /// The adapter has too little memory.
+    /// The device has too little memory.
     #[error("device: out of memory: {0}")]
     OutOfMemory(String),
     /// The system has no thread to give.
@@ -381,10 +381,12 @@ pub enum Remedy {
     ReplaceOutput,
     /// Evaluate on the photos too that the run has seen.
     IncludeSeen,
-    /// Close other programs that use the adapter, or take another adapter or a smaller backbone.
+    /// Close other programs that use the device, or take another one or a smaller backbone.
     FreeMemory,
     /// Compute in f32, or by the tiled kernels.
     TakeF32,
+    /// Compute on the CPU, which takes no adapter.
+    TakeCpu,
     /// Train with a lower learning rate.
     LowerLearningRate,
     /// Train again, which makes the run anew.
@@ -444,8 +446,9 @@ impl Error {
         match self {
             Self::OutputExists { finished: true, .. } => Some(Remedy::ReplaceOutput),
             Self::AllSeen { .. } => Some(Remedy::IncludeSeen),
-            Self::OutOfMemory(_) => Some(Remedy::FreeMemory),
+            Self::OutOfMemory(_) | Self::Backbone(resnet::Error::Memory { .. }) => Some(Remedy::FreeMemory),
             Self::NoF16 => Some(Remedy::TakeF32),
+            Self::NoAdapter(_) => Some(Remedy::TakeCpu),
             Self::Diverged { .. } => Some(Remedy::LowerLearningRate),
             Self::InvalidRun { .. } => Some(Remedy::TrainAgain),
             Self::MadeOfFeatures { .. } => Some(Remedy::GiveFeatures),
@@ -468,9 +471,12 @@ impl Error {
             | Self::OutOfMemory(_)
             | Self::Thread(_)
             | Self::Kernel(_)
-            | Self::Backbone(resnet::Error::Kernels(_) | resnet::Error::Device(_) | resnet::Error::Panic(_)) => {
-                Fault::Device
-            }
+            | Self::Backbone(
+                resnet::Error::Kernels(_)
+                | resnet::Error::Device(_)
+                | resnet::Error::Memory { .. }
+                | resnet::Error::Panic(_),
+            ) => Fault::Device,
             Self::Interrupted { .. } => Fault::Interrupted,
             _ => Fault::Input,
         }

@@ -2,7 +2,7 @@
 //!
 //! A backbone that knows ImageNet is frozen, and a new dense layer is trained on what it says of each photo. [`tasks`] are the way
 //! in: [`tasks::train`] makes a run, [`tasks::predict`] and [`tasks::evaluate`] use it, [`tasks::embed`] gives the features
-//! themselves. Each works with a [`Session`]: an open adapter, limits, and who watches.
+//! themselves. Each works with a [`Session`]: an open device, limits, and who watches.
 //!
 //! The rooms on the way, each usable by itself: [`data`] says which photos there are and what is true of them, [`photos`] reads them,
 //! [`features`] passes each through the network once, [`head`] learns and evaluates, [`run`] keeps what came of it, [`report`] tells it,
@@ -12,8 +12,8 @@
 //! use trainer::{Session, data::Photo, machine, run::Run, tasks};
 //!
 //! # fn main() -> trainer::Result<()> {
-//! let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-//! let session = Session::new(gpu);
+//! let device = pollster::block_on(machine::Device::open(machine::Wanted::Auto, &machine::Selection::default()))?;
+//! let session = Session::new(device);
 //! let run = Run::open("run".as_ref())?;
 //! let predicted = tasks::predict(&session, &run, &[Photo::at("new.jpg".as_ref())])?;
 //! for (class, probability) in predicted.predictions[0].top(3) {

@@ -12,8 +12,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// An adapter is opened.
-    pub const ADAPTER: Self = Self { name: "opening the adapter", unit: "" };
+    /// An adapter, or the CPU, is made ready.
+    pub const DEVICE: Self = Self { name: "opening the device", unit: "" };
     /// Folders are listed.
     pub const LISTING: Self = Self { name: "listing photos", unit: "" };
     /// Weights are read and checked.

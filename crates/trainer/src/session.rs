@@ -1,4 +1,4 @@
-//! What a task works with: an open adapter, how many photos at once, what is allowed of a photo, and who watches.
+//! What a task works with: an open device, how many photos at once, what is allowed of a photo, and who watches.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use resnet::{Recipe, WeightFile};
 use crate::data::Photo;
 use crate::error::Result;
 use crate::features::{Engines, Extraction, Extractor, Features, Key, Outcome, StoreOptions, Watch, extract_each};
-use crate::machine::device::Gpu;
+use crate::machine::{Device, Planned};
 use crate::photos::{Limits, Preparation, Reading};
 use crate::progress::{Named, Progress};
 use crate::run::{Run, reading_of, recipe_of};
@@ -19,14 +19,16 @@ use crate::words::chain;
 /// ```no_run
 /// use trainer::{Session, machine, photos::Limits};
 ///
-/// let gpu = pollster::block_on(machine::open(&machine::Selection::default()))?;
-/// let session = Session { limits: Limits { pixels: 1 << 24, ..Limits::default() }, ..Session::new(gpu) };
+/// let device = pollster::block_on(machine::Device::open(machine::Wanted::Auto, &machine::Selection::default()))?;
+/// let session = Session { limits: Limits { pixels: 1 << 24, ..Limits::default() }, ..Session::new(device) };
 /// # Ok::<(), trainer::Error>(())
 /// ```
 pub struct Session<'a> {
-    /// The adapter.
-    pub gpu: Gpu,
-    /// Photos that pass through the backbone at once, at most; `None` for what suits the adapter, see [`Gpu::batch`].
+    /// What computes.
+    pub device: Device,
+    /// The network that photos passed through last, where it is to stay for the next of them; none unless a program that lives long puts it there.
+    pub planned: Option<Planned>,
+    /// Photos that pass through the backbone at once, at most; `None` for what suits the device, see [`Device::batch`].
     pub batch: Option<usize>,
     /// Bounds on photos.
     pub limits: Limits,
@@ -73,16 +75,17 @@ impl<'a> Pretrained<'a> {
 }
 
 impl Session<'static> {
-    /// Works on this adapter, with the usual limits, keeps no features and tells nobody.
-    pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, batch: None, limits: Limits::default(), store: None, progress: &() }
+    /// Works on this device, with the usual limits, keeps no features and tells nobody.
+    pub fn new(device: impl Into<Device>) -> Self {
+        let (device, limits) = (device.into(), Limits::default());
+        Self { device, planned: None, batch: None, limits, store: None, progress: &() }
     }
 }
 
 impl Session<'_> {
     /// Tells how many photos of this size pass through the backbone at once, at most.
     pub(crate) fn batch(&self, input_size: [usize; 2]) -> usize {
-        self.batch.unwrap_or_else(|| self.gpu.batch(input_size))
+        self.batch.unwrap_or_else(|| self.device.batch(input_size))
     }
 
     /// Passes photos through a backbone, but for those whose features the store holds. New features are kept there, also when the work
@@ -114,11 +117,11 @@ impl Session<'_> {
     ) -> Result<(Features, usize)> {
         let Pretrained { weights, recipe, reading, name } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
-        let (store, planned) = (self.store.as_ref(), self.gpu.planned.as_ref());
+        let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
-        let key = is_asked_for.then(|| Key::of(weights, self.gpu.precision, &preparation));
+        let key = is_asked_for.then(|| Key::of(weights, self.device.precision(), &preparation));
         let mut features = way(self.known(weights, key.as_ref()));
-        let engines = Engines::on(&self.gpu, weights, recipe.input_size);
+        let engines = Engines::of(&self.device, weights, recipe.input_size);
         let most = self.batch(recipe.input_size);
         // Who asked for a size gets it.
         let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
@@ -150,7 +153,7 @@ impl Session<'_> {
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
         let Pretrained { weights, recipe, reading, .. } = *backbone;
         let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
-        self.known(weights, Some(&Key::of(weights, self.gpu.precision, &preparation)))
+        self.known(weights, Some(&Key::of(weights, self.device.precision(), &preparation)))
     }
 
     /// Opens what the store knows under this key.
@@ -175,7 +178,7 @@ mod tests {
     use resnet::Architecture;
 
     use super::*;
-    use crate::machine::{Planned, device};
+    use crate::machine::{Planned, gpu};
     use crate::untrained::random_weights;
 
     #[test]
@@ -198,7 +201,7 @@ mod tests {
         let (weights, others) = (weights(1), weights(2));
         let recipe = Recipe { input_size: [32, 32], ..Recipe::default() };
         let (reading, limits) = (Reading::default(), Limits::default());
-        let mut session = Session::new(pollster::block_on(device::open(&Default::default())).unwrap());
+        let mut session = Session::new(pollster::block_on(gpu::open(&Default::default())).unwrap());
         let features = |session: &Session<'_>, weights: &WeightFile, photos: &[Photo]| {
             let backbone = Pretrained { weights, recipe: &recipe, reading, name: "" };
             session.features(&backbone, photos).unwrap().0
@@ -206,14 +209,15 @@ mod tests {
         let expected = features(&session, &weights, &[photo(9)]);
         let of_others = features(&session, &others, &[photo(9)]);
         assert_ne!(expected, of_others);
-        session.gpu.planned = Some(Planned::default());
+        session.planned = Some(Planned::default());
         features(&session, &weights, &[photo(200), photo(100)]);
         assert_eq!(features(&session, &weights, &[photo(9)]), expected);
         assert_eq!(features(&session, &others, &[photo(9)]), of_others);
         assert_eq!(features(&session, &weights, &[photo(9)]), expected);
         // It stays, for as many photos as it has room for.
-        let key = Key::of(&weights, session.gpu.precision, &Preparation { recipe: recipe.clone(), reading, limits });
-        let planned = session.gpu.planned.as_ref().unwrap();
+        let key =
+            Key::of(&weights, session.device.precision(), &Preparation { recipe: recipe.clone(), reading, limits });
+        let planned = session.planned.as_ref().unwrap();
         let engine = planned.take(key.digest(), 1).unwrap();
         assert!(planned.take(key.digest(), 1).is_none());
         let batch = engine.batch();

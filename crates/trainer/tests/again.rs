@@ -83,7 +83,7 @@ fn a_run_is_trained_again_on_what_changed() {
 #[test]
 fn a_folder_is_watched() {
     let world = World::new();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+    let mut child = world::trainer()
         .args("watch photos --out run --backbone weights.safetensors --recipe recipe.json --optimizer adamw --epochs 2 --json".split(' '))
         .current_dir(world.path(""))
         .env("REHEAD_CACHE", world.path("cache"))

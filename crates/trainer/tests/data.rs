@@ -5,7 +5,7 @@ mod world;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use world::World;
 
@@ -50,7 +50,7 @@ fn zipped(path: &Path, members: &[(String, Vec<u8>)]) {
 
 /// Runs with text on the standard input; gives the exit code, what was printed, and what was told.
 fn piped(world: &World, line: &str, input: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+    let mut child = world::trainer()
         .args(line.split_whitespace())
         .current_dir(world.path(""))
         .env("REHEAD_CACHE", world.path("cache"))

@@ -22,7 +22,7 @@ fn keys(world: &World, store: &str) -> Vec<String> {
 }
 
 fn start(world: &World, line: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    let mut command = world::trainer();
     command.args(line.split_whitespace()).current_dir(world.path("")).env("REHEAD_CACHE", world.path("cache"));
     #[cfg(unix)]
     {

@@ -6,7 +6,6 @@ mod world;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use world::World;
 
@@ -17,7 +16,7 @@ fn bytes(name: &[u8]) -> OsString {
 
 /// Runs in the world's folder, expects success, checks that nothing printed steers a terminal, and returns the standard output.
 fn plain(world: &World, args: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    let mut command = world::trainer();
     command
         .args(args.iter().map(|arg| arg.as_ref()))
         .current_dir(world.path("."))

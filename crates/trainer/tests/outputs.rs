@@ -93,6 +93,7 @@ fn a_stream_that_fails_decides_nothing_about_the_work() {
         let mut bash = std::process::Command::new("bash");
         bash.args(["-o", "pipefail", "-c", &command])
             .current_dir(world.path(""))
+            .env("REHEAD_ENGINE", "gpu")
             .env("REHEAD_CACHE", world.path("cache"));
         let status = bash.status().unwrap();
         assert_eq!(status.code(), Some(0), "{redirected}");

@@ -68,7 +68,7 @@ fn whoever_is_killed_leaves_a_store_that_is_whole() {
     let whole = begun.elapsed();
     let root = world.path("store");
     for kill in 0..50u32 {
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"))
+        let mut child = world::trainer()
             .args(line.split_whitespace())
             .arg(&root)
             .current_dir(world.path(""))

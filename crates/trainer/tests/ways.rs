@@ -2,8 +2,6 @@
 
 mod world;
 
-use std::process::Command;
-
 use world::World;
 
 #[test]
@@ -35,7 +33,7 @@ fn a_folder_of_photos_is_all_it_takes() {
     world.expect(3, "train photos --optimizer adamw --epochs 2 --recipe run/metrics.json");
     assert!(!world.path("run-3").exists());
     std::fs::create_dir(world.path("photos/here")).unwrap();
-    let inside = Command::new(env!("CARGO_BIN_EXE_trainer"))
+    let inside = world::trainer()
         .args(["train", "..", "--backbone", "../../weights.safetensors"])
         .current_dir(world.path("photos/here"))
         .output()

@@ -43,19 +43,6 @@ impl BackboneOptions {
             slicing: Slicing::Auto,
         }
     }
-
-    fn check(&self) -> Result<(), Error> {
-        if self.batch == 0 || self.input_size.contains(&0) || self.taps.is_empty() {
-            return Err(Error::Options(format!(
-                "a batch of {} images of {:?} with taps {:?}: none may be empty",
-                self.batch, self.input_size, self.taps
-            )));
-        }
-        match self.taps.iter().find(|tap| matches!(tap, Tap::Stage(s) if !(1..=4).contains(s))) {
-            Some(tap) => Err(Error::Options(format!("{tap:?}: stages are 1 to 4"))),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Device memory that a [`Backbone`](crate::Backbone) takes, in bytes, besides the driver's own and a batch on its way.
@@ -142,24 +129,22 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn new(context: &Context, architecture: &Architecture, options: &BackboneOptions) -> Result<Self, Error> {
-        options.check()?;
-        if options.taps.contains(&Tap::Logits) && architecture.classes.is_none() {
-            return Err(Error::NoHead { architecture: architecture.to_string() });
-        }
+        let network = architecture.network();
+        let mut layout = Layout {
+            batch: options.batch,
+            input_size: options.input_size,
+            taps: &options.taps,
+            stem_images: options.batch,
+            convert: (context.tune().family != Family::Texture).then_some(QUAD),
+        };
+        layout.check(architecture)?;
         let precision = options.precision;
         if precision == Precision::F16 && context.tune().family == Family::Texture {
             let message =
                 "f16 is for GPUs: the texture kernels of software adapters have f32 only; take the tiled ones or f32";
             return Err(Error::Options(message.to_owned()));
         }
-        let network = architecture.network();
-        let layout = Layout {
-            batch: options.batch,
-            input_size: options.input_size,
-            taps: &options.taps,
-            stem_images: stem_images(&network, options, context),
-            convert: (context.tune().family != Family::Texture).then_some(QUAD),
-        };
+        layout.stem_images = stem_images(&network, options, context);
         let graph = Graph::new(&network, layout);
         check_sizes(&graph)?;
         let mut planner = Planner {

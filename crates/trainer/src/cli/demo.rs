@@ -9,13 +9,16 @@ use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::program::program;
 use crate::cli::terminal::Terminal;
 use crate::demo;
+use crate::machine::Wanted;
 use crate::session::Session;
 use crate::tasks::Trained;
 
 /// Compares a head on the embedded backbone with one on random weights.
 pub(crate) fn demo(global: &Global, terminal: &Terminal) -> Outcome {
     // What it says is computed before people's eyes.
-    let session = Session { store: None, ..global.session(terminal)? };
+    // It shows the kernels wherever an adapter of any kind is.
+    let session = global.session_on(global.wanted(Wanted::Kernels)?, terminal)?;
+    let session = Session { store: None, ..session };
     let compared = demo::compare(&session, global.seed)?;
     let judgement = |trained: &Trained| trained.metrics.test.clone().expect("the demo has a test part");
     let (pretrained, random) = (judgement(&compared.pretrained), judgement(&compared.random));

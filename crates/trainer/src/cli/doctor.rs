@@ -11,13 +11,16 @@ use crate::cli::network::NetworkArgs;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
 use crate::error::Error;
-use crate::machine::bench::{self, Bench, Layer, SLOW};
+use crate::features::Engines;
+use crate::machine::bench::{self, Bench, Layer, Passes, SLOW};
 use crate::machine::compiled::Found;
-use crate::machine::device::{self, Summary};
-use crate::machine::doctor::{self, Advice, Diagnosis, SIZE};
+use crate::machine::doctor::{self, Advice, Diagnosis, Examined, Processor, SIZE};
+use crate::machine::gpu::{self, Summary};
 use crate::machine::tune::Tuned;
+use crate::machine::{Cpu, Device, Wanted};
+use crate::progress::{Progress as _, Stage, watched};
 use crate::untrained::random_weights;
-use crate::words::{count, shown};
+use crate::words::{chain, count, shown};
 
 /// Say what this machine can do, what is slow on it and why
 ///
@@ -48,18 +51,35 @@ pub(crate) fn doctor(args: &Doctor, global: &Global, terminal: &Terminal) -> Out
             expected: "--bench with it",
         });
     }
-    let adapters = block_on(device::adapters(global.selection().backends));
-    let session = global.session(terminal)?;
-    let mut diagnosis = doctor::examine(&adapters, &session.gpu)?;
+    let wanted = global.wanted(Wanted::Auto)?;
+    let adapters = block_on(gpu::adapters(global.selection().backends));
+    let session = global.session_on(wanted, terminal)?;
+    // Where the choice is left open, the adapter that isn't taken is looked at too.
+    let beside = match session.device {
+        Device::Cpu(_) if wanted == Wanted::Auto && !adapters.is_empty() => {
+            let opened = watched(terminal, Stage::DEVICE, || block_on(gpu::open(&global.selection())));
+            opened.map_err(|error| terminal.warn(&chain(&error))).ok()
+        }
+        _ => None,
+    };
+    let gpu = session.device.gpu().or(beside.as_ref());
+    let mut diagnosis = doctor::diagnose(wanted, &adapters, &session.device, gpu)?;
     if *bench {
         let network = network.network(terminal)?;
         let weights = match network.weights {
             Some(weights) => weights,
             None => WeightFile::from_bytes(random_weights(&network.architecture, global.seed))?,
         };
-        let batch = session.batch(network.input_size);
-        let measured = bench::measure(&session.gpu, &weights, network.input_size, batch, terminal)?;
-        diagnosis.bench = Some(measured);
+        let input_size = network.input_size;
+        let batch = |own: usize| global.batch.map_or(own, usize::from);
+        if let Some(gpu) = gpu {
+            diagnosis.bench = Some(bench::measure(gpu, &weights, input_size, batch(gpu.batch(input_size)), terminal)?);
+        }
+        if wanted != Wanted::Gpu {
+            let cpu = Device::Cpu(Cpu::open()?);
+            let engine = Engines::of(&cpu, &weights, input_size).plan(batch(cpu.batch(input_size)))?;
+            diagnosis.cpu_bench = Some(bench::passes(&*engine, terminal)?);
+        }
     }
     if global.json {
         let mut value = serde_json::to_value(&diagnosis).expect("plain data");
@@ -78,7 +98,7 @@ fn worded(advice: &Advice) -> String {
             format!("These kernels are correct here but made for other adapters: drop --kernels, {suited} are faster.")
         }
         Advice::SoftwareAdapter => {
-            "This is a software adapter: the CPU does the GPU's work. Every photo passes through the network once and its features \
+            "This is a software adapter: the CPU does the GPU's work, and does it faster by itself (--engine cpu). Every photo passes through the network once and its features \
              are kept, so a few thousand photos are bearable; a small network (ResNet-18) is 3 to 4 times faster than ResNet-50."
                 .to_owned()
         }
@@ -100,25 +120,44 @@ fn worded(advice: &Advice) -> String {
 
 /// Writes the findings for people.
 fn text(diagnosis: &Diagnosis) -> String {
-    let mut out = String::from("Adapters\n");
-    for (index, adapter) in diagnosis.adapters.iter().enumerate() {
-        let mark = if *adapter == diagnosis.adapter { '*' } else { ' ' };
+    let Diagnosis { engine, why, cpu, adapters, examined, advice, bench, cpu_bench } = diagnosis;
+    let Processor { name, instructions, threads, matmul_gflops } = cpu;
+    let mut out = format!("Engine    {engine}: {why}\n");
+    let threads = count(*threads, "thread");
+    let _ = writeln!(out, "CPU       {name} ({instructions}, {threads}); matmul {SIZE}: {matmul_gflops:.1} GFLOP/s");
+    out.push_str(if adapters.is_empty() { "Adapters  none\n" } else { "Adapters\n" });
+    for (index, adapter) in adapters.iter().enumerate() {
+        let mark = if examined.as_ref().is_some_and(|examined| *adapter == examined.adapter) { '*' } else { ' ' };
         let Summary { name, kind, backend, driver } = adapter;
         let _ = writeln!(out, "{mark} {index}  {name} ({kind}, {backend}, {driver})");
     }
-    let _ = writeln!(out, "\nKernels   {}: {}", diagnosis.kernels, diagnosis.reason);
-    let _ = match &diagnosis.tuned {
+    if let Some(examined) = examined {
+        out.push_str(&examined_text(examined));
+    }
+    for advice in advice {
+        let _ = write!(out, "\n{}\n", worded(advice));
+    }
+    if let Some(bench) = bench {
+        let _ = write!(out, "\n{}", bench_text(bench));
+    }
+    if let Some(Passes { batch, pass_ms, images_per_second }) = cpu_bench {
+        let images = count(*batch, "image");
+        let _ = write!(out, "\nOn the CPU: {pass_ms:.3} ms a pass of {images}: {images_per_second:.1} images/s\n");
+    }
+    out
+}
+
+/// Writes what was found of an adapter for people.
+fn examined_text(examined: &Examined) -> String {
+    let mut out = format!("\nKernels   {}: {}\n", examined.kernels, examined.reason);
+    let _ = match &examined.tuned {
         Some(Tuned { path, shapes, .. }) => {
             writeln!(out, "Tuned     {}, in {}", count(*shapes, "shape"), shown(path))
         }
         None => writeln!(out, "Tuned     no: the default variant of each shape; `trainer tune` measures them"),
     };
-    let _ = writeln!(
-        out,
-        "Speed     matmul {SIZE}: {:.1} GFLOP/s; decoding on {} cores",
-        diagnosis.matmul_gflops, diagnosis.cores
-    );
-    let _ = match &diagnosis.compiled {
+    let _ = writeln!(out, "Speed     matmul {SIZE}: {:.1} GFLOP/s", examined.matmul_gflops);
+    let _ = match &examined.compiled {
         None => writeln!(out, "Compiled  not kept by us: this adapter has no pipeline cache"),
         Some((path, found)) => {
             let path = shown(path);
@@ -132,18 +171,12 @@ fn text(diagnosis: &Diagnosis) -> String {
     let words = |all: &[(&str, bool)]| {
         all.iter().map(|(name, so)| format!("{name} {}", if *so { "yes" } else { "no" })).collect::<Vec<_>>().join(", ")
     };
-    let [least, most] = diagnosis.subgroup;
-    let _ = writeln!(out, "Features  {}; subgroup {least} to {most} lanes", words(&diagnosis.features));
-    let _ = writeln!(out, "In use    {}", words(&diagnosis.in_use));
+    let [least, most] = examined.subgroup;
+    let _ = writeln!(out, "Features  {}; subgroup {least} to {most} lanes", words(&examined.features));
+    let _ = writeln!(out, "In use    {}", words(&examined.in_use));
     out.push_str("Limits\n");
-    for (name, value) in &diagnosis.limits {
+    for (name, value) in &examined.limits {
         let _ = writeln!(out, "  {value:>14}  {name}");
-    }
-    for advice in &diagnosis.advice {
-        let _ = write!(out, "\n{}\n", worded(advice));
-    }
-    if let Some(bench) = &diagnosis.bench {
-        let _ = write!(out, "\n{}", bench_text(bench));
     }
     out
 }

@@ -1,4 +1,4 @@
-//! The options that every verb takes, and what they build: the adapter, the limits, the session.
+//! The options that every verb takes, and what they build: the device, the limits, the session.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,16 +8,20 @@ use kernels::{Family, Precision, wgpu::Backends};
 use pollster::block_on;
 
 use crate::cli::terminal::Terminal;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::{self, StoreOptions};
 use crate::machine::cache_dir::cache_dir;
-use crate::machine::device::{self, Selection};
+use crate::machine::{Device, Selection, Wanted};
 use crate::photos::Limits;
 use crate::progress::{Progress as _, Stage, watched};
 use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
+    /// Compute on an adapter by WGSL kernels, or on the CPU by native code. auto: an adapter that is hardware, or one that --adapter, --backend,
+    /// --kernels, --checks or --precision f16 asks for, else the CPU; the demo and `tune` take software adapters too
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "REHEAD_ENGINE", help_heading = "Everywhere")]
+    pub(crate) engine: Engine,
     /// Take the adapter with this number or part of its name (see `trainer doctor`)
     #[arg(long, global = true, value_name = "NAME|INDEX", help_heading = "Everywhere")]
     pub(crate) adapter: Option<String>,
@@ -37,7 +41,7 @@ pub(crate) struct Global {
     /// that differ by about 0.1 %
     #[arg(long, global = true, value_enum, default_value = "f32", help_heading = "Everywhere")]
     pub(crate) precision: PrecisionName,
-    /// Photos that pass through the backbone at once, halved where the adapter's memory doesn't suffice; without it 8 on a software
+    /// Photos that pass through the backbone at once, halved where memory doesn't suffice; without it 8 on the CPU or a software
     /// adapter, 16 on an integrated GPU, 64 on a discrete one, fewer where photos are large or few
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Everywhere")]
     pub(crate) batch: Option<u16>,
@@ -77,6 +81,13 @@ pub(crate) struct Global {
     pub(crate) max_seconds: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    Auto,
+    Gpu,
+    Cpu,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Backend {
     Vulkan,
@@ -98,14 +109,37 @@ pub(crate) enum PrecisionName {
 }
 
 impl Global {
-    /// Opens the adapter that was asked for, and tells why a table of measured kernels isn't used.
+    /// Opens the device that was asked for, and tells why a table of measured kernels isn't used.
     pub(crate) fn session<'a>(&self, terminal: &'a Terminal) -> Result<Session<'a>> {
+        self.session_on(self.wanted(Wanted::Auto)?, terminal)
+    }
+
+    /// Opens the device that is wanted likewise.
+    pub(crate) fn session_on<'a>(&self, wanted: Wanted, terminal: &'a Terminal) -> Result<Session<'a>> {
         let store = self.store()?;
-        let gpu = watched(terminal, Stage::ADAPTER, || block_on(device::open(&self.selection())))?;
-        if let Some(problem) = &gpu.table_problem {
+        let device = watched(terminal, Stage::DEVICE, || block_on(Device::open(wanted, &self.selection())))?;
+        if let Some(problem) = device.gpu().and_then(|gpu| gpu.table_problem.as_deref()) {
             terminal.warn(problem);
         }
-        Ok(Session { gpu, batch: self.batch.map(usize::from), limits: self.limits(), store, progress: terminal })
+        let (batch, limits) = (self.batch.map(usize::from), self.limits());
+        Ok(Session { batch, limits, store, progress: terminal, ..Session::new(device) })
+    }
+
+    /// Says which device is wanted; `auto` where that is left open.
+    ///
+    /// # Errors
+    /// The CPU is asked for, and with it something that only an adapter has.
+    pub(crate) fn wanted(&self, auto: Wanted) -> Result<Wanted> {
+        match self.engine {
+            Engine::Auto => Ok(auto),
+            Engine::Gpu => Ok(Wanted::Gpu),
+            Engine::Cpu if self.selection().of_adapters() => Err(Error::InvalidOption {
+                option: "--engine",
+                value: "cpu".to_owned(),
+                expected: "auto or gpu with --adapter, --backend, --kernels, --checks and --precision f16, which are for adapters",
+            }),
+            Engine::Cpu => Ok(Wanted::Cpu),
+        }
     }
 
     /// Finds the folder in which features are kept, and checks one that was asked for.

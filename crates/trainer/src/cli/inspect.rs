@@ -10,9 +10,8 @@ use resnet::{Interpolation, Recipe, Resize};
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
-use crate::error::Error;
 use crate::hub;
-use crate::machine::device;
+use crate::machine::{Device, Wanted};
 use crate::progress::{Stage, watched};
 use crate::tasks::{Inspection, Needs, inspect as look};
 use crate::words::{self, shown};
@@ -38,15 +37,11 @@ pub(crate) struct Inspect {
 pub(crate) fn inspect(args: &Inspect, global: &Global, terminal: &Terminal) -> Outcome {
     let files = hub::resolve_by_env(&args.backbone, terminal)?;
     let mut found = watched(terminal, Stage::WEIGHTS, || look(&files))?;
-    // A file can be looked at without an adapter, but not without the one that was asked for.
-    match watched(terminal, Stage::ADAPTER, || block_on(device::open(&global.selection()))) {
-        Ok(gpu) => {
-            let batch = global.batch.map_or_else(|| gpu.batch(found.recipe.input_size), usize::from);
-            found.measure(&gpu, batch)?;
-        }
-        Err(Error::NoAdapter(_)) if global.adapter.is_none() && global.backend.is_none() => {}
-        Err(error) => return Err(error),
-    }
+    // A file can be looked at without a device, but not without the one that was asked for.
+    let wanted = global.wanted(Wanted::Auto)?;
+    let device = watched(terminal, Stage::DEVICE, || block_on(Device::open(wanted, &global.selection())))?;
+    let batch = global.batch.map_or_else(|| device.batch(found.recipe.input_size), usize::from);
+    found.measure(&device, batch)?;
     if global.json {
         emit_json(&serde_json::to_value(&found).expect("plain data"))?;
     } else {

@@ -63,8 +63,8 @@ pub(crate) enum Command {
 const OF_PHOTOS: [&str; 8] =
     ["strict", "max_pixels", "max_bytes", "max_seconds", "store", "no_store", "rehash", "store_gb"];
 
-/// Options for a network's pass on an adapter, which verbs have none of that read what is kept.
-const OF_A_PASS: [&str; 7] = ["no_tune", "batch", "kernels", "precision", "adapter", "backend", "checks"];
+/// Options for a network's pass on a device, which verbs have none of that read what is kept.
+const OF_A_PASS: [&str; 8] = ["no_tune", "batch", "kernels", "precision", "engine", "adapter", "backend", "checks"];
 
 /// The options that a verb takes and makes no use of: its help doesn't list them.
 fn unused(verb: &str) -> Vec<&'static str> {

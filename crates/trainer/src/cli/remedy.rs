@@ -24,8 +24,9 @@ pub(crate) fn worded(error: &Error) -> Option<String> {
             "`trainer predict RUN --features FILE` takes features that the same program computed; `trainer train --features FILE --labels TABLE` trains again, and tells how the head was found"
         }
         Remedy::FreeMemory => {
-            "close other programs that use the adapter, take another with --adapter, or a smaller backbone"
+            "close other programs that take its memory, take another device with --engine or --adapter, or a smaller backbone"
         }
+        Remedy::TakeCpu => "--engine cpu needs none",
         Remedy::TakeF32 => "take --precision f32, or --kernels tiled, which is slow here",
         Remedy::LowerLearningRate => "try a lower --learning-rate",
         Remedy::TrainAgain => "`trainer train` makes one, with --force in the place of this",

@@ -12,8 +12,8 @@ use crate::cli::network::NetworkArgs;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::terminal::Terminal;
 use crate::error::Error;
-use crate::machine::bench;
 use crate::machine::tune::{self, Shape, Tuning};
+use crate::machine::{Wanted, bench};
 use crate::words::{count, shown};
 
 /// Measure which kernels are the fastest here, and use them from then on
@@ -45,8 +45,12 @@ pub(crate) fn tune(args: &Tune, global: &Global, terminal: &Terminal) -> Outcome
         expected: "a folder, as there is no home folder to keep measurements in",
     })?;
     let network = args.network.network(terminal)?;
-    let session = global.session(terminal)?;
-    let (gpu, architecture) = (&session.gpu, &network.architecture);
+    let session = global.session_on(global.wanted(Wanted::Gpu)?, terminal)?;
+    let Some(gpu) = session.device.gpu() else {
+        let expected = "auto or gpu: it is an adapter's kernels that are measured";
+        return Err(Error::InvalidOption { option: "--engine", value: "cpu".to_owned(), expected });
+    };
+    let architecture = &network.architecture;
     let options = BackboneOptions {
         input_size: network.input_size,
         taps: bench::taps(architecture.classes),

@@ -48,7 +48,7 @@ pub(crate) fn watch(args: &Watch, global: &Global, terminal: &Terminal) -> Outco
         args.out.clone().or(args.again.clone()).ok_or(Error::InvalidOption { option: "--out", value, expected })?;
     let mut session = global.session(terminal)?;
     // A few new photos take less time than planning the network for them.
-    session.gpu.planned = Some(Planned::default());
+    session.planned = Some(Planned::default());
     // Nothing looks like this.
     let mut seen = None;
     while !terminal.cancelled() {

@@ -1,11 +1,12 @@
 //! Makes the engines that run a network for batches of some size, and checks their device for complaints after each call.
 
-use kernels::wgpu::{Device, PollType};
+use kernels::wgpu::{self, PollType};
 use resnet::{Backbone, BackboneOptions, Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile};
 
 use crate::error::Result;
-use crate::machine::device::Gpu;
+use crate::machine::device::is_hardware;
 use crate::machine::heap;
+use crate::machine::{Device, Gpu};
 
 /// Makes the engines that run a network, each for batches of some size.
 pub struct Engines<'a> {
@@ -31,6 +32,18 @@ impl<'a> Engines<'a> {
         Self { warn: Box::new(warn), ..self }
     }
 
+    /// Runs the network of `weights` on a device, for images of `input_size`.
+    pub fn of(device: &'a Device, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
+        match device {
+            Device::Gpu(gpu) => Self::on(gpu, weights, input_size),
+            Device::Cpu(_) => Self::new(move |batch| {
+                let options = native::Options { batch, input_size, taps: &[Tap::Features] };
+                heap::check(batch, input_size, &native::Backbone::memory_of(weights.architecture(), &options)?)?;
+                Ok(Box::new(native::Backbone::new(weights, &options)?))
+            }),
+        }
+    }
+
     /// Runs the network of `weights` on an adapter, for images of `input_size`.
     pub fn on(gpu: &'a Gpu, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
         let options =
@@ -38,7 +51,9 @@ impl<'a> Engines<'a> {
         let needs = move |batch| Backbone::memory_of(&gpu.context, weights.architecture(), &options(batch));
         let plan = move |batch| -> Result<Box<dyn Engine>> {
             // What can't be planned fails of itself.
-            heap::check(gpu, batch, input_size, || needs(batch).ok())?;
+            if let (false, Ok(needs)) = (is_hardware(&gpu.adapter), needs(batch)) {
+                heap::check(batch, input_size, &needs)?;
+            }
             let backbone = Backbone::new(&gpu.context, &gpu.queue, weights, &options(batch))?;
             Ok(Box::new(Settled { backbone, device: gpu.device.clone() }))
         };
@@ -71,7 +86,7 @@ impl<'a> Engines<'a> {
 /// A network whose memory is freed only when its device has done all that it was given: until then it isn't free for the next.
 struct Settled {
     backbone: Backbone,
-    device: Device,
+    device: wgpu::Device,
 }
 
 impl Drop for Settled {

@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::features::fake::{Fake, colours};
-    use crate::machine::device::{Gpu, Selection, adapters, open, open_with};
+    use crate::machine::gpu::{Gpu, Selection, adapters, open, open_with};
     use crate::progress::Warnings;
     use crate::random::SplitMix64;
     use crate::untrained::random_weights;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::head::buffers::count;
 use crate::head::standardise::Standard;
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::progress::Progress;
 
 /// Steps recorded into one submit: enough that its cost vanishes, few enough that a GPU's watchdog stays calm.

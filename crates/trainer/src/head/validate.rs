@@ -10,10 +10,40 @@ use crate::head::problem::Classed;
 use crate::head::softmax::{log_softmax, top};
 use crate::head::standardise::Standard;
 use crate::head::table::{Memory, Table, row_of};
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 
 /// Samples that are validated in one product.
 pub(crate) const BATCH: usize = 256;
+
+/// What a head says of samples that it doesn't learn from, added up.
+pub(crate) struct Judged<'a> {
+    class_weights: &'a [f32],
+    loss: f64,
+    weights: f64,
+    right: usize,
+    all: usize,
+}
+
+impl<'a> Judged<'a> {
+    pub fn new(class_weights: &'a [f32]) -> Self {
+        Self { class_weights, loss: 0.0, weights: 0.0, right: 0, all: 0 }
+    }
+
+    /// Adds a sample by its logits and its class.
+    pub fn add(&mut self, logits: &[f32], class: Class) {
+        let weight = f64::from(self.class_weights[class.index()]);
+        self.loss -= weight * log_softmax(logits, class);
+        self.weights += weight;
+        self.right += usize::from(top(logits, 1) == [class]);
+        self.all += 1;
+    }
+
+    /// Gives the mean loss by the weights of the classes, and the share that is right.
+    pub fn means(&self) -> (f64, f64) {
+        let loss = if self.weights > 0.0 { self.loss / self.weights } else { 0.0 };
+        (loss, self.right as f64 / self.all as f64)
+    }
+}
 
 /// The validation part on the device, and what computes its logits.
 pub(crate) struct Validation<'a> {
@@ -69,7 +99,7 @@ impl<'a> Validation<'a> {
     /// The device is lost.
     pub fn validate(&self) -> Result<(f64, f64)> {
         let all: Vec<usize> = (0..self.classes.len()).collect();
-        let (mut loss, mut weights, mut right) = (0.0, 0.0, 0);
+        let mut judged = Judged::new(self.class_weights);
         let mut logits_of_row = vec![0.0; self.class_weights.len()];
         for rows in all.chunks(self.table.most) {
             let slots = rows.len().div_ceil(self.batch);
@@ -84,13 +114,9 @@ impl<'a> Validation<'a> {
                 // Logits come with the classes first.
                 let column = logits[i / self.batch * self.stride + i % self.batch..].iter().step_by(self.batch);
                 logits_of_row.iter_mut().zip(column).for_each(|(to, &logit)| *to = logit);
-                let class = self.classes[row];
-                let weight = f64::from(self.class_weights[class.index()]);
-                loss -= weight * log_softmax(&logits_of_row, class);
-                weights += weight;
-                right += usize::from(top(&logits_of_row, 1) == [class]);
+                judged.add(&logits_of_row, self.classes[row]);
             }
         }
-        Ok((if weights > 0.0 { loss / weights } else { 0.0 }, right as f64 / self.classes.len() as f64))
+        Ok(judged.means())
     }
 }

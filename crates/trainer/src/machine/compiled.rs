@@ -109,14 +109,14 @@ fn unwrap(bytes: &[u8]) -> Option<(Digest, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::device::{self, Selection};
+    use crate::machine::gpu::{self, Selection};
 
     #[test]
     fn what_was_compiled_is_found_again_and_damage_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("not/yet/there");
         let selection = Selection { compiled: Some(folder.clone()), ..Default::default() };
-        let open = || pollster::block_on(device::open(&selection)).unwrap();
+        let open = || pollster::block_on(gpu::open(&selection)).unwrap();
         let gpu = open();
         let Some(compiled) = &gpu.compiled else {
             assert!(!gpu.adapter.features().contains(Features::PIPELINE_CACHE), "an adapter with the feature has one");

@@ -1,282 +1,112 @@
-//! The adapter: which there are, which is taken, and what it says when it fails.
+//! What computes: an adapter by WGSL kernels, or the CPU's cores by native code; and which of them is taken.
 
-use std::path::PathBuf;
+use kernels::Precision;
+use kernels::wgpu::{Adapter, DeviceType};
 
-use bytemuck::Pod;
-use kernels::wgpu::{self, Adapter, Backends, DeviceType};
-use kernels::{Context, Family, Host, Precision, Tune, cooperative_features};
-use serde::{Deserialize, Serialize};
+use crate::error::Result;
+use crate::machine::cpu::Cpu;
+use crate::machine::gpu::{self, Gpu, Selection, Summary};
+use crate::machine::tune::Tuned;
 
-use crate::error::{Error, Result};
-use crate::machine::compiled::Compiled;
-use crate::machine::planned::Planned;
-use crate::machine::tune::{self, Tuned};
-use crate::threads;
-use crate::words::shown;
-
-/// The features by which an adapter's own clock is read.
-pub(crate) const TIMING: wgpu::Features =
-    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
-
-/// Which adapter is wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// The graphics interfaces to look at; all where none is given.
-    pub backends: Option<Backends>,
-    /// A part of its name, in any case, or its number in the list of [`adapters`].
-    pub adapter: Option<String>,
-    /// The family of kernels to use instead of the one that suits the adapter.
-    pub family: Option<Family>,
-    /// Whether shaders check their indices at run time, instead of as suits the adapter.
-    pub checks: Option<bool>,
-    /// The folder with tables of measured kernels; none for the default kernel of each shape.
-    pub tables: Option<PathBuf>,
-    /// How the backbone's weights and activations are stored.
-    pub precision: Precision,
-    /// The folder in which what the driver compiles is kept for the next time.
-    pub compiled: Option<PathBuf>,
+/// Which device is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// An adapter that is hardware, or the one that the selection names; else the CPU, which outruns a software adapter.
+    #[default]
+    Auto,
+    /// An adapter of any kind, be it software; the CPU only where there is none.
+    Kernels,
+    /// An adapter of any kind.
+    Gpu,
+    /// The CPU.
+    Cpu,
 }
 
-/// An adapter, in a few words that can be kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Its name.
-    pub name: String,
-    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `software` or `other`.
-    pub kind: String,
-    /// The graphics interface: `vulkan`, `metal`, `dx12`.
-    pub backend: String,
-    /// The driver and its version.
-    pub driver: String,
+/// What computes features and heads.
+pub enum Device {
+    /// An open adapter, by WGSL kernels.
+    Gpu(Box<Gpu>),
+    /// The CPU's cores, by native code. No adapter is opened.
+    Cpu(Cpu),
 }
 
-impl Summary {
-    /// Summarises an adapter.
-    pub fn of(adapter: &Adapter) -> Self {
-        let info = adapter.get_info();
-        let kind = match info.device_type {
-            DeviceType::DiscreteGpu => "discrete GPU",
-            DeviceType::IntegratedGpu => "integrated GPU",
-            DeviceType::VirtualGpu => "virtual GPU",
-            DeviceType::Cpu => "software",
-            DeviceType::Other => "other",
+impl Device {
+    /// Opens the device that is wanted; `selection` says which adapter, where it is one.
+    ///
+    /// # Errors
+    /// An adapter is wanted, and there is none or none such; its driver refuses; no thread can be had for the work.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use trainer::machine::{Device, Selection, Wanted};
+    ///
+    /// let device = pollster::block_on(Device::open(Wanted::Auto, &Selection::default()))?;
+    /// println!("{}: {}", device.engine(), device.summary().name);
+    /// # Ok::<(), trainer::Error>(())
+    /// ```
+    pub async fn open(wanted: Wanted, selection: &Selection) -> Result<Self> {
+        if wanted == Wanted::Cpu {
+            return Ok(Self::Cpu(Cpu::open()?));
+        }
+        let adapters = gpu::adapters(selection.backends).await;
+        let suits = match wanted {
+            Wanted::Auto if !selection.of_adapters() => adapters.iter().any(is_hardware),
+            Wanted::Kernels if !selection.of_adapters() => !adapters.is_empty(),
+            _ => true,
         };
-        Self {
-            name: shown(&info.name).into_owned(),
-            kind: kind.to_owned(),
-            backend: info.backend.to_string(),
-            driver: shown(format!("{} {}", info.driver, info.driver_info).trim()).into_owned(),
+        if suits { Ok(gpu::open_one(adapters, selection).await?.into()) } else { Ok(Self::Cpu(Cpu::open()?)) }
+    }
+
+    /// Names what computes: `gpu` or `cpu`.
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Self::Gpu(_) => "gpu",
+            Self::Cpu(_) => "cpu",
         }
     }
-}
 
-/// An open adapter.
-pub struct Gpu {
-    /// The adapter.
-    pub adapter: Adapter,
-    /// Its device, with all the limits it has and the features that kernels can use.
-    pub device: wgpu::Device,
-    /// Its queue.
-    pub queue: wgpu::Queue,
-    /// Its kernels.
-    pub context: Context,
-    /// The table of measured kernels in use, if there is one for this adapter.
-    pub tuned: Option<Tuned>,
-    /// Why the table of measured kernels was refused, if it was.
-    pub table_problem: Option<String>,
-    /// How the backbone's weights and activations are stored.
-    pub precision: Precision,
-    /// What its driver compiled, where that can be kept and a folder was given.
-    pub compiled: Option<Compiled>,
-    /// The network that photos passed through last, where it is to stay for the next of them; none unless a program that lives long puts it there.
-    pub planned: Option<Planned>,
-    host: Host,
-}
-
-/// Lists all adapters of these graphics interfaces, the fastest kind first.
-pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
-    let backends = backends.unwrap_or(Backends::PRIMARY);
-    let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
-    description.backends = backends;
-    let mut adapters = wgpu::Instance::new(description).enumerate_adapters(backends).await;
-    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
-        DeviceType::DiscreteGpu => 0,
-        DeviceType::IntegratedGpu => 1,
-        DeviceType::VirtualGpu => 2,
-        DeviceType::Other => 3,
-        DeviceType::Cpu => 4,
-    });
-    adapters
-}
-
-/// Opens the adapter that `selection` names, or the first.
-///
-/// # Errors
-/// There is none, or none such; the driver refuses; no thread can be had for the work besides.
-pub async fn open(selection: &Selection) -> Result<Gpu> {
-    threads::start_pool()?;
-    let adapters = adapters(selection.backends).await;
-    let names: Vec<String> = adapters.iter().map(|adapter| Summary::of(adapter).name).collect();
-    let chosen = choose(&names, selection.adapter.as_deref())?;
-    let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
-    let limits = adapter.limits();
-    open_with(adapter, limits, selection).await
-}
-
-/// Opens an adapter for work within these limits.
-pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection: &Selection) -> Result<Gpu> {
-    let name = Summary::of(&adapter).name;
-    // Experimental in wgpu: only who asks for half precision gets them.
-    let matrices = match selection.precision {
-        Precision::F16 => cooperative_features(&adapter),
-        Precision::F32 => wgpu::Features::empty(),
-    };
-    let host = Host::open(&adapter, TIMING | matrices, limits).await.map_err(|error| match failed(error) {
-        Error::Device(message) => Error::Device(format!("{name}: {message}")),
-        other => other,
-    })?;
-    let (device, queue) = (host.device.clone(), host.queue.clone());
-    let mut tune = Tune::for_device(&device);
-    tune.family = selection.family.unwrap_or(tune.family);
-    if selection.precision == Precision::F16 && tune.family == Family::Texture {
-        return Err(Error::NoF16);
-    }
-    tune.checks = selection.checks;
-    let (mut tuned, mut table_problem) = (None, None);
-    if let Some(folder) = &selection.tables {
-        match tune::load(folder, &tune::Key::of(&adapter.get_info())) {
-            Ok(Some((table, found))) => (tune.table, tuned) = (table, Some(found)),
-            Ok(None) => {}
-            Err(problem) => table_problem = Some(problem),
+    /// Gives the adapter, if it is one.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match self {
+            Self::Gpu(gpu) => Some(gpu),
+            Self::Cpu(_) => None,
         }
     }
-    let compiled = match &selection.compiled {
-        Some(folder) => Compiled::open(&device, &adapter.get_info(), folder).await,
-        None => None,
-    };
-    let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
-    let (precision, planned) = (selection.precision, None);
-    Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision, compiled, planned, host })
-}
 
-/// Saves the driver's cache when the adapter is closed.
-impl Drop for Gpu {
-    fn drop(&mut self) {
-        if let Some(compiled) = &mut self.compiled {
-            // It spares the next start some time: not being able to is no failure of this one.
-            let _ = compiled.save();
+    /// Says in a few words what it is.
+    pub fn summary(&self) -> Summary {
+        match self {
+            Self::Gpu(gpu) => Summary::of(&gpu.adapter),
+            Self::Cpu(cpu) => cpu.summary(),
         }
     }
-}
 
-impl Gpu {
-    /// Suggests how many photos of this size pass through a backbone at once: as many as fill the adapter and leave memory for others.
+    /// Suggests how many photos of this size pass through a backbone at once: as many as fill the device and leave memory for others.
     pub fn batch(&self, input_size: [usize; 2]) -> usize {
-        batch(self.adapter.get_info().device_type, input_size)
-    }
-
-    /// Blocks until all that was submitted is done.
-    ///
-    /// # Errors
-    /// The device failed or was lost.
-    pub fn wait(&self) -> Result<()> {
-        self.host.wait().map_err(failed)
-    }
-
-    /// Reads a buffer back, blocking. It needs the usage COPY_SRC.
-    ///
-    /// # Errors
-    /// The device failed or was lost.
-    pub fn read<T: Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>> {
-        self.host.block_on(self.host.read(buffer)).map_err(failed)
-    }
-
-    /// Returns the first complaint of the device since it was opened, if there is one. Out of memory is reported once: complaints that
-    /// follow from it are dropped with it, and the caller may go on with less.
-    ///
-    /// # Errors
-    /// The first complaint.
-    pub fn check(&self) -> Result<()> {
-        self.host.check().map_err(failed)
-    }
-}
-
-/// Photos of 224x224 at once. A ResNet's last stage makes 49 pixels of each, a tile has 64 pixels and 64 of 512 channels: 64 photos are 392
-/// workgroups, about three for each of a large GPU's cores, and a ResNet-50 takes 0.9 GB for them. An integrated GPU has fewer cores, and
-/// what it takes is the machine's own memory; a virtual one doesn't say. A software adapter is full at 8. Of larger photos
-/// fewer are as much work.
-fn batch(kind: DeviceType, [height, width]: [usize; 2]) -> usize {
-    // The most, and the side of images up to which that many have room.
-    let (most, side) = match kind {
-        DeviceType::Cpu => (8, 512),
-        DeviceType::DiscreteGpu => (64, 224),
-        DeviceType::IntegratedGpu | DeviceType::VirtualGpu | DeviceType::Other => (16, 224),
-    };
-    (most * side * side / (height * width).max(1)).clamp(1, most)
-}
-
-/// Turns a device's complaint into the trainer's error.
-fn failed(error: kernels::Error) -> Error {
-    match error {
-        kernels::Error::OutOfMemory { cause } => Error::OutOfMemory(cause.to_string()),
-        kernels::Error::Device { what, cause } => Error::Device(format!("{what} failed: {cause}")),
-        other => Error::Device(other.to_string()),
-    }
-}
-
-fn choose(names: &[String], wanted: Option<&str>) -> Result<usize> {
-    if names.is_empty() {
-        return Err(none());
-    }
-    let Some(wanted) = wanted else { return Ok(0) };
-    let found = match wanted.parse::<usize>() {
-        Ok(index) => (index < names.len()).then_some(index),
-        Err(_) => names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase())),
-    };
-    found.ok_or_else(|| {
-        let list: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index}: {name}")).collect();
-        Error::NoAdapter(format!("no adapter {wanted:?}; choose one of these by number or name: {}", list.join(", ")))
-    })
-}
-
-fn none() -> Error {
-    let advice = if cfg!(target_os = "linux") {
-        "install a Vulkan driver: mesa-vulkan-drivers on Debian and Ubuntu (it has a software one too, for machines without a GPU), \
-         mesa-vulkan-drivers on Fedora, vulkan-swrast or your GPU's vulkan-* package on Arch, or NVIDIA's own driver; \
-         in a container, also pass the GPU through"
-    } else if cfg!(target_os = "windows") {
-        "install the driver of your graphics card; Windows 10 and later have a software one (WARP) for DX12"
-    } else if cfg!(target_os = "macos") {
-        "Metal needs macOS 10.13 or later, and isn't there in most virtual machines"
-    } else {
-        "install a Vulkan driver"
-    };
-    Error::NoAdapter(format!("no graphics adapter found: {advice}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_suit_the_adapter() {
-        let batches = |kind| [[224, 224], [384, 384], [32, 32], [2048, 2048], [0, 0]].map(|size| batch(kind, size));
-        assert_eq!(batches(DeviceType::Cpu), [8, 8, 8, 1, 8]);
-        assert_eq!(batches(DeviceType::IntegratedGpu), [16, 5, 16, 1, 16]);
-        assert_eq!(batches(DeviceType::DiscreteGpu), [64, 21, 64, 1, 64]);
-    }
-
-    #[test]
-    fn adapters_are_chosen_by_part_of_name_or_number() {
-        let names = ["Radeon RX 7600".to_owned(), "llvmpipe (LLVM 15)".to_owned()];
-        assert_eq!(choose(&names, None).unwrap(), 0);
-        assert_eq!(choose(&names, Some("LLVM")).unwrap(), 1);
-        assert_eq!(choose(&names, Some("1")).unwrap(), 1);
-        for absent in ["2", "geforce"] {
-            let error = choose(&names, Some(absent)).unwrap_err();
-            assert!(error.to_string().contains("0: Radeon RX 7600, 1: llvmpipe"), "{error}");
-            assert_eq!(error.fault(), crate::Fault::Device);
+        match self {
+            Self::Gpu(gpu) => gpu.batch(input_size),
+            Self::Cpu(_) => gpu::batch(DeviceType::Cpu, input_size),
         }
-        assert!(choose(&[], None).unwrap_err().to_string().contains("no graphics adapter found: "));
+    }
+
+    /// Says how the backbone's weights and activations are stored.
+    pub fn precision(&self) -> Precision {
+        self.gpu().map_or(Precision::F32, |gpu| gpu.precision)
+    }
+
+    /// Gives the table of measured kernels in use, if there is one.
+    pub fn tuned(&self) -> Option<&Tuned> {
+        self.gpu()?.tuned.as_ref()
+    }
+}
+
+/// Tells whether an adapter is more than the CPU under another name.
+pub(crate) fn is_hardware(adapter: &Adapter) -> bool {
+    adapter.get_info().device_type != DeviceType::Cpu
+}
+
+impl From<Gpu> for Device {
+    fn from(gpu: Gpu) -> Self {
+        Self::Gpu(Box::new(gpu))
     }
 }

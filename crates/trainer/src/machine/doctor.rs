@@ -1,18 +1,22 @@
 //! Examines the machine: what it has, what will be slow on it, and what to do about it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use kernels::wgpu::{self, Adapter, BufferUsages, DeviceType, util::DeviceExt as _};
 use kernels::{Family, Matmul, MatmulBuffers, MatmulDesc, Precision, Tune};
+use native::{Matrix, MatrixMut, product};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
-use crate::machine::bench::Bench;
+use crate::machine::bench::{Bench, Passes};
 use crate::machine::compiled::Found;
-use crate::machine::device::{Gpu, Summary, TIMING};
+use crate::machine::device::is_hardware;
+use crate::machine::gpu::{Gpu, Summary, TIMING};
 use crate::machine::heap;
 use crate::machine::timer::Timer;
 use crate::machine::tune::Tuned;
+use crate::machine::{Cpu, Device, Wanted};
 
 /// Rows and columns of the matrices that are multiplied to measure speed.
 pub const SIZE: u32 = 1024;
@@ -20,9 +24,42 @@ pub const SIZE: u32 = 1024;
 /// The findings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Diagnosis {
+    /// What computes: `gpu` or `cpu`.
+    pub engine: &'static str,
+    /// Why it does.
+    pub why: &'static str,
+    /// The CPU.
+    pub cpu: Processor,
     /// Every adapter there is; by their numbers.
     pub adapters: Vec<Summary>,
-    /// The adapter that was taken.
+    /// What was found of an adapter, if one was opened.
+    #[serde(flatten)]
+    pub examined: Option<Examined>,
+    /// What is slow, and what to do.
+    pub advice: Vec<Advice>,
+    /// The layers of a network on the adapter, where that was asked for.
+    pub bench: Option<Bench>,
+    /// Passes through the same network on the CPU, likewise.
+    pub cpu_bench: Option<Passes>,
+}
+
+/// What is found of the CPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Processor {
+    /// Its name.
+    pub name: String,
+    /// The instructions that it computes by.
+    pub instructions: String,
+    /// Threads that compute, and decode photos.
+    pub threads: usize,
+    /// 10⁹ multiplications and additions a second of a 1024 x 1024 matrix product, checked.
+    pub matmul_gflops: f64,
+}
+
+/// What is found of an open adapter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Examined {
+    /// The adapter.
     pub adapter: Summary,
     /// The kernels planned on it: `tiled` or `texture`.
     pub kernels: &'static str,
@@ -43,12 +80,9 @@ pub struct Diagnosis {
     /// Where what the driver compiles is kept, and what was there; `None` where there is no such cache.
     #[serde(serialize_with = "compiled")]
     pub compiled: Option<(PathBuf, Found)>,
-    /// Cores that decode photos.
-    pub cores: usize,
-    /// What is slow, and what to do.
-    pub advice: Vec<Advice>,
-    /// The layers of a network, where that was asked for.
-    pub bench: Option<Bench>,
+    /// The family of kernels that suits it.
+    #[serde(skip)]
+    suited: Family,
 }
 
 /// Serialises the cache of what was compiled, whatever the bytes of its path.
@@ -77,11 +111,28 @@ pub enum Advice {
     DevelopmentBuild,
 }
 
-/// Examines an open adapter, which takes a second or so.
+/// Examines the machine, on which `device` was opened as `wanted`, and an adapter, which takes a second or so.
 ///
 /// # Errors
-/// The adapter fails, or multiplies wrongly.
-pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
+/// The adapter or the CPU fails, or multiplies wrongly.
+pub fn diagnose(wanted: Wanted, adapters: &[Adapter], device: &Device, gpu: Option<&Gpu>) -> Result<Diagnosis> {
+    let why = match (wanted, device) {
+        (Wanted::Auto | Wanted::Kernels, Device::Cpu(_)) if adapters.is_empty() => "there is no adapter",
+        (Wanted::Auto, Device::Cpu(_)) => "no adapter is hardware, and the CPU outruns a software adapter",
+        (Wanted::Auto, Device::Gpu(gpu)) if is_hardware(&gpu.adapter) => "there is a hardware adapter",
+        _ => "as asked for",
+    };
+    let Summary { name, driver: instructions, .. } = Cpu::open()?.summary();
+    let threads = rayon::current_num_threads();
+    let cpu = Processor { name, instructions, threads, matmul_gflops: cores_gflops()? };
+    let examined = gpu.map(examine).transpose()?;
+    let advice = advice(adapters, device, examined.as_ref());
+    let adapters = adapters.iter().map(Summary::of).collect();
+    Ok(Diagnosis { engine: device.engine(), why, cpu, adapters, examined, advice, bench: None, cpu_bench: None })
+}
+
+/// Examines an open adapter.
+fn examine(gpu: &Gpu) -> Result<Examined> {
     let info = gpu.adapter.get_info();
     let limits = gpu.device.limits();
     let family = gpu.context.tune().family;
@@ -106,8 +157,7 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
         ("texels a texture side", limits.max_texture_dimension_2d.into()),
     ];
     known.extend(heap::bytes(&gpu.adapter).map(|bytes| ("bytes of its memory", bytes)));
-    Ok(Diagnosis {
-        adapters: adapters.iter().map(Summary::of).collect(),
+    Ok(Examined {
         adapter: Summary::of(&gpu.adapter),
         kernels: family.name(),
         reason,
@@ -127,24 +177,25 @@ pub fn examine(adapters: &[Adapter], gpu: &Gpu) -> Result<Diagnosis> {
         limits: known,
         matmul_gflops,
         compiled: gpu.compiled.as_ref().map(|compiled| (compiled.path().to_owned(), compiled.found())),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        advice: advice(adapters, &info, family, suited),
-        bench: None,
+        suited,
     })
 }
 
-fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited: Family) -> Vec<Advice> {
+fn advice(adapters: &[Adapter], device: &Device, examined: Option<&Examined>) -> Vec<Advice> {
     let mut advice = Vec::new();
-    if family != suited {
+    if let Some(Examined { suited, .. }) = examined.filter(|found| found.kernels != found.suited.name()) {
         advice.push(Advice::Unforce { suited: suited.name() });
     }
-    if info.device_type == DeviceType::Cpu {
+    let software = device.gpu().is_some_and(|gpu| !is_hardware(&gpu.adapter));
+    if software {
         advice.push(Advice::SoftwareAdapter);
-        let real = adapters.iter().position(|adapter| adapter.get_info().device_type != DeviceType::Cpu);
+    }
+    if software || device.gpu().is_none() {
+        let real = adapters.iter().position(is_hardware);
         advice.push(real.map_or(Advice::NoGpuSeen, Advice::TakeGpu));
-        if suited != Family::Texture {
-            advice.push(Advice::NoSubgroups);
-        }
+    }
+    if software && examined.is_some_and(|found| found.suited != Family::Texture) {
+        advice.push(Advice::NoSubgroups);
     }
     if cfg!(debug_assertions) {
         advice.push(Advice::DevelopmentBuild);
@@ -152,35 +203,60 @@ fn advice(adapters: &[Adapter], info: &wgpu::AdapterInfo, family: Family, suited
     advice
 }
 
-/// Measures the speed of the matrix product, the best of several runs, and checks its result.
+/// The matrices that are multiplied: row r of A is r mod 7 everywhere, column c of B is c mod 5, so that every sum is exact.
+fn matrices() -> [Vec<f32>; 2] {
+    let size = SIZE as usize;
+    let of = |value: fn(usize) -> usize| (0..size * size).map(|i| value(i) as f32).collect();
+    [of(|i| i / SIZE as usize % 7), of(|i| i % SIZE as usize % 5)]
+}
+
+/// Checks their product.
+///
+/// # Errors
+/// A number is wrong.
+fn check(product: &[f32]) -> Result<()> {
+    let size = SIZE as usize;
+    let expected = |i: usize| (i / size % 7 * (i % size % 5) * size) as f32;
+    // NaN, which an unwritten output holds, is not within.
+    let within = |i: &usize| (product[*i] - expected(*i)).abs() <= 1e-4 * expected(*i);
+    match (0..product.len()).find(|i| !within(i)) {
+        Some(i) => Err(Error::Device(format!(
+            "the matrix product is wrong at element {i}: {}; run `cargo run -p kernels --example verify`",
+            product[i]
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Measures the speed of the adapter's matrix product, the best of several runs, and checks its result.
 fn matmul_gflops(gpu: &Gpu) -> Result<f64> {
     let desc = MatmulDesc::new(SIZE, SIZE, SIZE);
-    let count = (SIZE * SIZE) as usize;
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
     let buffer = |values: &[f32]| {
         let contents = bytemuck::cast_slice(values);
         gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: Some("doctor"), contents, usage })
     };
-    // Row r of A is r mod 7 everywhere, column c of B is c mod 5: every sum is exact.
-    let value = |r: usize, c: usize| (r % 7 * (c % 5)) as f32 * SIZE as f32;
-    let a = buffer(&(0..count).map(|i| (i / SIZE as usize % 7) as f32).collect::<Vec<_>>());
-    let b = buffer(&(0..count).map(|i| (i % SIZE as usize % 5) as f32).collect::<Vec<_>>());
-    let output = buffer(&vec![f32::NAN; count]);
+    let [a, b] = matrices().map(|values| buffer(&values));
+    let output = buffer(&vec![f32::NAN; (SIZE * SIZE) as usize]);
     let buffers = MatmulBuffers { a: a.slice(..), b: b.slice(..), bias: None, output: output.slice(..) };
     let matmul = Matmul::new(&gpu.context, &desc)?.bind(&buffers)?;
     let best = Timer::new(gpu).best(&|encoder| matmul.encode(encoder), 5)?;
-    let result: Vec<f32> = gpu.read(&output)?;
-    let wrong = (0..count).find(|&i| {
-        let expected = value(i / SIZE as usize, i % SIZE as usize);
-        // NaN, which an unwritten output holds, is not within.
-        let within = (result[i] - expected).abs() <= 1e-4 * expected;
-        !within
-    });
-    match wrong {
-        Some(i) => Err(Error::Device(format!(
-            "the matrix product is wrong at element {i}: {}; run `cargo run -p kernels --example verify`",
-            result[i]
-        ))),
-        None => Ok(desc.flops() as f64 / best / 1e9),
+    check(&gpu.read::<f32>(&output)?)?;
+    Ok(desc.flops() as f64 / best / 1e9)
+}
+
+/// Measures the speed of the CPU's matrix product likewise.
+fn cores_gflops() -> Result<f64> {
+    let size = SIZE as usize;
+    let [a, b] = matrices();
+    let mut output = vec![f32::NAN; a.len()];
+    let [a, b] = [&a, &b].map(|values| Matrix::new(values, [size, size], [size, 1]));
+    let (a, b, mut best) = (a?, b?, f64::INFINITY);
+    for _ in 0..5 {
+        let start = Instant::now();
+        product(1.0, a, b, 0.0, MatrixMut::new(&mut output, [size, size], [size, 1])?)?;
+        best = best.min(start.elapsed().as_secs_f64());
     }
+    check(&output)?;
+    Ok(MatmulDesc::new(SIZE, SIZE, SIZE).flops() as f64 / best / 1e9)
 }

@@ -1,4 +1,4 @@
-//! How much memory an adapter has, where it can be asked, and whether a network takes too much of it.
+//! How much memory an adapter has, where it can be asked, and the machine; and whether a network takes too much of it.
 //!
 //! wgpu has no figure for it: its allocator's report counts what was taken, not what there is. Vulkan's own is asked beneath it; Metal and
 //! DirectX 12 are left unasked. It matters where a driver doesn't refuse what it lacks: on Windows, and on integrated GPUs, it moves memory
@@ -8,7 +8,7 @@ use kernels::wgpu::{Adapter, DeviceType};
 use resnet::Memory;
 
 use crate::error::{Error, Result};
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::words::{count, shown};
 
 /// Part of a discrete GPU's memory that a network may take: the rest is the screen's and the driver's.
@@ -52,19 +52,14 @@ pub(crate) fn warning(gpu: &Gpu, batch: usize, needs: &Memory) -> Option<String>
     ))
 }
 
-/// Refuses a network that takes more memory than the machine has left, in batches of so many photos of `input_size`. A software adapter's
-/// driver takes what the system promises, and the system ends the program when it can't keep that.
+/// Refuses a network that takes more memory than the machine has left, in batches of so many photos of `input_size`: on the CPU, or on a software
+/// adapter, whose driver takes the machine's. They take what the system promises, and the system ends the program when it can't keep that.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`], which names the size.
-pub(crate) fn check(
-    gpu: &Gpu,
-    batch: usize,
-    [height, width]: [usize; 2],
-    needs: impl FnOnce() -> Option<Memory>,
-) -> Result<()> {
-    let Some(left) = left().filter(|_| gpu.adapter.get_info().device_type == DeviceType::Cpu) else { return Ok(()) };
-    let needed = needs().map_or(0, |needs| needs.weights + needs.activations + needs.scratch);
+pub(crate) fn check(batch: usize, [height, width]: [usize; 2], needs: &Memory) -> Result<()> {
+    let Some(left) = left() else { return Ok(()) };
+    let needed = needs.weights + needs.activations + needs.scratch;
     if needed <= left {
         return Ok(());
     }
@@ -104,7 +99,7 @@ fn exceeds(device: DeviceType, needed: u64, bytes: u64) -> Option<&'static str> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
 
     #[test]
     fn a_part_of_the_memory_may_be_taken() {
@@ -118,14 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_software_adapter_is_not_asked_for_more_than_the_machine_has() {
+    fn the_machine_is_not_asked_for_more_than_it_has() {
         assert_eq!(available("MemTotal:  9 kB\nMemAvailable:   16384 kB\n"), Some(16 << 20));
         assert_eq!(available("MemTotal:  9 kB\n"), None);
-        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
-        let needs = |activations| move || Some(Memory { weights: 1, activations, scratch: 1 });
-        check(&gpu, 8, [2048, 2000], needs(1)).unwrap();
-        if gpu.adapter.get_info().device_type == DeviceType::Cpu && cfg!(target_os = "linux") {
-            let error = check(&gpu, 8, [2048, 2000], needs(1 << 50)).unwrap_err();
+        let needs = |activations| Memory { weights: 1, activations, scratch: 1 };
+        check(8, [2048, 2000], &needs(1)).unwrap();
+        if cfg!(target_os = "linux") {
+            let error = check(8, [2048, 2000], &needs(1 << 50)).unwrap_err();
             assert!(error.to_string().contains("8 photos of the recipe's input_size, 2048 x 2000, take "), "{error}");
             assert!(matches!(error, Error::OutOfMemory(_)));
         }

@@ -7,7 +7,7 @@ use kernels::wgpu::{self, BufferUsages, CommandBuffer, CommandEncoder};
 use kernels::{Commands, encode_all, slices};
 
 use crate::error::{Error, Result};
-use crate::machine::device::{Gpu, TIMING};
+use crate::machine::gpu::{Gpu, TIMING};
 
 /// Pieces that are timed between two waits. Each is a submit of its own: a driver may kill one that takes long.
 const BETWEEN_WAITS: usize = 16;
@@ -235,7 +235,7 @@ mod tests {
     /// More work takes longer, by either clock, and the two agree within what a busy machine does to them.
     #[test]
     fn clocks_agree() {
-        let gpu = pollster::block_on(crate::machine::device::open(&Default::default())).unwrap();
+        let gpu = pollster::block_on(crate::machine::gpu::open(&Default::default())).unwrap();
         let buffer = || {
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,

@@ -12,7 +12,7 @@ use crate::data::{Origin, Rejected};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::head::TrainOptions;
-use crate::machine::device::Summary;
+use crate::machine::gpu::Summary;
 use crate::machine::tune::Tuned;
 use crate::photos::Reading;
 use crate::run::folder::CONFIG;
@@ -48,7 +48,10 @@ pub struct Config {
     /// How the backbone's weights and activations were stored: `f32` or `f16`.
     #[serde(default = "f32")]
     pub precision: String,
-    /// The adapter: its figures may differ from another's in the last digits.
+    /// What computed: `gpu`, an adapter by WGSL kernels, or `cpu`, native code.
+    #[serde(default = "gpu")]
+    pub engine: String,
+    /// The adapter, or the CPU in its place: its figures may differ from another's in the last digits.
     pub adapter: Summary,
     /// The table of measured kernels that was in use, if there was one.
     #[serde(default)]
@@ -61,6 +64,11 @@ pub struct Config {
 /// Gives the precision of runs that don't state one.
 fn f32() -> String {
     "f32".to_owned()
+}
+
+/// Gives the engine of runs that don't state one.
+fn gpu() -> String {
+    "gpu".to_owned()
 }
 
 /// The backbone of a run, by its file.
@@ -143,6 +151,7 @@ impl Config {
             train: Default::default(),
             batch: 1,
             precision: "f32".into(),
+            engine: "gpu".into(),
             adapter: Default::default(),
             tuned: None,
             files: Default::default(),

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use resnet::{Backbone, BackboneOptions, Memory, Recipe, WeightFile};
+use resnet::{Backbone, BackboneOptions, Memory, Recipe, Tap, WeightFile};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::hub::ModelFiles;
-use crate::machine::device::{Gpu, Summary};
+use crate::machine::Device;
 use crate::run::{open_weights, recipe_of};
 use crate::words::{self, shown};
 
@@ -29,7 +29,7 @@ pub struct Inspection {
     pub parameters: usize,
     /// Floating-point operations for one photo at the recipe's input size, two a multiply-add.
     pub flops: u64,
-    /// The memory it takes on an adapter.
+    /// The memory it takes on a device.
     pub memory: Option<Needs>,
     /// How many tensors there are of each number format.
     pub dtypes: BTreeMap<String, usize>,
@@ -54,10 +54,10 @@ fn path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S
     path.as_deref().map(Path::to_string_lossy).serialize(serializer)
 }
 
-/// Memory on an adapter.
+/// Memory on a device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Needs {
-    /// The adapter's name.
+    /// The name of the adapter, or of the CPU.
     pub adapter: String,
     /// Photos of a batch.
     pub batch: usize,
@@ -70,21 +70,24 @@ pub struct Needs {
 }
 
 impl Inspection {
-    /// Adds what the network takes on this adapter for batches of `batch` photos. Nothing is allocated.
+    /// Adds what the network takes on this device for batches of `batch` photos. Nothing is allocated.
     ///
     /// # Errors
     /// The file can't be read any more; the adapter can't run it.
-    pub fn measure(&mut self, gpu: &Gpu, batch: usize) -> Result<()> {
+    pub fn measure(&mut self, device: &Device, batch: usize) -> Result<()> {
         let file = open_weights(&self.weights)?;
-        let options = BackboneOptions {
-            input_size: self.recipe.input_size,
-            precision: gpu.precision,
-            ..BackboneOptions::new(batch)
+        let input_size = self.recipe.input_size;
+        let Memory { weights, activations, scratch } = match device {
+            Device::Gpu(gpu) => {
+                let options = BackboneOptions { input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
+                Backbone::memory_of(&gpu.context, file.architecture(), &options)?
+            }
+            Device::Cpu(_) => {
+                let options = native::Options { batch, input_size, taps: &[Tap::Features] };
+                native::Backbone::memory_of(file.architecture(), &options)?
+            }
         };
-        let Memory { weights, activations, scratch } =
-            Backbone::memory_of(&gpu.context, file.architecture(), &options)?;
-        let adapter = Summary::of(&gpu.adapter).name;
-        self.memory = Some(Needs { adapter, batch, weights, activations, scratch });
+        self.memory = Some(Needs { adapter: device.summary().name, batch, weights, activations, scratch });
         Ok(())
     }
 }

@@ -11,7 +11,6 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions, log_softmax};
-use crate::machine::device::Summary;
 use crate::photos::Reading;
 use crate::progress::Named;
 use crate::report::{Counts, Metrics, Prediction, Seconds};
@@ -93,9 +92,10 @@ impl Learnt {
             reading: learning.reading,
             split: learning.split.clone(),
             train: *learning.train,
-            precision: session.gpu.precision.name().to_owned(),
-            adapter: Summary::of(&session.gpu.adapter),
-            tuned: session.gpu.tuned.clone(),
+            precision: session.device.precision().name().to_owned(),
+            engine: session.device.engine().to_owned(),
+            adapter: session.device.summary(),
+            tuned: session.device.tuned().cloned(),
             files: BTreeMap::new(),
         };
         let mut trained = Trained { config, metrics: self.metrics, predictions: self.predictions };
@@ -126,7 +126,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
         folds: deals.as_ref().map(|deals| Folds { deals, nested: *all_train }),
     };
-    let fit = head::solve(&session.gpu, &problem, train, &Named { name, progress: session.progress })?;
+    let fit = head::solve(&session.device, &problem, train, &Named { name, progress: session.progress })?;
     let deal = deals.iter().flatten().next();
     let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
     let Fit { head, history, certificate, cross_validation, temperature } = fit;

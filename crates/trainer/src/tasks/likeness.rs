@@ -7,7 +7,7 @@ use crate::error::{Error, Fault, Result};
 use crate::features::Rows;
 use crate::head::reject::{self, Known, Trial, choose, out_of_fold};
 use crate::head::{Certificate, Choice, Fit, Optimizer, Problem, Samples, TrainOptions, conformal, solve};
-use crate::machine::device::Gpu;
+use crate::machine::Device;
 use crate::progress::{Progress, Stage, watched};
 use crate::run::{Chosen, Likeness};
 use crate::session::Session;
@@ -48,7 +48,7 @@ pub(crate) fn likeness(
     let weights: Option<Vec<f64>> = problem.train.weights.map(|weights| kept.iter().map(|&row| weights[row]).collect());
     let known = Known { rows: &rows, classes: &likeness.classes, folds: &folds };
     let temperature = fit.temperature.map_or(1.0, |temperature| temperature.value);
-    let heads = Heads { gpu: &session.gpu, watch: &Quiet(session.progress), certificate, options, temperature };
+    let heads = Heads { device: &session.device, watch: &Quiet(session.progress), certificate, options, temperature };
     let chosen = watched(session.progress, Stage::UNKNOWN, || chosen(&known, &logits, weights.as_deref(), &heads));
     let warn = |error: &Error| {
         let why = chain(error);
@@ -98,7 +98,7 @@ fn chosen(
 
 /// How heads are solved that do without a class.
 struct Heads<'a> {
-    gpu: &'a Gpu,
+    device: &'a Device,
     watch: &'a Quiet<'a>,
     certificate: &'a Certificate,
     options: &'a TrainOptions,
@@ -122,7 +122,7 @@ impl Heads<'_> {
         let (l2, scaling) = (Some(l2), Some(scaling));
         let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: TOLERANCE, folds: 5, choice: Choice::Best };
         let options = TrainOptions { optimizer, ..*self.options };
-        let head = solve(self.gpu, &problem, &options, self.watch)?.head;
+        let head = solve(self.device, &problem, &options, self.watch)?.head;
         let logits = head.logits(&known.rows.select(trial.judged.iter().copied()))?;
         Ok(logits.into_iter().map(|logit| (f64::from(logit) / self.temperature) as f32).collect())
     }

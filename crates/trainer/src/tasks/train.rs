@@ -144,8 +144,8 @@ mod tests {
     use crate::data::{self, Photo};
     use crate::features::{Rows, StoreOptions};
     use crate::head::Optimizer;
-    use crate::machine::device;
-    use crate::photos::{Background, Exif, Limits, Reading};
+    use crate::machine::gpu;
+    use crate::photos::{Background, Exif, Reading};
     use crate::report::Prediction;
     use crate::run::Run;
     use crate::tasks::{Telling, embed, evaluate, predict};
@@ -186,8 +186,8 @@ mod tests {
         let (data, out, weights) = (dir.path().join("data"), dir.path().join("run"), dir.path().join("w.safetensors"));
         delicate_photos(&data);
         std::fs::write(&weights, random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1)).unwrap();
-        let gpu = pollster::block_on(device::open(&Default::default())).unwrap();
-        let mut session = Session { gpu, batch: Some(5), limits: Limits::default(), store: None, progress: &() };
+        let gpu = pollster::block_on(gpu::open(&Default::default())).unwrap();
+        let mut session = Session { batch: Some(5), ..Session::new(gpu) };
         session.store = Some(StoreOptions::at(dir.path().join("store")));
         let recipe = Recipe { input_size: [32, 32], resize: Resize::ShorterSide(36), ..Recipe::default() };
         let reading = Reading { exif: Exif::Ignore, background: Background::Over([200, 30, 90]) };

@@ -12,6 +12,13 @@ use resnet::Architecture;
 use tempfile::TempDir;
 use trainer::random_weights;
 
+/// Prepares the binary to run on an adapter, be it software, so that the kernels are what is tested: a machine without one fails.
+pub fn trainer() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.env("REHEAD_ENGINE", "gpu");
+    command
+}
+
 /// A folder with tiny weights and a data set of three classes, told apart by colour.
 pub struct World {
     dir: TempDir,
@@ -46,17 +53,22 @@ impl World {
         std::fs::write(snapshot.join("config.json"), config).unwrap();
     }
 
-    pub fn run(&self, line: &str) -> Output {
-        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+    /// Prepares the binary to run here.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = trainer();
+        command
             .args(line.split_whitespace())
             .current_dir(self.dir.path())
             .env("REHEAD_CACHE", self.path("cache"))
             .env("HF_HUB_CACHE", self.path("hub"))
             .env("HF_HUB_OFFLINE", "1")
             // What runs the tests doesn't run the program.
-            .env_remove("CARGO")
-            .output();
-        output.unwrap()
+            .env_remove("CARGO");
+        command
+    }
+
+    pub fn run(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
     }
 
     /// Runs, expects an exit code, returns stdout and stderr.
@@ -99,4 +111,11 @@ pub fn files(folder: &Path) -> Vec<String> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Computes how far numbers lie from others, relative to the norm of these.
+pub fn distance(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    norm(&mut got.iter().zip(want).map(|(got, want)| got - want)) / norm(&mut want.iter().copied())
 }

@@ -15,8 +15,8 @@ use crate::head::softmax::{log_softmax, top};
 use crate::head::solve::objective::Learning;
 use crate::head::solve::on_device::OnDevice;
 use crate::head::solve::walk::{Path, Reached, walk};
+use crate::head::solve::work::Work;
 use crate::head::standardise::Standard;
-use crate::head::table::Memory;
 
 /// The gradient's share of its start at which a head is good enough to choose by.
 const TOLERANCE: f64 = 1e-3;
@@ -186,7 +186,7 @@ impl Deal {
 /// # Panics
 /// There is no deal.
 pub(crate) fn cross_validate(
-    memory: &Memory,
+    work: &Work,
     learning: &Learning,
     deals: &[Vec<usize>],
     grid: &Grid,
@@ -197,7 +197,7 @@ pub(crate) fn cross_validate(
     let mut judged = Vec::with_capacity(deals.len());
     let mut said = Vec::with_capacity(deals.len());
     for folds_of_rows in deals {
-        let mut deal = judge(memory, learning, folds_of_rows, grid, classes)?;
+        let mut deal = judge(work, learning, folds_of_rows, grid, classes)?;
         if grid.nested {
             let by_fold = |fold: usize| {
                 let scores = (0..grid.len()).map(|candidate| {
@@ -241,7 +241,7 @@ pub(crate) fn cross_validate(
 }
 
 /// Solves the heads of one deal of folds along all candidates, and scores each on what it didn't learn from.
-fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, classes: &[String]) -> Result<Deal> {
+fn judge(work: &Work, learning: &Learning, deal: &[usize], grid: &Grid, classes: &[String]) -> Result<Deal> {
     let samples = learning.samples;
     let members = members(deal);
     let folds = members.len();
@@ -267,8 +267,8 @@ fn judge(memory: &Memory, learning: &Learning, deal: &[usize], grid: &Grid, clas
     let most = OnDevice::most_heads(classes.len(), learning.standard.width());
     for (group, (paths, without_of_group)) in paths.chunks(most).zip(all.chunks(most)).enumerate() {
         let learning = Learning { without: without_of_group, folds: deal, ..*learning };
-        let mut objective = OnDevice::new(memory, &learning)?;
-        walk(&mut objective, (paths, classes.len()), TOLERANCE, memory.progress, &mut |reached: Reached| {
+        let mut objective = work.objective(&learning)?;
+        walk(&mut *objective, (paths, classes.len()), TOLERANCE, work.progress, &mut |reached: Reached| {
             let path = group * most + reached.path;
             let candidate = path / sets * strengths + reached.strength;
             let head = head_of(reached.weights, learning.standard, classes);

@@ -14,7 +14,7 @@ use crate::head::problem::Classed;
 use crate::head::solve::update::{Parameter, Update};
 use crate::head::standardise::Standard;
 use crate::head::table::{Memory, Table, row_of};
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 
 /// A label that no class has: the sample doesn't count.
 const IGNORED: u32 = u32::MAX;
@@ -149,14 +149,9 @@ impl<'a> Learner<'a> {
         })
     }
 
-    /// Gives the number of samples to learn from.
-    pub fn len(&self) -> usize {
-        self.samples.classes.len()
-    }
-
     /// Counts the steps of an epoch.
-    pub fn steps(&self) -> usize {
-        self.len().div_ceil(self.batch)
+    fn steps(&self) -> usize {
+        self.samples.classes.len().div_ceil(self.batch)
     }
 
     /// Takes the steps of an epoch, on all rows in this order, and gives the sum of their losses.
@@ -212,14 +207,14 @@ impl<'a> Learner<'a> {
         self.gpu.queue.submit([encoder.finish()]);
     }
 
-    /// Reads the best weights, `[classes, width]`, and biases.
+    /// Reads the best weights, `[classes, width + 1]` with the biases last.
     ///
     /// # Errors
     /// The device is lost.
-    pub fn best(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub fn best(&self) -> Result<Vec<f64>> {
         let (row, one) = row_of(self.width);
-        let weights = self.gpu.read(&self.best)?;
-        let rows = || weights.chunks_exact(row);
-        Ok((rows().flat_map(|row| &row[..self.width]).copied().collect(), rows().map(|row| row[one]).collect()))
+        let weights: Vec<f32> = self.gpu.read(&self.best)?;
+        let rows = weights.chunks_exact(row);
+        Ok(rows.flat_map(|row| row[..self.width].iter().chain([&row[one]])).copied().map(f64::from).collect())
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::head::history::{Fit, History};
-use crate::head::layer::Head;
 use crate::head::options::TrainOptions;
 use crate::head::problem::{Classed, Problem};
-use crate::head::solve::learner::Learner;
+use crate::head::solve::cross_validation::head_of;
 use crate::head::solve::objective::Posed;
-use crate::head::table::Memory;
-use crate::head::validate::Validation;
+use crate::head::solve::steps::Steps;
+use crate::head::solve::work::Work;
 use crate::progress::{Epoch, Progress, Stage};
 use crate::random::SplitMix64;
 
@@ -22,58 +21,48 @@ use crate::random::SplitMix64;
 ///
 /// # Reference
 /// Kingma and Ba, "Adam", 2015, with the decay of Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
-pub(crate) fn minibatch(memory: &Memory, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
+pub(crate) fn minibatch(work: &Work, problem: &Problem, options: &TrainOptions) -> Result<Fit> {
     let classes = problem.classes.len();
     let posed = Posed::new(problem, options)?;
-    let Posed { samples: train, standard, class_weights, .. } = &posed;
+    let train = &posed.samples;
     let validation = problem.validation.as_ref().map(|samples| Classed::new(samples, classes)).transpose()?;
     if let Some(other) = validation.as_ref().filter(|other| other.rows.width() != train.rows.width()) {
         let (expected, got) = (train.rows.width(), other.rows.width());
         return Err(Error::Shape { operation: "train", operand: "a row to validate", expected, got });
     }
-    let learner = Learner::new(memory, train, standard, class_weights, options)?;
-    let validate = |samples| Validation::new(memory, samples, standard, &learner.weight, class_weights);
-    let validation = validation.as_ref().map(validate).transpose()?;
-
-    memory.progress.begin(Stage::HEAD, options.epochs);
-    let history = epochs(&learner, validation.as_ref(), options, memory.progress);
-    memory.progress.end();
+    let mut steps = Steps::new(work, &posed, validation.as_ref(), options)?;
+    work.progress.begin(Stage::HEAD, options.epochs);
+    let history = epochs(&mut steps, train.classes.len(), options, work.progress);
+    work.progress.end();
     let history = history?;
-    let (weight, bias) = learner.best()?;
-    let (weight, bias) = standard.fold(&weight, &bias);
-    let head = Head { weight, bias, classes: problem.classes.to_vec() };
+    let head = head_of(&steps.best()?, &posed.standard, problem.classes);
     Ok(Fit { head, history, certificate: None, cross_validation: None, temperature: None })
 }
 
 /// Passes over the training part until patience or epochs run out.
-fn epochs(
-    learner: &Learner,
-    validation: Option<&Validation>,
-    options: &TrainOptions,
-    progress: &dyn Progress,
-) -> Result<History> {
+fn epochs(steps: &mut Steps, samples: usize, options: &TrainOptions, progress: &dyn Progress) -> Result<History> {
     let mut history = History::default();
     let mut lowest = f64::INFINITY;
-    let mut order: Vec<usize> = (0..learner.len()).collect();
+    let mut order: Vec<usize> = (0..samples).collect();
     let mut random = SplitMix64(options.seed);
-    let steps = learner.steps();
+    let steps_of_epoch = samples.div_ceil(options.batch_of(samples));
     for epoch in 0..options.epochs {
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
         shuffle(&mut order, &mut random);
-        let train_loss = learner.learn(&order, epoch)? / order.len() as f64;
-        let (validation_loss, validation_top1) = validation.map(Validation::validate).transpose()?.unzip();
+        let train_loss = steps.learn(&order, epoch)? / order.len() as f64;
+        let (validation_loss, validation_top1) = steps.validate()?.unzip();
         let decisive = validation_loss.unwrap_or(train_loss);
         if !(decisive.is_finite() && train_loss.is_finite()) {
             return Err(Error::Diverged { epoch: epoch + 1 });
         }
-        if validation.is_none() || decisive < lowest {
+        if validation_loss.is_none() || decisive < lowest {
             lowest = decisive;
             history.best = epoch + 1;
-            learner.keep();
+            steps.keep();
         }
-        let learning_rate = options.learning_rate_at((epoch + 1) * steps - 1, steps);
+        let learning_rate = options.learning_rate_at((epoch + 1) * steps_of_epoch - 1, steps_of_epoch);
         history.epochs.push(Epoch { train_loss, validation_loss, validation_top1, learning_rate });
         progress.epoch(&history.epochs[epoch]);
         progress.note(&figures(&history.epochs[epoch]));
@@ -82,7 +71,7 @@ fn epochs(
             break;
         }
     }
-    if validation.is_some() {
+    if history.epochs.last().is_some_and(|epoch| epoch.validation_loss.is_some()) {
         progress.note(&format!("the best, number {}: {}", history.best, figures(&history.epochs[history.best - 1])));
     }
     Ok(history)
@@ -114,10 +103,14 @@ mod tests {
     use crate::head::softmax::log_softmax;
     use crate::head::table::STEPS;
     use crate::head::validate;
-    use crate::machine::device::{Gpu, Selection, open};
+    use crate::machine::{Cpu, Device, Selection, open};
 
-    fn gpu() -> Gpu {
-        pollster::block_on(open(&Selection::default())).unwrap()
+    fn gpu() -> Device {
+        pollster::block_on(open(&Selection::default())).unwrap().into()
+    }
+
+    fn both() -> [Device; 2] {
+        [gpu(), Device::Cpu(Cpu::open().unwrap())]
     }
 
     fn adam() -> TrainOptions {
@@ -132,7 +125,7 @@ mod tests {
     type Labelled<'a> = (&'a [f32], &'a [usize]);
 
     fn train(
-        memory: &Memory,
+        work: &Work,
         train: Labelled,
         validation: Option<Labelled>,
         classes: &[String],
@@ -153,12 +146,12 @@ mod tests {
             validation: validation.map(|(rows, targets)| Samples { rows, targets, weights: None }),
             folds: None,
         };
-        minibatch(memory, &problem, options)
+        minibatch(work, &problem, options)
     }
 
     /// Takes a device that holds any number of rows.
-    fn ample(gpu: &Gpu) -> Memory<'_> {
-        Memory { gpu, most_rows: usize::MAX, progress: &() }
+    fn ample(device: &Device) -> Work<'_> {
+        Work { device, most_rows: usize::MAX, progress: &() }
     }
 
     /// Photos of `classes` clouds that overlap a little, class by class in turn; the classes have unequal sizes.
@@ -266,27 +259,31 @@ mod tests {
     fn agrees(options: &TrainOptions, count: usize, width: usize) {
         let (features, labels) = clouds(count, 3, width, 1);
         let samples = (&features[..], &labels[..]);
-        let Fit { head, history, .. } = train(&ample(&gpu()), samples, None, &classes(3), options).unwrap();
-        // f32 against f64 over some hundred steps; a wrong gradient, decay or schedule is off by far more.
-        let near = |weight: &[f64], bias: &[f64]| {
-            let largest = weight.iter().chain(bias).fold(0.0, |max: f64, w| max.max(w.abs()));
-            assert!(largest > 0.01, "nothing was learnt");
-            let pairs = head.weight.iter().chain(&head.bias).zip(weight.iter().chain(bias));
-            pairs.into_iter().all(|(&got, &expected)| (f64::from(got) - expected).abs() <= 2e-4 * largest)
-        };
-        let (weight, bias, losses) = twin(&features, &labels, 3, options);
-        assert!(near(&weight, &bias), "{options:?}");
-        // The comparison can fail: steps longer by a hundredth, a decay stronger by a tenth.
+        let expected = twin(&features, &labels, 3, options);
+        // Steps longer by a hundredth, a decay stronger by a tenth.
         let longer = TrainOptions { learning_rate: 1.01 * options.learning_rate, ..*options };
         let stronger = TrainOptions { weight_decay: 1.1 * options.weight_decay, ..*options };
-        for other in [longer, stronger] {
-            let (weight, bias, _) = twin(&features, &labels, 3, &other);
-            assert!(!near(&weight, &bias), "{options:?} can't be told from {other:?}");
+        let others = [longer, stronger].map(|other| (other, twin(&features, &labels, 3, &other)));
+        for device in both() {
+            let Fit { head, history, .. } = train(&ample(&device), samples, None, &classes(3), options).unwrap();
+            // f32 against f64 over some hundred steps; a wrong gradient, decay or schedule is off by far more.
+            let near = |weight: &[f64], bias: &[f64]| {
+                let largest = weight.iter().chain(bias).fold(0.0, |max: f64, w| max.max(w.abs()));
+                assert!(largest > 0.01, "nothing was learnt");
+                let pairs = head.weight.iter().chain(&head.bias).zip(weight.iter().chain(bias));
+                pairs.into_iter().all(|(&got, &expected)| (f64::from(got) - expected).abs() <= 2e-4 * largest)
+            };
+            let (weight, bias, losses) = &expected;
+            assert!(near(weight, bias), "{options:?}");
+            // The comparison can fail.
+            for (other, (weight, bias, _)) in &others {
+                assert!(!near(weight, bias), "{options:?} can't be told from {other:?}");
+            }
+            for (epoch, expected) in history.epochs.iter().zip(losses) {
+                assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
+            }
+            assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs));
         }
-        for (epoch, expected) in history.epochs.iter().zip(losses) {
-            assert!((epoch.train_loss - expected).abs() <= 1e-4, "{} is not {expected}", epoch.train_loss);
-        }
-        assert_eq!((history.epochs.len(), history.best), (options.epochs, options.epochs));
     }
 
     #[test]
@@ -401,8 +398,8 @@ mod tests {
         let gpu = gpu();
         let of = |most_rows| {
             let warned = Warned(0.into());
-            let memory = Memory { gpu: &gpu, most_rows, progress: &warned };
-            let outcome = train(&memory, samples, validation, &classes(3), &options).unwrap();
+            let work = Work { device: &gpu, most_rows, progress: &warned };
+            let outcome = train(&work, samples, validation, &classes(3), &options).unwrap();
             (outcome, warned.0.into_inner())
         };
         let (resident, (streamed, both), (mixed, one)) = (of(usize::MAX), of(100), of(1000));
@@ -443,8 +440,8 @@ mod tests {
                 true
             }
         }
-        let memory = Memory { gpu: &gpu(), most_rows: usize::MAX, progress: &Stop };
-        let outcome = train(&memory, (&[1.0, 2.0], &[0, 1]), None, &classes(2), &adam());
+        let work = Work { device: &gpu(), most_rows: usize::MAX, progress: &Stop };
+        let outcome = train(&work, (&[1.0, 2.0], &[0, 1]), None, &classes(2), &adam());
         assert!(matches!(outcome, Err(Error::Interrupted { .. })));
     }
 }

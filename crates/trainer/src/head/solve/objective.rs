@@ -128,3 +128,34 @@ pub(crate) trait Objective {
     /// Says what share of a loss its rounding may be.
     fn noise(&self) -> f64;
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::data::{Class, Target};
+    use crate::features::Rows;
+    use crate::head::problem::Samples;
+    use crate::random::SplitMix64;
+
+    /// Works with something to learn from, by three heads that do without none of three folds, one and two; and with some weights of theirs. Samples and
+    /// classes are weighed, and targets smoothed.
+    pub fn on_rows<T>([rows, width, classes]: [usize; 3], work: impl FnOnce(&Learning<'_>, &[Vec<f64>]) -> T) -> T {
+        let mut random = SplitMix64(rows as u64);
+        let mut number = move || (random.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0;
+        let features: Vec<f32> = (0..rows * width).map(|_| 5.0 + 3.0 * number()).collect();
+        let targets: Vec<Target> = (0..rows).map(|row| Class::new(row * row % classes).into()).collect();
+        let weights: Vec<f64> = (0..rows).map(|row| (row % 5) as f64).collect();
+        let all = Rows::new(&features, width).unwrap();
+        let samples = Samples { rows: &all, targets: &targets, weights: Some(&weights) };
+        let learning = Learning {
+            samples: &Classed::new(&samples, classes).unwrap(),
+            standard: &Standard::of(&all).unwrap(),
+            class_weights: &(0..classes).map(|class| 0.5 + class as f32).collect::<Vec<_>>(),
+            label_smoothing: 0.1,
+            without: &[[None; 2], [Some(1), None], [Some(0), Some(2)]],
+            folds: &(0..rows).map(|row| row % 3).collect::<Vec<_>>(),
+        };
+        let mut head = || (0..classes * (width + 1)).map(|_| f64::from(number())).collect();
+        work(&learning, &[head(), head(), head()])
+    }
+}

@@ -204,44 +204,20 @@ impl Objective for OnDevice<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Class, Target};
-    use crate::features::Rows;
-    use crate::head::problem::{Classed, Samples};
+    use crate::head::solve::objective::tests::on_rows;
     use crate::head::solve::on_host::OnHost;
-    use crate::head::standardise::Standard;
-    use crate::machine::device::{Selection, open};
-    use crate::random::SplitMix64;
+    use crate::machine::gpu::{Selection, open};
 
     /// Losses of heads by the adapter and by the CPU, on rows that fit the adapter or don't, in one chunk or several.
     fn both(rows: usize, classes: usize, most_rows: usize, elements: usize) -> [Vec<Loss>; 2] {
-        let width = 13;
-        let mut random = SplitMix64(rows as u64);
-        let mut number = move || (random.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0;
-        let features: Vec<f32> = (0..rows * width).map(|_| 5.0 + 3.0 * number()).collect();
-        let targets: Vec<Target> = (0..rows).map(|row| Class::new(row * row % classes).into()).collect();
-        let weights: Vec<f64> = (0..rows).map(|row| (row % 5) as f64).collect();
-        let all = Rows::new(&features, width).unwrap();
-        let samples = Samples { rows: &all, targets: &targets, weights: Some(&weights) };
-        let samples = Classed::new(&samples, classes).unwrap();
-        let standard = Standard::of(&all).unwrap();
-        let class_weights: Vec<f32> = (0..classes).map(|class| 0.5 + class as f32).collect();
-        let folds: Vec<usize> = (0..rows).map(|row| row % 3).collect();
-        let learning = Learning {
-            samples: &samples,
-            standard: &standard,
-            class_weights: &class_weights,
-            label_smoothing: 0.1,
-            without: &[[None; 2], [Some(1), None], [Some(0), Some(2)]],
-            folds: &folds,
-        };
-        let heads: Vec<Vec<f64>> =
-            (0..3).map(|_| (0..classes * (width + 1)).map(|_| f64::from(number())).collect()).collect();
-        let gpu = pollster::block_on(open(&Selection::default())).unwrap();
-        let memory = Memory { gpu: &gpu, most_rows, progress: &() };
-        let mut on_device = OnDevice::in_chunks(&memory, &learning, elements).unwrap();
-        // Once more, for nothing of one evaluation may be left to the next.
-        on_device.evaluate(&vec![vec![1.0; classes * (width + 1)]; 3]).unwrap();
-        [on_device.evaluate(&heads).unwrap(), OnHost::new(&learning).evaluate(&heads).unwrap()]
+        on_rows([rows, 13, classes], |learning, heads| {
+            let gpu = pollster::block_on(open(&Selection::default())).unwrap();
+            let memory = Memory { gpu: &gpu, most_rows, progress: &() };
+            let mut on_device = OnDevice::in_chunks(&memory, learning, elements).unwrap();
+            // Once more, for nothing of one evaluation may be left to the next.
+            on_device.evaluate(&vec![vec![1.0; heads[0].len()]; 3]).unwrap();
+            [on_device.evaluate(heads).unwrap(), OnHost::new(learning).evaluate(heads).unwrap()]
+        })
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::head::options::{Choice, Scaling, TrainOptions};
 use crate::head::problem::Problem;
 use crate::head::solve::cross_validation::{CrossValidation, Grid, cross_validate, folds_of, head_of};
 use crate::head::solve::objective::{Learning, Objective, Posed};
-use crate::head::solve::on_device::OnDevice;
 use crate::head::solve::on_host::OnHost;
 use crate::head::solve::walk::{Path, Reached, walk};
-use crate::head::table::Memory;
+use crate::head::solve::work::Work;
+
 use crate::progress::Stage;
 
 /// How a head's optimum is found.
@@ -31,7 +31,7 @@ const STRENGTHS: [f64; 11] = [10.0, 3.2, 1.0, 0.32, 0.1, 0.032, 0.01, 0.0032, 0.
 ///
 /// # Errors
 /// As [`solve`](crate::head::solve).
-pub(crate) fn optimum(memory: &Memory, problem: &Problem, options: &TrainOptions, search: &Search) -> Result<Fit> {
+pub(crate) fn optimum(work: &Work, problem: &Problem, options: &TrainOptions, search: &Search) -> Result<Fit> {
     let posed = Posed::new(problem, options)?;
     let learning = posed.learning();
     let given = search.l2.map(|l2| vec![l2]);
@@ -44,14 +44,14 @@ pub(crate) fn optimum(memory: &Memory, problem: &Problem, options: &TrainOptions
     };
     let deals = problem.folds.map_or(&[][..], |folds| folds.deals);
     let heads = deals.iter().map(|deal| grid.heads(folds_of(deal))).sum::<usize>();
-    memory.progress.begin(Stage::HEADS, heads + 1);
-    let found = find(memory, &learning, deals, &grid, (problem.classes, search.tolerance));
-    memory.progress.end();
+    work.progress.begin(Stage::HEADS, heads + 1);
+    let found = find(work, &learning, deals, &grid, (problem.classes, search.tolerance));
+    work.progress.end();
     found
 }
 
 fn find(
-    memory: &Memory,
+    work: &Work,
     learning: &Learning,
     deals: &[Vec<usize>],
     grid: &Grid,
@@ -59,7 +59,7 @@ fn find(
 ) -> Result<Fit> {
     let mut validated: Option<CrossValidation> = match deals {
         [] => None,
-        _ => Some(cross_validate(memory, learning, deals, grid, classes)?),
+        _ => Some(cross_validate(work, learning, deals, grid, classes)?),
     };
     // Without folds there is nothing to choose by: what was asked for, or the middle of the grid.
     let (scaling, l2) = match &validated {
@@ -71,9 +71,7 @@ fn find(
         && [strongest, weakest].contains(&&l2)
         && found.candidates[found.chosen].log_loss > 0.05
     {
-        memory
-            .progress
-            .warn(&format!("the best L2, {l2}, is at the end of what was tried: --l2 can be given beyond it"));
+        work.progress.warn(&format!("the best L2, {l2}, is at the end of what was tried: --l2 can be given beyond it"));
     }
     let scale = scaling.of(learning.standard);
     let mut path = Path { scale: &scale, strengths: &[l2], begin: None };
@@ -83,7 +81,7 @@ fn find(
             objective,
             (std::slice::from_ref(path), classes.len()),
             tolerance / 2.0,
-            memory.progress,
+            work.progress,
             &mut |reached: Reached| {
                 last = (reached.weights.to_vec(), reached.steps);
                 Ok(())
@@ -105,8 +103,8 @@ fn find(
         let certificate = certify(&head, learning, claim)?;
         Ok((head, Certificate { steps, ..certificate }))
     };
-    // The adapter goes as far as f32 can tell; where that is too short, a last stretch in f64 follows.
-    let (weights, steps) = solved(&mut OnDevice::new(memory, learning)?, &path)?;
+    // The device goes as far as f32 can tell; where that is too short, a last stretch in f64 follows.
+    let (weights, steps) = solved(&mut *work.objective(learning)?, &path)?;
     let (mut head, mut certificate) = of(&weights, steps)?;
     if certificate.share() > tolerance {
         path.begin = Some((&weights, certificate.start));
@@ -114,7 +112,7 @@ fn find(
         (head, certificate) = of(&weights, steps + more)?;
     }
     if certificate.share() > tolerance {
-        memory.progress.warn(&format!(
+        work.progress.warn(&format!(
             "the head's gradient fell to {:.1e} of its start, not to {tolerance:.0e}: the weights can't be finer in f32",
             certificate.share()
         ));

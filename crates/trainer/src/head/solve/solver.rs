@@ -6,8 +6,8 @@ use crate::head::options::{Optimizer, TrainOptions};
 use crate::head::problem::Problem;
 use crate::head::solve::minibatch::minibatch;
 use crate::head::solve::optimum::{Search, optimum};
-use crate::head::table::Memory;
-use crate::machine::device::Gpu;
+use crate::head::solve::work::Work;
+use crate::machine::Device;
 use crate::progress::Progress;
 
 /// Trains a head: finds the optimum, or goes by mini-batches and keeps the best epoch, as the [`Optimizer`] says.
@@ -18,17 +18,17 @@ use crate::progress::Progress;
 /// rows and the size of batches don't matter.
 ///
 /// # Numerics
-/// The adapter computes in f32; standardisation, the search for the optimum, its certificate and the validation loss are in f64. The same problem and options give the same head on the
-/// same adapter.
+/// The device computes in f32; standardisation, the search for the optimum, its certificate and the validation loss are in f64. The same problem and options give the same head on the
+/// same device; heads of different devices agree within what the certificate leaves open.
 ///
 /// # Examples
 /// ```no_run
 /// use trainer::data::{Class, Target};
 /// use trainer::features::Rows;
 /// use trainer::head::{Problem, Samples, TrainOptions, solve};
-/// use trainer::machine::{Selection, open};
+/// use trainer::machine::{Device, Selection, Wanted};
 ///
-/// let gpu = pollster::block_on(open(&Selection::default()))?;
+/// let device = pollster::block_on(Device::open(Wanted::Auto, &Selection::default()))?;
 /// // Four photos of two features each.
 /// let features = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1, 0.7, 0.3];
 /// let rows = Rows::new(&features, 2)?;
@@ -36,7 +36,7 @@ use crate::progress::Progress;
 /// let classes = ["cat", "dog"].map(str::to_owned);
 /// let train = Samples { rows: &rows, targets: &targets, weights: None };
 /// let problem = Problem { classes: &classes, train, validation: None, folds: None };
-/// let fit = solve(&gpu, &problem, &TrainOptions::default(), &())?;
+/// let fit = solve(&device, &problem, &TrainOptions::default(), &())?;
 /// println!("the gradient fell to {:.0e} of its start", fit.certificate.unwrap().share());
 /// # Ok::<(), trainer::Error>(())
 /// ```
@@ -47,13 +47,13 @@ use crate::progress::Progress;
 /// # Errors
 /// An option is out of range; a row isn't of exactly one class; rows and targets don't fit; the loss isn't finite any more; the
 /// device fails; the watcher asks to stop.
-pub fn solve(gpu: &Gpu, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
+pub fn solve(device: &Device, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
     options.check()?;
-    let memory = Memory { gpu, most_rows: usize::MAX, progress };
+    let work = Work { device, most_rows: usize::MAX, progress };
     match options.optimizer {
         Optimizer::Lbfgs { l2, scaling, tolerance, choice, .. } => {
-            optimum(&memory, problem, options, &Search { l2, scaling, tolerance, choice })
+            optimum(&work, problem, options, &Search { l2, scaling, tolerance, choice })
         }
-        Optimizer::Sgd { .. } | Optimizer::AdamW { .. } => minibatch(&memory, problem, options),
+        Optimizer::Sgd { .. } | Optimizer::AdamW { .. } => minibatch(&work, problem, options),
     }
 }

@@ -27,10 +27,7 @@ impl Parameter<'_> {
         let Self { len, row, decayed, .. } = *self;
         let weight_decay = options.weight_decay;
         Ok(match options.optimizer {
-            Optimizer::Lbfgs { .. } => {
-                let expected = "one that goes by mini-batches";
-                return Err(Error::InvalidOption { option: "optimizer", value: "lbfgs".to_owned(), expected });
-            }
+            Optimizer::Lbfgs { .. } => return Err(has_no_epochs()),
             Optimizer::Sgd { momentum, nesterov } => {
                 let desc = SgdDesc { row, decayed, momentum, nesterov, weight_decay, ..SgdDesc::new(len) };
                 let memory = (momentum > 0.0).then(|| self.memory[0].slice(..));
@@ -43,6 +40,12 @@ impl Parameter<'_> {
             }
         })
     }
+}
+
+/// Says that an optimiser isn't one that goes by mini-batches.
+pub(crate) fn has_no_epochs() -> Error {
+    let expected = "one that goes by mini-batches";
+    Error::InvalidOption { option: "optimizer", value: "lbfgs".to_owned(), expected }
 }
 
 /// A step of an optimiser, bound.

@@ -6,7 +6,7 @@ use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages};
 use kernels::{Commands, Matmul, MatmulBuffers, MatmulDesc};
 
 use crate::error::Result;
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::machine::timer::Timer;
 
 /// Runs, of which the fastest counts, behind one that isn't measured.
@@ -72,7 +72,7 @@ fn product(gpu: &Gpu, desc: MatmulDesc) -> Result<Commands> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
     use kernels::Family;
 
     #[test]

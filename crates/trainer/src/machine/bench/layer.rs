@@ -147,7 +147,7 @@ mod tests {
     use kernels::{Conv2d, Conv2dDesc, Variant};
 
     use super::*;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
 
     #[test]
     fn slow_layers_have_a_reason() {

@@ -12,7 +12,7 @@ use crate::machine::bench::filling::{full, starting};
 use crate::machine::bench::layer::{Layer, Machine, Measured};
 use crate::machine::bench::memory::memory;
 use crate::machine::bench::yardstick::{Product, Yardstick};
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::machine::heap;
 use crate::machine::timer::{Timer, median};
 use crate::progress::{Progress, Stage};
@@ -121,7 +121,7 @@ pub fn measure(
 }
 
 /// A batch of images of values in (-2, 2).
-fn random_images([height, width]: [usize; 2], batch: usize) -> Vec<ImageTensor> {
+pub(super) fn random_images([height, width]: [usize; 2], batch: usize) -> Vec<ImageTensor> {
     let mut random = SplitMix64(1);
     let mut value = || (random.bits() >> 40) as f32 / (1u64 << 22) as f32 - 2.0;
     (0..batch)
@@ -198,7 +198,7 @@ pub fn taps(classes: Option<usize>) -> Vec<Tap> {
 mod tests {
     use super::*;
     use crate::machine::bench::SLOW;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
     use crate::untrained::random_weights;
     use resnet::Architecture;
 

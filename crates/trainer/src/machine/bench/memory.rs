@@ -4,7 +4,7 @@ use kernels::wgpu::{Buffer, BufferDescriptor, BufferUsages, CommandEncoder, Devi
 use kernels::{AddRelu, AddReluBuffers, AddReluDesc, Commands};
 
 use crate::error::{Error, Result};
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::machine::timer::Timer;
 
 /// Bytes that are moved on a software adapter, and at first on a GPU.
@@ -102,7 +102,7 @@ impl Moved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
 
     #[test]
     fn memory_has_a_speed() {

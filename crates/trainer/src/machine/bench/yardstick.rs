@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::machine::timer::{Timer, Work};
 use crate::words::count;
 
@@ -176,7 +176,7 @@ impl Products {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
 
     #[test]
     fn the_yardstick_multiplies() {

@@ -8,7 +8,7 @@ use resnet::{Architecture, BackboneOptions, PlannedLayer};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::machine::timer::Timer;
 use crate::machine::tune::operands::Operands;
 use crate::progress::{Progress, Stage};
@@ -240,7 +240,7 @@ pub fn defaults(gpu: &Gpu, architecture: &Architecture, options: &BackboneOption
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::device::{Selection, open};
+    use crate::machine::gpu::{Selection, open};
     use crate::machine::tune::{Key, save};
     use kernels::{Family, Precision, Tile};
 

@@ -8,7 +8,7 @@ use kernels::{
 use resnet::{LayerPlan, PlannedLayer};
 
 use crate::error::Result;
-use crate::machine::device::Gpu;
+use crate::machine::gpu::Gpu;
 use crate::random::SplitMix64;
 
 /// How far a result may lie from the default's, of the largest value: Winograd's differ by about 1e-6, wrong ones by 1.
