@@ -18,7 +18,7 @@ pub use self::csv::{Asked, is_predictions, prediction_line, predictions_csv, pre
 pub use change::{Change, Compared};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
-pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, without_leaks};
+pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, left_out, without_leaks};
 pub(crate) use html::html;
 pub use prediction::Prediction;
 #[cfg(feature = "cli")]

@@ -42,7 +42,7 @@ pub(crate) fn minibatch(memory: &Memory, problem: &Problem, options: &TrainOptio
     let (weight, bias) = learner.best()?;
     let (weight, bias) = standard.fold(&weight, &bias);
     let head = Head { weight, bias, classes: problem.classes.to_vec() };
-    Ok(Fit { head, history, certificate: None, cross_validation: None, temperature: None })
+    Ok(Fit { head, history, certificate: None, cross_validation: None, leave_one_out: None, temperature: None })
 }
 
 /// Passes over the training part until patience or epochs run out.
