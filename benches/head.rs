@@ -14,7 +14,8 @@ use trainer::{
     data::{Class, Target},
     features::Rows,
     head::{
-        Choice, ClassWeights, Fit, Folds, Head, Optimizer, Problem, Samples as Labelled, Scaling, TrainOptions, solve,
+        Choice, ClassWeights, Fit, Folds, Head, Optimizer, Problem, Regularisation, Samples as Labelled, Scaling,
+        TrainOptions, solve,
     },
     machine::{Cpu, Device, Selection, open},
     progress::Progress,
@@ -98,7 +99,8 @@ fn wanted(name: &str) -> bool {
 
 /// Asks for the optimum to a gradient of a millionth of its start.
 fn to_the_optimum(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
-    let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: TOLERANCE, folds: 5, choice: Choice::Best };
+    let optimizer =
+        Optimizer::Lbfgs { method: None, l2, scaling, tolerance: TOLERANCE, folds: 5, choice: Choice::Best };
     TrainOptions { optimizer, ..TrainOptions::default() }
 }
 
@@ -127,13 +129,13 @@ fn optima(devices: &[Device], problem: &Problem) {
         let (fit, _) = run(device, case);
         let certificate = fit.certificate.expect("an optimum");
         assert!(certificate.share() <= TOLERANCE, "{}: {certificate:?}", case.0);
-        if certificate.scaling == Scaling::Common {
+        if let Regularisation::Logistic { scaling: Scaling::Common, l2 } = certificate.regularisation {
             // The optimum itself: the head is that, divided by a temperature.
             let times = |value: &f32| (f64::from(*value) * certificate.temperature) as f32;
             let Head { weight, bias, classes } = &fit.head;
             let [weight, bias] = [weight, bias].map(|values| values.iter().map(times).collect());
             let optimum = Head { weight, bias, classes: classes.clone() };
-            let (value, share) = judge(&optimum, problem.train.rows, &labels, certificate.l2);
+            let (value, share) = judge(&optimum, problem.train.rows, &labels, l2);
             assert!(
                 share <= TOLERANCE && (value - certificate.objective).abs() <= 1e-9,
                 "{value} {share} {certificate:?}"

@@ -137,6 +137,7 @@ impl Labelled {
 /// The head whose gradient has fallen to a share of its start, with its certificate.
 fn optimum(task: &Task) -> Result<()> {
     let optimizer = Optimizer::Lbfgs {
+        method: None,
         l2: Some(task.number("l2")?),
         scaling: Some(Scaling::Common),
         tolerance: task.number("tolerance")?,

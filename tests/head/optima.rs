@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use trainer::data::{Class, Target};
 use trainer::features::Rows;
+use trainer::head::metrics::evaluate;
 use trainer::head::{
-    Certificate, Choice, ClassWeights, Folds, Optimizer, Problem, Samples, Scaling, TrainOptions, solve,
+    Certificate, Choice, ClassWeights, Folds, Method, Optimizer, Problem, Samples, Scaling, TrainOptions, solve,
 };
 use trainer::machine::{Cpu, Device, Selection, open};
 
@@ -39,7 +40,8 @@ fn devices() -> [Device; 2] {
 }
 
 fn options(l2: Option<f64>, scaling: Option<Scaling>) -> TrainOptions {
-    let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: 1e-6, folds: 5, choice: Choice::Best };
+    let method = Some(Method::Logistic);
+    let optimizer = Optimizer::Lbfgs { method, l2, scaling, tolerance: 1e-6, folds: 5, choice: Choice::Best };
     TrainOptions { optimizer, ..Default::default() }
 }
 
@@ -82,6 +84,39 @@ fn the_optimum_is_scikit_learns() {
             "{what}"
         );
     }
+}
+
+#[test]
+fn adjusted_logits_compare_likelihoods() {
+    // Of 900 photos of a class 540 lie left and 360 right, of 100 of another 30 and 70: both sides are rather the first's.
+    let sides = [(0, -1.0, 540), (0, 1.0, 360), (1, -1.0, 30), (1, 1.0, 70)];
+    let (mut features, mut targets) = (Vec::new(), Vec::<Target>::new());
+    for (class, side, photos) in sides {
+        features.resize(features.len() + photos, side);
+        targets.resize(targets.len() + photos, Class::new(class).into());
+    }
+    let rows = Rows::new(&features, 1).unwrap();
+    let ([device, _], classes) = (devices(), ["many", "few"].map(str::to_owned));
+    let train = Samples { rows: &rows, targets: &targets, weights: None };
+    let problem = Problem { classes: &classes, train, validation: None, folds: None };
+    let of = |class_weights| {
+        let options = TrainOptions { class_weights, ..options(Some(1e-6), None) };
+        let fit = solve(&device, &problem, &options, &()).unwrap();
+        let logits = fit.head.logits(&rows).unwrap();
+        let balanced =
+            evaluate(logits.chunks_exact(2).zip(&targets), &classes, Class::new(0)).unwrap().balanced_accuracy;
+        let right = fit.head.logits(&Rows::new(&[1.0], 1).unwrap()).unwrap();
+        (fit, balanced.unwrap(), f64::from(right[1] - right[0]))
+    };
+    let (plain, balanced, right) = of(ClassWeights::None);
+    assert_eq!(balanced, 0.5, "the frequent class is always named");
+    // The penalty is weak, not nothing.
+    assert!((right - (70f64 / 360.0).ln()).abs() <= 1e-3, "{right}");
+    let (adjusted, balanced, right) = of(ClassWeights::Adjusted);
+    assert!((balanced - 0.65).abs() < 1e-12, "{balanced}");
+    assert!((right - (0.7f64 / 0.4).ln()).abs() <= 1e-3, "{right}");
+    // It is the same optimum, whose biases were moved.
+    assert_eq!((plain.head.weight, plain.certificate), (adjusted.head.weight, adjusted.certificate));
 }
 
 #[test]
@@ -136,8 +171,8 @@ fn chooses_what_is_best_on_others(device: &Device) {
     assert!(loss(&nested.logits) >= loss(&plain.logits) - 1e-9);
     // By definition: the head that learns from four folds alone says the same of the fifth.
     let case = Case {
-        scaling: plain.candidates[plain.chosen].scaling,
-        l2: plain.candidates[plain.chosen].l2,
+        scaling: plain.candidates[plain.chosen].regularisation.scaling(),
+        l2: plain.candidates[plain.chosen].regularisation.l2().unwrap(),
         balanced: false,
         weighted: false,
         objective: 0.0,

@@ -10,6 +10,7 @@ mod evaluate;
 mod global;
 mod inspect;
 mod line;
+mod named;
 mod network;
 mod of_features;
 mod predict;

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::choices::ChoiceArgs;
 use crate::cli::data::DataArgs;
 use crate::cli::global::Global;
+use crate::cli::named::{ChoiceName, ClassWeightsName, DuplicatesName, HeadName, OptimizerName, ScalingName};
 use crate::cli::of_features::OfFeatures;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::program::{argument, program};
@@ -18,7 +19,7 @@ use crate::cli::reading::ReadingArgs;
 use crate::cli::terminal::Terminal;
 use crate::data::{self, ClassOrder, Duplicates, Origin, Part, SplitOptions};
 use crate::error::{Error, Result};
-use crate::head::{Choice, ClassWeights, Optimizer, Scaling, TrainOptions};
+use crate::head::{Choice, Method, Optimizer, Scaling, TrainOptions};
 use crate::progress::{Stage, watched};
 use crate::report::Counts;
 use crate::session::{Overrides, Session};
@@ -89,6 +90,10 @@ pub(crate) struct Train {
     /// How the head is found: its optimum by lbfgs, or by steps on a few photos at a time
     #[arg(long, value_enum, default_value = "lbfgs")]
     pub(crate) optimizer: OptimizerName,
+    /// How the head comes about: by softmax regression, as the nearest of the classes' means, or as the nearest mean as the covariance within all
+    /// classes measures [default: the best by cross-validation where it judges few photos, else logistic]
+    #[arg(long, value_enum)]
+    pub(crate) head: Option<HeadName>,
     /// Pull of the weights towards zero, for lbfgs [default: the best of 11 between 0.0001 and 10, by cross-validation]
     #[arg(long, value_name = "STRENGTH")]
     pub(crate) l2: Option<f64>,
@@ -122,46 +127,13 @@ pub(crate) struct Train {
     /// Share of the target spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = TrainOptions::default().label_smoothing)]
     pub(crate) label_smoothing: f64,
-    /// What a photo counts: the same each, the same each class, or between the two, by how many photos of its class are new
+    /// What a photo counts: the same each, the same each class, or between the two, by how many photos of its class are new; or `adjusted`: the same each, and what is
+    /// said is then corrected for how frequent the classes are
     #[arg(long, value_enum, default_value = "none")]
     pub(crate) class_weights: ClassWeightsName,
     /// Stop after so many epochs without a lower validation loss, for adamw and sgd; 0 for never [default: 20]
     #[arg(long, value_name = "N")]
     pub(crate) patience: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OptimizerName {
-    Lbfgs,
-    Adamw,
-    Sgd,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ScalingName {
-    Each,
-    Common,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ChoiceName {
-    Best,
-    OneStandardError,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DuplicatesName {
-    /// Look for them, and keep them together
-    Together,
-    /// Don't look for them; only copies to the byte stay together
-    Apart,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ClassWeightsName {
-    None,
-    Balanced,
-    Effective,
 }
 
 impl Train {
@@ -237,6 +209,7 @@ impl Train {
             ),
             OptimizerName::Adamw | OptimizerName::Sgd => (
                 [
+                    ("--head", self.head.map(|_| "given".to_owned())),
                     ("--l2", given(self.l2)),
                     ("--folds", given(self.folds)),
                     ("--scaling", self.scaling.map(|_| "given".to_owned())),
@@ -271,11 +244,7 @@ impl Train {
             batch_size: self.batch_size.unwrap_or(default.batch_size),
             warmup_epochs: self.warmup.unwrap_or(default.warmup_epochs).min(epochs.saturating_sub(1)),
             label_smoothing: self.label_smoothing,
-            class_weights: match self.class_weights {
-                ClassWeightsName::None => ClassWeights::None,
-                ClassWeightsName::Balanced => ClassWeights::Balanced,
-                ClassWeightsName::Effective => ClassWeights::Effective,
-            },
+            class_weights: self.class_weights.into(),
             patience: self.patience.map_or(default.patience, |patience| (patience > 0).then_some(patience)),
             seed,
         }
@@ -284,11 +253,9 @@ impl Train {
     fn lbfgs(&self) -> Optimizer {
         let Optimizer::Lbfgs { tolerance, folds, choice, .. } = Optimizer::LBFGS else { return Optimizer::LBFGS };
         Optimizer::Lbfgs {
+            method: self.head.map(Method::from),
             l2: self.l2,
-            scaling: self.scaling.map(|scaling| match scaling {
-                ScalingName::Each => Scaling::Each,
-                ScalingName::Common => Scaling::Common,
-            }),
+            scaling: self.scaling.map(Scaling::from),
             tolerance,
             folds: self.folds.unwrap_or(folds),
             choice: match self.choose {
@@ -309,7 +276,7 @@ pub(crate) struct Checked {
 }
 
 /// The options that a run keeps when it is trained again.
-const SETTINGS: [&str; 25] = [
+const SETTINGS: [&str; 26] = [
     "columns",
     "class_order",
     "backbone",
@@ -322,6 +289,7 @@ const SETTINGS: [&str; 25] = [
     "group_by",
     "duplicates",
     "optimizer",
+    "head",
     "l2",
     "scaling",
     "folds",
@@ -470,6 +438,9 @@ pub(crate) fn text(trained: &Trained, run: &Path, seconds: f64) -> String {
         ),
     }
     if let Some(words) = report::deals(metrics) {
+        let _ = writeln!(out, "\n{words}");
+    }
+    if let Some(words) = report::left_out(metrics) {
         let _ = writeln!(out, "\n{words}");
     }
     report::tables(metrics).iter().for_each(|table| out.extend(["\n", &table.text()]));

@@ -4,24 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::head::layer::Head;
-use crate::head::options::{Scaling, TrainOptions};
+use crate::head::options::TrainOptions;
 use crate::head::problem::Problem;
-use crate::head::solve::{Learning, Objective as _, OnHost, Penalty, Posed, largest};
+use crate::head::regularisation::Regularisation;
+use crate::head::solve::{Discriminant, Learning, Objective as _, OnHost, Penalty, Posed, largest};
 
 /// How near a head is to the one optimum of its convex problem.
 ///
 /// The problem is to minimise `loss + l2 / 2 · Σ u²`, the loss being the mean cross-entropy by the photos' weights and u the weights on features that are divided
-/// by their scales. It is strictly convex but for a shift of all biases alike, so a head whose gradient vanishes is the optimum, whoever found it and how.
+/// by their scales. It is strictly convex but for a shift of all biases alike, so a head whose gradient vanishes is the optimum, whoever found it and how. Heads in closed form minimise
+/// `Σ u · Σ u / 2 − m · u` over the classes, with their means m and the covariance Σ within them: likewise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// What the penalty weighs features by.
-    pub scaling: Scaling,
-    /// The strength of the penalty.
-    pub l2: f64,
+    /// How the head comes about, and what holds it back.
+    #[serde(flatten)]
+    pub regularisation: Regularisation,
     /// What the optimum's logits are divided by to make the head's, for probabilities to believe; 1 where they weren't calibrated.
     #[serde(default = "one")]
     pub temperature: f64,
-    /// The value of what is minimised, in nats.
+    /// The value of what is minimised; of softmax regression in nats.
     pub objective: f64,
     /// The infinity norm of its gradient at the head, computed in f64 from the head as it is saved.
     pub gradient: f64,
@@ -40,8 +41,7 @@ fn one() -> f64 {
 /// The optimum that a head is said to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
-    pub scaling: Scaling,
-    pub l2: f64,
+    pub regularisation: Regularisation,
     pub temperature: f64,
 }
 
@@ -62,8 +62,12 @@ pub(crate) fn certify_again(
     options: &TrainOptions,
     said: &Certificate,
 ) -> Result<Certificate> {
-    let Certificate { scaling, l2, temperature, .. } = *said;
-    certify(head, &Posed::new(problem, options)?.learning(), Claim { scaling, l2, temperature })
+    let Certificate { regularisation, temperature, .. } = *said;
+    let mut head = head.clone();
+    if let Some(adjustment) = options.class_weights.adjustment(&problem.counts()) {
+        head.adjust(&adjustment, 1.0);
+    }
+    certify(&head, &Posed::new(problem, options)?.learning(), Claim { regularisation, temperature })
 }
 
 /// Computes the certificate of a head for all the rows that it learnt from.
@@ -71,16 +75,26 @@ pub(crate) fn certify_again(
 /// # Errors
 /// The head isn't as wide as the rows.
 pub(crate) fn certify(head: &Head, learning: &Learning, claim: Claim) -> Result<Certificate> {
-    let Claim { scaling, l2, temperature } = claim;
+    let Claim { regularisation, temperature } = claim;
     let (classes, width) = (learning.class_weights.len(), learning.standard.width());
     if head.bias.len() != classes || head.weight.len() != classes * width {
         let (expected, got) = (classes * width, head.weight.len());
         return Err(Error::Shape { operation: "certify", operand: "the head's weights", expected, got });
     }
-    let scale = scaling.of(learning.standard);
-    let penalty = Penalty { scale: &scale, l2 };
+    let scale = regularisation.scaling().of(learning.standard);
     let mut weights = learning.standard.unfold(&head.weight, &head.bias);
     weights.iter_mut().for_each(|weight| *weight *= temperature);
+    let closed = |shape: (f64, f64)| Discriminant::of(learning, 0, &scale).certify(&weights, shape);
+    let [objective, gradient, start] = match regularisation {
+        Regularisation::Logistic { l2, .. } => certify_logistic(weights, learning, Penalty { scale: &scale, l2 })?,
+        Regularisation::Prototype { sharpness, .. } => closed((1.0, sharpness))?,
+        Regularisation::Covariance { shrinkage, sharpness, .. } => closed((shrinkage, sharpness))?,
+    };
+    Ok(Certificate { regularisation, temperature, objective, gradient, start, steps: 0 })
+}
+
+/// Computes the value of what softmax regression minimises at a head, its gradient's norm, and that at a head of zeros.
+fn certify_logistic(weights: Vec<f64>, learning: &Learning, penalty: Penalty) -> Result<[f64; 3]> {
     let zeros = vec![0.0; weights.len()];
     let [start, found] = [&zeros, &weights].map(|weights| penalty.scaled(weights));
     let learning = Learning { without: &[[None; 2]; 2], ..*learning };
@@ -89,5 +103,5 @@ pub(crate) fn certify(head: &Head, learning: &Learning, claim: Claim) -> Result<
         penalty.add(u, loss);
     }
     let [start, gradient] = [0, 1].map(|head| largest(&losses[head].gradient));
-    Ok(Certificate { scaling, l2, temperature, objective: losses[1].value, gradient, start, steps: 0 })
+    Ok([losses[1].value, gradient, start])
 }

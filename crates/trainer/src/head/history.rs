@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::head::calibrate::Temperature;
 use crate::head::certificate::Certificate;
 use crate::head::layer::Head;
-use crate::head::solve::CrossValidation;
+use crate::head::solve::{CrossValidation, LeaveOneOut};
 use crate::progress::Epoch;
 
 /// How the training went.
@@ -45,8 +45,21 @@ pub struct Fit {
     pub certificate: Option<Certificate>,
     /// What the regularisation was chosen by, where it was.
     pub cross_validation: Option<CrossValidation>,
+    /// How good the head is on each row had it not learnt from it: of softmax regression on few rows.
+    pub leave_one_out: Option<LeaveOneOut>,
     /// What the optimum's logits were divided by, and what that is worth out of fold; the head and those of the cross-validation are so divided.
     pub temperature: Option<Temperature>,
+}
+
+impl Fit {
+    /// Takes numbers off the logits of each class: those of the head, and those of the cross-validation.
+    pub(crate) fn adjust(&mut self, by: &[f64]) {
+        self.head.adjust(by, -1.0);
+        let rows = self.cross_validation.iter_mut().flat_map(|found| found.logits.chunks_exact_mut(by.len()));
+        rows.flat_map(|row| row.iter_mut().zip(by)).for_each(|(logit, by)| *logit = (f64::from(*logit) - by) as f32);
+        // It was taken of logits as they were.
+        self.leave_one_out = None;
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ impl Head {
         self.weight.len() / self.classes.len().max(1)
     }
 
+    /// Adds a multiple of some numbers to the biases.
+    pub(crate) fn adjust(&mut self, by: &[f64], times: f64) {
+        self.bias.iter_mut().zip(by).for_each(|(bias, by)| *bias = (f64::from(*bias) + times * by) as f32);
+    }
+
     /// Computes the logits of rows of features.
     ///
     /// # Shapes

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::head::standardise::Standard;
+use crate::head::regularisation::{Method, Scaling};
 
 /// The rule by which gradients change the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ use crate::head::standardise::Standard;
 pub enum Optimizer {
     /// The optimum of L2-regularised softmax regression, by L-BFGS on all samples at once: the same whatever the seed and the order.
     Lbfgs {
+        /// How the head comes about; none for softmax regression or, where cross-validation judges few samples, what is best by it.
+        #[serde(default)]
+        method: Option<Method>,
         /// The strength of the penalty; none for the best of a grid by cross-validation.
         #[serde(default)]
         l2: Option<f64>,
@@ -47,7 +50,8 @@ pub enum Optimizer {
 
 impl Optimizer {
     /// Finds the optimum, with everything chosen by cross-validation over five folds.
-    pub const LBFGS: Self = Self::Lbfgs { l2: None, scaling: None, tolerance: 1e-6, folds: 5, choice: Choice::Best };
+    pub const LBFGS: Self =
+        Self::Lbfgs { method: None, l2: None, scaling: None, tolerance: 1e-6, folds: 5, choice: Choice::Best };
 
     /// Moves by estimates of the gradient's mean and square, with the usual decays.
     pub const ADAMW: Self = Self::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
@@ -69,34 +73,7 @@ pub enum Choice {
     OneStandardError,
 }
 
-/// What the penalty weighs features by: the squares of weights on features divided by these are added up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scaling {
-    /// All features by one deviation, the root of their mean variance: a feature that hardly changes has little say.
-    Common,
-    /// Each feature by its own deviation: all have the same say.
-    Each,
-}
-
-impl Scaling {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Common, Self::Each];
-
-    /// Computes, for each feature and the bias, the weight on a standardised feature that a weight of 1 stands for.
-    pub(crate) fn of(self, standard: &Standard) -> Vec<f64> {
-        let deviations = standard.deviations();
-        let common =
-            (deviations.iter().map(|deviation| deviation * deviation).sum::<f64>() / deviations.len() as f64).sqrt();
-        let scale = |deviation: &f64| match self {
-            Self::Common if common > 0.0 => deviation / common,
-            _ => 1.0,
-        };
-        deviations.iter().map(scale).chain([1.0]).collect()
-    }
-}
-
-/// What a class's samples count in the loss.
+/// How it is made up for that some classes have few samples: by what a class's samples count in the loss, or by a correction of the logits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassWeights {
@@ -111,6 +88,12 @@ pub enum ClassWeights {
     /// # Reference
     /// Cui, Jia, Lin, Song and Belongie, "Class-balanced loss based on effective number of samples", 2019, equation 3.
     Effective,
+    /// Every sample the same; the logarithm of each class's share of the samples is taken off its logits then. What is said is what would be if all classes were as frequent, and the error that is
+    /// least is the mean of the classes'.
+    ///
+    /// # Reference
+    /// Menon, Jayasumana, Rawat, Jain, Veit and Kumar, "Long-tail learning via logit adjustment", 2021, section 4.1, with τ = 1.
+    Adjusted,
 }
 
 /// What of the samples of a class is new, from one to the next.
@@ -125,7 +108,7 @@ impl ClassWeights {
             _ => (total as f64 / (counts.len() * count) as f64) as f32,
         };
         match self {
-            Self::None => vec![1.0; counts.len()],
+            Self::None | Self::Adjusted => vec![1.0; counts.len()],
             Self::Balanced => counts.iter().map(balanced).collect(),
             Self::Effective => {
                 let share = |&count: &usize| match count {
@@ -136,6 +119,14 @@ impl ClassWeights {
                 counts.iter().map(|count| (share(count) * total as f64 / all.max(f64::MIN_POSITIVE)) as f32).collect()
             }
         }
+    }
+
+    /// Computes what is taken off the logits of each class, from how many training samples it has: ln (classes · samples of the class / samples), 0 where classes are as frequent. A class
+    /// without samples counts as half a one.
+    pub(crate) fn adjustment(self, counts: &[usize]) -> Option<Vec<f64>> {
+        let total: usize = counts.iter().sum();
+        let of = |&count: &usize| (counts.len() as f64 * (count as f64).max(0.5) / total.max(1) as f64).ln();
+        (self == Self::Adjusted).then(|| counts.iter().map(of).collect())
     }
 }
 
@@ -203,7 +194,11 @@ impl TrainOptions {
         check(below_one(self.label_smoothing), "label smoothing", self.label_smoothing, "0 or more, less than 1")?;
         check(self.patience != Some(0), "patience", 0.0, "1 or more")?;
         match self.optimizer {
-            Optimizer::Lbfgs { l2, tolerance, folds, .. } => {
+            Optimizer::Lbfgs { method, l2, tolerance, folds, .. } => {
+                let closed = method.is_some_and(|method| method != Method::Logistic);
+                let only = "none beside a head that isn't logistic, whose loss alone has it";
+                check(!closed || l2.is_none(), "l2", l2.unwrap_or(0.0), only)?;
+                check(!closed || self.label_smoothing == 0.0, "label smoothing", self.label_smoothing, only)?;
                 let l2 = l2.unwrap_or(1.0);
                 check(l2 > 0.0 && l2.is_finite(), "l2", l2, "more than 0")?;
                 check((1e-12..=0.1).contains(&tolerance), "tolerance", tolerance, "from 1e-12 to 0.1")?;
@@ -278,6 +273,9 @@ mod tests {
         };
         near(ClassWeights::Effective.of(&[3, 1, 0]), &[2.0 / 3.0, 2.0, 0.0]);
         near(ClassWeights::Effective.of(&[10_000, 20_000]), &[1.0, 1.0]);
+        assert_eq!(ClassWeights::Balanced.adjustment(&[3, 1]), None);
+        assert_eq!(ClassWeights::Adjusted.of(&[3, 1]), [1.0, 1.0]);
+        assert_eq!(ClassWeights::Adjusted.adjustment(&[3, 1]).unwrap(), [1.5f64.ln(), 0.5f64.ln()]);
         let counts = [5000, 40];
         let weights = ClassWeights::Effective.of(&counts);
         let mean = counts.iter().zip(&weights).map(|(count, weight)| *count as f32 * weight).sum::<f32>() / 5040.0;
@@ -292,7 +290,15 @@ mod tests {
         let good = TrainOptions { optimizer: Optimizer::ADAMW, ..Default::default() };
         assert!(good.check().is_ok());
         let sgd = |momentum| Optimizer::Sgd { momentum, nesterov: true };
-        let lbfgs = |l2, folds| Optimizer::Lbfgs { l2, scaling: None, tolerance: 1e-6, folds, choice: Choice::Best };
+        let lbfgs_of = |method, l2, folds| Optimizer::Lbfgs {
+            method,
+            l2,
+            scaling: None,
+            tolerance: 1e-6,
+            folds,
+            choice: Choice::Best,
+        };
+        let lbfgs = |l2, folds| lbfgs_of(None, l2, folds);
         for (bad, name) in [
             (TrainOptions { learning_rate: 0.0, ..good }, "learning rate"),
             (TrainOptions { learning_rate: f64::NAN, ..good }, "learning rate"),
@@ -306,6 +312,11 @@ mod tests {
             (TrainOptions { optimizer: lbfgs(Some(0.0), 5), ..good }, "l2"),
             (TrainOptions { optimizer: lbfgs(Some(f64::INFINITY), 5), ..good }, "l2"),
             (TrainOptions { optimizer: lbfgs(None, 2), ..good }, "folds"),
+            (TrainOptions { optimizer: lbfgs_of(Some(Method::Prototype), Some(1.0), 5), ..good }, "l2"),
+            (
+                TrainOptions { optimizer: lbfgs_of(Some(Method::Covariance), None, 5), label_smoothing: 0.1, ..good },
+                "label smoothing",
+            ),
         ] {
             let error = bad.check().unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");

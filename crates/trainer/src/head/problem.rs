@@ -31,6 +31,19 @@ pub struct Problem<'a> {
     pub folds: Option<Folds<'a>>,
 }
 
+impl Problem<'_> {
+    /// Counts the samples of each class to learn from; those of several classes or of none aren't counted.
+    pub(crate) fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for class in self.train.targets.iter().filter_map(Target::class) {
+            if let Some(count) = counts.get_mut(class.index()) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
 /// The folds of cross-validation.
 #[derive(Clone, Copy, Debug)]
 pub struct Folds<'a> {

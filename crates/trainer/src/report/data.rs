@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Class, Part};
 use crate::head::metrics::Evaluation;
-use crate::head::{Certificate, CrossValidation, History, Temperature};
+use crate::head::{Certificate, CrossValidation, History, LeaveOneOut, Regularisation, Temperature};
 use crate::photos::Limits;
 use crate::report::change::Change;
 use crate::report::choice::{Backbones, Table};
@@ -44,6 +44,9 @@ pub struct Metrics {
     /// How near to the optimum the head is.
     #[serde(default)]
     pub certificate: Option<Certificate>,
+    /// How good the head is on each photo to learn from had it not learnt from that one, to second order: of a logistic head and few photos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leave_one_out: Option<LeaveOneOut>,
     /// What the optimum's logits were divided by, for probabilities to believe.
     #[serde(default)]
     pub temperature: Option<Temperature>,
@@ -225,8 +228,20 @@ pub fn how_found(metrics: &Metrics) -> Option<String> {
         }
         _ => String::new(),
     };
-    let (l2, share, steps) = (certificate.l2, certificate.share(), count(certificate.steps, "step"));
-    Some(format!("the optimum with L2 {l2}{chosen}: the gradient fell to {share:.0e} of its start in {steps}"))
+    let share = certificate.share();
+    let closed = |words: String| Some(format!("{words}{chosen}: in closed form, to {share:.0e}"));
+    match certificate.regularisation {
+        Regularisation::Logistic { l2, .. } => {
+            let steps = count(certificate.steps, "step");
+            Some(format!("the optimum with L2 {l2}{chosen}: the gradient fell to {share:.0e} of its start in {steps}"))
+        }
+        Regularisation::Prototype { sharpness, .. } => {
+            closed(format!("the nearest of the classes' means with sharpness {sharpness}"))
+        }
+        Regularisation::Covariance { shrinkage, sharpness, .. } => {
+            closed(format!("the nearest mean by a covariance shrunk by {shrinkage} with sharpness {sharpness}"))
+        }
+    }
 }
 
 /// Words how the share that is right depends on how the folds were dealt, where they judge.
@@ -235,11 +250,22 @@ pub fn deals(metrics: &Metrics) -> Option<String> {
         metrics.cross_validation.as_ref().filter(|found| metrics.cross_validated.is_some() && found.top1.len() > 1)?;
     let shares: Vec<String> = found.top1.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
     let mean = 100.0 * found.top1.iter().sum::<f64>() / found.top1.len() as f64;
+    let closed = found.candidates.iter().any(|candidate| candidate.regularisation.l2().is_none());
+    let choice = if closed { ", the choice of the head included" } else { ", the choice of L2 included" };
     Some(format!(
         "Judged by {}-fold cross-validation{}; with the folds dealt anew: {} %, mean {mean:.1} %. The head that is kept learnt from all photos",
         found.folds,
-        if found.nested { ", the choice of L2 included" } else { "" },
+        if found.nested { choice } else { "" },
         shares.join(", ")
+    ))
+}
+
+/// Words how good the head is on photos each of which it did without, where that is known.
+pub fn left_out(metrics: &Metrics) -> Option<String> {
+    let LeaveOneOut { top1, log_loss } = metrics.leave_one_out?;
+    Some(format!(
+        "Without each photo in turn, by a Newton step: {:.1} % right, log-loss {log_loss:.3}. Copies and groups stay, and the choice had all photos",
+        100.0 * top1
     ))
 }
 
@@ -269,7 +295,7 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
         "{} train, {} validation, {} test, {} rejected",
         photos.train, photos.validation, photos.test, photos.rejected
     );
-    let found = [("head found by", how_found(metrics)), ("judged", deals(metrics))];
+    let found = [("head found by", how_found(metrics)), ("judged", deals(metrics)), ("left out", left_out(metrics))];
     let found = found.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let source: Vec<(&str, String)> = match (&config.weights, &config.features) {
         (Some(weights), _) => vec![

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::head::Regularisation;
 use crate::head::metrics::Evaluation;
 use crate::report::choice::Table;
 use crate::report::data::{Confused, Data};
@@ -127,12 +128,15 @@ fn table(out: &mut String, table: &Table) {
 
 fn training(out: &mut String, data: &Data) {
     if let Some((found, curve)) = data.cross_validation.and_then(|found| Some((found, strengths(found)?))) {
-        let l2 = found.candidates.get(found.chosen).map_or(0.0, |chosen| chosen.l2);
+        let chosen = match found.candidates.get(found.chosen).map(|chosen| chosen.regularisation) {
+            Some(Regularisation::Logistic { l2, .. }) => format!("dashed: the chosen strength, {l2}"),
+            _ => "none of these was chosen, but a head in closed form, named below".to_owned(),
+        };
         let _ = write!(
             out,
             "<h2>Regularisation</h2>{curve}<p class=q>Loss on photos not learnt from, by the strength of the penalty: \
              <b style=\"color:{TRAINING}\">all features scaled alike</b>, <b style=\"color:{VALIDATION}\">each by its own \
-             deviation</b>; dashed: the chosen strength, {l2}.</p>",
+             deviation</b>; {chosen}.</p>",
         );
     }
     let Some(curve) = curve(data.history) else { return };

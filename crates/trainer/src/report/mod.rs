@@ -20,7 +20,7 @@ pub use change::{Change, Compared};
 pub use choice::{Backbones, Scores, Table, TriedBackbone};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
-pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, tables, without_leaks};
+pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, left_out, tables, without_leaks};
 pub(crate) use html::html;
 pub use prediction::Prediction;
 pub use row::Asked;

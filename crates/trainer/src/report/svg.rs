@@ -40,14 +40,14 @@ pub(crate) fn curve(history: &History) -> Option<String> {
     Some(out)
 }
 
-/// Draws the out-of-fold loss by strength of the regularisation, on a scale of decades, a line for each scaling, and a dashed line at the chosen one; nothing of
-/// fewer than two strengths.
+/// Draws the out-of-fold loss of softmax regressions by the strength of the penalty, on a scale of decades, a line for each scaling, and a dashed line at the chosen one, where it is one of them;
+/// nothing of fewer than two strengths.
 pub(crate) fn strengths(found: &CrossValidation) -> Option<String> {
-    let all = || found.candidates.iter();
+    let all = || found.candidates.iter().filter_map(|candidate| Some((candidate, candidate.regularisation.l2()?)));
     let chosen = found.candidates.get(found.chosen)?;
-    let decades = || all().map(|candidate| candidate.l2.log10());
+    let decades = || all().map(|(_, l2)| l2.log10());
     let (least, most) = (decades().fold(f64::INFINITY, f64::min), decades().fold(f64::NEG_INFINITY, f64::max));
-    let ceiling = all().map(|candidate| candidate.log_loss).filter(|loss| loss.is_finite()).fold(1e-9, f64::max);
+    let ceiling = all().map(|(candidate, _)| candidate.log_loss).filter(|loss| loss.is_finite()).fold(1e-9, f64::max);
     if least >= most {
         return None;
     }
@@ -64,20 +64,25 @@ pub(crate) fn strengths(found: &CrossValidation) -> Option<String> {
         10f64.powf(most),
     );
     for (scaling, colour) in [(Scaling::Common, TRAINING), (Scaling::Each, VALIDATION)] {
-        let of_scaling = |candidate: &&Candidate| candidate.scaling == scaling && candidate.log_loss.is_finite();
+        let of_scaling = |(candidate, _): &(&Candidate, f64)| {
+            candidate.regularisation.scaling() == scaling && candidate.log_loss.is_finite()
+        };
         let points: Vec<String> = (all().filter(of_scaling))
-            .map(|candidate| format!("{:.1},{:.1}", x(candidate.l2), y(candidate.log_loss)))
+            .map(|(candidate, l2)| format!("{:.1},{:.1}", x(l2), y(candidate.log_loss)))
             .collect();
         let _ = write!(out, "<polyline fill=none stroke={colour} stroke-width=2 points=\"{}\"/>", points.join(" "));
     }
-    let best = x(chosen.l2);
-    let _ = write!(out, "<path d=\"M{best:.1} 10V{bottom}\" stroke=#99a stroke-dasharray=3 /></svg>");
+    if let Some(l2) = chosen.regularisation.l2() {
+        let _ = write!(out, "<path d=\"M{:.1} 10V{bottom}\" stroke=#99a stroke-dasharray=3 />", x(l2));
+    }
+    out.push_str("</svg>");
     Some(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::Regularisation;
 
     #[test]
     fn losses_are_lines_and_the_best_epoch_is_marked() {
@@ -97,7 +102,12 @@ mod tests {
 
     #[test]
     fn strengths_are_decades_and_the_chosen_one_is_marked() {
-        let candidate = |scaling, l2, log_loss| Candidate { scaling, l2, log_loss, log_loss_error: 0.1, top1: 0.5 };
+        let candidate = |scaling, l2, log_loss| Candidate {
+            regularisation: Regularisation::Logistic { scaling, l2 },
+            log_loss,
+            log_loss_error: 0.1,
+            top1: 0.5,
+        };
         let candidates = vec![
             candidate(Scaling::Common, 10.0, 2.0),
             candidate(Scaling::Common, 1.0, 1.0),

@@ -14,7 +14,7 @@ pub(super) fn classes(count: usize) -> Vec<String> {
 pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
     let (photos, history, seconds) = Default::default();
     let (leaks, test_without_leaks, validation, change, backbones) = Default::default();
-    let (cross_validated, cross_validation, certificate, temperature) = Default::default();
+    let (cross_validated, cross_validation, certificate, leave_one_out, temperature) = Default::default();
     let schema = Metrics::SCHEMA;
     Metrics {
         schema,
@@ -26,6 +26,7 @@ pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
         cross_validated,
         cross_validation,
         certificate,
+        leave_one_out,
         temperature,
         change,
         backbones,

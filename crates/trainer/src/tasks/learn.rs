@@ -129,7 +129,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
     let fit = head::solve(&session.device, &problem, train, &Named { name, progress: session.progress })?;
     let deal = deals.iter().flatten().next();
     let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
-    let Fit { head, history, certificate, cross_validation, temperature } = fit;
+    let Fit { head, history, certificate, cross_validation, leave_one_out, temperature } = fit;
     let solved = Instant::now();
 
     let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
@@ -175,6 +175,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         cross_validated,
         cross_validation,
         certificate,
+        leave_one_out,
         temperature,
         change,
         backbones: None,

@@ -6,7 +6,7 @@ use crate::data::{Class, Target};
 use crate::error::{Error, Fault, Result};
 use crate::features::Rows;
 use crate::head::reject::{self, Known, Trial, choose, out_of_fold};
-use crate::head::{Certificate, Choice, Fit, Optimizer, Problem, Samples, TrainOptions, conformal, solve};
+use crate::head::{Choice, Fit, Optimizer, Problem, Regularisation, Samples, TrainOptions, conformal, solve_for};
 use crate::machine::Device;
 use crate::progress::{Progress, Stage, watched};
 use crate::run::{Chosen, Likeness};
@@ -47,8 +47,10 @@ pub(crate) fn likeness(
     let logits: Vec<f32> = kept.iter().flat_map(|&row| &found.logits[row * width..][..width]).copied().collect();
     let weights: Option<Vec<f64>> = problem.train.weights.map(|weights| kept.iter().map(|&row| weights[row]).collect());
     let known = Known { rows: &rows, classes: &likeness.classes, folds: &folds };
+    let regularisation = certificate.regularisation;
     let temperature = fit.temperature.map_or(1.0, |temperature| temperature.value);
-    let heads = Heads { device: &session.device, watch: &Quiet(session.progress), certificate, options, temperature };
+    let heads =
+        Heads { device: &session.device, watch: &Quiet(session.progress), regularisation, options, temperature };
     let chosen = watched(session.progress, Stage::UNKNOWN, || chosen(&known, &logits, weights.as_deref(), &heads));
     let warn = |error: &Error| {
         let why = chain(error);
@@ -100,7 +102,7 @@ fn chosen(
 struct Heads<'a> {
     device: &'a Device,
     watch: &'a Quiet<'a>,
-    certificate: &'a Certificate,
+    regularisation: Regularisation,
     options: &'a TrainOptions,
     temperature: f64,
 }
@@ -118,11 +120,16 @@ impl Heads<'_> {
         let rows = known.rows.select(trial.learnt.iter().copied());
         let train = Samples { rows: &rows, targets: &targets, weights: weights.as_deref() };
         let problem = Problem { classes: &labels, train, validation: None, folds: None };
-        let Certificate { scaling, l2, .. } = *self.certificate;
-        let (l2, scaling) = (Some(l2), Some(scaling));
-        let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: TOLERANCE, folds: 5, choice: Choice::Best };
+        let optimizer = Optimizer::Lbfgs {
+            method: None,
+            l2: None,
+            scaling: None,
+            tolerance: TOLERANCE,
+            folds: 5,
+            choice: Choice::Best,
+        };
         let options = TrainOptions { optimizer, ..*self.options };
-        let head = solve(self.device, &problem, &options, self.watch)?.head;
+        let head = solve_for(self.device, &problem, &options, self.regularisation, self.watch)?.head;
         let logits = head.logits(&known.rows.select(trial.judged.iter().copied()))?;
         Ok(logits.into_iter().map(|logit| (f64::from(logit) / self.temperature) as f32).collect())
     }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::data::Class;
 use crate::error::{Error, Result};
 use crate::features::Rows;
+use crate::head::cholesky::Cholesky;
 use crate::head::reject::covariance::ledoit_wolf;
 
 /// The operation, as errors name it.
@@ -18,8 +19,8 @@ const OPERATION: &str = "fit the distance";
 #[derive(Clone, Debug)]
 pub struct Gaussian {
     width: usize,
-    /// L of the covariance L Lᵀ, row by row, zeros above the diagonal left out.
-    factor: Vec<f64>,
+    /// L of the covariance L Lᵀ.
+    factor: Cholesky,
     /// L⁻¹ of each mean.
     means: Vec<Vec<f64>>,
     /// By how much the covariance is shrunk.
@@ -57,12 +58,12 @@ impl Gaussian {
             })
             .collect();
         let shrunk = ledoit_wolf(&centred, width)?;
-        let factor = cholesky(&shrunk.covariance, width).ok_or_else(|| Error::NotFinite {
+        let factor = Cholesky::of(&shrunk.covariance, width).ok_or_else(|| Error::NotFinite {
             operation: OPERATION,
             what: "the inverse of the covariance".to_owned(),
         })?;
         let present = means.iter().zip(&counts).filter(|(_, count)| **count > 0);
-        let means = present.map(|(mean, _)| solve(&factor, mean.iter().copied())).collect();
+        let means = present.map(|(mean, _)| factor.solve_lower(mean.iter().copied())).collect();
         Ok(Self { width, factor, means, shrinkage: shrunk.shrinkage })
     }
 
@@ -83,7 +84,7 @@ impl Gaussian {
             return Err(Error::Shape { operation: "distance", operand: "a row", expected, got });
         }
         let score = |row: usize| {
-            let place = solve(&self.factor, rows.row(row).iter().map(|&value| f64::from(value)));
+            let place = self.factor.solve_lower(rows.row(row).iter().map(|&value| f64::from(value)));
             let square = |mean: &Vec<f64>| place.iter().zip(mean).map(|(x, mean)| (x - mean).powi(2)).sum::<f64>();
             -self.means.iter().map(square).min_by(f64::total_cmp).expect("some class has rows")
         };
@@ -95,61 +96,9 @@ impl Gaussian {
     }
 }
 
-/// Gives the part of a triangle's line that isn't zero.
-fn line(factor: &[f64], line: usize) -> &[f64] {
-    let first = line * (line + 1) / 2;
-    &factor[first..=first + line]
-}
-
-/// Factors a covariance into L Lᵀ; none where it has no inverse.
-fn cholesky(covariance: &[f64], width: usize) -> Option<Vec<f64>> {
-    let mut factor: Vec<f64> = Vec::with_capacity(width * (width + 1) / 2);
-    for (row, values) in covariance.chunks_exact(width).enumerate() {
-        let first = factor.len();
-        for column in 0..=row {
-            let dot: f64 = {
-                let other = if column == row { &factor[first..] } else { &line(&factor, column)[..column] };
-                factor[first..].iter().zip(other).map(|(a, b)| a * b).sum()
-            };
-            let rest = values[column] - dot;
-            let value = if column < row {
-                rest / line(&factor, column)[column]
-            } else if rest > 1e-14 * values[row] {
-                rest.sqrt()
-            } else {
-                return None;
-            };
-            factor.push(value);
-        }
-    }
-    Some(factor)
-}
-
-/// Solves L y = x.
-fn solve(factor: &[f64], x: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut y: Vec<f64> = Vec::new();
-    for (row, value) in x.enumerate() {
-        let line = line(factor, row);
-        let dot: f64 = line.iter().zip(&y).map(|(a, b)| a * b).sum();
-        y.push((value - dot) / line[row]);
-    }
-    y
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_factor_times_itself_is_the_covariance() {
-        let covariance = [4.0, 2.0, -2.0, 2.0, 10.0, 2.0, -2.0, 2.0, 5.0];
-        let factor = cholesky(&covariance, 3).unwrap();
-        assert_eq!(factor, [2.0, 1.0, 3.0, -1.0, 1.0, 3f64.sqrt()]);
-        // L y = x by hand.
-        assert_eq!(solve(&factor, [4.0, 8.0, 1.0].into_iter()), [2.0, 2.0, 1.0 / 3f64.sqrt()]);
-        assert_eq!(cholesky(&[1.0, 2.0, 2.0, 4.0], 2), None);
-        assert_eq!(cholesky(&[0.0], 1), None);
-    }
 
     #[test]
     fn the_nearest_class_counts() {

@@ -7,11 +7,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Class;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::layer::Head;
-use crate::head::options::{Choice, Scaling};
+use crate::head::options::Choice;
 use crate::head::problem::Classed;
+use crate::head::regularisation::{Regularisation, Scaling};
 use crate::head::softmax::{log_softmax, top};
+use crate::head::solve::discriminant::Discriminant;
 use crate::head::solve::objective::Learning;
 use crate::head::solve::on_device::OnDevice;
 use crate::head::solve::walk::{Path, Reached, walk};
@@ -24,10 +26,9 @@ const TOLERANCE: f64 = 1e-3;
 /// A regularisation, and how heads with it do on photos that they haven't learnt from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// What the penalty weighs features by.
-    pub scaling: Scaling,
-    /// The strength of the penalty.
-    pub l2: f64,
+    /// How its heads come about, and what holds them back.
+    #[serde(flatten)]
+    pub regularisation: Regularisation,
     /// Mean of -ln p(true class) out of fold, in nats, each photo once a deal.
     pub log_loss: f64,
     /// The standard error of that mean, by photos.
@@ -41,7 +42,7 @@ pub struct Candidate {
 pub struct CrossValidation {
     /// Into how many folds the photos were dealt.
     pub folds: usize,
-    /// All regularisations that were tried, by scaling, then from the strongest.
+    /// All regularisations that were tried, by method, by scaling, then from the strongest.
     pub candidates: Vec<Candidate>,
     /// The place among them of the one that was chosen.
     pub chosen: usize,
@@ -57,25 +58,52 @@ pub struct CrossValidation {
 
 /// Candidates to choose from, and how.
 pub(crate) struct Grid<'a> {
+    /// Each with what it weighs features by, as in a [`Path`].
     pub scalings: Vec<(Scaling, Vec<f64>)>,
-    /// From the strongest.
+    /// Those of softmax regression, from the strongest.
     pub strengths: &'a [f64],
+    /// The shrinkages of heads in closed form, from the strongest, and the sharpnesses of each.
+    pub discriminants: [&'a [f64]; 2],
     pub choice: Choice,
     pub nested: bool,
 }
 
 impl Grid<'_> {
-    fn len(&self) -> usize {
+    /// Counts the candidates of softmax regression, which come first.
+    fn logistic(&self) -> usize {
         self.scalings.len() * self.strengths.len()
     }
 
-    /// Gives the scaling and the strength of a candidate.
-    fn candidate(&self, place: usize) -> (Scaling, f64) {
-        (self.scalings[place / self.strengths.len()].0, self.strengths[place % self.strengths.len()])
+    fn len(&self) -> usize {
+        let [shrinkages, sharpnesses] = self.discriminants;
+        self.logistic() + self.scalings.len() * shrinkages.len() * sharpnesses.len()
     }
 
-    /// Chooses the candidate of the lowest loss, the first of equals; or by one standard error the strongest of the same scaling whose loss is no more than that
-    /// above.
+    /// Gives a candidate: by scaling, then by strength, or by shrinkage and sharpness.
+    pub fn candidate(&self, place: usize) -> Regularisation {
+        let Some(place) = place.checked_sub(self.logistic()) else {
+            let (scaling, l2) =
+                (self.scalings[place / self.strengths.len()].0, self.strengths[place % self.strengths.len()]);
+            return Regularisation::Logistic { scaling, l2 };
+        };
+        let [shrinkages, sharpnesses] = self.discriminants;
+        let (pair, sharpness) = (place / sharpnesses.len(), sharpnesses[place % sharpnesses.len()]);
+        let (scaling, shrinkage) = (self.scalings[pair / shrinkages.len()].0, shrinkages[pair % shrinkages.len()]);
+        Regularisation::discriminant(scaling, shrinkage, sharpness)
+    }
+
+    /// Gives what is taken where there is nothing to choose by: what was asked for, or the middle of what would be tried.
+    pub fn unchosen(&self) -> Regularisation {
+        let scaling = self.scalings[0].0;
+        let middle = |values: &[f64]| values[values.len() / 2];
+        match self.strengths {
+            [] => Regularisation::discriminant(scaling, middle(self.discriminants[0]), middle(self.discriminants[1])),
+            strengths => Regularisation::Logistic { scaling, l2: middle(strengths) },
+        }
+    }
+
+    /// Chooses the candidate of the lowest loss, the first of equals; or by one standard error the strongest of the same method and scaling whose loss is no more
+    /// than that above.
     fn choose(&self, estimates: &[Estimate]) -> usize {
         let loss = |place: usize| estimates[place].loss;
         let best = (0..self.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap_or_default();
@@ -83,7 +111,8 @@ impl Grid<'_> {
             return best;
         }
         let allowed = estimates[best].loss + estimates[best].error;
-        let same = |place: &usize| self.candidate(*place).0 == self.candidate(best).0 && loss(*place) <= allowed;
+        let kind = |place: usize| (self.candidate(place).method(), self.candidate(place).scaling());
+        let same = |place: &usize| kind(*place) == kind(best) && loss(*place) <= allowed;
         // Strengths come from the strongest.
         (0..self.len()).find(same).unwrap_or(best)
     }
@@ -220,9 +249,8 @@ pub(crate) fn cross_validate(
         (0..rows).for_each(|row| score.add(loss(row), false));
         let Estimate { loss, error } = score.estimate();
         let right: usize = judged.iter().map(|deal| deal.right[candidate]).sum();
-        let (scaling, l2) = grid.candidate(candidate);
         let top1 = right as f64 / (rows * judged.len()) as f64;
-        Candidate { scaling, l2, log_loss: loss, log_loss_error: error, top1 }
+        Candidate { regularisation: grid.candidate(candidate), log_loss: loss, log_loss_error: error, top1 }
     };
     let candidates: Vec<Candidate> = (0..grid.len()).map(candidate).collect();
     let estimates = candidates.iter().map(|found| Estimate { loss: found.log_loss, error: found.log_loss_error });
@@ -240,55 +268,93 @@ pub(crate) fn cross_validate(
     Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits })
 }
 
+/// Which folds a head does without.
+type Without = [Option<usize>; 2];
+
 /// Solves the heads of one deal of folds along all candidates, and scores each on what it didn't learn from.
 fn judge(work: &Work, learning: &Learning, deal: &[usize], grid: &Grid, classes: &[String]) -> Result<Deal> {
-    let samples = learning.samples;
     let members = members(deal);
     let folds = members.len();
-    let mut without: Vec<[Option<usize>; 2]> = (0..folds).map(|fold| [Some(fold), None]).collect();
+    let mut without: Vec<Without> = (0..folds).map(|fold| [Some(fold), None]).collect();
     if grid.nested {
         without.extend((0..folds).flat_map(|one| (one + 1..folds).map(move |other| [Some(one), Some(other)])));
     }
-    let sets = without.len();
-    let all: Vec<[Option<usize>; 2]> = grid.scalings.iter().flat_map(|_| without.iter().copied()).collect();
-    let paths: Vec<Path> = (grid.scalings.iter())
-        .flat_map(|(_, scale)| (0..sets).map(move |_| Path { scale, strengths: grid.strengths, begin: None }))
-        .collect();
     let mut found = Deal {
         losses: vec![vec![0.0; deal.len()]; grid.len()],
         right: vec![0; grid.len()],
         inner: HashMap::new(),
         heads: HashMap::new(),
     };
-    let strengths = grid.strengths.len();
-    let scored = |head: &Head, fold: usize, losses: Option<&mut [f64]>| -> Result<Score> {
-        score(head, samples, &members[fold], losses)
-    };
-    let most = OnDevice::most_heads(classes.len(), learning.standard.width());
-    for (group, (paths, without_of_group)) in paths.chunks(most).zip(all.chunks(most)).enumerate() {
-        let learning = Learning { without: without_of_group, folds: deal, ..*learning };
-        let mut objective = work.objective(&learning)?;
-        walk(&mut *objective, (paths, classes.len()), TOLERANCE, work.progress, &mut |reached: Reached| {
-            let path = group * most + reached.path;
-            let candidate = path / sets * strengths + reached.strength;
-            let head = head_of(reached.weights, learning.standard, classes);
-            match without[path % sets] {
-                [Some(fold), None] => {
-                    let score = scored(&head, fold, Some(&mut found.losses[candidate]))?;
-                    found.right[candidate] += score.right;
-                    found.heads.insert([candidate, fold], head);
-                }
-                [Some(one), Some(other)] => {
-                    for (judge, choose) in [(one, other), (other, one)] {
-                        found.inner.insert([candidate, judge, choose], scored(&head, choose, None)?);
-                    }
-                }
-                _ => {}
+    let learning = Learning { without: &without, folds: deal, ..*learning };
+    let mut reached = |candidate: usize, without: Without, weights: &[f64]| -> Result<()> {
+        let head = head_of(weights, learning.standard, classes);
+        let scored = |fold: usize, losses: Option<&mut [f64]>| score(&head, learning.samples, &members[fold], losses);
+        match without {
+            [Some(fold), None] => {
+                found.right[candidate] += scored(fold, Some(&mut found.losses[candidate]))?.right;
+                found.heads.insert([candidate, fold], head);
             }
-            Ok(())
+            [Some(one), Some(other)] => {
+                for (judge, choose) in [(one, other), (other, one)] {
+                    found.inner.insert([candidate, judge, choose], scored(choose, None)?);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    };
+    walk_all(work, &learning, grid, &mut reached)?;
+    discriminate(work, &learning, grid, &mut reached)?;
+    Ok(found)
+}
+
+/// Takes a candidate's head, the folds that it does without, and its weights on standardised features.
+type Take<'a> = dyn FnMut(usize, Without, &[f64]) -> Result<()> + 'a;
+
+/// Solves softmax regressions of all strengths for all that the heads of `learning` do without.
+fn walk_all(work: &Work, learning: &Learning, grid: &Grid, reached: &mut Take) -> Result<()> {
+    let (sets, strengths, classes) = (learning.without.len(), grid.strengths.len(), learning.class_weights.len());
+    if strengths == 0 {
+        return Ok(());
+    }
+    let all: Vec<Without> = grid.scalings.iter().flat_map(|_| learning.without.iter().copied()).collect();
+    let paths: Vec<Path> = (grid.scalings.iter())
+        .flat_map(|(_, scale)| (0..sets).map(move |_| Path { scale, strengths: grid.strengths, begin: None }))
+        .collect();
+    let most = OnDevice::most_heads(classes, learning.standard.width());
+    for (group, (paths, without)) in paths.chunks(most).zip(all.chunks(most)).enumerate() {
+        let mut objective = work.objective(&Learning { without, ..*learning })?;
+        walk(&mut *objective, (paths, classes), TOLERANCE, work.progress, &mut |found: Reached| {
+            let path = group * most + found.path;
+            reached(path / sets * strengths + found.strength, all[path], found.weights)
         })?;
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Solves the heads in closed form likewise.
+fn discriminate(work: &Work, learning: &Learning, grid: &Grid, reached: &mut Take) -> Result<()> {
+    let [shrinkages, sharpnesses] = grid.discriminants;
+    if shrinkages.is_empty() {
+        return Ok(());
+    }
+    for (scaling, (_, scale)) in grid.scalings.iter().enumerate() {
+        for (set, &without) in learning.without.iter().enumerate() {
+            if work.progress.cancelled() {
+                return Err(Error::Interrupted { kept: 0 });
+            }
+            let discriminant = Discriminant::of(learning, set, scale);
+            for (shrinkage, directions) in discriminant.directions(shrinkages)?.iter().enumerate() {
+                for (place, &sharpness) in sharpnesses.iter().enumerate() {
+                    let pair = scaling * shrinkages.len() + shrinkage;
+                    let candidate = grid.logistic() + pair * sharpnesses.len() + place;
+                    reached(candidate, without, &discriminant.head(directions, sharpness))?;
+                }
+                work.progress.advance(sharpnesses.len());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Scores a head on some rows, and notes the loss of each.

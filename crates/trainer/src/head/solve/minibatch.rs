@@ -36,7 +36,7 @@ pub(crate) fn minibatch(work: &Work, problem: &Problem, options: &TrainOptions) 
     work.progress.end();
     let history = history?;
     let head = head_of(&steps.best()?, &posed.standard, problem.classes);
-    Ok(Fit { head, history, certificate: None, cross_validation: None, temperature: None })
+    Ok(Fit { head, history, certificate: None, cross_validation: None, leave_one_out: None, temperature: None })
 }
 
 /// Passes over the training part until patience or epochs run out.

@@ -40,7 +40,8 @@ pub(crate) struct Posed<'a> {
     pub standard: Standard,
     /// What a sample of each class counts besides.
     pub class_weights: Vec<f32>,
-    label_smoothing: f64,
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: f64,
 }
 
 impl<'a> Posed<'a> {

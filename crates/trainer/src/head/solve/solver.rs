@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::head::history::Fit;
 use crate::head::options::{Optimizer, TrainOptions};
 use crate::head::problem::Problem;
+use crate::head::regularisation::Regularisation;
 use crate::head::solve::minibatch::minibatch;
-use crate::head::solve::optimum::{Search, optimum};
+use crate::head::solve::optimum::{self, Search, optimum};
 use crate::head::solve::work::Work;
 use crate::machine::Device;
 use crate::progress::Progress;
@@ -14,7 +15,8 @@ use crate::progress::Progress;
 ///
 /// The optimum is that of `Σ r (−ln p(class)) + l2 / 2 · Σ u²`: r are the rows' shares by their weights and those of their classes, p the softmax of
 /// the head's logits, u its weights on features divided by their [`Scaling`](crate::head::Scaling); biases are free. It is found by L-BFGS, and comes with a
-/// [`Certificate`](crate::head::Certificate). Strength and scaling are chosen among 22 by cross-validation where folds are dealt. The seed, the order of the
+/// [`Certificate`](crate::head::Certificate). Strength and scaling are chosen among 22 by cross-validation where folds are dealt, with heads in closed form beside them where rows are few: see
+/// [`Method`](crate::head::Method). The seed, the order of the
 /// rows and the size of batches don't matter.
 ///
 /// # Numerics
@@ -50,10 +52,36 @@ use crate::progress::Progress;
 pub fn solve(device: &Device, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
     options.check()?;
     let work = Work { device, most_rows: usize::MAX, progress };
-    match options.optimizer {
-        Optimizer::Lbfgs { l2, scaling, tolerance, choice, .. } => {
-            optimum(&work, problem, options, &Search { l2, scaling, tolerance, choice })
+    let mut fit = match options.optimizer {
+        Optimizer::Lbfgs { method, l2, scaling, tolerance, choice, .. } => {
+            optimum(&work, problem, options, &Search { method, l2, scaling, tolerance, choice })
         }
         Optimizer::Sgd { .. } | Optimizer::AdamW { .. } => minibatch(&work, problem, options),
+    }?;
+    if let Some(adjustment) = options.class_weights.adjustment(&problem.counts()) {
+        fit.adjust(&adjustment);
     }
+    Ok(fit)
+}
+
+/// Finds the head of one regularisation, whatever cross-validation would choose; its logits are neither calibrated nor adjusted. Down to the tolerance of
+/// [`Optimizer::Lbfgs`], or the usual one beside others.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_for(
+    device: &Device,
+    problem: &Problem,
+    options: &TrainOptions,
+    regularisation: Regularisation,
+    progress: &dyn Progress,
+) -> Result<Fit> {
+    options.check()?;
+    regularisation.check()?;
+    let tolerance = match options.optimizer {
+        Optimizer::Lbfgs { tolerance, .. } => tolerance,
+        Optimizer::Sgd { .. } | Optimizer::AdamW { .. } => 1e-6,
+    };
+    let work = Work { device, most_rows: usize::MAX, progress };
+    optimum::solve_for(&work, problem, options, (regularisation, tolerance))
 }
