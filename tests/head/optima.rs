@@ -53,7 +53,8 @@ fn solved(gpu: &Gpu, fixture: &Fixture, order: &[usize], case: &Case) -> (Vec<f3
     let train = Samples { rows: &rows, targets: &targets, weights: case.weighted.then_some(&weights[..]) };
     let class_weights = if case.balanced { ClassWeights::Balanced } else { ClassWeights::None };
     let options = TrainOptions { class_weights, ..options(Some(case.l2), Some(case.scaling)) };
-    let fit = solve(gpu, &Problem { classes: &classes, train, validation: None, folds: None }, &options, &()).unwrap();
+    let fit = solve(gpu, &Problem { classes: &classes, train, validation: None, folds: None, views: 1 }, &options, &())
+        .unwrap();
     (fit.head.weight, fit.certificate.unwrap())
 }
 
@@ -105,8 +106,13 @@ fn cross_validation_chooses_what_is_best_on_others() {
     let deals: Vec<Vec<usize>> =
         (0..2).map(|deal| (0..targets.len()).map(|row| (row * (deal + 1)) % 5).collect()).collect();
     let of = |nested| {
-        let problem =
-            Problem { classes: &classes, train, validation: None, folds: Some(Folds { deals: &deals, nested }) };
+        let problem = Problem {
+            classes: &classes,
+            train,
+            validation: None,
+            folds: Some(Folds { deals: &deals, nested }),
+            views: 1,
+        };
         let fit = solve(&gpu, &problem, &options(None, None), &()).unwrap();
         let (mut found, temperature) = (fit.cross_validation.unwrap(), fit.temperature.unwrap());
         // As they were before they were divided.

@@ -17,7 +17,7 @@ mod thumbnail;
 pub(crate) use self::csv::SEPARATOR;
 pub use self::csv::{Asked, is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
-pub use choice::{Backbones, Scores, Table, TriedBackbone};
+pub use choice::{Backbones, Scores, Table, TriedBackbone, TriedViews};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, tables, without_leaks};

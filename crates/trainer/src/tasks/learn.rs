@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::head::metrics::{Evaluation, evaluate, majority};
 use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions, log_softmax};
 use crate::machine::device::Summary;
-use crate::photos::Reading;
+use crate::photos::{Reading, Views};
 use crate::progress::Named;
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{Config, FromFeatures, Making, Weights};
@@ -69,6 +69,8 @@ pub(crate) struct MadeFrom {
     /// The features that another program computed, in its place.
     pub(crate) features: Option<FromFeatures>,
     pub(crate) recipe: Recipe,
+    /// The views of each photo.
+    pub(crate) views: Views,
 }
 
 impl Learnt {
@@ -80,7 +82,7 @@ impl Learnt {
         from: MadeFrom,
         (folder, model): (Making, Vec<u8>),
     ) -> Result<Trained> {
-        let MadeFrom { data, weights, features, recipe } = from;
+        let MadeFrom { data, weights, features, recipe, views } = from;
         let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data,
@@ -91,6 +93,7 @@ impl Learnt {
             batch: session.batch(recipe.input_size),
             recipe,
             reading: learning.reading,
+            views,
             split: learning.split.clone(),
             train: *learning.train,
             precision: session.gpu.precision.name().to_owned(),
@@ -120,15 +123,21 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
 
     let (learnt, validation) = (known.select(parts, Part::Train)?, known.select(parts, Part::Validation)?);
     let deals = dealt(deals, &learnt.places);
+    // All views of a photo are of its fold.
+    let (shown, views) = (known.select_views(parts, Part::Train)?, known.views.len());
+    let each = |deal: &Vec<usize>| deal.iter().flat_map(|&fold| std::iter::repeat_n(fold, views)).collect::<Vec<_>>();
+    let of_rows: Option<Vec<Vec<usize>>> = deals.as_ref().map(|deals| deals.iter().map(each).collect());
     let problem = Problem {
         classes: &dataset.classes,
-        train: learnt.samples(),
+        train: shown.samples(),
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
-        folds: deals.as_ref().map(|deals| Folds { deals, nested: *all_train }),
+        folds: of_rows.as_ref().map(|deals| Folds { deals, nested: *all_train }),
+        views,
     };
     let fit = head::solve(&session.gpu, &problem, train, &Named { name, progress: session.progress })?;
     let deal = deals.iter().flatten().next();
-    let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
+    let judged = Problem { train: learnt.samples(), folds: None, views: 1, ..problem };
+    let likeness = deal.map(|deal| likeness(session, &judged, deal, &fit, train)).transpose()?.flatten();
     let Fit { head, history, certificate, cross_validation, temperature } = fit;
     let solved = Instant::now();
 
@@ -178,6 +187,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         temperature,
         change,
         backbones: None,
+        views: None,
         history,
         seconds: Seconds {
             features: (featured - *start).as_secs_f64(),

@@ -117,7 +117,7 @@ impl Heads<'_> {
         let weights: Option<Vec<f64>> = weights.map(|weights| trial.learnt.iter().map(|&row| weights[row]).collect());
         let rows = known.rows.select(trial.learnt.iter().copied());
         let train = Samples { rows: &rows, targets: &targets, weights: weights.as_deref() };
-        let problem = Problem { classes: &labels, train, validation: None, folds: None };
+        let problem = Problem { classes: &labels, train, validation: None, folds: None, views: 1 };
         let Certificate { scaling, l2, .. } = *self.certificate;
         let (l2, scaling) = (Some(l2), Some(scaling));
         let optimizer = Optimizer::Lbfgs { l2, scaling, tolerance: TOLERANCE, folds: 5, choice: Choice::Best };

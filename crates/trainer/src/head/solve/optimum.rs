@@ -92,7 +92,7 @@ fn find(
         Ok(last)
     };
     let temperature = match &validated {
-        Some(found) => Some(Temperature::fit_cautiously(&found.logits, &learning.samples.classes)?),
+        Some(found) => Some(Temperature::fit_cautiously(&found.logits, &learning.samples.photos())?),
         None => None,
     };
     let claim = Claim { scaling, l2, temperature: temperature.map_or(1.0, |found| found.value) };
