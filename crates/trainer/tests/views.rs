@@ -10,7 +10,8 @@ use trainer::head::{Choice, Fit, Folds, Head, Optimizer, Problem, Samples, Scali
 use trainer::machine::{Gpu, Selection, open};
 use world::World;
 
-const LINE: &str = "train photos --backbone weights.safetensors --recipe recipe.json";
+/// The strength is given: among many that are as good, which is chosen hangs on the last digits.
+const LINE: &str = "train photos --backbone weights.safetensors --recipe recipe.json --scaling each --l2 0.1";
 
 /// A sequence of numbers between -1 and 1 that looks random.
 fn noise(seed: u32) -> impl FnMut() -> f32 {
@@ -98,6 +99,13 @@ fn cross_validation_keeps_views_in_a_fold_and_judges_by_their_mean() {
     let scale = by_hand.iter().map(|logit| logit.abs()).fold(0.0, f32::max);
     let apart = furthest(&logits, &by_hand);
     assert!(apart < 0.1 * scale, "{apart} of {scale}");
+    let loss = |photo: usize| {
+        let row = &found.logits[photo * CLASSES..][..CLASSES];
+        let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+        sum.ln() - f64::from(row[photo % CLASSES])
+    };
+    assert_eq!(found.losses.len(), PHOTOS);
+    assert!((0..PHOTOS).all(|photo| (found.losses[photo] - loss(photo)).abs() < 1e-6));
     // Judged by one view it would be something else.
     let single = furthest(&logits, &shown.by_hand(&gpu, 1));
     assert!(single > 3.0 * apart, "{single} {apart}");
@@ -124,7 +132,7 @@ fn draw(world: &World, symmetric: bool) {
         for index in 0..24 {
             let path = world.path(&format!("photos/{class}/{index:02}.png"));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let (slope, own) = (3.0 * noise(), [6.0 * noise(), 6.0 * noise(), 6.0 * noise()]);
+            let (slope, own) = (6.0 * noise(), [4.0 * noise(), 4.0 * noise(), 4.0 * noise()]);
             let mut dots: Vec<f32> = (0..36 * 36).map(|_| 4.0 * noise()).collect();
             if symmetric {
                 dots.chunks_mut(36).for_each(|row| (0..18).for_each(|x| row[35 - x] = row[x]));
@@ -174,7 +182,7 @@ fn views_that_gain_are_kept_and_known_to_all_commands() {
     assert_eq!(tried["kept"], true, "{tried}");
     assert!(out.contains("\n> flip") && world.read("run/report.html").contains("&gt; flip"), "{out}");
     let judged = &metrics(&world, "run")["cross_validated"];
-    assert!((judged["log_loss"].as_f64().unwrap() - tried["seen"]["out_of_fold"].as_f64().unwrap()).abs() < 1e-9);
+    assert_eq!(judged["log_loss"], tried["seen"]["log_loss"]);
     let config: Value = serde_json::from_str(&world.read("run/config.json")).unwrap();
     assert_eq!(config["views"], "flip");
 

@@ -27,5 +27,5 @@ pub use history::{Fit, History};
 pub use layer::Head;
 pub use options::{Choice, ClassWeights, Optimizer, Scaling, TrainOptions};
 pub use problem::{Folds, Problem, Samples};
-pub(crate) use softmax::{log_softmax, softmax, top};
+pub(crate) use softmax::{softmax, top};
 pub use solve::{Candidate, CrossValidation, solve};

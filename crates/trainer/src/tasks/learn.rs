@@ -10,7 +10,7 @@ use crate::data::{Class, Dataset, Origin, Part, Target};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::head::metrics::{Evaluation, evaluate, majority};
-use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions, log_softmax};
+use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
 use crate::machine::device::Summary;
 use crate::photos::{Reading, Views};
 use crate::progress::Named;
@@ -56,7 +56,7 @@ pub(crate) struct Learnt {
     pub(crate) likeness: Option<Vec<u8>>,
     pub(crate) metrics: Metrics,
     pub(crate) predictions: Vec<Prediction>,
-    /// The loss of each photo that was learnt from, by a head of cross-validation that didn't, in the order of their contents; none without cross-validation.
+    /// The loss of each photo that was learnt from, by heads of cross-validation that didn't, the mean over all deals of the folds, in the order of their contents; none without cross-validation.
     pub(crate) losses: Vec<f64>,
 }
 
@@ -142,12 +142,11 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
     let solved = Instant::now();
 
     let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
-    let mut losses = Vec::new();
+    let losses = cross_validation.as_ref().map(|found| found.losses.clone()).unwrap_or_default();
     if let Some(found) = &cross_validation {
         // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
         let rows = found.logits.chunks_exact(dataset.classes.len());
         for (&place, logits) in learnt.places.iter().zip(rows) {
-            losses.extend(predictions[place].target.class().map(|class| -log_softmax(logits, class)));
             predictions[place].logits = logits.to_vec();
             predictions[place].cross_validated = found.nested;
         }

@@ -37,7 +37,7 @@ pub struct Candidate {
 }
 
 /// What cross-validation found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// Into how many folds the photos were dealt.
     pub folds: usize,
@@ -53,6 +53,31 @@ pub struct CrossValidation {
     /// `[photos, classes]`: the logits of each photo that is learnt from by the head that judged it, in the deal whose share is the middle one.
     #[serde(skip)]
     pub logits: Vec<f32>,
+    /// `[photos]`: −ln p(true class) of each photo that is learnt from by the head that judged it, the mean over the deals, in nats; divided by the temperature as
+    /// [`logits`](Self::logits) are. Two problems on the same photos and deals can be compared by it.
+    #[serde(skip)]
+    pub losses: Vec<f64>,
+    /// By deal, what `logits` are of one of them; gone once the temperature is known.
+    #[serde(skip)]
+    pub(crate) by_deal: Vec<Vec<f32>>,
+}
+
+impl CrossValidation {
+    /// Divides all logits by the temperature, and takes each photo's loss over all deals.
+    pub(crate) fn calibrate(&mut self, temperature: f64, classes: &[Class]) {
+        let cool = |logits: &mut [f32]| {
+            logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / temperature) as f32);
+        };
+        cool(&mut self.logits);
+        let mut deals = std::mem::take(&mut self.by_deal);
+        deals.iter_mut().for_each(|logits| cool(logits));
+        let width = self.logits.len() / classes.len().max(1);
+        let loss = |(photo, &class): (usize, &Class)| {
+            let sum: f64 = deals.iter().map(|logits| -log_softmax(&logits[photo * width..][..width], class)).sum();
+            sum / deals.len() as f64
+        };
+        self.losses = classes.iter().enumerate().map(loss).collect();
+    }
 }
 
 /// Candidates to choose from, and how.
@@ -235,9 +260,9 @@ pub(crate) fn cross_validate(
     let top1: Vec<f64> = said.iter().map(|said| said.right as f64 / photos as f64).collect();
     // Neither the luckiest deal nor the unluckiest.
     said.sort_by_key(|said| said.right);
-    let middle = (said.len() - 1) / 2;
-    let logits = said.swap_remove(middle).logits;
-    Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits })
+    let by_deal: Vec<Vec<f32>> = said.into_iter().map(|said| said.logits).collect();
+    let logits = by_deal[(by_deal.len() - 1) / 2].clone();
+    Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits, losses: Vec::new(), by_deal })
 }
 
 /// Solves the heads of one deal of folds along all candidates, and scores each on what it didn't learn from.

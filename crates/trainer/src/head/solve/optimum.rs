@@ -97,7 +97,7 @@ fn find(
     };
     let claim = Claim { scaling, l2, temperature: temperature.map_or(1.0, |found| found.value) };
     if let Some(found) = &mut validated {
-        found.logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / claim.temperature) as f32);
+        found.calibrate(claim.temperature, &learning.samples.photos());
     }
     let of = |weights: &[f64], steps: usize| -> Result<(Head, Certificate)> {
         let weights: Vec<f64> = weights.iter().map(|weight| weight / claim.temperature).collect();
