@@ -47,6 +47,7 @@ fn main() {
         data: data.clone().into(),
         backbones: vec![Backbone::at(&weights)],
         within_error: false,
+        views: Default::default(),
         out,
         force: true,
         overrides: Default::default(),

@@ -47,7 +47,7 @@ fn main() {
     let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     let (rows, targets) = (Rows::new(&features, FEATURES).expect("whole rows"), targets(&labels));
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
-    let problem = Problem { classes: &classes, train, validation: None, folds: None };
+    let problem = Problem { classes: &classes, train, validation: None, folds: None, views: 1 };
 
     let mut group = criterion.benchmark_group("head");
     group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(10));
@@ -214,7 +214,7 @@ fn large_optimum(device: &Device, photos: usize) {
     let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
     let (rows, targets) = (Rows::new(&features, width).expect("whole rows"), targets(&labels));
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
-    let problem = Problem { classes: &names, train, validation: None, folds: None };
+    let problem = Problem { classes: &names, train, validation: None, folds: None, views: 1 };
     let start = Instant::now();
     let fit = solve(device, &problem, &to_the_optimum(Some(L2), Some(Scaling::Common)), &()).expect("the head trains");
     let (seconds, certificate) = (start.elapsed().as_secs_f64(), fit.certificate.expect("an optimum"));
@@ -279,7 +279,7 @@ fn large(device: &Device) {
     let [targets, other_targets] = [&labels, &truth].map(|labels| targets(labels));
     let train = Labelled { rows: &rows, targets: &targets, weights: None };
     let validation = Some(Labelled { rows: &other_rows, targets: &other_targets, weights: None });
-    let problem = Problem { classes: &classes, train, validation, folds: None };
+    let problem = Problem { classes: &classes, train, validation, folds: None, views: 1 };
     let Fit { head, history, .. } = solve(device, &problem, &options, &ended).expect("the head trains");
 
     let losses: Vec<f64> = history.epochs.iter().map(|epoch| epoch.train_loss).collect();

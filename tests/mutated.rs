@@ -219,7 +219,7 @@ fn damaged_photos_are_used_or_rejected_and_nothing_else_happens() {
     }));
     let recipe = Recipe { input_size: [16; 2], resize: Resize::Exact([16; 2]), ..Recipe::default() };
     let limits = Limits { time: Duration::from_secs(20), ..Limits::default() };
-    let preparation = Preparation { recipe, reading: Reading::default(), limits };
+    let preparation = Preparation { recipe, limits, ..Preparation::default() };
     let mut slowest = (Duration::ZERO, String::new());
     let (mut kept, mut rejected) = (0, BTreeMap::<String, usize>::new());
     let start = Instant::now();

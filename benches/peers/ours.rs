@@ -130,7 +130,7 @@ impl Labelled {
 
     fn problem<'a>(&'a self, rows: &'a Rows<'a>) -> Problem<'a> {
         let train = Samples { rows, targets: &self.targets, weights: None };
-        Problem { classes: &self.classes, train, validation: None, folds: None }
+        Problem { classes: &self.classes, train, validation: None, folds: None, views: 1 }
     }
 }
 

@@ -47,7 +47,7 @@ fn posed<T>(fixture: &Fixture, case: &Case, folds: Option<Folds>, of: impl FnOnc
     let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
     let rows = Rows::new(&case.features, fixture.width).unwrap();
     let train = Samples { rows: &rows, targets: &targets, weights: None };
-    of(&Problem { classes: &classes, train, validation: None, folds })
+    of(&Problem { classes: &classes, train, validation: None, folds, views: 1 })
 }
 
 /// Tells whether each value is near the expected one, by what f32 holds of the largest.

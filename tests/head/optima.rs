@@ -57,7 +57,8 @@ fn solved(device: &Device, fixture: &Fixture, order: &[usize], case: &Case) -> (
     let class_weights = if case.balanced { ClassWeights::Balanced } else { ClassWeights::None };
     let options = TrainOptions { class_weights, ..options(Some(case.l2), Some(case.scaling)) };
     let fit =
-        solve(device, &Problem { classes: &classes, train, validation: None, folds: None }, &options, &()).unwrap();
+        solve(device, &Problem { classes: &classes, train, validation: None, folds: None, views: 1 }, &options, &())
+            .unwrap();
     (fit.head.weight, fit.certificate.unwrap())
 }
 
@@ -98,7 +99,7 @@ fn adjusted_logits_compare_likelihoods() {
     let rows = Rows::new(&features, 1).unwrap();
     let ([device, _], classes) = (devices(), ["many", "few"].map(str::to_owned));
     let train = Samples { rows: &rows, targets: &targets, weights: None };
-    let problem = Problem { classes: &classes, train, validation: None, folds: None };
+    let problem = Problem { classes: &classes, train, validation: None, folds: None, views: 1 };
     let of = |class_weights| {
         let options = TrainOptions { class_weights, ..options(Some(1e-6), None) };
         let fit = solve(&device, &problem, &options, &()).unwrap();
@@ -150,8 +151,13 @@ fn chooses_what_is_best_on_others(device: &Device) {
     let deals: Vec<Vec<usize>> =
         (0..2).map(|deal| (0..targets.len()).map(|row| (row * (deal + 1)) % 5).collect()).collect();
     let of = |nested| {
-        let problem =
-            Problem { classes: &classes, train, validation: None, folds: Some(Folds { deals: &deals, nested }) };
+        let problem = Problem {
+            classes: &classes,
+            train,
+            validation: None,
+            folds: Some(Folds { deals: &deals, nested }),
+            views: 1,
+        };
         let fit = solve(device, &problem, &options(None, None), &()).unwrap();
         let (mut found, temperature) = (fit.cross_validation.unwrap(), fit.temperature.unwrap());
         // As they were before they were divided.

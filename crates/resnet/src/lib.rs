@@ -8,7 +8,7 @@
 //! batches of those and turns them into features. It takes normalised floats too: [`ImageTensor`], which [`preprocess`] makes.
 //!
 //! ```
-//! use resnet::{Architecture, ImageBytes, ImageView, Recipe};
+//! use resnet::{Architecture, Crop, ImageBytes, ImageView, Recipe};
 //!
 //! let grey = vec![128; 500 * 375 * 3];
 //! let photo = ImageBytes::of(ImageView::new(500, 375, &grey)?, &Recipe::default())?;
@@ -57,5 +57,5 @@ pub use problems::TensorProblems;
 pub use recipe::{CropRounding, Interpolation, Recipe, Resize};
 pub use resize::{ImageView, resize};
 pub use safetensors;
-pub use tensor::{ImageBytes, ImageTensor, preprocess};
+pub use tensor::{Crop, ImageBytes, ImageTensor, preprocess};
 pub use weights::WeightFile;

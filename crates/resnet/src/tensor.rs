@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::recipe::{CropRounding, Recipe, Resize};
 use crate::resize::{ImageView, resample};
@@ -66,6 +68,14 @@ impl ImageBytes {
     /// # Errors
     /// [`Error::Recipe`] if the recipe can't be followed.
     pub fn prepare(&mut self, image: ImageView, recipe: &Recipe) -> Result<(), Error> {
+        self.prepare_at(image, recipe, Crop::Centre)
+    }
+
+    /// Becomes what [`ImageBytes::prepare`] makes of it, with another part of the resized photo cut out.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] if the recipe can't be followed.
+    pub fn prepare_at(&mut self, image: ImageView, recipe: &Recipe, crop: Crop) -> Result<(), Error> {
         recipe.check()?;
         let resized = match recipe.resize {
             Resize::Exact(size) => size,
@@ -73,8 +83,9 @@ impl ImageBytes {
             Resize::ShorterSide(side) => [side, side * image.width / image.height],
         };
         let [height, width] = recipe.input_size;
-        let (rows, top) = centre(resized[0], height, recipe.crop_rounding);
-        let (columns, left) = centre(resized[1], width, recipe.crop_rounding);
+        let (down, along) = crop.ends();
+        let (rows, top) = window(resized[0], height, (down, recipe.crop_rounding));
+        let (columns, left) = window(resized[1], width, (along, recipe.crop_rounding));
         let cropped = resample(image, resized, rows.clone(), columns.clone(), recipe.interpolation);
 
         (self.height, self.width, self.mean, self.std) = (height, width, recipe.mean, recipe.std);
@@ -87,6 +98,12 @@ impl ImageBytes {
             to[left * 3..][..from.len()].copy_from_slice(from);
         }
         Ok(())
+    }
+
+    /// Becomes its own mirror image, byte for byte: left and right change places.
+    pub fn mirror(&mut self) {
+        let row = (self.width * 3).max(1);
+        self.data.chunks_exact_mut(row).for_each(|row| row.as_chunks_mut::<3>().0.reverse());
     }
 
     /// Normalises it: every byte x becomes `(x / 255 − mean) / std`, computed in f32 as torchvision does.
@@ -129,14 +146,57 @@ pub fn preprocess(image: ImageView, recipe: &Recipe) -> Result<ImageTensor, Erro
     ImageBytes::of(image, recipe).map(|photo| photo.tensor())
 }
 
-/// Finds the part of an axis of `size` that a centred window of `crop` shows, and how much of the window lies before it.
-fn centre(size: usize, crop: usize, rounding: CropRounding) -> (Range<usize>, usize) {
+/// Which part of a resized photo is cut out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Crop {
+    /// The middle, as recipes say.
+    #[default]
+    Centre,
+    /// The corner of this name, and the next ones likewise.
+    TopLeft,
+    /// See [`Crop::TopLeft`].
+    TopRight,
+    /// See [`Crop::TopLeft`].
+    BottomLeft,
+    /// See [`Crop::TopLeft`].
+    BottomRight,
+}
+
+/// Where a window lies on an axis.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Start,
+    Middle,
+    End,
+}
+
+impl Crop {
+    /// All of them, the middle first.
+    pub const ALL: [Self; 5] = [Self::Centre, Self::TopLeft, Self::TopRight, Self::BottomLeft, Self::BottomRight];
+
+    /// Tells where it lies from top to bottom, and from left to right.
+    fn ends(self) -> (Side, Side) {
+        match self {
+            Self::Centre => (Side::Middle, Side::Middle),
+            Self::TopLeft => (Side::Start, Side::Start),
+            Self::TopRight => (Side::Start, Side::End),
+            Self::BottomLeft => (Side::End, Side::Start),
+            Self::BottomRight => (Side::End, Side::End),
+        }
+    }
+}
+
+/// Finds the part of an axis of `size` that a window of `crop` shows which lies so, and how much of the window lies before it.
+fn window(size: usize, crop: usize, (end, rounding): (Side, CropRounding)) -> (Range<usize>, usize) {
     match size.checked_sub(crop) {
         Some(rest) => {
-            let start = match rounding {
+            let start = match (end, rounding) {
+                (Side::Start, _) => 0,
+                (Side::End, _) => rest,
                 // Python's round() of rest / 2: of two equally near integers the even one.
-                CropRounding::Even => rest / 2 + usize::from(rest % 4 == 3),
-                CropRounding::Down => rest / 2,
+                (Side::Middle, CropRounding::Even) => rest / 2 + usize::from(rest % 4 == 3),
+                (Side::Middle, CropRounding::Down) => rest / 2,
             };
             (start..start + crop, 0)
         }
@@ -147,6 +207,50 @@ fn centre(size: usize, crop: usize, rounding: CropRounding) -> (Range<usize>, us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn centre(size: usize, crop: usize, rounding: CropRounding) -> (Range<usize>, usize) {
+        window(size, crop, (Side::Middle, rounding))
+    }
+
+    #[test]
+    fn corners_are_corners_of_the_resized_picture() {
+        // A picture that is resized to its own size: red numbers the rows, green the columns.
+        let pixels: Vec<u8> = (0..9 * 7).flat_map(|i| [(i / 9) as u8, (i % 9) as u8, 0]).collect();
+        let image = ImageView::new(9, 7, &pixels).unwrap();
+        let recipe = Recipe { input_size: [4, 5], resize: Resize::ShorterSide(7), ..Recipe::default() };
+        let first = Crop::ALL.map(|crop| {
+            let mut bytes = ImageBytes::default();
+            bytes.prepare_at(image, &recipe, crop).unwrap();
+            assert_eq!(bytes.data.len(), 4 * 5 * 3);
+            [bytes.data[0], bytes.data[1]]
+        });
+        assert_eq!(first, [[2, 2], [0, 0], [0, 4], [3, 0], [3, 4]]);
+        // Where nothing is left to move, all show the same.
+        let recipe = Recipe { input_size: [9, 11], ..recipe };
+        let padded = Crop::ALL.map(|crop| {
+            let mut bytes = ImageBytes::default();
+            bytes.prepare_at(image, &recipe, crop).unwrap();
+            bytes.data
+        });
+        assert!(padded.iter().all(|other| *other == padded[0]));
+    }
+
+    #[test]
+    fn a_mirror_image_is_one_byte_for_byte() {
+        let pixels: Vec<u8> = (0..5 * 4 * 3).collect();
+        let recipe = Recipe { input_size: [4, 5], resize: Resize::Exact([4, 5]), ..Recipe::default() };
+        let plain = ImageBytes::of(ImageView::new(5, 4, &pixels).unwrap(), &recipe).unwrap();
+        let mut mirrored = plain.clone();
+        mirrored.mirror();
+        for (row, column) in (0..4).flat_map(|row| (0..5).map(move |column| (row, column))) {
+            let [one, other] = [column, 4 - column].map(|column| (row * 5 + column) * 3);
+            assert_eq!(mirrored.data[one..one + 3], plain.data[other..other + 3]);
+        }
+        assert_ne!(mirrored, plain);
+        mirrored.mirror();
+        assert_eq!(mirrored, plain);
+        ImageBytes::default().mirror();
+    }
 
     #[test]
     fn crops_are_centred_as_python_rounds() {

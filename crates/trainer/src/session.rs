@@ -4,11 +4,12 @@ use std::path::Path;
 
 use resnet::{Recipe, WeightFile};
 
-use crate::data::Photo;
+use crate::data::{Photo, Rejected};
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Engines, Extraction, Extractor, Features, Key, Outcome, StoreOptions, Watch, extract_each};
 use crate::machine::{Device, Planned};
-use crate::photos::{Limits, Preparation, Reading};
+use crate::photos::{Limits, Preparation, Reading, View, Views};
 use crate::progress::{Named, Progress};
 use crate::run::{Run, reading_of, recipe_of};
 use crate::words::chain;
@@ -63,6 +64,8 @@ pub(crate) struct Pretrained<'a> {
     pub(crate) weights: &'a WeightFile,
     pub(crate) recipe: &'a Recipe,
     pub(crate) reading: Reading,
+    /// Which view of them it is shown.
+    pub(crate) view: View,
     /// What it is called where several are at work; else empty.
     pub(crate) name: &'a str,
 }
@@ -70,9 +73,27 @@ pub(crate) struct Pretrained<'a> {
 impl<'a> Pretrained<'a> {
     /// Takes a run's backbone, and its way with photos.
     pub(crate) fn of(run: &'a Run) -> Self {
-        Self { weights: &run.weights, recipe: &run.recipe, reading: run.reading, name: "" }
+        Self { weights: &run.weights, recipe: &run.recipe, reading: run.reading, view: View::default(), name: "" }
+    }
+
+    /// Lets it be shown another view.
+    pub(crate) fn shown(&self, view: View) -> Self {
+        Self { view, ..*self }
     }
 }
+
+/// What a backbone says of several views of photos.
+pub(crate) struct Viewed {
+    /// The features, view by view.
+    pub(crate) features: Vec<Features>,
+    /// Photo by photo the content, or why it can't be used: in one of the views is enough.
+    pub(crate) outcomes: Vec<Result<Digest, Rejected>>,
+    /// How many photos went through the network now, in the view of which these were most.
+    pub(crate) computed: usize,
+}
+
+/// So many photos are shown in one view before the next is taken, where they are handed out as they come.
+const SHOWN: usize = 2048;
 
 impl Session<'static> {
     /// Works on this device, with the usual limits, keeps no features and tells nobody.
@@ -108,6 +129,66 @@ impl Session<'_> {
         self.pass(backbone, photos, Features::passing, each).map(|(_, computed)| computed)
     }
 
+    /// Passes photos through a backbone once for each view, but for those whose features the store holds under that view's key.
+    pub(crate) fn views(&self, backbone: &Pretrained<'_>, views: &[View], photos: &[Photo]) -> Result<Viewed> {
+        let mut viewed = Viewed { features: Vec::new(), outcomes: Vec::new(), computed: 0 };
+        for &view in views {
+            let outcomes = &mut viewed.outcomes;
+            let each = &mut |place: usize, outcome: Outcome<'_>| {
+                let outcome = match outcome {
+                    Outcome::Known(digest, _) => Ok(digest),
+                    Outcome::Rejected(rejected) => Err(rejected.clone()),
+                };
+                match outcomes.get_mut(place) {
+                    None => outcomes.push(outcome),
+                    Some(before) => match (&before, outcome) {
+                        (Ok(content), Ok(now)) if *content != now => {
+                            let (name, reason) =
+                                (photos[place].name.clone(), "it changed while it was read".to_owned());
+                            *before = Err(Rejected { name, reason });
+                        }
+                        (Ok(_), Err(rejected)) => *before = Err(rejected),
+                        _ => {}
+                    },
+                }
+                Ok(())
+            };
+            let names = [backbone.name.to_owned(), view.to_string()];
+            let name = names.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(", ");
+            let named = Pretrained { name: &name, view, ..*backbone };
+            let (features, computed) = self.pass(&named, photos, |features| features, each)?;
+            viewed.features.push(features);
+            viewed.computed = viewed.computed.max(computed);
+        }
+        Ok(viewed)
+    }
+
+    /// Passes photos through a backbone as [`stream`](Self::stream) does, once for each view, and hands out the mean of each photo's views. Some thousand photos
+    /// are in memory at once.
+    pub(crate) fn stream_views(
+        &self,
+        backbone: &Pretrained<'_>,
+        views: Views,
+        photos: &[Photo],
+        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if views.is_plain() {
+            return self.stream(backbone, photos, each).map(drop);
+        }
+        for (number, some) in photos.chunks(SHOWN).enumerate() {
+            let viewed = self.views(backbone, &views.all(), some)?;
+            let mean = Features::mean(&viewed.features);
+            for (place, outcome) in viewed.outcomes.iter().enumerate() {
+                let place = number * SHOWN + place;
+                match outcome {
+                    Ok(digest) => each(place, Outcome::Known(*digest, mean.rows([digest])?.row(0)))?,
+                    Err(rejected) => each(place, Outcome::Rejected(rejected))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn pass(
         &self,
         backbone: &Pretrained<'_>,
@@ -115,8 +196,8 @@ impl Session<'_> {
         way: fn(Features) -> Features,
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<(Features, usize)> {
-        let Pretrained { weights, recipe, reading, name } = *backbone;
-        let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
+        let Pretrained { weights, recipe, name, .. } = *backbone;
+        let preparation = self.preparation(backbone);
         let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
         let key = is_asked_for.then(|| Key::of(weights, self.device.precision(), &preparation));
@@ -151,9 +232,14 @@ impl Session<'_> {
 
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
-        let Pretrained { weights, recipe, reading, .. } = *backbone;
-        let preparation = Preparation { recipe: recipe.clone(), reading, limits: self.limits };
-        self.known(weights, Some(&Key::of(weights, self.device.precision(), &preparation)))
+        let key = Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone));
+        self.known(backbone.weights, Some(&key))
+    }
+
+    /// Says how photos are prepared for a backbone.
+    fn preparation(&self, backbone: &Pretrained<'_>) -> Preparation {
+        let Pretrained { recipe, reading, view, .. } = *backbone;
+        Preparation { recipe: recipe.clone(), reading, limits: self.limits, view }
     }
 
     /// Opens what the store knows under this key.
@@ -200,10 +286,10 @@ mod tests {
         };
         let (weights, others) = (weights(1), weights(2));
         let recipe = Recipe { input_size: [32, 32], ..Recipe::default() };
-        let (reading, limits) = (Reading::default(), Limits::default());
+        let reading = Reading::default();
         let mut session = Session::new(pollster::block_on(gpu::open(&Default::default())).unwrap());
         let features = |session: &Session<'_>, weights: &WeightFile, photos: &[Photo]| {
-            let backbone = Pretrained { weights, recipe: &recipe, reading, name: "" };
+            let backbone = Pretrained { weights, recipe: &recipe, reading, view: View::default(), name: "" };
             session.features(&backbone, photos).unwrap().0
         };
         let expected = features(&session, &weights, &[photo(9)]);
@@ -215,8 +301,11 @@ mod tests {
         assert_eq!(features(&session, &others, &[photo(9)]), of_others);
         assert_eq!(features(&session, &weights, &[photo(9)]), expected);
         // It stays, for as many photos as it has room for.
-        let key =
-            Key::of(&weights, session.device.precision(), &Preparation { recipe: recipe.clone(), reading, limits });
+        let key = Key::of(
+            &weights,
+            session.device.precision(),
+            &Preparation { recipe: recipe.clone(), reading, ..Preparation::default() },
+        );
         let planned = session.planned.as_ref().unwrap();
         let engine = planned.take(key.digest(), 1).unwrap();
         assert!(planned.take(key.digest(), 1).is_none());

@@ -26,13 +26,14 @@ fn numbers(of: &Value) -> Vec<f64> {
     of.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
-/// Reads the loss of each photo off a run's predictions, photo by photo in the order of their names.
+/// Reads the loss of each photo that was learnt from off a run's predictions: out of fold, since it is by cross-validation.
 fn losses(world: &World, run: &str) -> Vec<f64> {
     let text = world.read(&format!("{run}/predictions.csv"));
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let head = lines.next().unwrap();
     let column = |name: &str| head.iter().position(|other| *other == name).unwrap_or_else(|| panic!("{head:?}"));
-    let place = column("label_probability");
+    let (place, part) = (column("label_probability"), column("part"));
+    let lines = lines.filter(|cells| cells[part] == "train");
     lines.map(|cells| -cells[place].parse::<f64>().unwrap().ln()).collect()
 }
 
@@ -56,26 +57,14 @@ fn each_backbone_is_judged_as_by_itself_and_the_best_is_kept() {
     for (place, name) in NAMES.iter().enumerate() {
         let single = world.json(&format!("{APART} --backbone {name} --out single{place} --json"));
         let judged = &single["cross_validated"];
-        assert!((judged["log_loss"].as_f64().unwrap() - out_of_fold[place]).abs() < 1e-9);
+        // One deal of the folds judges, and all three choose.
+        assert!((judged["log_loss"].as_f64().unwrap() / out_of_fold[place] - 1.0).abs() < 0.5);
         assert_eq!((&judged["top1"], &judged["log_loss"]), (&tried[place]["top1"], &tried[place]["log_loss"]));
         assert_eq!(numbers(&judged["top1_interval"]), numbers(&tried[place]["top1_interval"]));
         assert!(single["backbones"].is_null() && single["photos"]["computed"] == 0);
     }
     let model = |run: &str| std::fs::read(world.path(&format!("{run}/model.safetensors"))).unwrap();
     assert!(model("run") == model(&format!("single{kept}")));
-    // The difference is photo by photo; the table of predictions has six digits.
-    let best = losses(&world, &format!("single{kept}"));
-    for (place, each) in tried.iter().enumerate() {
-        let expected = Paired::of(&losses(&world, &format!("single{place}")), &best);
-        let [difference, error] = ["difference", "error"].map(|field| each["behind"][field].as_f64().unwrap());
-        assert!(
-            (difference - expected.difference).abs() < 1e-3 && (error - expected.error).abs() < 1e-3,
-            "{expected:?}"
-        );
-        // Of each by itself the error would be another.
-        assert!(place == kept || error > 0.0);
-    }
-
     for name in NAMES {
         assert!(out.contains(name) && world.read("run/report.html").contains(name));
         assert!(err.lines().any(|line| line.starts_with("36 photos in") && line.ends_with(name)), "{err}");
@@ -102,12 +91,28 @@ fn a_comparison_goes_on_where_it_was_and_a_test_part_has_no_say() {
     let tried = json["backbones"]["tried"].as_array().unwrap();
     let known: Vec<bool> = tried.iter().map(|each| each["milliseconds"].is_null()).collect();
     assert_eq!(known, [false, false, true]);
-    // The cheapest within a standard error of the lowest; thin, wide and the other go by cost.
+    // The cheapest within a standard error of the lowest; they were given from the cheapest on.
     let behind = |each: &Value, field: &str| each["behind"][field].as_f64().unwrap();
     let expected = tried.iter().position(|each| behind(each, "difference") <= behind(each, "error")).unwrap();
     assert_eq!(json["backbones"]["kept"], expected);
     assert_eq!(tried[expected]["top1"], json["test"]["top1"]);
     assert_ne!(tried[expected]["log_loss"], tried[expected]["out_of_fold"]);
+    // One deal of the folds chooses: the differences can be done by hand, photo by photo, of probabilities with six digits.
+    let alone: Vec<Vec<f64>> = (NAMES.iter().enumerate())
+        .map(|(place, name)| {
+            world.expect(0, &format!("{APART} --test 0.3 --backbone {name} --out single{place}"));
+            losses(&world, &format!("single{place}"))
+        })
+        .collect();
+    let mean = |losses: &Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
+    let best = alone.iter().min_by(|one, other| mean(one).total_cmp(&mean(other))).unwrap();
+    for (losses, each) in alone.iter().zip(tried) {
+        let by_hand = Paired::of(losses, best);
+        assert!((mean(losses) - each["out_of_fold"].as_f64().unwrap()).abs() < 1e-3);
+        assert!((by_hand.difference - behind(each, "difference")).abs() < 1e-3, "{by_hand:?} {each}");
+        assert!((by_hand.error - behind(each, "error")).abs() < 1e-3, "{by_hand:?} {each}");
+        assert!(losses == best || by_hand.error > 0.0);
+    }
     let (out, _) = world.expect(0, &format!("{} --out run --force", line.replace(" --json", "")));
     assert!(out.contains("the photos to test had no say in it") && out.contains("from the store"), "{out}");
 }

@@ -1,4 +1,4 @@
-//! What `train` chooses among: backbones.
+//! What `train` chooses among: backbones, and views of photos.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::error::{Error, Result};
 use crate::hub;
+use crate::photos::Views;
 
 /// What a training chooses among.
 #[derive(Debug, Args)]
@@ -18,6 +19,10 @@ pub(crate) struct ChoiceArgs {
     /// Of several backbones keep the cheapest whose log-loss is within a standard error of the lowest, by the difference photo by photo
     #[arg(long)]
     pub(crate) within_error: bool,
+    /// Views to learn from besides each photo as it is, each of which costs a pass, here and wherever the run is used: `flip`, its mirror image, `crops`, the corners of
+    /// the resized photo, `flip,crops`, ten in all. A photo is judged by the mean of its views. They are kept where they gain by cross-validation
+    #[arg(long, value_name = "flip|crops|flip,crops", default_value_t)]
+    pub(crate) views: Views,
 }
 
 impl ChoiceArgs {
@@ -40,6 +45,10 @@ impl ChoiceArgs {
         if names.len() > 1 && !optimum {
             let expected = "--optimizer lbfgs beside several, which are chosen among by its cross-validation";
             return invalid("--backbone", names.join(","), expected);
+        }
+        if !self.views.is_plain() && !optimum {
+            let expected = "--optimizer lbfgs beside it, whose cross-validation tells what views gain";
+            return invalid("--views", self.views.to_string(), expected);
         }
         if names.len() == 1 && self.within_error {
             return invalid("--within-error", names.concat(), "several, --backbone resnet18,resnet50, to choose among");
@@ -82,7 +91,8 @@ mod tests {
         assert!(message("train --backbone a,b,a", true).contains("a twice"));
         assert!(message("train --backbone a,b", false).contains("--optimizer lbfgs"));
         assert!(message("train --backbone a --within-error", true).contains("several"));
-        for good in ["train --backbone a,b", "train --backbone a,b --within-error", "train"] {
+        assert!(message("train --views flip", false).contains("--optimizer lbfgs"));
+        for good in ["train --backbone a,b --views crops", "train --backbone a,b --within-error", "train"] {
             parsed(good).check(true).unwrap();
         }
         parsed("train --backbone a").check(false).unwrap();

@@ -43,6 +43,7 @@ use crate::{hub, report, run};
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18,resnet34,resnet50     which backbone? --within-error for the cheapest that is as good
+  trainer train photos --views flip                              learn from mirror images too, if that helps
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
   trainer train birds.csv --group-by patient                     likewise, by the table's column
   trainer train --features dinov2.npy --labels birds.csv         on features that another program computed
@@ -276,11 +277,12 @@ pub(crate) struct Checked {
 }
 
 /// The options that a run keeps when it is trained again.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "columns",
     "class_order",
     "backbone",
     "within_error",
+    "views",
     "recipe",
     "exif",
     "background",
@@ -353,8 +355,8 @@ pub(crate) fn first(
     let backbones = args.choices.backbones().into_iter().map(resolved).collect::<Result<Vec<_>>>()?;
     args.with_run(&data.path.clone(), |out| {
         let (out, force, within_error) = (out.to_owned(), args.force, args.choices.within_error);
-        let kept = HashMap::new();
-        let request = Request { data, backbones, within_error, out, force, overrides, split, kept, train };
+        let (views, kept) = (args.choices.views, HashMap::new());
+        let request = Request { data, backbones, within_error, views, out, force, overrides, split, kept, train };
         tasks::train(session, &request)
     })
 }

@@ -68,6 +68,7 @@ pub fn compare(session: &Session<'_>, seed: u64) -> Result<Compared> {
             data: pictures.clone().into(),
             backbones: vec![Backbone::at(home.join("backbone.safetensors"))],
             within_error: false,
+            views: Default::default(),
             out: home.join("run"),
             force: false,
             overrides: Default::default(),

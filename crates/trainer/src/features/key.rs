@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::{Digest, hex};
-use crate::photos::{JPEG_DECODER, Preparation, Reading};
+use crate::photos::{JPEG_DECODER, Preparation, Reading, View};
 
 /// Raised by one when the program's own numerics change so that features move by more than their precision's error: another way to
 /// resize, say, or a bug in a kernel that is mended.
@@ -33,15 +33,19 @@ struct Parts<'a> {
     jpeg_decoder: &'a str,
     reading: &'a Reading,
     recipe: &'a Recipe,
+    /// None for the plain one, as all were before there were others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<View>,
 }
 
 impl Key {
     /// Makes the key of features by the backbone with this digest, in hexadecimal digits, of photos that are so prepared.
     pub fn new(weights: &str, precision: Precision, preparation: &Preparation) -> Self {
         // Limits are no part of it: a photo that keeps them is read in the same way under others.
-        let Preparation { recipe, reading, limits: _ } = preparation;
+        let Preparation { recipe, reading, limits: _, view } = preparation;
+        let view = Some(*view).filter(|view| !view.is_plain());
         let (precision, jpeg_decoder) = (precision.name(), JPEG_DECODER);
-        Self::of_parts(&Parts { numerics: NUMERICS, weights, precision, jpeg_decoder, reading, recipe })
+        Self::of_parts(&Parts { numerics: NUMERICS, weights, precision, jpeg_decoder, reading, recipe, view })
     }
 
     /// Makes the key of features by these weights: by the tensors of the backbone, whatever file they lie in, under whatever head.
@@ -82,7 +86,7 @@ impl fmt::Display for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::photos::{Exif, Limits};
+    use crate::photos::{Exif, Limits, Views};
 
     #[test]
     fn each_part_changes_the_key_and_nothing_else_does() {
@@ -96,6 +100,7 @@ mod tests {
             jpeg_decoder: "zune-jpeg",
             reading: &reading,
             recipe: &recipe,
+            view: None,
         };
         let mut keys = [
             plain,
@@ -105,6 +110,7 @@ mod tests {
             Parts { jpeg_decoder: "libjpeg-turbo", ..plain },
             Parts { reading: &other_reading, ..plain },
             Parts { recipe: &other_recipe, ..plain },
+            Parts { view: Some(View { mirrored: true, ..View::default() }), ..plain },
         ]
         .map(|parts| Key::of_parts(&parts).to_string())
         .to_vec();
@@ -112,7 +118,7 @@ mod tests {
         assert_eq!(keys[0], "0e2e617c15f8ec9e33f67d591192ea3d8d16f2087736a12207849d3a4c4ccd70");
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), 7);
+        assert_eq!(keys.len(), 8);
     }
 
     #[test]
@@ -131,5 +137,9 @@ mod tests {
         assert_ne!(key(&Preparation { reading, ..Preparation::default() }), plain);
         let recipe = Recipe { input_size: [32; 2], ..Recipe::default() };
         assert_ne!(key(&Preparation { recipe, ..Preparation::default() }), plain);
+        let views: std::collections::BTreeSet<String> = (Views { flip: true, crops: true }.all().into_iter())
+            .map(|view| key(&Preparation { view, ..Preparation::default() }).to_string())
+            .collect();
+        assert!(views.len() == 10 && views.contains(&plain.to_string()));
     }
 }

@@ -199,6 +199,32 @@ impl Features {
         store.problems().into_iter().chain(failed.map(|error| chain(&error))).collect()
     }
 
+    /// Takes the mean of several views of photos, row by row, of those that all views know. A head is linear, so what it makes of the mean is the mean of what it
+    /// makes of each.
+    pub(crate) fn mean(views: &[Self]) -> Self {
+        let Some((first, others)) = views.split_first() else { return Self::new(0) };
+        let mut mean = Self::new(first.width);
+        for (digest, row) in &first.rows {
+            let Some(others) = others.iter().map(|view| view.row(digest)).collect::<Option<Vec<_>>>() else { continue };
+            let of = |(column, &value): (usize, &f32)| {
+                let sum: f64 = others.iter().map(|row| f64::from(row[column])).sum();
+                ((f64::from(value) + sum) / views.len() as f64) as f32
+            };
+            mean.rows.insert(*digest, row.iter().enumerate().map(of).collect());
+        }
+        mean
+    }
+
+    /// Views the rows of these photos in each of several views: all of the first photo, then all of the next.
+    ///
+    /// # Errors
+    /// A view of a photo was never extracted.
+    pub(crate) fn side_by_side<'a>(views: &'a [Self], digests: &[&Digest]) -> Result<Rows<'a>> {
+        let columns = views.iter().map(|view| view.rows(digests.iter().copied())).collect::<Result<Vec<_>>>()?;
+        let rows = (0..digests.len()).flat_map(|photo| columns.iter().map(move |rows| rows.row(photo)));
+        Rows::from_rows(rows.collect(), views.first().map_or(0, Self::width))
+    }
+
     /// Views the rows of these photos, in their order.
     ///
     /// # Errors
@@ -237,6 +263,22 @@ mod tests {
         assert!(std::ptr::eq(rows.row(0), rows.row(2)));
         let error = features.rows([&[7; 32], &[9; 32]]).unwrap_err().to_string();
         assert!(error.contains("not extracted"), "{error}");
+    }
+
+    #[test]
+    fn views_lie_side_by_side_and_have_a_mean() {
+        let view = |by: f32| {
+            let mut features = Features::new(2);
+            features.insert(&[[1; 32], [2; 32]], &[by, 10.0, 2.0 * by, 20.0]).unwrap();
+            features
+        };
+        let mut views = [view(1.0), view(4.0)];
+        views[0].insert(&[[3; 32]], &[0.0; 2]).unwrap();
+        let rows = Features::side_by_side(&views, &[&[2; 32], &[1; 32]]).unwrap();
+        assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [2.0, 8.0, 1.0, 4.0]);
+        assert!(Features::side_by_side(&views, &[&[3; 32]]).is_err());
+        let mean = Features::mean(&views);
+        assert_eq!((mean.count(), mean.row(&[2; 32])), (2, Some(&[5.0, 20.0][..])));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Problem<'a> {
     pub validation: Option<Samples<'a>>,
     /// By which the regularisation is chosen, where there are any: of use to solvers that find the optimum.
     pub folds: Option<Folds<'a>>,
+    /// How many rows to train on each photo has, one after the other, of one class and in one fold: it is judged by the mean of their logits. 1 where a row is a photo.
+    pub views: usize,
 }
 
 impl Problem<'_> {
@@ -60,6 +62,8 @@ pub(crate) struct Classed<'a> {
     pub classes: Vec<Class>,
     /// What each row counts, where not all count 1.
     weights: Option<&'a [f64]>,
+    /// How many rows, one after the other, are of one photo.
+    pub views: usize,
 }
 
 impl<'a> Classed<'a> {
@@ -83,7 +87,30 @@ impl<'a> Classed<'a> {
             }
         }
         let of = targets.iter().enumerate().map(|(row, target)| only_class("train", row, target, classes));
-        Ok(Self { rows, classes: of.collect::<Result<_>>()?, weights })
+        Ok(Self { rows, classes: of.collect::<Result<_>>()?, weights, views: 1 })
+    }
+
+    /// Takes so many rows, one after the other, for views of one photo.
+    ///
+    /// # Errors
+    /// The rows of a photo aren't of one class, or there is none, or a part of one.
+    pub fn seen_in(self, views: usize) -> Result<Self> {
+        let shape = |operand, expected, got| Err(Error::Shape { operation: "train", operand, expected, got });
+        if views == 0 || !self.classes.len().is_multiple_of(views) {
+            return shape("rows of photos in so many views", views, self.classes.len());
+        }
+        match self.classes.chunks(views).find(|photo| photo.iter().any(|class| *class != photo[0])) {
+            Some(photo) => {
+                let same = photo.iter().filter(|class| **class == photo[0]).count();
+                shape("views of a photo that are of its class", views, same)
+            }
+            None => Ok(Self { views, ..self }),
+        }
+    }
+
+    /// Gives the class of each photo.
+    pub fn photos(&self) -> Vec<Class> {
+        self.classes.iter().step_by(self.views).copied().collect()
     }
 
     /// Gives what a row counts.
@@ -106,10 +133,10 @@ impl<'a> Classed<'a> {
         }
     }
 
-    /// Counts the samples of each of so many classes.
+    /// Counts the photos of each of so many classes.
     pub fn counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
-        self.classes.iter().for_each(|class| counts[class.index()] += 1);
+        self.classes.iter().step_by(self.views).for_each(|class| counts[class.index()] += 1);
         counts
     }
 }
@@ -150,6 +177,23 @@ mod tests {
         assert!(message([a.into(), b.into(), Class::new(2).into()]).contains("row 2 has class number 2"));
         let short = Classed::new(&Samples { rows: &rows, targets: &[a.into()], weights: None }, 2).err().unwrap();
         assert!(short.to_string().contains("targets has 1 elements, expected 3"), "{short}");
+    }
+
+    #[test]
+    fn views_of_a_photo_are_of_one_class() {
+        let [a, b] = [0, 1].map(Class::new);
+        let rows = Rows::new(&[1.0; 4], 1).unwrap();
+        let seen = |targets: [Class; 4], views| {
+            let targets = targets.map(Target::from);
+            let classed =
+                Classed::new(&Samples { rows: &rows, targets: &targets, weights: None }, 2)?.seen_in(views)?;
+            Ok::<_, Error>((classed.photos(), classed.counts(2)))
+        };
+        assert_eq!(seen([a, a, b, b], 2).unwrap(), (vec![a, b], vec![1, 1]));
+        assert_eq!(seen([a, b, b, b], 1).unwrap().1, [1, 3]);
+        for (targets, views) in [([a, b, b, b], 2), ([a; 4], 3), ([a; 4], 0)] {
+            assert!(seen(targets, views).is_err());
+        }
     }
 
     #[test]

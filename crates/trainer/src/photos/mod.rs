@@ -23,6 +23,7 @@ mod sketch;
 #[cfg(test)]
 pub(crate) mod texture;
 mod tiff;
+mod view;
 mod webp;
 
 pub use decode::decode_unguarded;
@@ -32,6 +33,7 @@ pub use limits::Limits;
 pub use picture::Picture;
 pub use preparation::Preparation;
 pub use reading::{Background, Exif, Reading};
+pub use view::{View, Views};
 
 pub(crate) use decode::decode_into;
 pub(crate) use file::{Failure, is_bad_sector, is_the_files, read};

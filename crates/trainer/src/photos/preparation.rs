@@ -5,6 +5,7 @@ use resnet::{ImageBytes, ImageView, Recipe};
 use crate::photos::limits::Limits;
 use crate::photos::picture::Picture;
 use crate::photos::reading::Reading;
+use crate::photos::view::View;
 
 /// How a photo becomes what a network takes: how it is read, within which limits, and what the weights expect of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Preparation {
     pub reading: Reading,
     /// Bounds on the file and its pixels.
     pub limits: Limits,
+    /// Which view of it is shown.
+    pub view: View,
 }
 
 impl Preparation {
@@ -24,7 +27,11 @@ impl Preparation {
     /// The recipe can't be followed.
     pub fn image(&self, picture: &Picture, spare: ImageBytes) -> Result<ImageBytes, resnet::Error> {
         let mut image = spare;
-        image.prepare(ImageView::new(picture.width, picture.height, &picture.rgb)?, &self.recipe)?;
+        let view = ImageView::new(picture.width, picture.height, &picture.rgb)?;
+        image.prepare_at(view, &self.recipe, self.view.crop)?;
+        if self.view.mirrored {
+            image.mirror();
+        }
         Ok(image)
     }
 }
@@ -32,6 +39,23 @@ impl Preparation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mirrored_view_is_the_mirror_image_of_the_plain_one() {
+        let picture = Picture { width: 40, height: 30, rgb: (0..3600).map(|i| (i * i % 251) as u8).collect() };
+        let recipe = Recipe { input_size: [16, 20], resize: resnet::Resize::ShorterSide(24), ..Recipe::default() };
+        for crop in resnet::Crop::ALL {
+            let image = |mirrored| {
+                let view = View { crop, mirrored };
+                Preparation { recipe: recipe.clone(), view, ..Default::default() }
+                    .image(&picture, ImageBytes::default())
+            };
+            let (mut plain, mirrored) = (image(false).unwrap(), image(true).unwrap());
+            assert_ne!(plain, mirrored);
+            plain.mirror();
+            assert_eq!(plain, mirrored);
+        }
+    }
 
     #[test]
     fn spare_memory_is_used_again_and_leaves_nothing_behind() {

@@ -1,8 +1,9 @@
-//! What was tried side by side in a training, and which of it was kept: backbones.
+//! What was tried side by side in a training, and which of it was kept: backbones, views of photos.
 
 use serde::{Deserialize, Serialize};
 
 use crate::head::metrics::Paired;
+use crate::photos::Views;
 use crate::words::count;
 
 /// How good a head is that was tried.
@@ -14,7 +15,7 @@ pub struct Scores {
     pub top1_interval: Option<[f64; 2]>,
     /// The log loss there, in nats.
     pub log_loss: Option<f64>,
-    /// The log loss out of fold on what was learnt from, in nats: what is chosen by.
+    /// The log loss out of fold on what was learnt from, in nats, the mean over all deals of the folds: what is chosen by.
     pub out_of_fold: f64,
 }
 
@@ -49,6 +50,23 @@ pub struct Backbones {
     pub kept: usize,
     /// Whether it is the cheapest whose log loss is within a standard error of the lowest.
     pub within_error: bool,
+}
+
+/// Views of photos that were compared with the plain view alone, on the same photos and folds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriedViews {
+    /// The views.
+    pub views: Views,
+    /// How many passes a photo takes for them.
+    pub passes: usize,
+    /// How good the head is that knows the plain view alone.
+    pub plain: Scores,
+    /// How good the head is that learnt from all, and judges by their mean.
+    pub seen: Scores,
+    /// By how much the log loss out of fold is lower, photo by photo.
+    pub gain: Paired,
+    /// Whether the run has them: the gain is more than its standard error, and more than [`TriedViews::LEAST`] of the loss.
+    pub kept: bool,
 }
 
 /// A table for people.
@@ -102,6 +120,43 @@ impl Scores {
     }
 }
 
+impl TriedViews {
+    /// The share of the loss that views must gain to be worth a pass each for every photo, and to be told from what the solver leaves open.
+    pub const LEAST: f64 = 0.01;
+
+    /// Compares heads by the losses of the same photos out of fold.
+    pub(crate) fn new(views: Views, [plain, seen]: [Scores; 2], gain: Paired) -> Self {
+        let kept = gain.difference > gain.error && gain.difference > Self::LEAST * plain.out_of_fold;
+        Self { views, passes: views.all().len(), plain, seen, gain, kept }
+    }
+
+    /// Makes the table. `tested` tells whether photos were set aside that had no say in the choice.
+    pub fn table(&self, tested: bool) -> Table {
+        let row = |(views, passes, scores): (Views, usize, &Scores)| {
+            let mark = if self.kept != views.is_plain() { "> " } else { "  " };
+            let mut cells = vec![format!("{mark}{views}"), passes.to_string()];
+            cells.extend(scores.cells());
+            cells
+        };
+        let mut head = vec!["  views", "passes"];
+        head.extend(Scores::HEAD);
+        let Paired { difference, error } = self.gain;
+        let gain = format!("out of fold {} gains {difference:.4} ± {error:.4} in log-loss, photo by photo", self.views);
+        let verdict = match self.kept {
+            true => "Kept",
+            false => "Left off, since a gain must be more than its standard error and a hundredth of the loss",
+        };
+        let honest = if tested { "; the photos to test had no say in it" } else { "" };
+        let rows = [(Views::default(), 1, &self.plain), (self.views, self.passes, &self.seen)];
+        Table {
+            title: "Views, learnt from side by side and judged by their mean, on the same photos and folds",
+            head,
+            rows: rows.into_iter().map(row).collect(),
+            note: format!("{verdict}: {gain}{honest}"),
+        }
+    }
+}
+
 impl Backbones {
     /// Makes the table. `tested` tells whether photos were set aside that had no say in the choice.
     pub fn table(&self, tested: bool) -> Table {
@@ -141,5 +196,28 @@ impl Backbones {
             rows: self.tried.iter().enumerate().map(row).collect(),
             note: format!("Kept of {all}: {kept}, {by}; {honest}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_kept_for_a_gain_beyond_chance_and_worth_the_passes() {
+        let flip = Views { flip: true, crops: false };
+        let scores = |out_of_fold| Scores { top1: Some(0.5), out_of_fold, ..Scores::default() };
+        let tried = |difference, error| {
+            TriedViews::new(flip, [scores(0.5), scores(0.5 - difference)], Paired { difference, error })
+        };
+        let kept = |difference, error| tried(difference, error).kept;
+        assert!(kept(0.02, 0.01));
+        assert!(!kept(0.02, 0.03) && !kept(0.004, 0.001) && !kept(-0.02, 0.01) && !kept(f64::NAN, 0.0));
+        assert!(!kept(0.1, f64::INFINITY));
+        let text = tried(0.02, 0.01).table(false).text();
+        assert!(text.contains("\n  plain "), "{text}");
+        assert!(text.contains("\n> flip ") && text.contains("Kept: out of fold flip gains 0.0200"), "{text}");
+        let text = tried(0.01, 0.02).table(true).text();
+        assert!(text.contains("\n> plain ") && text.contains("Left off") && text.contains("had no say"), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use crate::head::metrics::Evaluation;
 use crate::head::{Certificate, CrossValidation, History, LeaveOneOut, Regularisation, Temperature};
 use crate::photos::Limits;
 use crate::report::change::Change;
-use crate::report::choice::{Backbones, Table};
+use crate::report::choice::{Backbones, Table, TriedViews};
 use crate::report::prediction::Prediction;
 use crate::report::thumbnail::thumbnail;
 use crate::run::Config;
@@ -56,6 +56,9 @@ pub struct Metrics {
     /// The backbones that were compared, of which the run has the one that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbones: Option<Backbones>,
+    /// The views of photos that were compared with the plain one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<TriedViews>,
     /// How the training went.
     pub history: History,
     /// Where the time went.
@@ -197,7 +200,9 @@ impl<'a> Data<'a> {
 
 /// Makes the tables of what was tried side by side.
 pub fn tables(metrics: &Metrics) -> Vec<Table> {
-    metrics.backbones.iter().map(|tried| tried.table(metrics.test.is_some())).collect()
+    let tested = metrics.test.is_some();
+    let backbones = metrics.backbones.iter().map(|tried| tried.table(tested));
+    backbones.chain(metrics.views.iter().map(|tried| tried.table(tested))).collect()
 }
 
 /// Picks what judges a head: its part, what to call it, and the evaluation on it.
@@ -316,6 +321,8 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
         ("time", format!("{:.1} s", metrics.seconds.total)),
         ("trainer", config.version.clone()),
     ];
+    let views = (!config.views.is_plain()).then(|| ("views", config.views.to_string()));
+    let found = found.chain(views);
     found.chain(facts).chain(source).chain(made).collect()
 }
 

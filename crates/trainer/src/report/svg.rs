@@ -115,7 +115,7 @@ mod tests {
             candidate(Scaling::Each, 0.1, 1.5),
         ];
         let mut found =
-            CrossValidation { folds: 5, candidates, chosen: 1, top1: vec![0.5], nested: false, logits: Vec::new() };
+            CrossValidation { folds: 5, candidates, chosen: 1, top1: vec![0.5], nested: false, ..Default::default() };
         let drawn = strengths(&found).unwrap();
         assert!(drawn.contains("points=\"630.0,10.0 335.0,100.0 40.0,145.0\""), "{drawn}");
         assert!(drawn.contains("points=\"40.0,55.0\"") && drawn.contains("d=\"M335.0 10V190\""), "{drawn}");

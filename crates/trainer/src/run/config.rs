@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::head::TrainOptions;
 use crate::machine::gpu::Summary;
 use crate::machine::tune::Tuned;
-use crate::photos::Reading;
+use crate::photos::{Reading, Views};
 use crate::run::folder::CONFIG;
 use crate::words;
 
@@ -39,6 +39,9 @@ pub struct Config {
     pub recipe: Recipe,
     /// Orientation and transparency.
     pub reading: Reading,
+    /// The views of each photo that the head learnt from, and by whose mean it judges.
+    #[serde(default, skip_serializing_if = "Views::is_plain")]
+    pub views: Views,
     /// How photos were split into parts.
     pub split: SplitOptions,
     /// How the head was trained.
@@ -147,6 +150,7 @@ impl Config {
             features: None,
             recipe: Default::default(),
             reading: Default::default(),
+            views: Default::default(),
             split: Default::default(),
             train: Default::default(),
             batch: 1,

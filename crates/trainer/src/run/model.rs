@@ -8,23 +8,32 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
 use crate::head::Head;
-use crate::photos::Reading;
+use crate::photos::{Reading, Views};
 use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::{LABELS, MODEL};
 use crate::run::likeness::Likeness;
 use crate::run::named::{Named, classes_of, plain};
 use crate::run::parts::Seen;
-use crate::run::preparation::reading_of;
+use crate::run::preparation::{reading_of, views_of};
 
 /// Makes the bytes of [`MODEL`]: the backbone's tensors as they were in their file, the head as `fc.weight` and `fc.bias`, labels and
-/// preprocessing as metadata. The same network gives the same bytes.
+/// preprocessing as metadata, and views where there are others than the plain one. The same network gives the same bytes.
 ///
 /// # Errors
 /// The head's width isn't the backbone's.
-pub fn model(weights: &WeightFile, head: &Head, recipe: &Recipe, reading: &Reading) -> Result<Vec<u8>> {
+pub fn model(
+    weights: &WeightFile,
+    head: &Head,
+    recipe: &Recipe,
+    (reading, views): (&Reading, Views),
+) -> Result<Vec<u8>> {
     let json = |value: serde_json::Result<String>| value.expect("plain data");
-    let more = [("recipe", json(serde_json::to_string(recipe))), ("reading", json(serde_json::to_string(reading)))];
+    let mut more =
+        vec![("recipe", json(serde_json::to_string(recipe))), ("reading", json(serde_json::to_string(reading)))];
+    if !views.is_plain() {
+        more.push(("views", views.to_string()));
+    }
     network(weights.backbone_tensors().collect(), (head, weights.architecture().features()), more)
 }
 
@@ -108,6 +117,8 @@ pub struct Run {
     pub config: Option<Config>,
     /// How photos are read, from the network's metadata.
     pub reading: Reading,
+    /// The views of each photo by whose mean it judges, from the network's metadata.
+    pub views: Views,
 }
 
 impl Run {
@@ -144,7 +155,7 @@ impl Run {
         let classes: Vec<String> = serde_json::from_str(read("labels")?).map_err(parsed)?;
         let classes = plain(&classes);
         let recipe: Recipe = serde_json::from_str(read("recipe")?).map_err(parsed)?;
-        let reading = reading_of(&weights, &path)?;
+        let (reading, views) = (reading_of(&weights, &path)?, views_of(&weights, &path)?);
         let linear = weights.head()?;
         if linear.classes != classes.len() {
             let reason = format!("{} labels for {} outputs in {MODEL}", classes.len(), linear.classes);
@@ -155,7 +166,7 @@ impl Run {
         if let Some(config) = &config {
             config.check_file(folder, MODEL, weights.bytes())?;
         }
-        Ok(Self { folder: folder.to_owned(), weights, head, named: Named::Stated, recipe, reading, config })
+        Ok(Self { folder: folder.to_owned(), weights, head, named: Named::Stated, recipe, reading, views, config })
     }
 
     /// Tells whether a folder is a run, finished or damaged, or nothing better: not one of weights alone.
@@ -172,14 +183,14 @@ impl Run {
     /// # Errors
     /// The weights have no head.
     pub fn of_weights(weights: WeightFile, path: &Path, recipe: Recipe, reading: Reading) -> Result<Self> {
-        let linear = weights.head()?;
+        let (linear, views) = (weights.head()?, views_of(&weights, path)?);
         let (classes, named) = classes_of(&weights, path, linear.classes);
         let head = Head { weight: linear.weight, bias: linear.bias, classes };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         // A `config.json` beside a weight file may be anybody's: one that isn't ours says nothing here.
         let config = Config::read(&folder).ok().flatten();
         let config = config.filter(|config| config.check_file(&folder, MODEL, weights.bytes()).is_ok());
-        Ok(Self { folder, weights, head, named, recipe, reading, config })
+        Ok(Self { folder, weights, head, named, recipe, reading, views, config })
     }
 
     /// Reads what the run knows its photos by; none where it was written without.
@@ -232,7 +243,7 @@ mod tests {
         assert_eq!((run.config, run.head.classes), (None, vec!["cat".to_owned(), "dog".to_owned()]));
         // In a run's own folder it is damage.
         let weights = WeightFile::from_bytes(random_weights(&architecture, 1)).unwrap();
-        write(MODEL, &model(&weights, &head(), &Recipe::default(), &Reading::default()).unwrap());
+        write(MODEL, &model(&weights, &head(), &Recipe::default(), (&Reading::default(), Views::default())).unwrap());
         let error = Run::open(dir.path()).err().unwrap();
         assert!(error.to_string().contains("not a usable run: config.json: "), "{error}");
     }
@@ -241,7 +252,7 @@ mod tests {
     fn equal_runs_are_equal_to_the_byte() {
         let bytes = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
         let weights = WeightFile::from_bytes(bytes).unwrap();
-        let model = || model(&weights, &head(), &Recipe::default(), &Reading::default()).unwrap();
+        let model = || model(&weights, &head(), &Recipe::default(), (&Reading::default(), Views::default())).unwrap();
         let first = model();
         assert!((0..8).all(|_| model() == first));
         // Others read it too: the header is whole, and the data begin at a multiple of 8.
@@ -292,11 +303,15 @@ mod tests {
         let head = head();
         let own = Recipe { input_size: [32, 32], ..Recipe::default() };
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(MODEL), model(&weights, &head, &own, &Reading::default()).unwrap()).unwrap();
+        std::fs::write(
+            folder.path().join(MODEL),
+            model(&weights, &head, &own, (&Reading::default(), Views::default())).unwrap(),
+        )
+        .unwrap();
         let run = Run::open(folder.path()).unwrap();
         assert_eq!(recipe_of(&run.weights, &path).unwrap(), (own.clone(), Some(path.clone())));
         assert_eq!((run.recipe, run.head), (own, head.clone()));
         let narrow = Head { weight: vec![0.5; 8], ..head };
-        assert!(model(&weights, &narrow, &Recipe::default(), &Reading::default()).is_err());
+        assert!(model(&weights, &narrow, &Recipe::default(), (&Reading::default(), Views::default())).is_err());
     }
 }

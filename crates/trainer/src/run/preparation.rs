@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use resnet::{Recipe, WeightFile};
 
 use crate::error::{Error, Result};
-use crate::photos::Reading;
+use crate::photos::{Reading, Views};
 use crate::words::shown;
 
 /// Finds the recipe that belongs to a weight file, and the file that holds it: a run's own, from its metadata; timm's or
@@ -36,4 +36,14 @@ pub fn reading_of(weights: &WeightFile, path: &Path) -> Result<Reading> {
     let damaged =
         |error| Error::InvalidRun { path: path.to_owned(), reason: format!("its metadata, reading: {error}") };
     serde_json::from_str(text).map_err(damaged)
+}
+
+/// Finds the views by whose mean these weights' head judges a photo: a run's own, from its metadata, else the plain one.
+///
+/// # Errors
+/// They are given, and aren't known.
+pub fn views_of(weights: &WeightFile, path: &Path) -> Result<Views> {
+    let Some(text) = weights.metadata().get("views") else { return Ok(Views::default()) };
+    let damaged = |error| Error::InvalidRun { path: path.to_owned(), reason: format!("its metadata, views: {error}") };
+    text.parse().map_err(damaged)
 }

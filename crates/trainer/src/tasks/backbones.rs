@@ -9,7 +9,7 @@ use crate::data::Dataset;
 use crate::digest::{self, Digest};
 use crate::error::{Error, Result};
 use crate::head::metrics::Paired;
-use crate::photos::Reading;
+use crate::photos::{Reading, View, Views};
 use crate::progress::{Named, Stage, watched};
 use crate::report::{Backbones, Metrics, Scores, TriedBackbone};
 use crate::run::open_weights;
@@ -114,13 +114,13 @@ impl<'a> Rival<'a> {
 
     pub(crate) fn pretrained(&self) -> Pretrained<'_> {
         let Self { name, weights, ref recipe, reading, .. } = *self;
-        Pretrained { weights, recipe, reading, name }
+        Pretrained { weights, recipe, reading, view: View::default(), name }
     }
 
     /// Passes the photos through it, but for those whose features are kept.
     pub(crate) fn pass<'d>(&self, session: &Session<'_>, dataset: &'d Dataset) -> Result<Passed<'d>> {
         let start = Instant::now();
-        let known = Known::new(session, &self.pretrained(), &dataset.photos, &dataset.rejected)?;
+        let known = Known::new(session, (&self.pretrained(), Views::default()), &dataset.photos, &dataset.rejected)?;
         let seconds = (known.computed > 0).then(|| start.elapsed().as_secs_f64() / known.computed as f64);
         Ok(Passed { known, seconds })
     }

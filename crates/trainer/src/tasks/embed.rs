@@ -8,7 +8,7 @@ use crate::data::{self, Origin, Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Features, Outcome, Rows};
-use crate::photos::Reading;
+use crate::photos::{Reading, View};
 use crate::progress::{Stage, watched};
 use crate::run::open_weights;
 use crate::session::{Overrides, Pretrained, Session};
@@ -50,7 +50,7 @@ pub fn embed(
 ) -> Result<Embedded> {
     let data = data.into();
     let Source { photos, unlisted, file, recipe, reading } = Source::open(session, &data, weights, overrides)?;
-    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, name: "" };
+    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, view: View::default(), name: "" };
     let (features, mut extraction) = session.features(&backbone, &photos)?;
     extraction.rejected.splice(0..0, unlisted);
     told(session, &data, &extraction.rejected, extraction.kept.len())?;
@@ -78,7 +78,7 @@ pub fn embed_each(
     let data = data.into();
     let Source { photos, unlisted: mut rejected, file, recipe, reading } =
         Source::open(session, &data, weights, overrides)?;
-    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, name: "" };
+    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, view: View::default(), name: "" };
     let mut rows = 0;
     let computed = session.stream(&backbone, &photos, &mut |place, outcome| match outcome {
         Outcome::Known(digest, row) => {

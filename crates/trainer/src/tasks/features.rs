@@ -10,7 +10,7 @@ use crate::data::{Dataset, Duplicates, FeatureRows, Origin, Photo, SplitOptions}
 use crate::error::Result;
 use crate::features::{FeatureFile, Rows};
 use crate::head::TrainOptions;
-use crate::photos::Reading;
+use crate::photos::{Reading, Views};
 use crate::progress::{Stage, watched};
 use crate::report::Prediction;
 use crate::run::{self, FromFeatures, HeadRun, Making};
@@ -79,8 +79,8 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
     };
     let learnt = learn(session, &learning, &learning.assigned(session)?)?;
     let model = run::head_alone(&learnt.head, features.width)?;
-    let origin =
-        MadeFrom { data: labels.absolute(), weights: None, features: Some(features), recipe: Recipe::default() };
+    let (data, recipe, views) = (labels.absolute(), Recipe::default(), Views::default());
+    let origin = MadeFrom { data, weights: None, features: Some(features), recipe, views };
     learnt.write(session, &learning, origin, (folder, model))
 }
 

@@ -5,8 +5,9 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{FeatureFile, Features, Rows};
 use crate::head::{Head, Samples};
+use crate::photos::Views;
 use crate::report::Prediction;
-use crate::session::{Pretrained, Session};
+use crate::session::{Pretrained, Session, Viewed};
 
 /// Rows whose logits are computed at a time, so that not all of them stand in memory twice.
 const ROWS: usize = 1024;
@@ -14,7 +15,10 @@ const ROWS: usize = 1024;
 /// Photos whose features are known, in their order, and those that can't be used.
 pub(crate) struct Known<'a> {
     photos: &'a [Photo],
-    pub(crate) features: Features,
+    /// What each view of them says, the plain one first.
+    pub(crate) views: Vec<Features>,
+    /// The mean of these, where there are several: what photos are judged by.
+    mean: Option<Features>,
     /// Places among the photos, with their contents.
     pub(crate) kept: Vec<(usize, Digest)>,
     pub(crate) rejected: Vec<Rejected>,
@@ -38,18 +42,53 @@ impl Selected<'_> {
     }
 }
 
+/// Takes the mean of views, where there are several.
+fn mean(views: &[Features]) -> Option<Features> {
+    (views.len() > 1).then(|| Features::mean(views))
+}
+
 impl<'a> Known<'a> {
     /// Passes photos through a backbone, but for those whose features are kept, and finds which can't be used: those `unlisted`,
     /// and those that can't be read.
     pub(crate) fn new(
         session: &Session<'_>,
-        backbone: &Pretrained<'_>,
+        (backbone, views): (&Pretrained<'_>, Views),
         photos: &'a [Photo],
         unlisted: &[Rejected],
     ) -> Result<Self> {
-        let (features, extraction) = session.features(backbone, photos)?;
-        let rejected = [unlisted, &extraction.rejected].concat();
-        Ok(Self { photos, features, kept: extraction.kept, rejected, computed: extraction.computed })
+        let Viewed { features, outcomes, computed } = session.views(backbone, &views.all(), photos)?;
+        let (mut kept, mut rejected) = (Vec::new(), unlisted.to_vec());
+        for (place, outcome) in outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(digest) => kept.push((place, digest)),
+                Err(reason) => rejected.push(reason),
+            }
+        }
+        Ok(Self { photos, mean: mean(&features), views: features, kept, rejected, computed })
+    }
+
+    /// Passes photos that are known in the plain view through the backbone in others. Tells whether all could be shown so; else nothing changes.
+    pub(crate) fn view(&mut self, session: &Session<'_>, backbone: &Pretrained<'_>, views: Views) -> Result<bool> {
+        let Viewed { features, outcomes, computed } = session.views(backbone, &views.all()[1..], self.photos)?;
+        if self.kept.iter().any(|(place, digest)| outcomes.get(*place) != Some(&Ok(*digest))) {
+            return Ok(false);
+        }
+        self.computed = self.computed.max(computed);
+        self.views.truncate(1);
+        self.views.extend(features);
+        self.mean = mean(&self.views);
+        Ok(true)
+    }
+
+    /// Leaves the plain view.
+    pub(crate) fn unview(&mut self) {
+        self.views.truncate(1);
+        self.mean = None;
+    }
+
+    /// Gives what photos are judged by.
+    fn judged(&self) -> &Features {
+        self.mean.as_ref().unwrap_or(&self.views[0])
     }
 
     /// Takes rows of a file for the features of photos; others than such are none of them.
@@ -60,7 +99,7 @@ impl<'a> Known<'a> {
             _ => None,
         };
         let kept = photos.iter().enumerate().filter_map(digest).collect();
-        Self { photos, features, kept, rejected: Vec::new(), computed: 0 }
+        Self { photos, views: vec![features], mean: None, kept, rejected: Vec::new(), computed: 0 }
     }
 
     /// Lists the photos, in their order.
@@ -70,27 +109,38 @@ impl<'a> Known<'a> {
 
     /// Views the features of all, in their order.
     pub(crate) fn rows(&self) -> Result<Rows<'_>> {
-        self.features.rows(self.kept.iter().map(|(_, digest)| digest))
+        self.judged().rows(self.kept.iter().map(|(_, digest)| digest))
     }
 
-    /// Selects those that play `part`, given the part of each, in the order of their contents.
+    /// Selects those that play `part`, given the part of each, in the order of their contents: a row each, that they are judged by.
     pub(crate) fn select(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
+        self.select_from(std::slice::from_ref(self.judged()), parts, part)
+    }
+
+    /// Selects as [`select`](Self::select) does, for a head to learn from: all views of each, which count together what the photo counts.
+    pub(crate) fn select_views(&self, parts: &[Part], part: Part) -> Result<Selected<'_>> {
+        self.select_from(&self.views, parts, part)
+    }
+
+    fn select_from<'s>(&'s self, views: &'s [Features], parts: &[Part], part: Part) -> Result<Selected<'s>> {
         let of_part = self.photos().zip(&self.kept).zip(parts).enumerate().filter(|(_, (_, other))| **other == part);
         let mut members: Vec<(&Digest, &Photo, usize)> =
             of_part.map(|(place, ((photo, (_, digest)), _))| (digest, photo, place)).collect();
         // A head learns the same from the same photos, whatever they are called and wherever they lie.
         members.sort_by(|(a, one, _), (b, other, _)| a.cmp(b).then_with(|| one.target.cmp(&other.target)));
-        let rows = self.features.rows(members.iter().map(|(digest, ..)| *digest))?;
-        let targets = members.iter().map(|(_, photo, _)| photo.target.clone()).collect();
-        let weights = members.iter().map(|(_, photo, _)| photo.weight).collect();
-        Ok(Selected { rows, targets, weights, places: members.iter().map(|(.., place)| *place).collect() })
+        let digests: Vec<&Digest> = members.iter().map(|(digest, ..)| *digest).collect();
+        let rows = Features::side_by_side(views, &digests)?;
+        let members = || members.iter().flat_map(|member| std::iter::repeat_n(member, views.len()));
+        let targets = members().map(|(_, photo, _)| photo.target.clone()).collect();
+        let weights = members().map(|(_, photo, _)| photo.weight / views.len() as f64).collect();
+        Ok(Selected { rows, targets, weights, places: members().map(|(.., place)| *place).collect() })
     }
 
     /// Computes a head's logits for those at some places among the known, row by row.
     pub(crate) fn logits(&self, head: &Head, places: &[usize]) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(places.len());
         for some in places.chunks(ROWS) {
-            let rows = self.features.rows(some.iter().map(|&place| &self.kept[place].1))?;
+            let rows = self.judged().rows(some.iter().map(|&place| &self.kept[place].1))?;
             all.extend(head.logits(&rows)?.chunks_exact(head.classes.len()).map(<[f32]>::to_vec));
         }
         Ok(all)
@@ -104,7 +154,7 @@ impl<'a> Known<'a> {
     ) -> Result<Vec<Prediction>> {
         let mut predictions = Vec::with_capacity(self.kept.len());
         for some in self.kept.chunks(ROWS) {
-            let logits = head.logits(&self.features.rows(some.iter().map(|(_, digest)| digest))?)?;
+            let logits = head.logits(&self.judged().rows(some.iter().map(|(_, digest)| digest))?)?;
             for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
                 let photo = &self.photos[place];
                 let part = part(predictions.len(), photo);

@@ -10,8 +10,8 @@ use crate::data::{Class, Dataset, Origin, Part, Target};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::head::metrics::{Evaluation, evaluate, majority};
-use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions, log_softmax};
-use crate::photos::Reading;
+use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
+use crate::photos::{Reading, Views};
 use crate::progress::Named;
 use crate::report::{Counts, Metrics, Prediction, Seconds};
 use crate::run::{Config, FromFeatures, Making, Weights};
@@ -55,7 +55,7 @@ pub(crate) struct Learnt {
     pub(crate) likeness: Option<Vec<u8>>,
     pub(crate) metrics: Metrics,
     pub(crate) predictions: Vec<Prediction>,
-    /// The loss of each photo that was learnt from, by a head of cross-validation that didn't, in the order of their contents; none without cross-validation.
+    /// The loss of each photo that was learnt from, by heads of cross-validation that didn't, the mean over all deals of the folds, in the order of their contents; none without cross-validation.
     pub(crate) losses: Vec<f64>,
 }
 
@@ -68,6 +68,8 @@ pub(crate) struct MadeFrom {
     /// The features that another program computed, in its place.
     pub(crate) features: Option<FromFeatures>,
     pub(crate) recipe: Recipe,
+    /// The views of each photo.
+    pub(crate) views: Views,
 }
 
 impl Learnt {
@@ -79,7 +81,7 @@ impl Learnt {
         from: MadeFrom,
         (folder, model): (Making, Vec<u8>),
     ) -> Result<Trained> {
-        let MadeFrom { data, weights, features, recipe } = from;
+        let MadeFrom { data, weights, features, recipe, views } = from;
         let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data,
@@ -90,6 +92,7 @@ impl Learnt {
             batch: session.batch(recipe.input_size),
             recipe,
             reading: learning.reading,
+            views,
             split: learning.split.clone(),
             train: *learning.train,
             precision: session.device.precision().name().to_owned(),
@@ -120,25 +123,30 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
 
     let (learnt, validation) = (known.select(parts, Part::Train)?, known.select(parts, Part::Validation)?);
     let deals = dealt(deals, &learnt.places);
+    // All views of a photo are of its fold.
+    let (shown, views) = (known.select_views(parts, Part::Train)?, known.views.len());
+    let each = |deal: &Vec<usize>| deal.iter().flat_map(|&fold| std::iter::repeat_n(fold, views)).collect::<Vec<_>>();
+    let of_rows: Option<Vec<Vec<usize>>> = deals.as_ref().map(|deals| deals.iter().map(each).collect());
     let problem = Problem {
         classes: &dataset.classes,
-        train: learnt.samples(),
+        train: shown.samples(),
         validation: (!validation.targets.is_empty()).then(|| validation.samples()),
-        folds: deals.as_ref().map(|deals| Folds { deals, nested: *all_train }),
+        folds: of_rows.as_ref().map(|deals| Folds { deals, nested: *all_train }),
+        views,
     };
     let fit = head::solve(&session.device, &problem, train, &Named { name, progress: session.progress })?;
     let deal = deals.iter().flatten().next();
-    let likeness = deal.map(|deal| likeness(session, &problem, deal, &fit, train)).transpose()?.flatten();
+    let judged = Problem { train: learnt.samples(), folds: None, views: 1, ..problem };
+    let likeness = deal.map(|deal| likeness(session, &judged, deal, &fit, train)).transpose()?.flatten();
     let Fit { head, history, certificate, cross_validation, leave_one_out, temperature } = fit;
     let solved = Instant::now();
 
     let mut predictions = known.predictions(&head, |index, _| Some(parts[index]))?;
-    let mut losses = Vec::new();
+    let losses = cross_validation.as_ref().map(|found| found.losses.clone()).unwrap_or_default();
     if let Some(found) = &cross_validation {
         // Of photos that it learnt from the head says what it was told: what others say that didn't is worth more.
         let rows = found.logits.chunks_exact(dataset.classes.len());
         for (&place, logits) in learnt.places.iter().zip(rows) {
-            losses.extend(predictions[place].target.class().map(|class| -log_softmax(logits, class)));
             predictions[place].logits = logits.to_vec();
             predictions[place].cross_validated = found.nested;
         }
@@ -179,6 +187,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         temperature,
         change,
         backbones: None,
+        views: None,
         history,
         seconds: Seconds {
             features: (featured - *start).as_secs_f64(),

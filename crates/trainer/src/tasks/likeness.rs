@@ -119,7 +119,7 @@ impl Heads<'_> {
         let weights: Option<Vec<f64>> = weights.map(|weights| trial.learnt.iter().map(|&row| weights[row]).collect());
         let rows = known.rows.select(trial.learnt.iter().copied());
         let train = Samples { rows: &rows, targets: &targets, weights: weights.as_deref() };
-        let problem = Problem { classes: &labels, train, validation: None, folds: None };
+        let problem = Problem { classes: &labels, train, validation: None, folds: None, views: 1 };
         let optimizer = Optimizer::Lbfgs {
             method: None,
             l2: None,

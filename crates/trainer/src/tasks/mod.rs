@@ -21,6 +21,7 @@ mod train;
 mod trained;
 mod unknown;
 mod verify;
+mod views;
 
 pub use again::{Again, train_again};
 pub use backbones::Backbone;

@@ -27,12 +27,12 @@ pub(crate) struct NearSeen {
 pub(crate) fn near_seen(session: &Session<'_>, run: &Run, known: &mut Known<'_>, seen: &Seen) -> Result<NearSeen> {
     let mut learnt: Vec<Digest> = seen.digests.iter().filter_map(|digest| of_hex(digest)).collect();
     learnt.sort_unstable();
-    learnt.retain(|digest| known.features.recall(digest));
+    learnt.retain(|digest| known.views[0].recall(digest));
     let unsought = seen.digests.len() - learnt.len();
     if learnt.is_empty() {
         return Ok(NearSeen { photos: Vec::new(), unsought });
     }
-    let mut found = watched(session.progress, Stage::LISTING, || found_by(run, &known.features));
+    let mut found = watched(session.progress, Stage::LISTING, || found_by(run, &known.views[0]));
     // Pairs are looked for between two parts, and not within one that is evaluated on or chosen by.
     let evaluated = known.photos().map(|photo| Photo { part: Some(Part::Test), ..photo.clone() });
     let gone = || Photo::in_memory("", Vec::new());
@@ -48,7 +48,7 @@ pub(crate) fn near_seen(session: &Session<'_>, run: &Run, known: &mut Known<'_>,
         kept: None,
     };
     let mut groups = Groups::new(&digests.iter().zip(&photos).map(entry).collect::<Vec<_>>());
-    let rows = known.features.rows(&digests)?;
+    let rows = known.views[0].rows(&digests)?;
     let looking =
         Looking { digests: &digests, store: session.store.as_ref(), reading: &run.reading, limits: &session.limits };
     near_duplicates(&photos.iter().collect::<Vec<_>>(), &rows, &mut groups, looking, session.progress)?;

@@ -52,7 +52,7 @@ pub fn predict_each(
 ) -> Result<Vec<Rejected>> {
     let backbone = Pretrained::of(run);
     let mut rejected = Vec::new();
-    session.stream(&backbone, photos, &mut |place, outcome| {
+    session.stream_views(&backbone, run.views, photos, &mut |place, outcome| {
         let photo = &photos[place];
         match outcome {
             Outcome::Known(digest, row) => {
@@ -90,7 +90,7 @@ pub(crate) fn known<'a>(
     photos: &'a [Photo],
     unlisted: &[Rejected],
 ) -> Result<Known<'a>> {
-    let known = Known::new(session, &Pretrained::of(run), photos, unlisted)?;
+    let known = Known::new(session, (&Pretrained::of(run), run.views), photos, unlisted)?;
     tell_rejected(&known.rejected, session.progress);
     Ok(known)
 }

@@ -5,21 +5,25 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Origin, Part};
+use crate::data::{Dataset, Origin, Part};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::files::is_below;
 use crate::head::TrainOptions;
+use crate::photos::Views;
 use crate::progress::{Stage, watched};
 use crate::report::Seconds;
 use crate::run::{self, Making, Weights};
 use crate::session::{Overrides, Session};
-use crate::tasks::backbones::{Backbone, Files, Rival, agree, choose};
+use crate::tasks::assign::Assigned;
+use crate::tasks::backbones::{Backbone, Files, Passed, Rival, agree, choose};
 use crate::tasks::before::Before;
+use crate::tasks::known::Known;
 use crate::tasks::labelled::labelled;
-use crate::tasks::learn::{Learning, MadeFrom, learn, learn_from_given};
+use crate::tasks::learn::{Learning, Learnt, MadeFrom, learn, learn_from_given};
 use crate::tasks::tell::tell_rejected;
 use crate::tasks::trained::Trained;
+use crate::tasks::views::{Tried, try_views};
 
 /// What a training is asked to do.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub struct Request {
     pub backbones: Vec<Backbone>,
     /// Keep the cheapest backbone whose log loss is within a standard error of the lowest, in the place of the one with the lowest.
     pub within_error: bool,
+    /// Views of each photo besides the plain one, which are kept where the head gains by them: see [`Metrics::views`](crate::report::Metrics::views).
+    pub views: Views,
     /// The folder to write the run into.
     pub out: PathBuf,
     /// Replace a finished run there.
@@ -56,8 +62,8 @@ impl Request {
     /// ```
     pub fn new(data: impl Into<Origin>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         let (data, backbones, out) = (data.into(), vec![Backbone::at(weights)], out.into());
-        let (overrides, split, kept, train) = Default::default();
-        Self { data, backbones, within_error: false, out, force: false, overrides, split, kept, train }
+        let (views, overrides, split, kept, train) = Default::default();
+        Self { data, backbones, within_error: false, views, out, force: false, overrides, split, kept, train }
     }
 }
 
@@ -80,6 +86,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     learn_from_given(&mut dataset, &request.train);
     let files = Files::open(session, &request.backbones, before)?;
     let rivals = Rival::all(&request.backbones, &files, &request.overrides)?;
+    rivals.iter().try_for_each(|rival| request.views.check(&rival.recipe))?;
     check_outside(&request.out, &request.data.path)?;
     let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
@@ -88,37 +95,58 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     tell_rejected(&passed[0].known.rejected, session.progress);
     agree(&mut passed);
     let featured = Instant::now();
-    let learning = |place: usize| Learning {
-        dataset: &dataset,
-        known: &passed[place].known,
-        reading: rivals[place].reading,
-        split: &request.split,
-        kept: &request.kept,
-        train: &request.train,
-        before,
-        start,
-        name: rivals[place].name,
-    };
+    let all = Common { session, request, dataset: &dataset, before, start };
     // The same parts and folds for all.
-    let assigned = learning(0).assigned(session)?;
-    let learn = |place: usize| learn(session, &learning(place), &assigned);
-    let mut learnt = (0..rivals.len()).map(learn).collect::<Result<Vec<_>>>()?;
+    let assigned = all.learning(&rivals[0], &passed[0].known).assigned(session)?;
+    let learnt = |(rival, passed): (&Rival<'_>, &Passed<'_>)| all.learn(rival, &passed.known, &assigned);
+    let mut learnt = rivals.iter().zip(&passed).map(learnt).collect::<Result<Vec<_>>>()?;
     let (chosen, backbones) = choose(&rivals, &passed, &learnt, request.within_error)?;
-    let (learning, mut learnt) = (learning(chosen), learnt.swap_remove(chosen));
+    let (rival, known, learnt) = (&rivals[chosen], &mut passed[chosen].known, learnt.swap_remove(chosen));
+    let Tried { mut learnt, views, seconds } = match request.views.is_plain() {
+        true => Tried { learnt, views: request.views, seconds: 0.0 },
+        false => try_views(session, rival, request.views, (&mut *known, learnt), &|known| {
+            all.learn(rival, known, &assigned)
+        })?,
+    };
     learnt.metrics.backbones = backbones;
+    learnt.metrics.photos.computed = known.computed;
     learnt.metrics.seconds = Seconds {
-        features: (featured - start).as_secs_f64(),
-        head: featured.elapsed().as_secs_f64(),
+        features: (featured - start).as_secs_f64() + seconds,
+        head: featured.elapsed().as_secs_f64() - seconds,
         total: start.elapsed().as_secs_f64(),
     };
 
-    let Rival { path, weights, ref sha256, ref recipe, reading, .. } = rivals[chosen];
-    let model = run::model(weights, &learnt.head, recipe, &reading)?;
+    let Rival { path, weights, ref sha256, ref recipe, reading, .. } = *rival;
+    let model = run::model(weights, &learnt.head, recipe, (&reading, views))?;
     let (architecture, sha256) = (weights.architecture().to_string(), sha256.clone());
-    let weights = Weights { path: absolute(path), architecture, sha256 };
-    let origin =
-        MadeFrom { data: request.data.absolute(), weights: Some(weights), features: None, recipe: recipe.clone() };
-    learnt.write(session, &learning, origin, (folder, model))
+    let weights = Some(Weights { path: absolute(path), architecture, sha256 });
+    let (data, recipe) = (request.data.absolute(), recipe.clone());
+    let origin = MadeFrom { data, weights, features: None, recipe, views };
+    learnt.write(session, &all.learning(rival, known), origin, (folder, model))
+}
+
+/// What all backbones of a training have in common.
+struct Common<'a> {
+    session: &'a Session<'a>,
+    request: &'a Request,
+    dataset: &'a Dataset,
+    before: Option<&'a Before>,
+    start: Instant,
+}
+
+impl<'a> Common<'a> {
+    fn learning<'k>(&self, rival: &Rival<'k>, known: &'k Known<'k>) -> Learning<'k>
+    where
+        'a: 'k,
+    {
+        let Self { request, dataset, before, start, .. } = *self;
+        let Request { split, kept, train, .. } = request;
+        Learning { dataset, known, reading: rival.reading, split, kept, train, before, start, name: rival.name }
+    }
+
+    fn learn(&self, rival: &Rival<'_>, known: &Known<'_>, assigned: &Assigned) -> Result<Learnt> {
+        learn(self.session, &self.learning(rival, known), assigned)
+    }
 }
 
 /// Checks that a run doesn't lie in the folder of photos, where the next training would take it for a class.
@@ -197,6 +225,7 @@ mod tests {
             data: data.clone().into(),
             backbones: vec![Backbone::at(&weights)],
             within_error: false,
+            views: Views::default(),
             out: out.clone(),
             force: false,
             overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::data::Target;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::features::Features;
 use crate::head::{Certificate, Optimizer, Problem, Samples, certify_again};
 use crate::report::Metrics;
 use crate::run::{self, Parts, Run};
@@ -40,21 +42,24 @@ pub fn verify(session: &Session<'_>, folder: &Path) -> Result<Verified> {
         return Err(invalid("its head was stopped by epochs, and is no optimum that could be verified".into()));
     };
     let backbone = Pretrained::of(&run);
-    let mut features = session.recalled(&backbone);
+    let views = run.views.all();
+    let mut features: Vec<Features> = views.iter().map(|view| session.recalled(&backbone.shown(*view))).collect();
     let mut learnt = Parts::read(folder, config)?.learnt();
     learnt.sort_by_key(|(digest, class, _)| (*digest, *class));
-    let missing = learnt.iter().filter(|(digest, ..)| !features.recall(digest)).count();
+    let missing = learnt.iter().filter(|(digest, ..)| !features.iter_mut().all(|view| view.recall(digest))).count();
     if missing > 0 {
         return Err(invalid(format!(
             "the features of {missing} of the {} photos that it learnt from aren't kept any more: a training on them computes them anew",
             learnt.len()
         )));
     }
-    let targets: Vec<Target> = learnt.iter().map(|(_, class, _)| class.map_or(Target::None, Target::Class)).collect();
-    let weights: Vec<f64> = learnt.iter().map(|(.., weight)| *weight).collect();
-    let rows = features.rows(learnt.iter().map(|(digest, ..)| digest))?;
+    let digests: Vec<&Digest> = learnt.iter().map(|(digest, ..)| digest).collect();
+    let rows = Features::side_by_side(&features, &digests)?;
+    let shown = || learnt.iter().flat_map(|photo| std::iter::repeat_n(photo, views.len()));
+    let targets: Vec<Target> = shown().map(|(_, class, _)| class.map_or(Target::None, Target::Class)).collect();
+    let weights: Vec<f64> = shown().map(|(.., weight)| weight / views.len() as f64).collect();
     let train = Samples { rows: &rows, targets: &targets, weights: Some(&weights) };
-    let problem = Problem { classes: &run.head.classes, train, validation: None, folds: None };
+    let problem = Problem { classes: &run.head.classes, train, validation: None, folds: None, views: views.len() };
     let found = certify_again(&run.head, &problem, &config.train, &said)?;
     // Sums in another order, or features of another adapter, move the last digits.
     if !(found.share() <= 10.0 * tolerance.max(said.share())) {

@@ -38,7 +38,7 @@ pub struct Candidate {
 }
 
 /// What cross-validation found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// Into how many folds the photos were dealt.
     pub folds: usize,
@@ -51,9 +51,34 @@ pub struct CrossValidation {
     pub top1: Vec<f64>,
     /// Whether the choice was nested: made anew for each fold, without it.
     pub nested: bool,
-    /// `[rows, classes]`: the logits of each training row by the head that judged it, in the deal whose share is the middle one.
+    /// `[photos, classes]`: the logits of each photo that is learnt from by the head that judged it, in the deal whose share is the middle one.
     #[serde(skip)]
     pub logits: Vec<f32>,
+    /// `[photos]`: −ln p(true class) of each photo that is learnt from by the head that judged it, the mean over the deals, in nats; divided by the temperature as
+    /// [`logits`](Self::logits) are. Two problems on the same photos and deals can be compared by it.
+    #[serde(skip)]
+    pub losses: Vec<f64>,
+    /// By deal, what `logits` are of one of them; gone once the temperature is known.
+    #[serde(skip)]
+    pub(crate) by_deal: Vec<Vec<f32>>,
+}
+
+impl CrossValidation {
+    /// Divides all logits by the temperature, and takes each photo's loss over all deals.
+    pub(crate) fn calibrate(&mut self, temperature: f64, classes: &[Class]) {
+        let cool = |logits: &mut [f32]| {
+            logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / temperature) as f32);
+        };
+        cool(&mut self.logits);
+        let mut deals = std::mem::take(&mut self.by_deal);
+        deals.iter_mut().for_each(|logits| cool(logits));
+        let width = self.logits.len() / classes.len().max(1);
+        let loss = |(photo, &class): (usize, &Class)| {
+            let sum: f64 = deals.iter().map(|logits| -log_softmax(&logits[photo * width..][..width], class)).sum();
+            sum / deals.len() as f64
+        };
+        self.losses = classes.iter().enumerate().map(loss).collect();
+    }
 }
 
 /// Candidates to choose from, and how.
@@ -173,7 +198,7 @@ struct Said {
 
 /// What one deal of the folds says.
 struct Deal {
-    /// By candidate and row: the loss of the head that did without the row's fold.
+    /// By candidate and photo: the loss of the head that did without the photo's fold.
     losses: Vec<Vec<f64>>,
     right: Vec<usize>,
     /// By candidate, fold that judges, and fold that chooses: how the head without both does on the latter.
@@ -186,14 +211,14 @@ impl Deal {
     /// Lets each fold's rows be judged by the head that did without it, of the candidate that is chosen for it.
     fn say(&self, samples: &Classed, folds: &[usize], chosen: impl Fn(usize) -> usize) -> Result<Said> {
         let mut said = Said { right: 0, logits: Vec::new() };
-        for (fold, members) in members(folds).into_iter().enumerate() {
+        for (fold, members) in members(folds, samples.views).into_iter().enumerate() {
             let Some(head) = self.heads.get(&[chosen(fold), fold]) else { continue };
             let classes = head.classes.len();
-            said.logits.resize(folds.len() * classes, 0.0);
-            let logits = head.logits(&samples.rows.select(members.iter().copied()))?;
-            for (&row, logits) in members.iter().zip(logits.chunks_exact(classes)) {
-                said.logits[row * classes..][..classes].copy_from_slice(logits);
-                said.right += usize::from(top(logits, 1) == [samples.classes[row]]);
+            said.logits.resize(folds.len() / samples.views * classes, 0.0);
+            let logits = logits_of(head, samples, &members)?;
+            for (&photo, logits) in members.iter().zip(logits.chunks_exact(classes)) {
+                said.logits[photo * classes..][..classes].copy_from_slice(logits);
+                said.right += usize::from(top(logits, 1) == [samples.classes[photo * samples.views]]);
             }
         }
         Ok(said)
@@ -221,7 +246,7 @@ pub(crate) fn cross_validate(
     grid: &Grid,
     classes: &[String],
 ) -> Result<CrossValidation> {
-    let rows = learning.samples.classes.len();
+    let photos = learning.samples.classes.len() / learning.samples.views;
     let folds = deals.iter().map(|deal| folds_of(deal)).max().unwrap_or(0);
     let mut judged = Vec::with_capacity(deals.len());
     let mut said = Vec::with_capacity(deals.len());
@@ -244,12 +269,12 @@ pub(crate) fn cross_validate(
     let candidate = |candidate: usize| {
         // A photo's loss is its mean over the deals: it is photos that differ by chance.
         let loss =
-            |row: usize| judged.iter().map(|deal| deal.losses[candidate][row]).sum::<f64>() / judged.len() as f64;
+            |photo: usize| judged.iter().map(|deal| deal.losses[candidate][photo]).sum::<f64>() / judged.len() as f64;
         let mut score = Score::default();
-        (0..rows).for_each(|row| score.add(loss(row), false));
+        (0..photos).for_each(|photo| score.add(loss(photo), false));
         let Estimate { loss, error } = score.estimate();
         let right: usize = judged.iter().map(|deal| deal.right[candidate]).sum();
-        let top1 = right as f64 / (rows * judged.len()) as f64;
+        let top1 = right as f64 / (photos * judged.len()) as f64;
         Candidate { regularisation: grid.candidate(candidate), log_loss: loss, log_loss_error: error, top1 }
     };
     let candidates: Vec<Candidate> = (0..grid.len()).map(candidate).collect();
@@ -260,12 +285,12 @@ pub(crate) fn cross_validate(
             said.push(deal.say(learning.samples, of_rows, |_| chosen)?);
         }
     }
-    let top1: Vec<f64> = said.iter().map(|said| said.right as f64 / rows as f64).collect();
+    let top1: Vec<f64> = said.iter().map(|said| said.right as f64 / photos as f64).collect();
     // Neither the luckiest deal nor the unluckiest.
     said.sort_by_key(|said| said.right);
-    let middle = (said.len() - 1) / 2;
-    let logits = said.swap_remove(middle).logits;
-    Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits })
+    let by_deal: Vec<Vec<f32>> = said.into_iter().map(|said| said.logits).collect();
+    let logits = by_deal[(by_deal.len() - 1) / 2].clone();
+    Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits, losses: Vec::new(), by_deal })
 }
 
 /// Which folds a head does without.
@@ -273,14 +298,14 @@ type Without = [Option<usize>; 2];
 
 /// Solves the heads of one deal of folds along all candidates, and scores each on what it didn't learn from.
 fn judge(work: &Work, learning: &Learning, deal: &[usize], grid: &Grid, classes: &[String]) -> Result<Deal> {
-    let members = members(deal);
+    let members = members(deal, learning.samples.views);
     let folds = members.len();
     let mut without: Vec<Without> = (0..folds).map(|fold| [Some(fold), None]).collect();
     if grid.nested {
         without.extend((0..folds).flat_map(|one| (one + 1..folds).map(move |other| [Some(one), Some(other)])));
     }
     let mut found = Deal {
-        losses: vec![vec![0.0; deal.len()]; grid.len()],
+        losses: vec![vec![0.0; deal.len() / learning.samples.views]; grid.len()],
         right: vec![0; grid.len()],
         inner: HashMap::new(),
         heads: HashMap::new(),
@@ -357,20 +382,35 @@ fn discriminate(work: &Work, learning: &Learning, grid: &Grid, reached: &mut Tak
     Ok(())
 }
 
-/// Scores a head on some rows, and notes the loss of each.
+/// Computes a head's logits of some photos: of each the mean over its views.
+fn logits_of(head: &Head, samples: &Classed, members: &[usize]) -> Result<Vec<f32>> {
+    let (views, classes) = (samples.views, head.classes.len());
+    let rows = members.iter().flat_map(|photo| photo * views..(photo + 1) * views);
+    let logits = head.logits(&samples.rows.select(rows))?;
+    if views == 1 {
+        return Ok(logits);
+    }
+    let mean = |photo: &[f32]| -> Vec<f32> {
+        let sum = |class: usize| photo.iter().skip(class).step_by(classes).map(|&logit| f64::from(logit)).sum::<f64>();
+        (0..classes).map(|class| (sum(class) / views as f64) as f32).collect()
+    };
+    Ok(logits.chunks_exact(views * classes).flat_map(mean).collect())
+}
+
+/// Scores a head on some photos, and notes the loss of each.
 fn score(head: &Head, samples: &Classed, members: &[usize], losses: Option<&mut [f64]>) -> Result<Score> {
-    let logits = head.logits(&samples.rows.select(members.iter().copied()))?;
-    let of_rows: Vec<(f64, bool)> = (members.par_iter().zip(logits.par_chunks_exact(head.classes.len())))
-        .map(|(&row, logits)| {
-            let truth: Class = samples.classes[row];
+    let logits = logits_of(head, samples, members)?;
+    let of_photos: Vec<(f64, bool)> = (members.par_iter().zip(logits.par_chunks_exact(head.classes.len())))
+        .map(|(&photo, logits)| {
+            let truth: Class = samples.classes[photo * samples.views];
             (-log_softmax(logits, truth), top(logits, 1) == [truth])
         })
         .collect();
     if let Some(losses) = losses {
-        members.iter().zip(&of_rows).for_each(|(&row, &(loss, _))| losses[row] = loss);
+        members.iter().zip(&of_photos).for_each(|(&photo, &(loss, _))| losses[photo] = loss);
     }
     let mut score = Score::default();
-    of_rows.iter().for_each(|(loss, right)| score.add(*loss, *right));
+    of_photos.iter().for_each(|(loss, right)| score.add(*loss, *right));
     Ok(score)
 }
 
@@ -389,9 +429,9 @@ pub(crate) fn folds_of(deal: &[usize]) -> usize {
     deal.iter().max().map_or(0, |most| most + 1)
 }
 
-/// Lists the rows of each fold of a deal.
-fn members(deal: &[usize]) -> Vec<Vec<usize>> {
+/// Lists the photos of each fold of a deal, which gives the fold of each row.
+fn members(deal: &[usize], views: usize) -> Vec<Vec<usize>> {
     let mut members = vec![Vec::new(); folds_of(deal)];
-    deal.iter().enumerate().for_each(|(row, &fold)| members[fold].push(row));
+    deal.iter().step_by(views).enumerate().for_each(|(photo, &fold)| members[fold].push(photo));
     members
 }

@@ -28,6 +28,10 @@ const MOST: [usize; 2] = [1000, 1500];
 impl LeaveOneOut {
     /// Judges the head of softmax regression with this penalty, whose logits were divided by a temperature. None where there are too many rows and classes.
     pub(crate) fn of(learning: &Learning, head: &Head, penalty: &Penalty, temperature: f64) -> Option<Self> {
+        // Of several views of a photo one would be left out, and the head have learnt from the others.
+        if learning.samples.views > 1 {
+            return None;
+        }
         let mut weights = learning.standard.unfold(&head.weight, &head.bias);
         weights.iter_mut().for_each(|weight| *weight *= temperature);
         let logits = leave_one_out(learning, &weights, penalty)?;

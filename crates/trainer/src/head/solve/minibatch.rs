@@ -145,6 +145,7 @@ mod tests {
             train: Samples { rows: &train_rows, targets: &train_targets, weights: None },
             validation: validation.map(|(rows, targets)| Samples { rows, targets, weights: None }),
             folds: None,
+            views: 1,
         };
         minibatch(work, &problem, options)
     }
@@ -299,7 +300,7 @@ mod tests {
         let options = TrainOptions { epochs: 6, warmup_epochs: 1, batch_size: 16, learning_rate: 0.05, ..adam() };
         let of = |weights: Option<&[f64]>, class_weights| {
             let train = Samples { rows: &rows, targets: &targets, weights };
-            let problem = Problem { classes: &classes, train, validation: None, folds: None };
+            let problem = Problem { classes: &classes, train, validation: None, folds: None, views: 1 };
             let Fit { head, history, .. } =
                 minibatch(&ample(&gpu), &problem, &TrainOptions { class_weights, ..options }).unwrap();
             ([head.weight, head.bias].concat(), history.epochs.last().unwrap().train_loss)

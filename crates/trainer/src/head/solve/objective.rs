@@ -51,7 +51,7 @@ impl<'a> Posed<'a> {
     /// As [`Classed::new`], [`Classed::check_weights`] and [`Standard::of`].
     pub fn new(problem: &Problem<'a>, options: &TrainOptions) -> Result<Self> {
         let classes = problem.classes.len();
-        let samples = Classed::new(&problem.train, classes)?;
+        let samples = Classed::new(&problem.train, classes)?.seen_in(problem.views)?;
         samples.check_weights()?;
         let standard = Standard::of(samples.rows)?;
         let class_weights = options.class_weights.of(&samples.counts(classes));

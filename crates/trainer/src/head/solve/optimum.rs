@@ -44,8 +44,8 @@ impl Search {
         let scalings = self.scaling.map_or(Scaling::ALL.to_vec(), |scaling| vec![scaling]);
         let logistic = matches!(self.method, None | Some(Method::Logistic));
         // A penalty and spread targets are of the loss of softmax regression.
-        let rows = posed.samples.classes.len();
-        let few = rows <= FEW[0] * posed.class_weights.len() && rows <= FEW[1];
+        let photos = posed.samples.classes.len() / posed.samples.views;
+        let few = photos <= FEW[0] * posed.class_weights.len() && photos <= FEW[1];
         let shrinkages = match self.method {
             None if few && self.l2.is_none() && posed.label_smoothing == 0.0 => &SHRINKAGES[..],
             None | Some(Method::Logistic) => &[],
@@ -128,12 +128,12 @@ fn find(
         work.progress.warn(&format!("the best L2, {l2}, is at the end of what was tried: --l2 can be given beyond it"));
     }
     let temperature = match &validated {
-        Some(found) => Some(Temperature::fit_cautiously(&found.logits, &learning.samples.classes)?),
+        Some(found) => Some(Temperature::fit_cautiously(&found.logits, &learning.samples.photos())?),
         None => None,
     };
     let claim = Claim { regularisation, temperature: temperature.map_or(1.0, |found| found.value) };
     if let Some(found) = &mut validated {
-        found.logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / claim.temperature) as f32);
+        found.calibrate(claim.temperature, &learning.samples.photos());
     }
     let (head, certificate) = solved(work, learning, &claim, (classes, tolerance))?;
     // Where the equations are nearly singular f32 holds their solution less well, and no search can help.

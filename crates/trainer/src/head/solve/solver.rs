@@ -37,7 +37,7 @@ use crate::progress::Progress;
 /// let targets: Vec<Target> = [0, 0, 1, 1].map(|class| Class::new(class).into()).to_vec();
 /// let classes = ["cat", "dog"].map(str::to_owned);
 /// let train = Samples { rows: &rows, targets: &targets, weights: None };
-/// let problem = Problem { classes: &classes, train, validation: None, folds: None };
+/// let problem = Problem { classes: &classes, train, validation: None, folds: None, views: 1 };
 /// let fit = solve(&device, &problem, &TrainOptions::default(), &())?;
 /// println!("the gradient fell to {:.0e} of its start", fit.certificate.unwrap().share());
 /// # Ok::<(), trainer::Error>(())
