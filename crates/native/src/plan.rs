@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use resnet::low_level::{Arena, Graph, Layer, Layout, Op, Tensor};
 use resnet::{ConvSpec, Error, GateSpec, PoolSpec, Tap, WeightFile};
 
-use crate::convolution::{Convolution, padded, suits_winograd};
-use crate::simd::Isa;
+use crate::convolution::{Convolution, suits_winograd};
+use crate::simd::{Isa, padded};
 use crate::winograd::Winograd;
 
 /// What computes a layer.
