@@ -1,4 +1,4 @@
-//! Whole networks on the machine's adapter: images a second ("elements" are images), upload and read-back among it, each batch submitted
+//! Whole networks on the machine's adapter and on its CPU's vectors: images a second ("elements" are images), upload and read-back among it, each batch submitted
 //! before the last one is waited for, as features are computed. The answer is checked first.
 
 #[path = "../tests/resnet/fixture.rs"]
@@ -40,18 +40,23 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
         .map(|data| ImageTensor { height, width, data: data.to_vec() })
         .collect();
     let backbone = Backbone::new(&context, &gpu.queue, &weights, &options).unwrap();
-    let got = backbone.submit(&images).unwrap().wait(Tap::Features).unwrap();
+    let native = native::Backbone::new(&weights, &on_cpu(&options)).unwrap();
     let tap = case.taps.iter().find(|tap| tap.name == "features").expect("a tap");
-    for (index, want) in case.samples(tap) {
-        let difference = (f64::from(got[index]) - want).abs();
-        assert!(difference <= 1e-4 * (want.abs() + tap.mean_abs), "{name}: {} instead of {want}", got[index]);
+    for engine in [&backbone as &dyn Engine, &native] {
+        let got = engine.submit(&images).unwrap().wait(Tap::Features).unwrap();
+        for (index, want) in case.samples(tap) {
+            let difference = (f64::from(got[index]) - want).abs();
+            assert!(difference <= 1e-4 * (want.abs() + tap.mean_abs), "{name}: {} instead of {want}", got[index]);
+        }
     }
 
     let image = ImageTensor { height: 224, width: 224, data: testkit::Samples::new(1).vec(224 * 224 * 3) };
     let mut group = criterion.benchmark_group("resnet");
     group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(5));
     for &batch in batches {
-        let backbone = Backbone::new(&context, &gpu.queue, &weights, &BackboneOptions::new(batch)).unwrap();
+        let options = BackboneOptions::new(batch);
+        let backbone = Backbone::new(&context, &gpu.queue, &weights, &options).unwrap();
+        let native = native::Backbone::new(&weights, &on_cpu(&options)).unwrap();
         let images = vec![image.clone(); batch];
         let memory = backbone.memory();
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
@@ -62,24 +67,33 @@ fn bench(criterion: &mut Criterion, name: &str, batches: &[usize]) {
             megabytes(memory.weights),
         );
         group.throughput(Throughput::Elements(batch as u64));
-        group.bench_function(format!("{name} 224 px batch {batch}"), |bencher| {
-            bencher.iter_custom(|iterations| {
-                let start = Instant::now();
-                let mut flying: Option<Pending> = None;
-                for _ in 0..iterations {
-                    let next = backbone.submit(&images).unwrap();
-                    if let Some(mut last) = flying.replace(next) {
-                        black_box(last.wait(Tap::Features).unwrap());
-                    }
-                }
-                if let Some(mut last) = flying {
-                    black_box(last.wait(Tap::Features).unwrap());
-                }
-                start.elapsed()
+        for (kind, engine) in [("", &backbone as &dyn Engine), (" on the CPU's vectors", &native)] {
+            group.bench_function(format!("{name} 224 px batch {batch}{kind}"), |bencher| {
+                bencher.iter_custom(|iterations| passes(engine, &images, iterations));
             });
-        });
+        }
     }
     group.finish();
+}
+
+fn on_cpu(options: &BackboneOptions) -> native::Options<'_> {
+    native::Options { batch: options.batch, input_size: options.input_size, taps: &options.taps }
+}
+
+/// Runs so many passes, each submitted before the last one is waited for.
+fn passes(engine: &dyn Engine, images: &[ImageTensor], count: u64) -> Duration {
+    let start = Instant::now();
+    let mut flying: Option<Pending> = None;
+    for _ in 0..count {
+        let next = engine.submit(images).unwrap();
+        if let Some(mut last) = flying.replace(next) {
+            black_box(last.wait(Tap::Features).unwrap());
+        }
+    }
+    if let Some(mut last) = flying {
+        black_box(last.wait(Tap::Features).unwrap());
+    }
+    start.elapsed()
 }
 
 /// Resize, crop and normalise, on one core.

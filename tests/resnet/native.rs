@@ -157,7 +157,7 @@ fn bytes_give_what_their_tensors_give_and_passes_may_overlap() {
     let tensors: Vec<ImageTensor> = photos.iter().map(ImageBytes::tensor).collect();
     let passes: Vec<Vec<f32>> = std::thread::scope(|scope| {
         let pass = |i: usize| {
-            let pending = if i % 2 == 0 { backbone.submit_bytes(&photos) } else { backbone.submit(&tensors) };
+            let pending = if i.is_multiple_of(2) { backbone.submit_bytes(&photos) } else { backbone.submit(&tensors) };
             pending.unwrap().wait(Tap::Features).unwrap()
         };
         let threads: Vec<_> = (0..4).map(|i| scope.spawn(move || pass(i))).collect();

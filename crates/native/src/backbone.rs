@@ -221,3 +221,25 @@ impl fmt::Debug for Backbone {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_known_before_it_is_taken() {
+        let architecture = Architecture::basic([1; 4], [8, 8, 16, 32], None);
+        let weights = WeightFile::from_bytes(testkit::formula::weights(&architecture.tensors())).unwrap();
+        let options = |batch| Options { batch, input_size: [32, 32], taps: &[Tap::Features] };
+        let taken = |batch| -> u64 {
+            let backbone = Backbone::new(&weights, &options(batch)).unwrap();
+            let memory = backbone.idle().pop().unwrap();
+            memory.buffers.iter().map(|buffer| 4 * buffer.len() as u64).sum()
+        };
+        let said = |batch| Backbone::memory_of(&architecture, &options(batch)).unwrap();
+        assert_eq!([1, 3].map(|batch| said(batch).activations), [1, 3].map(taken));
+        assert!(said(1).activations < said(3).activations && said(1).weights == said(3).weights);
+        assert!(said(1).weights >= 4 * architecture.parameters() as u64);
+        assert!(Backbone::memory_of(&architecture, &options(0)).is_err());
+    }
+}

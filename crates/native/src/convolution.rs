@@ -12,7 +12,7 @@ use crate::gather::Windows;
 use crate::memory::zeros;
 use crate::panels::Panels;
 use crate::product::{MOST_ROWS, SCRATCH, Strip};
-use crate::simd::{Isa, QUANTUM};
+use crate::simd::{Isa, QUANTUM, padded};
 use crate::team::{Team, grid};
 use crate::tile::{Finish, Output};
 use crate::winograd::{Job, Winograd};
@@ -54,11 +54,6 @@ pub(crate) struct Operands<'a> {
     /// Laid out as the output.
     pub residual: Option<&'a [f32]>,
     pub output: &'a mut [f32],
-}
-
-/// Pads a number of channels to whole vectors.
-pub(crate) fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(QUANTUM)
 }
 
 /// Tells whether Winograd's algorithm computes it.
@@ -148,7 +143,7 @@ fn groups(isa: Isa, spec: &ConvSpec, pixel: usize, weight: &[f32]) -> Result<Vec
         .map(|place| {
             let channels = if joined == spec.groups { (0, pixel) } else { (place * joined * inputs, joined * inputs) };
             let column = place * joined * own;
-            let mut panels = Panels::zeros(isa, taps * channels.1, padded(joined * own))?;
+            let mut panels = Panels::zeros(isa, taps * channels.1, joined * own)?;
             panels.fill(joined * own, |row, output| {
                 let (tap, channel) = (row / channels.1, row % channels.1);
                 let input = channel.checked_sub(output / own * inputs).filter(|&input| input < inputs);
@@ -157,4 +152,120 @@ fn groups(isa: Isa, spec: &ConvSpec, pixel: usize, weight: &[f32]) -> Result<Vec
             Ok(Group { panels, channels, column })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::reference::{Conv2dInputs, conv2d};
+    use kernels::{Conv2dDesc, Precision};
+    use testkit::{Samples, assert_close};
+
+    /// A convolution to be checked: images and their size, channels, kernel, stride, padding, groups.
+    type Case = (usize, [usize; 2], [usize; 2], [usize; 4]);
+
+    /// Pads the channels of pixels with zeros.
+    fn widened(values: &[f32], channels: usize, pixel: usize) -> Vec<f32> {
+        let zeros = std::iter::repeat_n(0.0, pixel - channels);
+        values.chunks_exact(channels).flat_map(|values| values.iter().copied().chain(zeros.clone())).collect()
+    }
+
+    fn check(isa: Isa, case: Case, winograd: bool, [residual, relu]: [bool; 2]) {
+        let (images, [height, width], [ins, outs], [kernel, stride, padding, groups]) = case;
+        let desc = Conv2dDesc {
+            batch: images as u32,
+            height: height as u32,
+            width: width as u32,
+            in_channels: ins as u32,
+            out_channels: outs as u32,
+            kernel: [kernel as u32; 2],
+            stride: [stride as u32; 2],
+            padding: [padding as u32; 2],
+            dilation: [1, 1],
+            groups: groups as u32,
+            residual,
+            relu,
+            precision: Precision::F32,
+        };
+        let mut samples = Samples::new((height * 1000 + ins * 10 + kernel) as u64);
+        let input = samples.vec(desc.input_len() as usize);
+        let weight = samples.vec(desc.weight_len() as usize);
+        let bias = samples.vec(outs);
+        let residual = residual.then(|| samples.vec(desc.output_len() as usize));
+        let inputs = Conv2dInputs { input: &input, weight: &weight, bias: Some(&bias), residual: residual.as_deref() };
+        let expected = conv2d(&desc, &inputs, winograd);
+
+        let (name, norm) = (String::new(), String::new());
+        let spec = ConvSpec { name, norm, in_channels: ins, out_channels: outs, kernel, stride, padding, groups, relu };
+        assert!(!winograd || suits_winograd(&spec));
+        let pixel = if ins == 3 { 3 } else { padded(ins) };
+        let conv = Convolution::new(isa, &spec, pixel, winograd, (&weight, &bias)).unwrap();
+        let mut team = Team::new(conv.scratch()).unwrap();
+        let residual = residual.map(|residual| widened(&residual, outs, padded(outs)));
+        // Poison behind the output, and in it.
+        let len = desc.output_len() as usize / outs * padded(outs);
+        let mut output = vec![f32::NAN; len + 16];
+        conv.run(
+            &mut team,
+            Operands {
+                images,
+                input: &widened(&input, ins, pixel),
+                size: [height, width],
+                pixel,
+                residual: residual.as_deref(),
+                output: &mut output[..len],
+            },
+        );
+        assert!(output[len..].iter().all(|value| value.is_nan()));
+        let (mut got, mut rest) = (Vec::new(), 0.0);
+        for pixel in output[..len].chunks_exact(padded(outs)) {
+            got.extend_from_slice(&pixel[..outs]);
+            rest += pixel[outs..].iter().map(|value| value.abs()).sum::<f32>();
+        }
+        let what = format!("{} {case:?} {winograd} {relu}", isa.name());
+        assert_eq!(rest, 0.0, "{what}: what pads the channels is zero");
+        assert_close(&what, &got, &expected);
+    }
+
+    const ENDS: [[bool; 2]; 3] = [[false, false], [true, true], [false, true]];
+
+    #[test]
+    fn every_way_gives_what_the_twin_gives_with_every_instruction_set() {
+        let cases: [Case; 9] = [
+            // Products on the images as they lie, of more depth than is multiplied at a time.
+            (2, [5, 7], [300, 40], [1, 1, 0, 1]),
+            (1, [1, 1], [20, 5], [1, 1, 0, 1]),
+            // Windows: strides, a photo's three channels, a kernel larger than its image, depth cut in the midst of a channel row.
+            (2, [9, 6], [18, 33], [1, 2, 0, 1]),
+            (2, [11, 9], [3, 17], [7, 2, 3, 1]),
+            (1, [2, 1], [3, 6], [7, 2, 3, 1]),
+            (3, [5, 6], [70, 20], [3, 2, 1, 1]),
+            // Groups: of whole vectors, joined ones, and such as make no whole vectors.
+            (2, [5, 4], [64, 64], [3, 1, 1, 2]),
+            (2, [4, 5], [32, 64], [3, 2, 1, 8]),
+            (1, [5, 3], [9, 15], [3, 1, 1, 3]),
+        ];
+        for isa in Isa::all() {
+            for case in cases {
+                ENDS.iter().for_each(|&end| check(isa, case, false, end));
+            }
+        }
+    }
+
+    #[test]
+    fn winograd_gives_what_the_twin_gives_with_every_instruction_set() {
+        let cases: [Case; 5] = [
+            (1, [1, 1], [16, 16], [3, 1, 1, 1]),
+            (2, [4, 8], [16, 50], [3, 1, 1, 1]),
+            (3, [7, 7], [40, 16], [3, 1, 1, 1]),
+            (1, [13, 6], [33, 70], [3, 1, 1, 1]),
+            // More tiles than a block has.
+            (1, [50, 46], [16, 16], [3, 1, 1, 1]),
+        ];
+        for isa in Isa::all() {
+            for case in cases {
+                ENDS.iter().for_each(|&end| check(isa, case, true, end));
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::gather::Rows;
 use crate::memory::zeros;
 use crate::panels::Panels;
 use crate::product::{MOST_ROWS, SCRATCH, Strip};
-use crate::simd::Isa;
+use crate::simd::{Isa, padded};
 use crate::team::{Team, grid};
 use crate::tile::{Finish, Output};
 
@@ -130,7 +130,7 @@ pub fn product(alpha: f32, a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: MatrixMut
     let (left, right) = if swapped { (b.transposed(), a.transposed()) } else { (a, b) };
     let mut target = Target { c, alpha, beta, swapped };
     for columns in chunks(right.size[1], MOST_COLUMNS) {
-        let width = columns.len().next_multiple_of(isa.lanes());
+        let width = padded(columns.len());
         let (most_rows, most_depth) = (MOST_NUMBERS / width, (MOST_NUMBERS / width).max(1));
         for rows in chunks(left.size[0], most_rows) {
             let mut sums = zeros("products", rows.len() * width, false)?;

@@ -3,7 +3,7 @@
 use resnet::Error;
 
 use crate::memory::zeros;
-use crate::simd::{Isa, VECTORS};
+use crate::simd::{Isa, VECTORS, padded};
 
 /// The right matrix of a product, `[depth, columns]`, in panels of [`VECTORS`] vectors' columns; the last may be narrower.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Panels {
     /// # Errors
     /// [`Error::Memory`].
     pub fn zeros(isa: Isa, depth: usize, columns: usize) -> Result<Self, Error> {
-        let columns = columns.next_multiple_of(isa.lanes());
+        let columns = padded(columns);
         Ok(Self { values: zeros("weights", depth * columns, false)?, depth, columns, width: VECTORS * isa.lanes() })
     }
 

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use resnet::low_level::{Arena, Graph, Layer, Layout, Op, Tensor};
 use resnet::{Architecture, ConvSpec, Error, GateSpec, Memory, PoolSpec, Tap, WeightFile};
 
-use crate::convolution::{Convolution, padded, suits_winograd};
+use crate::convolution::{Convolution, suits_winograd};
 use crate::product::SCRATCH;
-use crate::simd::Isa;
+use crate::simd::{Isa, padded};
 use crate::winograd::Winograd;
 
 /// What computes a layer.

@@ -162,3 +162,94 @@ impl Work for GatedPixels<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::reference;
+    use kernels::{AvgPool2dDesc, GlobalAvgPool2dDesc, MaxPool2dDesc, Precision, ScaleAddReluDesc};
+    use testkit::{Samples, assert_close};
+
+    const SIZE: [usize; 2] = [7, 5];
+    const PIXEL: usize = 96;
+
+    fn sizes() -> (u32, u32, u32, u32) {
+        (2, SIZE[0] as u32, SIZE[1] as u32, PIXEL as u32)
+    }
+
+    fn values(seed: u64) -> Vec<f32> {
+        Samples::new(seed).vec(2 * SIZE[0] * SIZE[1] * PIXEL)
+    }
+
+    fn team() -> Team {
+        Team::new(PIXEL).unwrap()
+    }
+
+    #[test]
+    fn pools_give_what_their_twins_give() {
+        let mut input = values(1);
+        // The first of a window, in the midst of one, and the last.
+        let last = input.len() - 1;
+        [0, 5 * PIXEL + 3, last].iter().for_each(|&place| input[place] = f32::NAN);
+        let images = Images { values: &input, size: SIZE, pixel: PIXEL };
+        let (batch, height, width, channels) = sizes();
+        for isa in Isa::all() {
+            let mut output = vec![f32::NAN; 2 * 4 * 3 * PIXEL];
+            max_pool(isa, &mut team(), PoolSpec { kernel: 3, stride: 2, padding: 1 }, images, &mut output);
+            let desc = MaxPool2dDesc {
+                batch,
+                height,
+                width,
+                channels,
+                kernel: [3; 2],
+                stride: [2; 2],
+                padding: [1; 2],
+                dilation: [1; 2],
+                precision: Precision::F32,
+            };
+            let expected = reference::max_pool2d(&desc, &input);
+            for (got, want) in output.iter().zip(&expected.values) {
+                assert!(f64::from(*got) == *want || got.is_nan() && want.is_nan(), "{} {got} {want}", isa.name());
+            }
+            assert!(output.iter().filter(|value| value.is_nan()).count() >= 3);
+        }
+        let input = values(2);
+        let images = Images { values: &input, ..images };
+        let mut output = vec![f32::NAN; 2 * 4 * 3 * PIXEL];
+        avg_pool(&mut team(), images, &mut output);
+        let whole = AvgPool2dDesc::new(batch, height, width, channels, 2);
+        let desc = AvgPool2dDesc { count_include_pad: false, ceil_mode: true, ..whole };
+        assert_close("avg_pool", &output, &reference::avg_pool2d(&desc, &input));
+        let mut output = vec![f32::NAN; 2 * PIXEL];
+        global_avg_pool(&mut team(), images, &mut output);
+        let desc = GlobalAvgPool2dDesc::new(batch, height, width, channels);
+        assert_close("global_avg_pool", &output, &reference::global_avg_pool2d(&desc, &input));
+    }
+
+    #[test]
+    fn gated_sums_give_what_their_twin_gives() {
+        let (branch, shortcut) = (values(3), values(4));
+        let mut gate = Samples::new(5).scaled(2 * PIXEL, 8.0);
+        gate[..2].copy_from_slice(&[f32::INFINITY, f32::NEG_INFINITY]);
+        let images = |values| Images { values, size: SIZE, pixel: PIXEL };
+        let (batch, height, width, channels) = sizes();
+        let desc = ScaleAddReluDesc::new(batch, height, width, channels);
+        let expected = reference::scale_add_relu(&desc, &branch, &gate, &shortcut);
+        for isa in Isa::all() {
+            let mut output = vec![f32::NAN; branch.len()];
+            gated_sum(isa, &mut team(), &gate, [images(&branch), images(&shortcut)], &mut output);
+            assert_close(isa.name(), &output, &expected);
+        }
+    }
+
+    #[test]
+    fn a_kernel_slides_along_the_networks_own_channels() {
+        let input: Vec<f32> = [1.0, 2.0, 3.0, 4.0, 5.0, 99.0, 99.0, 99.0].repeat(2);
+        let images = Images { values: &input, size: [1, 1], pixel: 8 };
+        let mut output = [f32::NAN; 16];
+        slide(&[1.0, 10.0, 100.0], 5, images, &mut output);
+        let want = [210.0, 321.0, 432.0, 543.0, 54.0, 0.0, 0.0, 0.0];
+        assert_eq!(output[..8], want);
+        assert_eq!(output[8..], want);
+    }
+}

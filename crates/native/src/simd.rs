@@ -10,6 +10,11 @@ use resnet::Error;
 /// Channels to whose multiples activations are padded with zeros, so that every vector is whole: the lanes of the widest.
 pub(crate) const QUANTUM: usize = 16;
 
+/// Pads a number of channels, or of columns, to whole vectors.
+pub(crate) fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(QUANTUM)
+}
+
 /// The most vectors of columns that a tile has.
 pub(crate) const VECTORS: usize = 2;
 

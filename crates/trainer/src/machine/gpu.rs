@@ -38,7 +38,7 @@ pub struct Selection {
 
 impl Selection {
     /// Tells whether something is asked for that only an adapter has.
-    pub fn of_adapters(&self) -> bool {
+    pub(crate) fn of_adapters(&self) -> bool {
         let Self { backends, adapter, family, checks, tables: _, precision, compiled: _ } = self;
         let named = backends.is_some() || adapter.is_some();
         named || family.is_some() || checks.is_some() || *precision != Precision::F32

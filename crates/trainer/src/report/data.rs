@@ -317,7 +317,7 @@ fn facts(config: &Config, metrics: &Metrics) -> Vec<(&'static str, String)> {
     let made = vec![
         ("seed", config.split.seed.to_string()),
         ("head", serde_json::to_string(&config.train).expect("plain data")),
-        ("adapter", format!("{} ({}, {})", adapter.name, adapter.kind, adapter.driver)),
+        ("engine", format!("{}: {} ({}, {})", config.engine, adapter.name, adapter.kind, adapter.driver)),
         ("time", format!("{:.1} s", metrics.seconds.total)),
         ("trainer", config.version.clone()),
     ];
