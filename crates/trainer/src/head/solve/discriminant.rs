@@ -179,3 +179,126 @@ fn products(vectors: &[f64], length: usize) -> Vec<f64> {
     let with_all = |one: &[f64]| vectors.chunks_exact(length).map(|other| dot(one, other)).collect::<Vec<f64>>();
     vectors.par_chunks_exact(length).flat_map_iter(with_all).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Class, Target};
+    use crate::features::Rows;
+    use crate::head::problem::{Classed, Samples};
+    use crate::head::regularisation::Scaling;
+    use crate::head::standardise::Standard;
+    use crate::random::SplitMix64;
+
+    #[test]
+    fn heads_are_what_the_formula_says() {
+        // More rows than features, and fewer; classes are uneven, and of class 3 there is none.
+        for (rows, width) in [(9usize, 3usize), (7, 10)] {
+            let mut random = SplitMix64(3);
+            let features: Vec<f32> = (0..rows * width).map(|_| (random.bits() % 17) as f32 - 8.0).collect();
+            let all = Rows::new(&features, width).unwrap();
+            let classes: Vec<usize> = (0..rows).map(|row| [0, 0, 1, 2, 0, 1, 0, 2, 0][row]).collect();
+            let targets: Vec<Target> = classes.iter().map(|&class| Class::new(class).into()).collect();
+            let weights: Vec<f64> = (0..rows).map(|row| 1.0 + (row % 3) as f64).collect();
+            let samples = Samples { rows: &all, targets: &targets, weights: Some(&weights) };
+            let (samples, standard) = (Classed::new(&samples, 4).unwrap(), Standard::of(&all).unwrap());
+            let learning = Learning {
+                samples: &samples,
+                standard: &standard,
+                class_weights: &[1.0; 4],
+                label_smoothing: 0.0,
+                without: &[[None; 2]],
+                folds: &[],
+            };
+            let scale = Scaling::Common.of(&standard);
+            let of_row = |row: usize| {
+                let mut z = vec![0.0; width];
+                standard.apply_f64(all.row(row), &mut z);
+                z.iter().zip(&scale).map(|(z, scale)| z * scale).collect::<Vec<f64>>()
+            };
+            let sum: f64 = weights.iter().sum();
+            let shares: Vec<f64> = weights.iter().map(|weight| weight / sum).collect();
+            let of_class = |class: usize, of: &dyn Fn(usize) -> f64| -> f64 {
+                (0..rows).filter(|&row| classes[row] == class).map(of).sum()
+            };
+            let share = |class: usize| of_class(class, &|row| shares[row]);
+            let mean = |class: usize| -> Vec<f64> {
+                (0..width).map(|j| of_class(class, &|row| shares[row] * of_row(row)[j]) / share(class)).collect()
+            };
+            let noise = |class: usize| of_class(class, &|row| shares[row].powi(2)) / share(class).powi(2);
+            let free = 1.0 - (0..3).map(|class| share(class) * noise(class)).sum::<f64>();
+            let scatter: Vec<f64> = (0..width * width)
+                .map(|at| {
+                    let of = |row: usize| {
+                        let (f, m) = (of_row(row), mean(classes[row]));
+                        shares[row] * (f[at / width] - m[at / width]) * (f[at % width] - m[at % width]) / free
+                    };
+                    (0..rows).map(of).sum()
+                })
+                .collect();
+            let variance = scatter.iter().step_by(width + 1).sum::<f64>() / width as f64;
+            let found = Discriminant::of(&learning, 0, &scale);
+            for (shrinkage, sharpness) in [(1.0, 0.5), (0.6, 0.25), (0.1, 1.0)] {
+                let mut covariance: Vec<f64> = scatter.iter().map(|value| (1.0 - shrinkage) * value).collect();
+                covariance.iter_mut().step_by(width + 1).for_each(|value| *value += shrinkage * variance);
+                let inverse = Cholesky::of(&covariance, width).unwrap();
+                let trace: f64 =
+                    (0..width).map(|j| inverse.solve(scatter[j * width..][..width].iter().copied())[j]).sum();
+                let mut head = found.head(&found.directions(&[shrinkage]).unwrap()[0], sharpness);
+                for class in 0..3 {
+                    let (mean, layer) = (mean(class), &head[class * (width + 1)..][..width + 1]);
+                    let u = inverse.solve(mean.iter().copied());
+                    let bias = sharpness * (noise(class) * trace - dot(&mean, &u)) / 2.0 + share(class).ln();
+                    assert!((layer[width] - bias).abs() < 1e-10, "{} {bias}", layer[width]);
+                    for ((weight, u), scale) in layer.iter().zip(&u).zip(&scale) {
+                        assert!((weight - sharpness * u * scale).abs() < 1e-10, "{weight} {u}");
+                    }
+                }
+                // Nothing is known of the last but that it is rare.
+                let least = shares.iter().copied().fold(1.0, f64::min);
+                assert!(
+                    (head[3 * (width + 1)..][..width].iter().all(|w| *w == 0.0))
+                        && head[4 * (width + 1) - 1] == (least / 2.0).ln()
+                );
+                // The certificate tells that head from one of which a single number is a hundredth off.
+                let share = |head: &[f64]| {
+                    let [_, gradient, start] = found.certify(head, (shrinkage, sharpness)).unwrap();
+                    gradient / start
+                };
+                assert!(share(&head) < 1e-12);
+                for place in [0, width] {
+                    head[place] *= 1.01;
+                    assert!(share(&head) > 1e-4, "{place}: {}", share(&head));
+                    head[place] /= 1.01;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_a_class_gives_the_nearest_row() {
+        let all = Rows::new(&[0.0, 0.0, 4.0, 0.0, 0.0, 4.0], 2).unwrap();
+        let targets = [0, 1, 2].map(|class| Class::new(class).into());
+        let samples = Classed::new(&Samples { rows: &all, targets: &targets, weights: None }, 3).unwrap();
+        let standard = Standard::of(&all).unwrap();
+        let learning = Learning {
+            samples: &samples,
+            standard: &standard,
+            class_weights: &[1.0; 3],
+            label_smoothing: 0.0,
+            without: &[[None; 2]],
+            folds: &[],
+        };
+        let scale = Scaling::Common.of(&standard);
+        let found = Discriminant::of(&learning, 0, &scale);
+        for directions in found.directions(&[1.0, 0.5]).unwrap() {
+            let head = found.head(&directions, 1.0);
+            for row in 0..3 {
+                let mut z = [0.0, 0.0, 1.0];
+                standard.apply_f64(all.row(row), &mut z);
+                let logits: Vec<f64> = head.chunks(3).map(|layer| dot(layer, &z)).collect();
+                assert!((0..3).all(|class| class == row || logits[class] < logits[row]), "{logits:?}");
+            }
+        }
+    }
+}
