@@ -7,6 +7,8 @@ use clap::Args;
 use crate::error::{Error, Result};
 use crate::hub;
 use crate::photos::Views;
+use crate::progress::Progress;
+use crate::tasks::Backbone;
 
 /// What a training chooses among.
 #[derive(Debug, Args)]
@@ -33,6 +35,15 @@ impl ChoiceArgs {
             false => value.split(',').map(|name| name.trim().to_owned()).collect(),
         };
         self.backbone.iter().flat_map(names).collect()
+    }
+
+    /// Finds the weights of all, each before any is used: on this machine, or on the hub after `first`.
+    pub(crate) fn resolved(&self, progress: &dyn Progress, first: &dyn Fn() -> Result<()>) -> Result<Vec<Backbone>> {
+        let resolved = |name: String| -> Result<Backbone> {
+            let weights = hub::resolve_after(&name, progress, first)?.weights;
+            Ok(Backbone { name, weights })
+        };
+        self.backbones().into_iter().map(resolved).collect()
     }
 
     /// Refuses what makes no choice, before anything is downloaded. `optimum` tells whether cross-validation can choose.

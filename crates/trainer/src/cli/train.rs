@@ -24,9 +24,9 @@ use crate::progress::{Stage, watched};
 use crate::report::Counts;
 use crate::session::{Overrides, Session};
 use crate::tasks::labelled::labelled;
-use crate::tasks::{self, Again, Backbone, Request, Trained};
+use crate::tasks::{self, Again, Request, Trained};
 use crate::words::{count, shown};
-use crate::{hub, report, run};
+use crate::{report, run};
 
 /// Train a head on labelled photos, and judge it
 ///
@@ -348,14 +348,10 @@ pub(crate) fn first(
         true => Ok(()),
         false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref())).map(drop),
     };
-    let resolved = |name: String| -> Result<Backbone> {
-        let weights = hub::resolve_after(&name, terminal, &listed)?.weights;
-        Ok(Backbone { name, weights })
-    };
-    let backbones = args.choices.backbones().into_iter().map(resolved).collect::<Result<Vec<_>>>()?;
+    let backbones = args.choices.resolved(terminal, &listed)?;
     args.with_run(&data.path.clone(), |out| {
-        let (out, force, within_error) = (out.to_owned(), args.force, args.choices.within_error);
-        let (views, kept) = (args.choices.views, HashMap::new());
+        let ChoiceArgs { within_error, views, .. } = args.choices;
+        let (out, force, kept) = (out.to_owned(), args.force, HashMap::new());
         let request = Request { data, backbones, within_error, views, out, force, overrides, split, kept, train };
         tasks::train(session, &request)
     })
