@@ -173,10 +173,9 @@ impl Train {
     /// Checks what can be known at once, and gives what it says.
     pub(crate) fn check(&self, global: &Global) -> Result<Checked> {
         self.check_optimizer()?;
-        self.choices.check(self.optimizer == OptimizerName::Lbfgs)?;
         let (train, split) = (self.options(global.seed), self.split(global.seed));
-        train.check()?;
-        split.check()?;
+        self.choices.check(!train.optimizer.has_epochs())?;
+        train.check().and_then(|()| split.check())?;
         // Without a folder there is a run that knows its own.
         let dir = self.dir.as_deref().unwrap_or(Path::new("."));
         let data = Origin { class_order: self.class_order, ..self.data.origin(dir) };
