@@ -17,7 +17,7 @@ use trainer::{
     machine::{Selection, open},
     photos::{Limits, Reading, decode_unguarded},
     report::judged,
-    tasks::{Backbone, Request, embed, train},
+    tasks::{self, Request, embed, train},
 };
 
 const BATCH: usize = 8;
@@ -45,7 +45,7 @@ fn main() {
     let backbone = Backbone::new(&gpu.context, &gpu.queue, &file, &BackboneOptions::new(BATCH)).expect("a backbone");
     let request = Request {
         data: data.clone().into(),
-        backbones: vec![Backbone::at(&weights)],
+        backbones: vec![tasks::Backbone::at(&weights)],
         within_error: false,
         views: Default::default(),
         out,

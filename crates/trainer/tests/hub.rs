@@ -146,11 +146,10 @@ impl Hub {
             write!(stream, "{name}: {value}\r\n")?;
         }
         write!(stream, "\r\n")?;
-        while asked.method != "HEAD" {
+        let mut times = if asked.method == "HEAD" { 0 } else { 1 };
+        while times > 0 {
             stream.write_all(&body[..body.len().min(send)])?;
-            if !endless {
-                break;
-            }
+            times -= u32::from(!endless);
         }
         Ok(())
     }
