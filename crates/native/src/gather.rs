@@ -56,21 +56,24 @@ impl Windows<'_> {
         let (y, x) = (row / out_width % out_height * self.stride, row % out_width * self.stride);
         // Where all of the pixel is seen, neighbours in a row of the kernel are neighbours in memory.
         let whole = count == self.pixel && x >= self.padding && x + self.kernel <= width + self.padding;
-        let mut at = depth.start;
+        let (tap, mut channel) = (depth.start / count, depth.start % count);
+        let (mut ky, mut kx) = (tap / self.kernel, tap % self.kernel);
         while !to.is_empty() {
-            let (tap, channel) = (at / count, at % count);
-            let (ky, kx) = (tap / self.kernel, tap % self.kernel);
             let (iy, ix) = ((y + ky).wrapping_sub(self.padding), (x + kx).wrapping_sub(self.padding));
             let taps = if whole { self.kernel - kx } else { 1 };
-            let (now, rest) = std::mem::take(&mut to).split_at_mut((taps * count - channel).min(depth.end - at));
+            let len = (taps * count - channel).min(to.len());
+            let (now, rest) = std::mem::take(&mut to).split_at_mut(len);
             if iy < height && ix < width {
                 let start = ((image * height + iy) * width + ix) * self.pixel + first + channel;
-                now.copy_from_slice(&self.input[start..start + now.len()]);
+                now.copy_from_slice(&self.input[start..start + len]);
             } else {
                 now.fill(0.0);
             }
-            at += now.len();
-            to = rest;
+            // Less than whole taps are the last that is asked for.
+            (kx, channel, to) = (kx + taps, 0, rest);
+            if kx == self.kernel {
+                (kx, ky) = (0, ky + 1);
+            }
         }
     }
 }

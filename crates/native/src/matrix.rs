@@ -6,7 +6,6 @@ use rayon::prelude::*;
 use resnet::{Error, kernels};
 
 use crate::gather::Rows;
-use crate::memory::zeros;
 use crate::panels::Panels;
 use crate::product::{MOST_ROWS, SCRATCH, Strip};
 use crate::simd::{Isa, padded};
@@ -59,10 +58,6 @@ impl<'a> Matrix<'a> {
         let flip = |[a, b]: [usize; 2]| [b, a];
         Self { values: self.values, size: flip(self.size), strides: flip(self.strides) }
     }
-
-    fn at(&self, row: usize, column: usize) -> f32 {
-        self.values[row * self.strides[0] + column * self.strides[1]]
-    }
 }
 
 impl<'a> MatrixMut<'a> {
@@ -84,7 +79,7 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// Numbers of packed panels, and of products, that there are at a time.
+/// Numbers of packed panels that there are at a time.
 const MOST_NUMBERS: usize = 1 << 22;
 /// Columns of the product that there are at a time.
 const MOST_COLUMNS: usize = 1024;
@@ -99,8 +94,8 @@ const MOST_COLUMNS: usize = 1024;
 /// zero, C isn't read.
 ///
 /// # Errors
-/// [`kernels::Error::Shape`] where the sizes don't fit; [`Error::Memory`] where there is none for packed columns and a part of C, 40
-/// megabytes at most; [`Error::Options`] where `REHEAD_CPU` names what this CPU hasn't.
+/// [`kernels::Error::Shape`] where the sizes don't fit; [`Error::Memory`] where there is none for packed columns, 17
+/// megabytes at most, and a megabyte a thread; [`Error::Options`] where `REHEAD_CPU` names what this CPU hasn't.
 ///
 /// # Reference
 /// Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008.
@@ -123,31 +118,39 @@ pub fn product(alpha: f32, a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: MatrixMut
         return Err(shape(format!("{:?} times {:?} is no {:?}", a.size, b.size, c.size)));
     }
     let isa = Isa::chosen()?;
-    let mut team = Team::new(SCRATCH)?;
-    let lanes = team.size();
-    // The smaller one is packed.
-    let swapped = n > m;
+    // The smaller one is packed, unless the larger would have to be transposed for it.
+    let swapped = n > m && b.strides[0] == 1;
     let (left, right) = if swapped { (b.transposed(), a.transposed()) } else { (a, b) };
-    let mut target = Target { c, alpha, beta, swapped };
-    for columns in chunks(right.size[1], MOST_COLUMNS) {
-        let width = padded(columns.len());
-        let (most_rows, most_depth) = (MOST_NUMBERS / width, (MOST_NUMBERS / width).max(1));
-        for rows in chunks(left.size[0], most_rows) {
-            let mut sums = zeros("products", rows.len() * width, false)?;
-            for depth in chunks(k, most_depth) {
-                let panels = packed(isa, right, &depth, &columns)?;
-                let left = Part { matrix: left, rows: rows.start, depth: depth.start };
-                let finish = Finish { accumulate: depth.start > 0, ..Finish::default() };
-                let output = Output::new(&mut sums, width);
-                team.run(grid(rows.len(), panels.count(), MOST_ROWS, lanes), |(rows, columns), scratch| {
-                    let column = panels.before(columns.start);
-                    // SAFETY: no two parts share rows and columns.
-                    let output = unsafe { output.again() };
-                    Strip { left: &left, rows, panels: &panels, columns, column }
-                        .multiply(isa, scratch, output, finish);
-                });
-            }
-            target.write(&sums, width, rows, columns.clone());
+    let [rows, all_columns] = [left.size[0], right.size[1]];
+    let mut team = Team::new(SCRATCH + MOST_ROWS * padded(all_columns.min(MOST_COLUMNS)))?;
+    let lanes = team.size();
+    let target = Target::new(c, swapped);
+    for columns in chunks(all_columns, MOST_COLUMNS) {
+        let most_depth = MOST_NUMBERS / padded(columns.len());
+        for part in 0..k.div_ceil(most_depth).max(1) {
+            let depth = (part * most_depth).min(k)..((part + 1) * most_depth).min(k);
+            let panels = packed(isa, right, &depth, &columns)?;
+            let beta = if part == 0 { beta } else { 1.0 };
+            team.run(grid(rows, panels.count(), MOST_ROWS, lanes), |(rows, strip), scratch| {
+                let (scratch, sums) = scratch.split_at_mut(SCRATCH);
+                let first = panels.before(strip.start);
+                let width = panels.before(strip.end) - first;
+                let sums = &mut sums[..rows.len() * width];
+                if depth.is_empty() {
+                    sums.fill(0.0);
+                }
+                let left = Part { matrix: left, row: rows.start, depth: depth.start };
+                Strip { left: &left, rows: 0..rows.len(), panels: &panels, columns: strip, column: 0 }.multiply(
+                    isa,
+                    scratch,
+                    Output::new(sums, width),
+                    Finish::default(),
+                );
+                let own = columns.start + first..(columns.start + first + width).min(columns.end);
+                // SAFETY: no two parts share rows and columns.
+                let target = unsafe { target.again() };
+                target.write(sums, width, [rows, own], [alpha, beta]);
+            });
         }
     }
     Ok(())
@@ -164,8 +167,13 @@ fn packed(isa: Isa, right: Matrix<'_>, depth: &Range<usize>, columns: &Range<usi
     panels.panels_mut().collect::<Vec<_>>().into_par_iter().for_each(|(panel, first, width)| {
         let own = first..(first + width).min(columns.len());
         for (row, numbers) in panel.chunks_exact_mut(width).enumerate() {
-            for (column, number) in own.clone().zip(numbers) {
-                *number = right.at(depth.start + row, columns.start + column);
+            let start = (depth.start + row) * right.strides[0] + columns.start * right.strides[1];
+            if right.strides[1] == 1 {
+                numbers[..own.len()].copy_from_slice(&right.values[start + own.start..start + own.end]);
+            } else {
+                for (column, number) in own.clone().zip(numbers) {
+                    *number = right.values[start + column * right.strides[1]];
+                }
             }
         }
     });
@@ -175,14 +183,14 @@ fn packed(isa: Isa, right: Matrix<'_>, depth: &Range<usize>, columns: &Range<usi
 /// A part of the left matrix: row 0 and depth 0 are these.
 struct Part<'a> {
     matrix: Matrix<'a>,
-    rows: usize,
+    row: usize,
     depth: usize,
 }
 
 impl Rows for Part<'_> {
     fn part<'a>(&'a self, rows: Range<usize>, depth: Range<usize>, scratch: &'a mut [f32]) -> (&'a [f32], usize) {
         let Matrix { values, strides: [down, along], .. } = self.matrix;
-        let start = (self.rows + rows.start) * down + (self.depth + depth.start) * along;
+        let start = (self.row + rows.start) * down + (self.depth + depth.start) * along;
         if along == 1 {
             return (&values[start..], down);
         }
@@ -199,42 +207,48 @@ impl Rows for Part<'_> {
     }
 }
 
-/// Where products go.
+/// Where products go: C in lines that lie one behind the other.
 struct Target<'a> {
-    c: MatrixMut<'a>,
-    alpha: f32,
-    beta: f32,
-    /// Whether columns are C's rows.
-    swapped: bool,
+    lines: Output<'a>,
+    /// Numbers from a place of a line to the next.
+    step: usize,
+    /// Whether lines are columns of the sums.
+    crossed: bool,
 }
 
-impl Target<'_> {
-    fn write(&mut self, sums: &[f32], width: usize, rows: Range<usize>, columns: Range<usize>) {
-        let &mut Target { alpha, beta, swapped, .. } = self;
-        let ([mut down, mut along], mut size) = (self.c.strides, [rows.clone(), columns.clone()]);
-        let (mut sums_down, mut sums_along) = (width, 1);
-        if swapped {
-            (down, along) = (along, down);
-        }
-        // Lines that lie one behind the other are dealt to the threads.
-        if down < along {
-            (down, along) = (along, down);
-            (sums_down, sums_along) = (sums_along, sums_down);
-            size.reverse();
-        }
-        let [lines, places] = size;
-        if lines.is_empty() || places.is_empty() {
-            return;
-        }
-        // A single line may be longer than what would lie between two.
-        let len = down.max((places.end - 1) * along + 1);
-        let targets = self.c.values[lines.start * down..].par_chunks_mut(len).take(lines.len()).enumerate();
-        targets.for_each(|(line, to)| {
-            for (at, place) in places.clone().enumerate() {
-                let (to, sum) = (&mut to[place * along], alpha * sums[line * sums_down + at * sums_along]);
-                *to = if beta == 0.0 { sum } else { sum + beta * *to };
+impl<'a> Target<'a> {
+    fn new(c: MatrixMut<'a>, swapped: bool) -> Self {
+        let [rows, columns] = c.strides;
+        let (stride, step) = (rows.max(columns), rows.min(columns));
+        Self { lines: Output::new(c.values, stride), step, crossed: swapped != (columns > rows) }
+    }
+
+    /// Makes another of the same.
+    ///
+    /// # Safety
+    /// As [`Output::again`].
+    unsafe fn again(&self) -> Self {
+        // SAFETY: the caller's promise.
+        Self { lines: unsafe { self.lines.again() }, ..*self }
+    }
+
+    /// Writes sums, of so many numbers a row, to rows and columns of the product.
+    fn write(mut self, sums: &[f32], width: usize, [rows, columns]: [Range<usize>; 2], [alpha, beta]: [f32; 2]) {
+        let end = |sum: f32, old: f32| if beta == 0.0 { alpha * sum } else { alpha * sum + beta * old };
+        let (lines, places, down, along) =
+            if self.crossed { (columns, rows, 1, width) } else { (rows, columns, width, 1) };
+        for (i, line) in lines.enumerate() {
+            if (self.step, along) == (1, 1) {
+                let to = self.lines.columns(line, places.clone());
+                to.iter_mut().zip(&sums[i * down..]).for_each(|(to, sum)| *to = end(*sum, *to));
+                continue;
             }
-        });
+            for (j, place) in places.clone().enumerate() {
+                let at = place * self.step;
+                let to = &mut self.lines.columns(line, at..at + 1)[0];
+                *to = end(sums[i * down + j * along], *to);
+            }
+        }
     }
 }
 
