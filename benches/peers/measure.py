@@ -34,21 +34,23 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RUST = HERE / "rust"
 PHOTOS = 380
+# Our native code on the CPU, and the WGSL kernels on whatever adapter there is.
+OURS = ["rehead", "rehead-wgsl"]
 
 
 def cases(args):
     """What is measured: name, title, unit, the work's size in that unit, and the tools that can do it."""
-    networks = ["rehead", "onnxruntime", "pytorch", "pytorch-channels-last", "tract", "candle", "burn-flex"]
+    networks = [*OURS, "onnxruntime", "pytorch", "pytorch-channels-last", "tract", "candle", "burn-flex"]
     return [
         dict(name="resnet18-8", title="ResNet-18, batch 8", unit="images/s", amount=8, peers=networks, model="resnet18", batch=8),
         dict(name="resnet18-1", title="ResNet-18, batch 1", unit="images/s", amount=1, peers=networks + ["burn-wgpu"], model="resnet18", batch=1),
         dict(name="resnet50-8", title="ResNet-50, batch 8", unit="images/s", amount=8, peers=networks, model="resnet50", batch=8),
         dict(name="matmul-1024", title="matmul 1024", unit="GFLOP/s", amount=2 * 1024**3 / 1e9, size=1024,
-             peers=["rehead", "sgemm", "pytorch", "candle", "burn-flex", "burn-wgpu"]),
-        dict(name="head", title=f"head: {rows(args):,} x 2,048, 100 classes, batch 256", unit="epochs/s", amount=1, peers=["rehead", "pytorch"]),
+             peers=[*OURS, "sgemm", "pytorch", "candle", "burn-flex", "burn-wgpu"]),
+        dict(name="head", title=f"head: {rows(args):,} x 2,048, 100 classes, batch 256", unit="epochs/s", amount=1, peers=[*OURS, "pytorch"]),
         optimum("optimum", [2_000, 512, 5]),
         optimum("optimum-large", [rows(args), 2_048, 100]),
-        dict(name="train", title=f"train on {args.count} photos, files to report", unit="s", amount=None, photos=args.count, peers=["rehead", "pytorch"]),
+        dict(name="train", title=f"train on {args.count} photos, files to report", unit="s", amount=None, photos=args.count, peers=[*OURS, "pytorch"]),
     ]
 
 
@@ -56,7 +58,7 @@ def optimum(name, shape):
     """A head to be found whose gradient has fallen to a millionth of its start."""
     count, width, classes = shape
     return dict(name=name, title=f"the optimum of a head: {count:,} x {width:,}, {classes} classes", unit="s", amount=None, shape=shape,
-                l2=1e-2 if count < 5_000 else 1e-3, tolerance=1e-6, peers=["rehead", "scikit-learn", "scikit-learn-1", "pytorch"])
+                l2=1e-2 if count < 5_000 else 1e-3, tolerance=1e-6, peers=[*OURS, "scikit-learn", "scikit-learn-1", "pytorch"])
 
 
 def rows(args):
@@ -289,8 +291,9 @@ def command(args, case, tool, programs, given, out):
     python = [sys.executable, HERE / "peers.py"]
     if name == "train":
         photos, weights = given
-        if tool == "rehead":
-            return [programs["trainer"], "train", photos, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--optimizer", "adamw", "--quiet"]
+        if tool in OURS:
+            engine = "cpu" if tool == "rehead" else "gpu"
+            return [programs["trainer"], "train", photos, "--engine", engine, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--optimizer", "adamw", "--quiet"]
         return [*python, "train", "--photos", photos, "--model", "resnet18", "--weights", weights, "--threads", args.threads, "--out", out]
     kind = name if name == "head" else "optimum" if "shape" in case else "forward" if "model" in case else "matmul"
     slow = tool in SLOW or args.quick

@@ -1,5 +1,5 @@
 //! Our side of `benches/peers/run`: the same tasks under the same protocol. And `sgemm`, the yardstick of a software adapter:
-//! what the processor's own cores do with the same product.
+//! what the processor's own cores do with the same product. `--backend wgsl` is the kernels on an adapter; without, the CPU computes natively.
 
 #[path = "rust/protocol/src/lib.rs"]
 mod protocol;
@@ -18,7 +18,7 @@ use trainer::{
     data::{Class, Target},
     features::Rows,
     head::{Choice, Optimizer, Problem, Samples, Scaling, TrainOptions, solve},
-    machine::{Gpu, Selection, Summary, open},
+    machine::{Cpu, Device, Gpu, Selection, Summary, open},
     progress::Progress,
 };
 
@@ -43,6 +43,14 @@ fn gpu() -> Result<Gpu> {
     Ok(pollster::block_on(open(&Selection::default()))?)
 }
 
+fn is_wgsl(task: &Task) -> bool {
+    task.text("backend").is_ok_and(|backend| backend == "wgsl")
+}
+
+fn device(task: &Task) -> Result<Device> {
+    Ok(if is_wgsl(task) { gpu()?.into() } else { Device::Cpu(Cpu::open()?) })
+}
+
 /// Features of images that others are given as NCHW.
 fn forward(task: &Task) -> Result<()> {
     let (batch, size): (usize, usize) = (task.number("batch")?, task.number("size")?);
@@ -54,16 +62,32 @@ fn forward(task: &Task) -> Result<()> {
             data: (0..3 * pixels).map(|i| planes[i % 3 * pixels + i / 3]).collect(),
         })
         .collect();
-    let gpu = gpu()?;
     let weights = WeightFile::open(task.text("weights")?)?;
-    let options = BackboneOptions { input_size: [size, size], ..BackboneOptions::new(batch) };
-    let backbone = Backbone::new(&gpu.context, &gpu.queue, &weights, &options)?;
+    let input_size = [size, size];
+    let backbone: Box<dyn Engine> = match device(task)? {
+        Device::Gpu(gpu) => {
+            let options = BackboneOptions { input_size, ..BackboneOptions::new(batch) };
+            Box::new(Backbone::new(&gpu.context, &gpu.queue, &weights, &options)?)
+        }
+        Device::Cpu(_) => {
+            let options = native::Options { batch, input_size, taps: &[Tap::Features] };
+            Box::new(native::Backbone::new(&weights, &options)?)
+        }
+    };
     drop(weights);
     task.serve(|| Ok(backbone.submit(&images)?.wait(Tap::Features)?))
 }
 
 fn matmul(task: &Task) -> Result<()> {
     let n: usize = task.number("size")?;
+    if !is_wgsl(task) {
+        let (a, b, mut c) = (task.floats("a")?, task.floats("b")?, vec![0.0; n * n]);
+        return task.serve(|| {
+            let [a, b] = [&a, &b].map(|values| native::Matrix::new(values, [n, n], [n, 1]));
+            native::product(1.0, a?, b?, 0.0, native::MatrixMut::new(&mut c, [n, n], [n, 1])?)?;
+            Ok(c.clone())
+        });
+    }
     let gpu = gpu()?;
     let zeros = vec![0.0; n * n];
     let [a, b, output] = [task.floats("a")?, task.floats("b")?, zeros].map(|values| {
@@ -145,7 +169,7 @@ fn optimum(task: &Task) -> Result<()> {
         choice: Choice::Best,
     };
     let options = TrainOptions { optimizer, ..TrainOptions::default() };
-    let (device, labelled) = (gpu()?.into(), Labelled::read(task)?);
+    let (device, labelled) = (device(task)?, Labelled::read(task)?);
     let rows = labelled.rows()?;
     task.serve(|| {
         let head = solve(&device, &labelled.problem(&rows), &options, &())?.head;
@@ -163,7 +187,7 @@ fn head(task: &Task) -> Result<()> {
         patience: None,
         ..TrainOptions::default()
     };
-    let (device, clock, labelled) = (gpu()?.into(), Clock::default(), Labelled::read(task)?);
+    let (device, clock, labelled) = (device(task)?, Clock::default(), Labelled::read(task)?);
     let fit = solve(&device, &labelled.problem(&labelled.rows()?), &options, &clock)?;
     let loss = fit.history.epochs.last().ok_or("no epoch")?.train_loss;
     task.first(&[loss as f32])?;

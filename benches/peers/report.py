@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 HERE = pathlib.Path(__file__).resolve().parent
 BEGIN, END = "<!-- written by benches/peers/run -->", "<!-- end of what benches/peers/run wrote -->"
 NAMES = {
-    "rehead": "Rehead", "onnxruntime": "ONNX Runtime", "pytorch": "PyTorch, eager", "pytorch-channels-last": "PyTorch, channels last",
+    "rehead": "Rehead", "rehead-wgsl": "Rehead, WGSL kernels", "onnxruntime": "ONNX Runtime", "pytorch": "PyTorch, eager", "pytorch-channels-last": "PyTorch, channels last",
     "sgemm": "matrixmultiply's sgemm", "scikit-learn-1": "scikit-learn, one thread",
 }
 
@@ -38,7 +38,13 @@ def measured(case):
 
 
 def own(case):
-    return next((row for row in measured(case) if row["tool"] == "rehead"), None)
+    """What others are set beside: the engine that a machine without a GPU takes, or the kernels where that wasn't measured."""
+    rows = {row["tool"]: row for row in measured(case)}
+    return rows.get("rehead") or rows.get("rehead-wgsl")
+
+
+def is_ours(row):
+    return row["tool"].startswith("rehead")
 
 
 def table(results):
@@ -88,7 +94,7 @@ def losses(results):
     lines = []
     for case in results["cases"]:
         ours = own(case)
-        faster = sorted(((ahead(case, row, ours), row) for row in measured(case) if ours and row is not ours), key=lambda pair: -pair[0])
+        faster = sorted(((ahead(case, row, ours), row) for row in measured(case) if ours and not is_ours(row)), key=lambda pair: -pair[0])
         told = [f"{name(row['tool'])} ({number(times)} x)" for times, row in faster if times > 1]
         if told:
             lines.append(f"- {case['title']}: {', '.join(told)}")
@@ -110,7 +116,7 @@ def plot(results):
         longest = max(row["most"] for row in rows)
         scale = (width - label - 60) / longest
         for row in rows:
-            kind = "ours" if row["tool"] == "rehead" else "theirs"
+            kind = "ours" if is_ours(row) else "theirs"
             length, middle = max(row["value"] * scale, 1), y + bar / 2
             body.append(f'<text x="{label - 8}" y="{y + bar - 3}" text-anchor="end">{escape(name(row["tool"]))}</text>')
             body.append(f'<rect class="{kind}" x="{label}" y="{y}" width="{length:.1f}" height="{bar}" rx="2"/>')

@@ -32,7 +32,7 @@ impl Predictions {
     /// Begins a table.
     ///
     /// # Errors
-    /// The folder takes no files; [`Error::NotBuiltIn`] without the feature `parquet`.
+    /// The folder takes no files; [`Error::NotBuiltIn`](crate::Error::NotBuiltIn) without the feature `parquet`.
     pub fn begin(path: &Path, asked: Asked) -> Result<Self> {
         Ok(Self { table: Table::begin(path, WHAT, &columns(asked))?, asked })
     }
@@ -40,7 +40,7 @@ impl Predictions {
     /// Checks that this build writes such tables.
     ///
     /// # Errors
-    /// [`Error::NotBuiltIn`] without the feature `parquet`.
+    /// [`Error::NotBuiltIn`](crate::Error::NotBuiltIn) without the feature `parquet`.
     pub fn check_built(path: &Path) -> Result<()> {
         table::check_built(path)
     }
