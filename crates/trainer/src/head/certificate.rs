@@ -98,7 +98,7 @@ fn certify_logistic(weights: Vec<f64>, learning: &Learning, penalty: Penalty) ->
     let zeros = vec![0.0; weights.len()];
     let [start, found] = [&zeros, &weights].map(|weights| penalty.scaled(weights));
     let learning = Learning { without: &[[None; 2]; 2], ..*learning };
-    let mut losses = OnHost::new(&learning).evaluate(&[zeros, weights])?;
+    let mut losses = OnHost::new(&learning).evaluate(&[0, 1], &[zeros, weights])?;
     for (loss, u) in losses.iter_mut().zip([&start, &found]) {
         penalty.add(u, loss);
     }

@@ -120,11 +120,12 @@ pub(crate) struct Loss {
 /// With shares r of the rows, class weights v, smoothing e, K classes and p the softmax of W z + b, z being a row's standardised features:
 /// `loss = Σ over rows of r (−(1 − e) v[y] ln p[y] − e/K Σ over c of v[c] ln p[c])`.
 pub(crate) trait Objective {
-    /// Computes the loss of each head, `[classes, width + 1]` with the bias last.
+    /// Computes the loss of each of some heads, `[classes, width + 1]` with the bias last. `which` says their numbers among all heads of the
+    /// [`Learning`]: those that are solved needn't be computed any more.
     ///
     /// # Errors
     /// The device is lost.
-    fn evaluate(&mut self, heads: &[Vec<f64>]) -> Result<Vec<Loss>>;
+    fn evaluate(&mut self, which: &[usize], heads: &[Vec<f64>]) -> Result<Vec<Loss>>;
 
     /// Says what share of a loss its rounding may be.
     fn noise(&self) -> f64;

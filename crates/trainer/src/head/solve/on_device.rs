@@ -155,15 +155,18 @@ impl<'a> OnDevice<'a> {
 }
 
 impl Objective for OnDevice<'_> {
-    fn evaluate(&mut self, heads: &[Vec<f64>]) -> Result<Vec<Loss>> {
+    /// The product is planned for all heads: those that aren't among `which` are computed too, from zeros.
+    fn evaluate(&mut self, which: &[usize], heads: &[Vec<f64>]) -> Result<Vec<Loss>> {
         let gpu = self.memory.gpu;
         let (row, one) = row_of(self.width);
         let wide = self.width + 1;
         let mut weights = vec![0f32; self.heads * self.classes * row];
-        let of_all = heads.iter().flat_map(|head| head.chunks_exact(wide));
-        for (to, of) in weights.chunks_exact_mut(row).zip(of_all) {
-            to.iter_mut().zip(&of[..self.width]).for_each(|(to, &of)| *to = of as f32);
-            to[one] = of[self.width] as f32;
+        let each = self.classes * row;
+        for (&number, head) in which.iter().zip(heads) {
+            for (to, of) in weights[number * each..][..each].chunks_exact_mut(row).zip(head.chunks_exact(wide)) {
+                to.iter_mut().zip(&of[..self.width]).for_each(|(to, &of)| *to = of as f32);
+                to[one] = of[self.width] as f32;
+            }
         }
         gpu.queue.write_buffer(&self.weight, 0, bytemuck::cast_slice(&weights));
         let mut all: Vec<Loss> =
@@ -179,8 +182,8 @@ impl Objective for OnDevice<'_> {
             gpu.queue.submit([encoder.finish()]);
             let gradients: Vec<f32> = gpu.read(&self.gradient)?;
             for of_chunk in gradients.chunks_exact(self.stride).take(commands.len()) {
-                let of_heads = of_chunk.par_chunks_exact(self.classes * row);
-                all.par_iter_mut().zip(of_heads).for_each(|(loss, of_head)| {
+                all.par_iter_mut().zip(which).for_each(|(loss, &number)| {
+                    let of_head = &of_chunk[number * each..][..each];
                     for (to, of) in loss.gradient.chunks_exact_mut(wide).zip(of_head.chunks_exact(row)) {
                         to.iter_mut().zip(&of[..self.width]).for_each(|(to, &of)| *to += f64::from(of));
                         to[self.width] += f64::from(of[one]);
@@ -189,8 +192,9 @@ impl Objective for OnDevice<'_> {
             }
         }
         let losses: Vec<f32> = gpu.read(&self.loss)?;
-        for (loss, of_rows) in all.iter_mut().zip(losses.chunks_exact(self.chunks.len() * self.chunk)) {
-            loss.value = of_rows[..self.rows].iter().copied().map(f64::from).sum();
+        for (loss, &number) in all.iter_mut().zip(which) {
+            let of_rows = &losses[number * self.chunks.len() * self.chunk..][..self.rows];
+            loss.value = of_rows.iter().copied().map(f64::from).sum();
         }
         Ok(all)
     }
@@ -215,8 +219,12 @@ mod tests {
             let memory = Memory { gpu: &gpu, most_rows, progress: &() };
             let mut on_device = OnDevice::in_chunks(&memory, learning, elements).unwrap();
             // Once more, for nothing of one evaluation may be left to the next.
-            on_device.evaluate(&vec![vec![1.0; heads[0].len()]; 3]).unwrap();
-            [on_device.evaluate(heads).unwrap(), OnHost::new(learning).evaluate(heads).unwrap()]
+            on_device.evaluate(&[0, 1, 2], &vec![vec![1.0; heads[0].len()]; 3]).unwrap();
+            // Some heads alone are what they are among all.
+            let all = on_device.evaluate(&[0, 1, 2], heads).unwrap();
+            let some = on_device.evaluate(&[0, 2], &[heads[0].clone(), heads[2].clone()]).unwrap();
+            assert!(some[..] == [all[0].clone(), all[2].clone()]);
+            [all, OnHost::new(learning).evaluate(&[0, 1, 2], heads).unwrap()]
         })
     }
 

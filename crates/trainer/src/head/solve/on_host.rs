@@ -24,7 +24,7 @@ impl<'a> OnHost<'a> {
     }
 
     /// Sums losses and gradients over some rows.
-    fn sum(&self, heads: &[Vec<f64>], first: usize, count: usize) -> Vec<Loss> {
+    fn sum(&self, (which, heads): (&[usize], &[Vec<f64>]), first: usize, count: usize) -> Vec<Loss> {
         let Learning { samples, standard, class_weights, label_smoothing, .. } = *self.learning;
         let (width, classes) = (standard.width(), class_weights.len());
         let spread = label_smoothing / classes as f64;
@@ -37,8 +37,8 @@ impl<'a> OnHost<'a> {
         for row in first..first + count {
             standard.apply_f64(samples.rows.row(row), &mut z);
             let truth = samples.classes[row].index();
-            for ((head, sum), shares) in heads.iter().zip(&mut sums).zip(&self.shares) {
-                let share = shares[row];
+            for ((head, sum), &number) in heads.iter().zip(&mut sums).zip(which) {
+                let share = self.shares[number][row];
                 if share == 0.0 {
                     continue;
                 }
@@ -70,14 +70,14 @@ impl<'a> OnHost<'a> {
 }
 
 impl Objective for OnHost<'_> {
-    fn evaluate(&mut self, heads: &[Vec<f64>]) -> Result<Vec<Loss>> {
+    fn evaluate(&mut self, which: &[usize], heads: &[Vec<f64>]) -> Result<Vec<Loss>> {
         let rows = self.learning.samples.classes.len();
         let mut all: Vec<Loss> =
             heads.iter().map(|head| Loss { value: 0.0, gradient: vec![0.0; head.len()] }).collect();
         let firsts: Vec<usize> = (0..rows).step_by(ROWS).collect();
         for units in firsts.chunks(UNITS) {
             let sums: Vec<Vec<Loss>> =
-                units.par_iter().map(|&first| self.sum(heads, first, ROWS.min(rows - first))).collect();
+                units.par_iter().map(|&first| self.sum((which, heads), first, ROWS.min(rows - first))).collect();
             for of_unit in &sums {
                 for (all, sum) in all.iter_mut().zip(of_unit) {
                     all.value += sum.value;
@@ -123,12 +123,12 @@ mod tests {
             };
             let head: Vec<f64> = (0..classes * (width + 1)).map(|i| (i as f64 * 0.7).sin()).collect();
             let mut objective = OnHost::new(&learning);
-            let at = objective.evaluate(&[head.clone(), head.clone()]).unwrap();
+            let at = objective.evaluate(&[0, 1], &[head.clone(), head.clone()]).unwrap();
             for place in 0..head.len() {
                 let mut value = |step: f64| {
                     let mut moved = head.clone();
                     moved[place] += step;
-                    let losses = objective.evaluate(&[moved.clone(), moved]).unwrap();
+                    let losses = objective.evaluate(&[0, 1], &[moved.clone(), moved]).unwrap();
                     [losses[0].value, losses[1].value]
                 };
                 let (after, before) = (value(1e-5), value(-1e-5));
@@ -139,7 +139,7 @@ mod tests {
                 }
             }
             // At zero every class is as probable, and the loss is known.
-            let zero = objective.evaluate(&vec![vec![0.0; head.len()]; 2]).unwrap();
+            let zero = objective.evaluate(&[0, 1], &vec![vec![0.0; head.len()]; 2]).unwrap();
             let spread = label_smoothing / 3.0 * 4.5;
             let mean =
                 |of: &dyn Fn(usize) -> f64, shares: &[f64]| (0..rows).map(|row| shares[row] * of(row)).sum::<f64>();

@@ -114,15 +114,20 @@ pub(crate) fn walk(
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
-        let heads: Vec<Vec<f64>> =
-            walkers.par_iter().map(|walker| walker.path.penalty(walker.at).unscaled(walker.search.point())).collect();
-        let losses = objective.evaluate(&heads)?;
+        let which: Vec<usize> = (0..walkers.len()).filter(|&place| !walkers[place].done()).collect();
+        let point = |&place: &usize| {
+            let walker = &walkers[place];
+            walker.path.penalty(walker.at).unscaled(walker.search.point())
+        };
+        let heads: Vec<Vec<f64>> = which.par_iter().map(point).collect();
+        let losses = objective.evaluate(&which, &heads)?;
         // Heads know nothing of each other: the same on any number of cores.
-        let told: Vec<Option<Told>> = (walkers.par_iter_mut().zip(losses))
-            .map(|(walker, loss)| (!walker.done()).then(|| walker.told(loss)))
-            .collect();
-        for (place, (walker, told)) in walkers.iter_mut().zip(told).enumerate() {
-            let Some(told) = told else { continue };
+        let under_way: Vec<&mut Walker> = walkers.iter_mut().filter(|walker| !walker.done()).collect();
+        let told = under_way.into_par_iter().zip(losses).map(|(walker, loss)| {
+            let told = walker.told(loss);
+            (walker, told)
+        });
+        for ((walker, told), place) in told.collect::<Vec<_>>().into_iter().zip(which) {
             if !walker.search.value().is_finite() {
                 return Err(Error::NotFinite { operation: "train", what: "the loss".to_owned() });
             }
