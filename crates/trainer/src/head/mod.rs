@@ -6,6 +6,7 @@ mod calibrate;
 mod certificate;
 mod cholesky;
 pub mod conformal;
+mod cosine;
 mod history;
 mod labelled;
 mod layer;

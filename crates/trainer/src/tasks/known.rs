@@ -1,9 +1,10 @@
 //! Photos whose features are known: what a head learns from them and says of each. What train, evaluate and predict share.
 
-use crate::data::{Part, Photo, Rejected, Source, Target};
+use crate::data::{Class, Part, Photo, Rejected, Source, Target};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{FeatureFile, Features, Rows};
+use crate::head::metrics::{Classified, nearest_neighbour};
 use crate::head::{Head, Samples};
 use crate::photos::Views;
 use crate::report::Prediction;
@@ -39,6 +40,19 @@ impl Selected<'_> {
     /// Views them as a problem takes them.
     pub(crate) fn samples(&self) -> Samples<'_> {
         Samples { rows: &self.rows, targets: &self.targets, weights: Some(&self.weights) }
+    }
+
+    /// Computes the share of these that have the class of the most similar of `others` which isn't hidden from them, by numbers; none where each isn't of one class, or where
+    /// that would take long.
+    pub(crate) fn nearest(
+        &self,
+        others: &Self,
+        is_hidden: impl Fn(usize, usize) -> bool + Sync,
+    ) -> Result<Option<f64>> {
+        let classes = |of: &Self| of.targets.iter().map(Target::class).collect::<Option<Vec<Class>>>();
+        let (Some(own), Some(known)) = (classes(self), classes(others)) else { return Ok(None) };
+        let photos = Classified { rows: &self.rows, classes: &own };
+        nearest_neighbour(&photos, &Classified { rows: &others.rows, classes: &known }, is_hidden)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::data::split::SplitOptions;
 use crate::data::{Class, Dataset, Origin, Part, Target};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::head::metrics::{Evaluation, evaluate, majority};
+use crate::head::metrics::{Evaluation, beside, evaluate, majority};
 use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
 use crate::photos::{Reading, Views};
 use crate::progress::Named;
@@ -159,8 +159,15 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
     };
     let none = HashSet::new();
     let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
-    let cross_validated = match &cross_validation {
-        Some(_) if *all_train => evaluated(Part::Train, &none)?,
+    let test = match test {
+        Some(test) => Some(beside(test, known.select(parts, Part::Test)?.nearest(&learnt, |_, _| false)?)),
+        None => None,
+    };
+    let cross_validated = match (&cross_validation, deal) {
+        (Some(_), Some(deal)) if *all_train => {
+            let nearest = learnt.nearest(&learnt, |row, other| deal[row] == deal[other])?;
+            evaluated(Part::Train, &none)?.map(|found| beside(found, nearest))
+        }
         _ => None,
     };
     let leaks: HashSet<usize> =

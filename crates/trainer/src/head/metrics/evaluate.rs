@@ -78,6 +78,7 @@ pub fn evaluate<'a>(
         top1_interval: accuracy.interval(),
         top5: accuracy.top5(),
         baseline: Baseline { class: guess.clone(), top1: share(scores[majority.index()].support, count) },
+        nearest_neighbour: None,
         log_loss: log_loss.mean(),
         calibration_error: calibration.error(),
         calibration_interval: Some(calibration.interval()),
@@ -95,6 +96,13 @@ pub fn evaluate<'a>(
     };
     evaluation.figures = figures(&evaluation);
     Ok(evaluation)
+}
+
+/// Sets what the nearest neighbour reaches beside an evaluation's other figures.
+pub(crate) fn beside(evaluation: Evaluation, nearest_neighbour: Option<f64>) -> Evaluation {
+    let mut evaluation = Evaluation { nearest_neighbour, ..evaluation };
+    evaluation.figures = figures(&evaluation);
+    evaluation
 }
 
 #[cfg(test)]

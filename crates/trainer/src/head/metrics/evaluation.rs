@@ -20,6 +20,9 @@ pub struct Evaluation {
     pub top5: f64,
     /// What is reached by always guessing the class most frequent in training.
     pub baseline: Baseline,
+    /// The share that has the class of its nearest neighbour among the photos that were learnt from, by cosine similarity of features, where that was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest_neighbour: Option<f64>,
     /// Mean of -ln p(true class), in nats.
     pub log_loss: f64,
     /// Expected calibration error: mean distance of confidence from accuracy over 15 equal bins of confidence.

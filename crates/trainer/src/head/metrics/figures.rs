@@ -35,12 +35,14 @@ impl Listed {
 }
 
 /// All figures, in the order in which they are shown where no class is rare.
-const FIGURES: [Listed; 9] = [
+const FIGURES: [Listed; 10] = [
     Listed::high("top1", "top-1", Unit::Share, |of| Some(of.top1)).within(|of| Some(of.top1_interval)),
     Listed::high("top5", "top-5", Unit::Share, |of| Some(of.top5))
         .noted(|of| (of.classes.len() <= 5).then(|| format!("of {} classes", of.classes.len()))),
     Listed::high("baseline", "baseline", Unit::Share, |of| Some(of.baseline.top1))
         .noted(|of| Some(format!("always {:?}", of.baseline.class))),
+    Listed::high("nearest_neighbour", "nearest neighbour", Unit::Share, |of| of.nearest_neighbour)
+        .noted(|_| Some("by cosine of features, no head".to_owned())),
     Listed::high("balanced_accuracy", "balanced accuracy", Unit::Share, |of| of.balanced_accuracy)
         .within(|of| of.balanced_accuracy_interval)
         .noted(|_| Some("mean recall of the classes".to_owned())),

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::data::Class;
 use crate::error::{Error, Result};
 use crate::features::Rows;
+use crate::head::cosine::scales;
 use crate::head::reject::choose::{Known, Score};
 use crate::head::reject::gaussian::Gaussian;
 use crate::head::reject::logits::{energy, probability};
-use crate::head::reject::neighbours::{scales, similarity, similarity_by};
+use crate::head::reject::neighbours::{similarity, similarity_by};
 
 /// What is said of a photo.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,15 +1,11 @@
 //! How like its nearest known photos a photo is: the mean cosine similarity of features.
 
-use rayon::prelude::*;
-
 use crate::error::{Error, Result};
 use crate::features::Rows;
+use crate::head::cosine::{compare, scales};
 
 /// How many of the nearest known photos count.
 pub const NEAREST: usize = 5;
-
-/// How many rows are compared at a time with how many known ones: what a thread keeps of both is `(128 + 256) * width` numbers, whatever their number.
-const BLOCK: [usize; 2] = [128, 256];
 
 /// Computes the mean cosine similarity of each row to the [`NEAREST`] nearest of the known rows: of all where there are fewer.
 ///
@@ -33,68 +29,22 @@ pub fn similarity(rows: &Rows, known: &Rows, is_hidden: impl Fn(usize, usize) ->
     similarity_by(rows, (known, &scales(known)), is_hidden)
 }
 
-/// Computes what each row is multiplied by to be of length 1: for known rows that many others are compared with, one after another.
-pub(super) fn scales(rows: &Rows) -> Vec<f64> {
-    (0..rows.len()).into_par_iter().map(|row| scale(rows.row(row))).collect()
-}
-
 /// Computes as [`similarity`] does, given the [`scales`] of the known rows.
 pub(super) fn similarity_by(
     rows: &Rows,
     (known, scales): (&Rows, &[f64]),
     is_hidden: impl Fn(usize, usize) -> bool + Sync,
 ) -> Result<Vec<f64>> {
-    let shape = |operand, expected, got| Err(Error::Shape { operation: "similarity", operand, expected, got });
-    if !rows.is_empty() && rows.width() != known.width() {
-        return shape("a row", known.width(), rows.width());
-    }
-    let blocks: Vec<usize> = (0..rows.len()).step_by(BLOCK[0]).collect();
-    let of_block = |&first: &usize| -> Vec<f64> {
-        let some: Vec<usize> = (first..rows.len().min(first + BLOCK[0])).collect();
-        let left: Vec<f64> = some.iter().flat_map(|&row| direction(rows.row(row), scale(rows.row(row)))).collect();
-        let mut nearest = vec![Nearest::default(); some.len()];
-        for first in (0..known.len()).step_by(BLOCK[1]) {
-            let others: Vec<usize> = (first..known.len().min(first + BLOCK[1])).collect();
-            let right: Vec<f64> = others.iter().flat_map(|&row| direction(known.row(row), scales[row])).collect();
-            let products = products(&left, &right, rows.width());
-            for ((row, nearest), products) in some.iter().zip(&mut nearest).zip(products.chunks_exact(others.len())) {
-                others
-                    .iter()
-                    .zip(products)
-                    .filter(|(other, _)| !is_hidden(*row, **other))
-                    .for_each(|(_, &p)| nearest.add(p));
-            }
-        }
-        nearest.iter().map(Nearest::mean).collect()
-    };
-    let means: Vec<f64> = blocks.par_iter().flat_map_iter(of_block).collect();
+    let nearest =
+        compare(rows, (known, scales), &is_hidden, |nearest: &mut Nearest, _, similarity| nearest.add(similarity))?;
+    let means: Vec<f64> = nearest.iter().map(Nearest::mean).collect();
     match means.iter().position(|mean| !mean.is_finite()) {
-        Some(row) if (0..known.len()).all(|other| is_hidden(row, other)) => shape("known rows", 1, 0),
+        Some(row) if (0..known.len()).all(|other| is_hidden(row, other)) => {
+            Err(Error::Shape { operation: "similarity", operand: "known rows", expected: 1, got: 0 })
+        }
         Some(row) => Err(Error::NotFinite { operation: "similarity", what: format!("that of row {row}") }),
         None => Ok(means),
     }
-}
-
-/// Computes what a row is multiplied by to be of length 1.
-fn scale(row: &[f32]) -> f64 {
-    let square: f64 = row.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
-    if square == 0.0 { 0.0 } else { 1.0 / square.sqrt() }
-}
-
-fn direction(row: &[f32], scale: f64) -> impl Iterator<Item = f64> {
-    row.iter().map(move |&value| f64::from(value) * scale)
-}
-
-/// Multiplies rows of `width` by rows, `[left, right]`.
-fn products(left: &[f64], right: &[f64], width: usize) -> Vec<f64> {
-    let (m, n) = (left.len() / width, right.len() / width);
-    let (stride, mut products) = (width as isize, vec![0.0; m * n]);
-    // SAFETY: `left` is m rows of `width` values, `right` n such rows read as columns, and `products` is m rows of n of this call alone.
-    unsafe {
-        let (a, b, c) = (left.as_ptr(), right.as_ptr(), products.as_mut_ptr());
-        matrixmultiply::dgemm(m, width, n, 1.0, a, stride, 1, b, 1, stride, 0.0, c, n as isize, 1);
-    }
-    products
 }
 
 /// The greatest similarities so far, in descending order.
