@@ -36,7 +36,7 @@ const SHRINKAGES: [f64; 3] = [1.0, 0.8, 0.4];
 const SHARPNESSES: [f64; 8] =
     [1.0 / 256.0, 1.0 / 128.0, 1.0 / 64.0, 1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0 / 2.0];
 /// So many rows a class, and in all, have heads in closed form take part unasked: of so few, means say most of what can be known, and cost next to nothing.
-const FEW: [usize; 2] = [50, 1000];
+const FEW: [usize; 2] = [10, 1000];
 
 impl Search {
     /// Lists the candidates for a problem.
