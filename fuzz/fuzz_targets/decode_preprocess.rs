@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         interpolation: if bit(3) { Interpolation::Bicubic } else { Interpolation::Bilinear },
         ..Recipe::default()
     };
-    let preparation = Preparation { recipe, reading, limits };
+    let preparation = Preparation { recipe, reading, limits, ..Preparation::default() };
     let tensor = preparation.image(&picture, ImageBytes::default()).expect("the recipe can be followed").tensor();
     assert_eq!(tensor.data.len(), 3 * 16 * 16);
     assert!(tensor.data.iter().all(|value| value.is_finite()));
