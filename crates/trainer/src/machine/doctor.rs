@@ -122,9 +122,9 @@ pub fn diagnose(wanted: Wanted, adapters: &[Adapter], device: &Device, gpu: Opti
         (Wanted::Auto, Device::Gpu(gpu)) if is_hardware(&gpu.adapter) => "there is a hardware adapter",
         _ => "as asked for",
     };
-    let Summary { name, driver: instructions, .. } = Cpu::open()?.summary();
-    let threads = rayon::current_num_threads();
-    let cpu = Processor { name, instructions, threads, matmul_gflops: cores_gflops()? };
+    let cpu = Cpu::open()?;
+    let Summary { name, driver: instructions, .. } = cpu.summary();
+    let cpu = Processor { name, instructions, threads: cpu.threads(), matmul_gflops: cores_gflops()? };
     let examined = gpu.map(examine).transpose()?;
     let advice = advice(adapters, device, examined.as_ref());
     let adapters = adapters.iter().map(Summary::of).collect();

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::head::cholesky::Cholesky;
 use crate::head::solve::objective::Learning;
-use crate::head::solve::vector::{add, dot, largest};
+use crate::head::solve::vector::{add, dot, largest, products};
 
 /// What a linear discriminant is made of: means of the classes and the scatter within them.
 ///
@@ -88,7 +88,8 @@ impl<'a> Discriminant<'a> {
         };
         let (vectors, length) = if few { (&self.centred, self.width) } else { (&columns, rows) };
         // Prototypes need no products.
-        let products = if shrinkages.iter().all(|s| *s == 1.0) { Vec::new() } else { products(vectors, length) };
+        let products =
+            if shrinkages.iter().all(|s| *s == 1.0) { Vec::new() } else { products(vectors, length, length) };
         let direction = |&shrinkage: &f64| {
             let floor = shrinkage * self.variance;
             if shrinkage == 1.0 {
@@ -172,12 +173,6 @@ pub(crate) struct Directions {
     values: Vec<f64>,
     /// tr(Σ⁻¹ S).
     trace: f64,
-}
-
-/// Multiplies each of some vectors, laid out one after another, with each: `[vectors, vectors]`.
-fn products(vectors: &[f64], length: usize) -> Vec<f64> {
-    let with_all = |one: &[f64]| vectors.chunks_exact(length).map(|other| dot(one, other)).collect::<Vec<f64>>();
-    vectors.par_chunks_exact(length).flat_map_iter(with_all).collect()
 }
 
 #[cfg(test)]

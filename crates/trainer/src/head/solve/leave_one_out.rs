@@ -7,7 +7,7 @@ use crate::head::cholesky::Cholesky;
 use crate::head::layer::Head;
 use crate::head::softmax::{log_softmax, top};
 use crate::head::solve::objective::{Learning, Penalty};
-use crate::head::solve::vector::{add, dot};
+use crate::head::solve::vector::{add, dot, products};
 
 /// How good the head is on each photo to learn from, had it not learnt from that one alone.
 ///
@@ -117,8 +117,7 @@ fn coordinates(learning: &Learning, scale: &[f64], classes: usize) -> Option<(Ve
     if width <= rows {
         return Some((features, width + 1));
     }
-    let of = |row: usize| &features[row * (width + 1)..][..width];
-    let mut products: Vec<f64> = (0..rows * rows).map(|at| dot(of(at / rows), of(at % rows))).collect();
+    let mut products = products(&features, width + 1, width);
     // Rows less their mean aren't independent of each other.
     let little = 1e-10 * products.iter().step_by(rows + 1).sum::<f64>().max(f64::MIN_POSITIVE) / rows as f64;
     products.iter_mut().step_by(rows + 1).for_each(|value| *value += little);
@@ -141,13 +140,7 @@ struct Slope {
 
 impl Slope {
     fn of(learning: &Learning, logits: &[f64], row: usize, share: f64) -> Self {
-        let truth = learning.samples.classes[row].index();
-        let weight = |class: usize| f64::from(learning.class_weights[class]);
-        let spread = learning.label_smoothing / logits.len() as f64;
-        let target = |class: usize| {
-            let own = if class == truth { (1.0 - learning.label_smoothing) * weight(class) } else { 0.0 };
-            spread * weight(class) + own
-        };
+        let target = |class: usize| learning.target(row, class);
         let all: f64 = (0..logits.len()).map(target).sum();
         let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let powers: Vec<f64> = logits.iter().map(|logit| (logit - most).exp()).collect();

@@ -32,6 +32,14 @@ impl Learning<'_> {
         let all: f64 = (0..rows).map(|row| counts(row) * weight(row)).sum();
         (0..rows).map(|row| if all > 0.0 { counts(row) / all } else { 0.0 }).collect()
     }
+
+    /// Gives what −ln p of a class counts in the loss of a row: v (1 − e) of its own, and v e / K of any, with the weight v of the class.
+    pub fn target(&self, row: usize, class: usize) -> f64 {
+        let weight = f64::from(self.class_weights[class]);
+        let is_own = self.samples.classes[row].index() == class;
+        let own = if is_own { (1.0 - self.label_smoothing) * weight } else { 0.0 };
+        self.label_smoothing / self.class_weights.len() as f64 * weight + own
+    }
 }
 
 /// A problem and its options, ready to be learnt from by any solver: what a [`Learning`] borrows.

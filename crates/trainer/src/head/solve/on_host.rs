@@ -59,8 +59,7 @@ impl<'a> OnHost<'a> {
                 sum.value += share * (own * (normaliser - logits[truth]) + spread_loss);
                 for (class, gradient) in sum.gradient.chunks_exact_mut(width + 1).enumerate() {
                     let p = (logits[class] - normaliser).exp();
-                    let target = spread * weights[class] + if class == truth { own } else { 0.0 };
-                    let slope = share * ((own + spread_weight) * p - target);
+                    let slope = share * ((own + spread_weight) * p - self.learning.target(row, class));
                     add(gradient, slope, &z);
                 }
             }

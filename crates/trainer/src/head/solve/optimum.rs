@@ -15,7 +15,6 @@ use crate::head::solve::objective::{Learning, Objective, Penalty, Posed};
 use crate::head::solve::on_host::OnHost;
 use crate::head::solve::walk::{Path, Reached, walk};
 use crate::head::solve::work::Work;
-
 use crate::progress::Stage;
 
 /// How a head's optimum is found.

@@ -1,5 +1,7 @@
 //! Vectors of f64: what searches and losses on the CPU are made of.
 
+use rayon::prelude::*;
+
 /// Multiplies in eight sums side by side, which the compiler makes vectors of.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
@@ -7,6 +9,15 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
     a.zip(b).for_each(|(a, b)| (0..8).for_each(|i| sums[i] += a[i] * b[i]));
     sums.iter().sum::<f64>() + rest
+}
+
+/// Multiplies the first `length` numbers of each of some vectors, laid out `stride` apart, with those of each: `[vectors, vectors]`.
+pub(crate) fn products(vectors: &[f64], stride: usize, length: usize) -> Vec<f64> {
+    let with_all = |one: &[f64]| {
+        let others = vectors.chunks_exact(stride);
+        others.map(|other| dot(&one[..length], &other[..length])).collect::<Vec<f64>>()
+    };
+    vectors.par_chunks_exact(stride).flat_map_iter(with_all).collect()
 }
 
 /// Adds a multiple of a vector to another.
@@ -32,6 +43,12 @@ mod tests {
             let expected: f64 = (0..length).map(|i| 2.0 * (i * i) as f64).sum();
             assert_eq!(dot(&of(1.0), &of(2.0)), expected);
         }
+    }
+
+    #[test]
+    fn each_with_each() {
+        // Two vectors of two numbers, with one more behind each.
+        assert_eq!(products(&[1.0, 2.0, 9.0, 3.0, 4.0, 9.0], 3, 2), [5.0, 11.0, 11.0, 25.0]);
     }
 
     #[test]

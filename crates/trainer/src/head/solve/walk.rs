@@ -110,24 +110,21 @@ pub(crate) fn walk(
     let memory = (BYTES_KEPT / (16 * elements.max(1))).clamp(3, STEPS_KEPT);
     let noise = objective.noise();
     let mut walkers: Vec<Walker> = paths.iter().map(|path| Walker::new(path, classes, (memory, noise))).collect();
-    while !walkers.iter().all(Walker::done) {
+    loop {
+        let (which, mut under_way): (Vec<usize>, Vec<&mut Walker>) =
+            walkers.iter_mut().enumerate().filter(|(_, walker)| !walker.done()).unzip();
+        if which.is_empty() {
+            return Ok(());
+        }
         if progress.cancelled() {
             return Err(Error::Interrupted { kept: 0 });
         }
-        let which: Vec<usize> = (0..walkers.len()).filter(|&place| !walkers[place].done()).collect();
-        let point = |&place: &usize| {
-            let walker = &walkers[place];
-            walker.path.penalty(walker.at).unscaled(walker.search.point())
-        };
-        let heads: Vec<Vec<f64>> = which.par_iter().map(point).collect();
+        let point = |walker: &&mut Walker| walker.path.penalty(walker.at).unscaled(walker.search.point());
+        let heads: Vec<Vec<f64>> = under_way.par_iter().map(point).collect();
         let losses = objective.evaluate(&which, &heads)?;
         // Heads know nothing of each other: the same on any number of cores.
-        let under_way: Vec<&mut Walker> = walkers.iter_mut().filter(|walker| !walker.done()).collect();
-        let told = under_way.into_par_iter().zip(losses).map(|(walker, loss)| {
-            let told = walker.told(loss);
-            (walker, told)
-        });
-        for ((walker, told), place) in told.collect::<Vec<_>>().into_iter().zip(which) {
+        let told: Vec<Told> = under_way.par_iter_mut().zip(losses).map(|(walker, loss)| walker.told(loss)).collect();
+        for ((place, walker), told) in which.into_iter().zip(under_way).zip(told) {
             if !walker.search.value().is_finite() {
                 return Err(Error::NotFinite { operation: "train", what: "the loss".to_owned() });
             }
@@ -143,5 +140,4 @@ pub(crate) fn walk(
             }
         }
     }
-    Ok(())
 }
