@@ -200,7 +200,7 @@ impl Session<'_> {
         let preparation = self.preparation(backbone);
         let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
-        let key = is_asked_for.then(|| Key::of(weights, self.device.precision(), &preparation));
+        let key = is_asked_for.then(|| self.key(backbone));
         let mut features = way(self.known(weights, key.as_ref()));
         let engines = Engines::of(&self.device, weights, recipe.input_size);
         let most = self.batch(recipe.input_size);
@@ -232,8 +232,12 @@ impl Session<'_> {
 
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
-        let key = Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone));
-        self.known(backbone.weights, Some(&key))
+        self.known(backbone.weights, Some(&self.key(backbone)))
+    }
+
+    /// Makes the key of features of photos that passed through a backbone.
+    pub(crate) fn key(&self, backbone: &Pretrained<'_>) -> Key {
+        Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone))
     }
 
     /// Says how photos are prepared for a backbone.
