@@ -16,7 +16,7 @@ use crate::data::part::Part;
 use crate::data::photo::{Photo, Rejected};
 use crate::data::row::{Labels, Row};
 use crate::data::rows::{Base, Rows};
-use crate::data::table::{self, Ask, By, Labelling};
+use crate::data::table::{self, Ask, By, Purpose};
 use crate::error::{Error, Result};
 use crate::words::{count, first, shown};
 
@@ -52,7 +52,7 @@ impl Dataset {
         let ask = Ask {
             path: &labels.path,
             columns: &labels.columns,
-            labels: Labelling::Needed,
+            purpose: Purpose::Labels,
             by: column.as_ref(),
             pathless: true,
         };

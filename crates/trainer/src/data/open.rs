@@ -20,7 +20,7 @@ use crate::data::part::Part;
 use crate::data::photo::Photo;
 use crate::data::rows::{Base, Rows};
 use crate::data::samples;
-use crate::data::table::{self, Ask, By, Labelling};
+use crate::data::table::{self, Ask, By, Purpose};
 use crate::data::tar;
 use crate::data::tree::Tree;
 use crate::data::zip;
@@ -127,7 +127,7 @@ pub fn list_all(paths: &[PathBuf], columns: &Columns) -> Result<Listing> {
 /// # Errors
 /// As [`list`]; two rows say different things of one photo.
 pub(crate) fn manifest(origin: &Origin) -> Result<Manifest> {
-    let mut manifest = match told(origin, usable(origin)?, Labelling::Taken)? {
+    let mut manifest = match told(origin, usable(origin)?, Purpose::Manifest)? {
         Told::Rows(found) => found.manifest(),
         Told::Names(listing) => Manifest::of(listing),
     };
@@ -161,7 +161,7 @@ fn read(origin: &Origin, known: Option<&[String]>, by: Option<&By<'_>>) -> Resul
             let contents = contents(origin, kind)?;
             let mut warnings: Vec<String> = contents.warnings().into_iter().collect();
             let mut dataset = match table_at_top(&contents)? {
-                Some(table) => in_archive(origin, &contents, &table, (Labelling::Needed, by))?.check(known, *order)?,
+                Some(table) => in_archive(origin, &contents, &table, (Purpose::Labels, by))?.check(known, *order)?,
                 None if samples::are_in(&contents) => samples::find(&contents).check(known, *order)?,
                 None => {
                     let tree = Tree::Archive(contents);
@@ -172,12 +172,12 @@ fn read(origin: &Origin, known: Option<&[String]>, by: Option<&By<'_>>) -> Resul
             dataset.warnings.append(&mut warnings);
             Ok(dataset)
         }
-        kind => table(origin, kind, (Labelling::Needed, by))?.check(known, *order),
+        kind => table(origin, kind, (Purpose::Labels, by))?.check(known, *order),
     }
 }
 
 fn listed(origin: &Origin, kind: Kind) -> Result<Listing> {
-    let mut listing = match told(origin, kind, Labelling::Left)? {
+    let mut listing = match told(origin, kind, Purpose::Photos)? {
         Told::Rows(found) => found.listing(),
         Told::Names(listing) => listing,
     };
@@ -194,7 +194,7 @@ enum Told {
 }
 
 /// Reads all that a place says of its photos, but for what the names of folders may mean.
-fn told(origin: &Origin, kind: Kind, labels: Labelling) -> Result<Told> {
+fn told(origin: &Origin, kind: Kind, purpose: Purpose) -> Result<Told> {
     let path = &origin.path;
     match kind {
         Kind::Folder => walk(path, path).map(Told::Names),
@@ -202,7 +202,7 @@ fn told(origin: &Origin, kind: Kind, labels: Labelling) -> Result<Told> {
             let contents = contents(origin, kind)?;
             let warnings = contents.warnings();
             if let Some(table) = table_at_top(&contents)? {
-                let mut found = in_archive(origin, &contents, &table, (labels, None))?;
+                let mut found = in_archive(origin, &contents, &table, (purpose, None))?;
                 found.warnings.extend(warnings);
                 return Ok(Told::Rows(found));
             }
@@ -216,7 +216,7 @@ fn told(origin: &Origin, kind: Kind, labels: Labelling) -> Result<Told> {
             listing.warnings.extend(warnings);
             Ok(Told::Names(listing))
         }
-        kind => table(origin, kind, (labels, None)).map(Told::Rows),
+        kind => table(origin, kind, (purpose, None)).map(Told::Rows),
     }
 }
 
@@ -277,18 +277,18 @@ fn table_at_top(contents: &Contents) -> Result<Option<String>> {
     }
 }
 
-/// What is made of a table's labels, and by what its photos are to be grouped.
-type Asked<'a> = (Labelling, Option<&'a By<'a>>);
+/// What a table is read for, and by what its photos are to be grouped.
+type Asked<'a> = (Purpose, Option<&'a By<'a>>);
 
 /// Reads the table of this name in an archive.
-fn in_archive(origin: &Origin, contents: &Contents, name: &str, (labels, by): Asked<'_>) -> Result<Found> {
+fn in_archive(origin: &Origin, contents: &Contents, name: &str, (purpose, by): Asked<'_>) -> Result<Found> {
     let path = origin.path.join(name);
     let bytes = contents.members[&(name.to_owned(), 0)].read(&Limits::default()).map_err(|failure| match failure {
         Failure::Machine(error) => error,
         Failure::Photo(problem) => Error::UnusableData { path: path.clone(), problem },
     })?;
     let prefix = name.rfind('/').map_or("", |slash| &name[..=slash]);
-    let ask = Ask { path: &path, columns: &origin.columns, labels, by, pathless: false };
+    let ask = Ask { path: &path, columns: &origin.columns, purpose, by, pathless: false };
     let mut rows = Rows::new(&path, Base::Archive(contents, prefix));
     match name.to_lowercase().ends_with(".jsonl") {
         true => table::json_lines(&ask, Cursor::new(bytes), &mut rows)?,
@@ -318,13 +318,13 @@ fn top(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<PathBuf> {
 }
 
 /// Reads a table.
-fn table(origin: &Origin, kind: Kind, (labels, by): Asked<'_>) -> Result<Found> {
+fn table(origin: &Origin, kind: Kind, (purpose, by): Asked<'_>) -> Result<Found> {
     let path = &origin.path;
-    let ask = Ask { path, columns: &origin.columns, labels, by, pathless: false };
+    let ask = Ask { path, columns: &origin.columns, purpose, by, pathless: false };
     let folder = path.parent().unwrap_or(Path::new(""));
     let open =
         || -> Result<BufReader<File>> { Ok(BufReader::new(regular::open(path).map_err(Error::io("read", path))?)) };
-    let mut rows = Rows::new(path, Base::Folder(folder));
+    let mut rows = Rows::new(path, ask.base(folder));
     match kind {
         Kind::Csv => table::csv(&ask, open()?, &mut rows)?,
         Kind::JsonLines => table::json_lines(&ask, open()?, &mut rows)?,
@@ -1040,8 +1040,8 @@ mod tests {
     fn the_standard_input_is_a_table_or_a_list() {
         let read = |text: &str, labelled| {
             let columns = Columns::default();
-            let labels = if labelled { Labelling::Needed } else { Labelling::Left };
-            let ask = Ask { path: Path::new("-"), columns: &columns, labels, by: None, pathless: false };
+            let purpose = if labelled { Purpose::Labels } else { Purpose::Photos };
+            let ask = Ask { path: Path::new("-"), columns: &columns, purpose, by: None, pathless: false };
             let dir = tempfile::tempdir().unwrap();
             ["1.png", "2 b.png", "path"].iter().for_each(|name| drop(write(dir.path(), name, name)));
             let mut rows = Rows::new(Path::new("-"), Base::Folder(dir.path()));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::sha256_of;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::shards::about::{About, Job};
+use crate::shards::about::{About, Job, damaged};
 use crate::shards::part::Part;
 use crate::shards::shard::Shard;
 use crate::words::{chain, count, first, shown};
@@ -91,12 +91,26 @@ impl Folder<'_> {
         listed().map_err(Error::io("list", self.path))
     }
 
+    /// Reads what [`SUCCESS`] says, where it is there.
+    fn success(&self) -> Result<Option<Success>> {
+        let path = self.path.join(SUCCESS);
+        match resnet::regular::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+                let problem = format!("it is damaged ({error}): remove it, and compute any shard again");
+                Error::UnusableData { path, problem }
+            }),
+        }
+    }
+
     /// Looks at what stands where a shard's part should be, and reads all of it.
     ///
     /// # Errors
     /// It can't be read, which says nothing of what it is.
     pub(crate) fn look(&self, shard: Shard, job: &Job) -> Result<Standing> {
-        let looked = Part::open(&self.file(shard)).and_then(|part| match part {
+        let path = self.file(shard);
+        let looked = Part::open(&path).and_then(|part| match part {
             None => Ok(Standing::Foreign),
             Some(part) if part.about.job != *job => Ok(Standing::Other),
             Some(part) => part.check().map(Standing::Whole),
@@ -104,6 +118,18 @@ impl Folder<'_> {
         match looked {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Standing::Missing),
             Err(error @ Error::UnusableData { .. }) => Ok(Standing::Damaged(chain(&error))),
+            Ok(Standing::Whole(about)) => {
+                let success = self.success()?.filter(|success| success.job == *job);
+                let listed =
+                    success.and_then(|success| success.parts.into_iter().find(|part| part.name == shard.file_name()));
+                match listed {
+                    Some(listed) if listed.sha256 != of_file(&path)?.1 => {
+                        let problem = format!("it isn't the one that {SUCCESS} lists");
+                        Ok(Standing::Damaged(chain(&damaged(&path, &problem))))
+                    }
+                    _ => Ok(Standing::Whole(about)),
+                }
+            }
             other => other,
         }
     }
@@ -125,6 +151,9 @@ impl Folder<'_> {
     /// # Errors
     /// A part can't be read, or the file can't be written.
     pub(crate) fn finish(&self, of: Shard, job: &Job) -> Result<usize> {
+        if self.success()?.is_some_and(|success| success.job == *job) {
+            return Ok(0);
+        }
         let there = self.parts()?.len();
         let all = of.of() as usize;
         if there < all {
@@ -135,7 +164,7 @@ impl Folder<'_> {
             match self.look(shard, job)? {
                 Standing::Whole(About { rows, errors, .. }) => {
                     let file = self.file(shard);
-                    let (bytes, sha256) = sha256_of(&file).map_err(Error::io("read", &file))?;
+                    let (bytes, sha256) = of_file(&file)?;
                     parts.push(Listed { name: shard.file_name(), rows, errors, bytes, sha256 });
                 }
                 _ => missing += 1,
@@ -158,19 +187,13 @@ impl Folder<'_> {
     pub(crate) fn open(&self) -> Result<Vec<Part>> {
         let wrong = |problem: String| Error::UnusableData { path: self.path.to_owned(), problem };
         let there = self.parts()?;
-        let path = self.path.join(SUCCESS);
-        let text = match resnet::regular::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let of = there.first().map_or_else(String::new, |part| format!(" of {}", part.of()));
-                return Err(wrong(format!(
-                    "the job isn't finished: {}{of}, and no {SUCCESS}; computing the other shards, or any shard again, writes it",
-                    count(there.len(), "part")
-                )));
-            }
-            text => text.map_err(Error::io("read", &path))?,
+        let Some(success) = self.success()? else {
+            let of = there.first().map_or_else(String::new, |part| format!(" of {}", part.of()));
+            return Err(wrong(format!(
+                "the job isn't finished: {}{of}, and no {SUCCESS}; computing the other shards, or any shard again, writes it",
+                count(there.len(), "part")
+            )));
         };
-        let success: Success =
-            serde_json::from_str(&text).map_err(|error| wrong(format!("{SUCCESS} is damaged: {error}")))?;
         let names: Vec<String> = there.iter().map(|shard| shard.file_name()).collect();
         let other: Vec<String> =
             names.iter().filter(|name| success.parts.iter().all(|part| part.name != **name)).cloned().collect();
@@ -191,11 +214,8 @@ impl Folder<'_> {
                     short(key)
                 )));
             }
-            let (_, found) = sha256_of(&file).map_err(Error::io("read", &file))?;
-            if found != *sha256 {
-                return Err(wrong(format!(
-                    "{name} isn't the one that {SUCCESS} lists: computing its shard again puts that right"
-                )));
+            if of_file(&file)?.1 != *sha256 {
+                return Err(damaged(&file, &format!("it isn't the one that {SUCCESS} lists")));
             }
             parts.push(part);
         }
@@ -204,6 +224,11 @@ impl Folder<'_> {
             false => Ok(parts),
         }
     }
+}
+
+/// Reads a part's file: its length and its SHA-256.
+fn of_file(path: &Path) -> Result<(u64, String)> {
+    sha256_of(path).map_err(Error::io("read", path))
 }
 
 /// Gives the beginning of a key, as far as it is one.
