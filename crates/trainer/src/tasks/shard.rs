@@ -156,7 +156,7 @@ fn compute(
     let mut spill = Spill::begin(folder, backbone.weights.architecture().features())?;
     let photos: Vec<Photo> = entries.iter().filter_map(|entry| entry.photo.as_ref().ok().cloned()).collect();
     let mut outcomes = Vec::with_capacity(photos.len());
-    let computed = session.stream(backbone, &photos, &mut |_, outcome| {
+    let computed = session.stream_evenly(backbone, &photos, &mut |_, outcome| {
         outcomes.push(match outcome {
             Outcome::Known(digest, row) => Ok((digest, spill.put(row)?)),
             Outcome::Rejected(rejected) => Err(rejected.reason.clone()),
