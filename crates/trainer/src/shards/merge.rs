@@ -74,7 +74,7 @@ fn whole(path: &Path) -> Result<Part> {
 /// in the place of features.
 ///
 /// # Memory
-/// About 10 MB for each part.
+/// About 5 MB for each part.
 ///
 /// # Errors
 /// The job isn't finished, or a part is damaged; the file is there and to be kept, or can't be written.

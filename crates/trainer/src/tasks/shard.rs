@@ -64,7 +64,7 @@ pub struct Sharded {
 /// Any number of processes may work on a job, or on the same shard, at once.
 ///
 /// # Memory
-/// The names of all photos, and what is said of those of the shard; features wait on disk.
+/// About half a kilobyte for each photo of the manifest; features wait on disk.
 ///
 /// # Errors
 /// [`Error::NotBuiltIn`] without the feature `parquet`; the manifest can't be read; the part is there and of another job; the device or the disk failed. What
