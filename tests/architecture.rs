@@ -52,6 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[(
         "run",
         "report",
         "export",
+        "shards",
         "hub",
         "session",
         "tasks",

@@ -114,7 +114,8 @@ impl Session<'_> {
     pub(crate) fn features(&self, backbone: &Pretrained<'_>, photos: &[Photo]) -> Result<(Features, Extraction)> {
         let mut extraction = Extraction::default();
         let each = &mut |place, outcome: Outcome<'_>| extraction.add(place, &outcome);
-        let (features, computed) = self.pass(backbone, photos, |features| features, each)?;
+        let most = self.most(backbone, photos);
+        let (features, computed) = self.pass(backbone, photos, (|features| features, most), each)?;
         Ok((features, Extraction { computed, ..extraction }))
     }
 
@@ -126,7 +127,28 @@ impl Session<'_> {
         photos: &[Photo],
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
-        self.pass(backbone, photos, Features::passing, each).map(|(_, computed)| computed)
+        let most = self.most(backbone, photos);
+        self.pass(backbone, photos, (Features::passing, most), each).map(|(_, computed)| computed)
+    }
+
+    /// Hands out features as [`stream`](Self::stream) does, of a network that is planned for the same batch however many photos there are: a graphics card may divide long sums
+    /// by it, and so the last bits of features depend on it.
+    pub(crate) fn stream_evenly(
+        &self,
+        backbone: &Pretrained<'_>,
+        photos: &[Photo],
+        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        let most = self.batch(backbone.recipe.input_size);
+        self.pass(backbone, photos, (Features::passing, most), each).map(|(_, computed)| computed)
+    }
+
+    /// Tells how many of these photos pass through a backbone at once, at most.
+    fn most(&self, backbone: &Pretrained<'_>, photos: &[Photo]) -> usize {
+        let most = self.batch(backbone.recipe.input_size);
+        // Who asked for a size gets it.
+        let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
+        most.min(photos.len())
     }
 
     /// Passes photos through a backbone once for each view, but for those whose features the store holds under that view's key.
@@ -156,7 +178,8 @@ impl Session<'_> {
             let names = [backbone.name.to_owned(), view.to_string()];
             let name = names.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(", ");
             let named = Pretrained { name: &name, view, ..*backbone };
-            let (features, computed) = self.pass(&named, photos, |features| features, each)?;
+            let (features, computed) =
+                self.pass(&named, photos, (|features| features, self.most(&named, photos)), each)?;
             viewed.features.push(features);
             viewed.computed = viewed.computed.max(computed);
         }
@@ -189,24 +212,21 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Passes photos through a backbone, `most` at once, and treats features in a `way`.
     fn pass(
         &self,
         backbone: &Pretrained<'_>,
         photos: &[Photo],
-        way: fn(Features) -> Features,
+        (way, most): (fn(Features) -> Features, usize),
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<(Features, usize)> {
         let Pretrained { weights, recipe, name, .. } = *backbone;
         let preparation = self.preparation(backbone);
         let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
-        let key = is_asked_for.then(|| Key::of(weights, self.device.precision(), &preparation));
+        let key = is_asked_for.then(|| self.key(backbone));
         let mut features = way(self.known(weights, key.as_ref()));
         let engines = Engines::of(&self.device, weights, recipe.input_size);
-        let most = self.batch(recipe.input_size);
-        // Who asked for a size gets it.
-        let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
-        let most = most.min(photos.len());
         let kept = planned.zip(key.as_ref()).and_then(|(planned, key)| planned.take(key.digest(), most));
         let mut extractor = Extractor::new(engines, most).with(kept);
         let watch = Watch { progress: &Named { name, progress: self.progress }, each };
@@ -232,8 +252,12 @@ impl Session<'_> {
 
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
-        let key = Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone));
-        self.known(backbone.weights, Some(&key))
+        self.known(backbone.weights, Some(&self.key(backbone)))
+    }
+
+    /// Makes the key of features of photos that passed through a backbone.
+    pub(crate) fn key(&self, backbone: &Pretrained<'_>) -> Key {
+        Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone))
     }
 
     /// Says how photos are prepared for a backbone.

@@ -16,6 +16,8 @@ use crate::words::shown;
 pub(super) enum Base<'a> {
     /// On disk, relative to this folder.
     Folder(&'a Path),
+    /// There too, and whether they are there is seen when they are read.
+    Unseen(&'a Path),
     /// In an archive, below the folder whose name, with a `/` at its end, is given.
     Archive(&'a Contents, &'a str),
     /// Nowhere: features alone are known of them.
@@ -48,7 +50,7 @@ impl<'a> Rows<'a> {
     /// Starts a table without rows. `file` is named in errors.
     pub fn new(file: &Path, base: Base<'a>) -> Self {
         let root = match base {
-            Base::Folder(folder) => folder,
+            Base::Folder(folder) | Base::Unseen(folder) => folder,
             Base::Archive(contents, _) => &contents.path,
             Base::Features(_) => Path::new(""),
         };
@@ -113,7 +115,7 @@ impl<'a> Rows<'a> {
                     }
                     Err(reason) => {
                         let rejected = Rejected { name: shown(&name).into_owned(), reason };
-                        self.found.unusable.push(Unusable { rejected, target, part });
+                        self.found.unusable.push(Unusable { rejected, target, part, weight, group });
                         Made::Unusable
                     }
                 };
@@ -136,19 +138,15 @@ impl<'a> Rows<'a> {
     /// Finds a photo: its name, which is the same for each way to write its path, and the photo, or why there is none.
     fn find(&self, path: &str) -> (String, Result<Photo, String>) {
         match self.base {
-            Base::Folder(folder) => {
+            Base::Folder(folder) | Base::Unseen(folder) => {
                 let whole = folder.join(path);
                 let below = whole.strip_prefix(folder).unwrap_or(&whole);
                 let parts = below.components().filter(|part| *part != Component::CurDir);
                 let name: PathBuf = parts.collect();
                 let name = name.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
-                let photo = match std::fs::metadata(&whole) {
-                    Ok(data) if data.is_file() => Ok(Photo { name: shown(&name).into_owned(), ..Photo::at(&whole) }),
-                    Ok(data) if data.is_dir() => Err("it is a folder".to_owned()),
-                    Ok(_) => Err("it is no regular file but a pipe or a device".to_owned()),
-                    Err(error) => Err(format!("{} can't be found: {error}", shown(&whole))),
-                };
-                (name, photo)
+                let photo = Photo { name: shown(&name).into_owned(), ..Photo::at(&whole) };
+                let looked = if let Base::Unseen(_) = self.base { Ok(()) } else { look(&whole) };
+                (name, looked.map(|()| photo))
             }
             Base::Archive(contents, prefix) => match clean(path) {
                 Ok(Some(cleaned)) => {
@@ -176,6 +174,16 @@ impl<'a> Rows<'a> {
         }
         self.found.shelve();
         self.found
+    }
+}
+
+/// Tells whether a file stands at a path, or what does, in words.
+fn look(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(data) if data.is_file() => Ok(()),
+        Ok(data) if data.is_dir() => Err("it is a folder".to_owned()),
+        Ok(_) => Err("it is no regular file but a pipe or a device".to_owned()),
+        Err(error) => Err(format!("{} can't be found: {error}", shown(path))),
     }
 }
 

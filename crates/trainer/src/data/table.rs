@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::data::columns::{Columns, Places, Role, missing};
 use crate::data::photo::EXTENSIONS;
 use crate::data::row::{Row, first};
-use crate::data::rows::Rows;
+use crate::data::rows::{Base, Rows};
 use crate::error::{Error, Result};
 use crate::words::count;
 
@@ -21,12 +21,23 @@ pub(super) struct Ask<'a> {
     /// The table, as errors name it.
     pub path: &'a Path,
     pub columns: &'a Columns,
-    /// Whether there must be labels.
-    pub labelled: bool,
+    /// What its rows are read for.
+    pub purpose: Purpose,
     /// By what photos are to be grouped: it may be the name of a column.
     pub by: Option<&'a By<'a>>,
     /// Whether there may be no paths, since rows stand in an order that says what they are of.
     pub pathless: bool,
+}
+
+/// What the rows of a table are read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To learn from or to judge by: there must be labels.
+    Labels,
+    /// To know which photos there are: no labels are looked for.
+    Photos,
+    /// To be told all that is said, by processes of which each reads a few of the photos: no file is looked at.
+    Manifest,
 }
 
 /// What may be the name of the column that holds groups.
@@ -51,7 +62,7 @@ impl Ask<'_> {
     /// Finds the columns that are needed.
     pub fn places(&self, seen: &[String]) -> Result<Places> {
         let places = self.places_of(self.columns, seen)?;
-        match self.labelled && !places.have_labels() {
+        match self.purpose == Purpose::Labels && !places.have_labels() {
             true => Err(missing(self.path, Role::Label, "no column is known to hold labels".to_owned(), seen)),
             false => Ok(places),
         }
@@ -60,7 +71,7 @@ impl Ask<'_> {
     /// Finds the columns, of which only that of paths must be there, if rows need any. Where no labels are needed none are looked for.
     fn places_of(&self, columns: &Columns, seen: &[String]) -> Result<Places> {
         let mut columns = columns.clone();
-        if !self.labelled {
+        if self.purpose == Purpose::Photos {
             columns.name(Role::Label, "");
             columns.name(Role::Labels, "");
         }
@@ -82,6 +93,11 @@ impl Ask<'_> {
             };
         }
         Ok(places)
+    }
+
+    /// Says where the photos lie that its rows name: below a folder.
+    pub fn base<'b>(&self, folder: &'b Path) -> Base<'b> {
+        if self.purpose == Purpose::Manifest { Base::Unseen(folder) } else { Base::Folder(folder) }
     }
 
     fn io(&self) -> impl FnOnce(io::Error) -> Error {

@@ -27,7 +27,7 @@ pub struct FeatureFile {
     pub digests: Vec<Digest>,
     /// The rows by their digests, in f32.
     pub features: Features,
-    /// SHA-256 of the file, in hexadecimal digits.
+    /// SHA-256 of the file, in hexadecimal digits; of a job of shards, that of the rows of all parts in their order.
     pub sha256: String,
 }
 
