@@ -91,7 +91,7 @@ def main():
                     image = image.convert("RGB")
                 scale = SIDE / min(image.size)
                 small = image.resize([round(length * scale) for length in image.size], Image.Resampling.LANCZOS)
-                to = folder / f"{number(photo):03}.jpg"
+                to = folder / f"{number(photo)}.jpg"
                 small.save(to, quality=QUALITY, optimize=True)
                 total += to.stat().st_size
     print(f"{len(paths)} photos, {total / 1e6:.2f} MB")

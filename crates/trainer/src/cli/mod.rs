@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod embed;
 mod evaluate;
+mod folder;
 mod global;
 mod inspect;
 mod line;
