@@ -285,8 +285,11 @@ fn the_demo_shows_what_transfer_is_worth() {
 
     assert_eq!(found["cross_validated"]["count"], 290);
     let top1 = |name: &str| found["baselines"][name]["top1"].as_f64().unwrap();
-    let [own, random] = ["own", "random"].map(top1);
-    assert!(own == found["cross_validated"]["top1"] && own > random && top1("colours") > 0.3, "{found}");
+    let [own, random, colours] = ["own", "random", "colours"].map(top1);
+    assert_eq!(own, found["cross_validated"]["top1"]);
+    assert!(random > 0.2 && colours > 0.4, "{random}, {colours}");
+    // What a backbone is for.
+    assert!(own > random + 0.1 && own > colours, "{own}, {random}, {colours}");
 }
 
 #[test]

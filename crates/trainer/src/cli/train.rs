@@ -43,6 +43,7 @@ use crate::{report, run};
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18,resnet34,resnet50     which backbone? --within-error for the cheapest that is as good
+  trainer train photos --backbone demo --baselines               without a download; what has its learning gained?
   trainer train photos --views flip                              learn from mirror images too, if that helps
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
   trainer train birds.csv --group-by patient                     likewise, by the table's column

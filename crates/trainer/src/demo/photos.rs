@@ -99,7 +99,7 @@ mod tests {
         below(folder.path(), folder.path(), &mut written);
         assert_eq!(written, there, "tools/pretrain/demo_photos.py chose others: list them in demo/photos.rs");
         for (folder, of_class) in [(photos, 58), (new, 2)] {
-            let found = Dataset::open(&Origin::from(folder)).unwrap();
+            let found = Dataset::open(Origin::from(folder)).unwrap();
             assert_eq!(found.classes, ["cardboard", "glass", "metal", "paper", "plastic"]);
             assert_eq!(found.photos.len(), 5 * of_class);
         }

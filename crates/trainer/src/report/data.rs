@@ -364,7 +364,7 @@ mod tests {
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
         assert!(line("the backbone").contains("75.0 %") && line("the same").contains("12.5 to 87.5"), "{text}");
         assert!(line("how often").contains('·') && line("Always guessing \"a\"").ends_with("25.0 %"), "{text}");
-        let mut metrics = crate::report::tests::metrics(None);
+        let mut metrics = metrics(None);
         assert_eq!(tables(&metrics), []);
         metrics.baselines = Some(found);
         assert_eq!(tables(&metrics), [found.table(None)]);

@@ -11,6 +11,9 @@ use crate::tasks::known::Known;
 use crate::tasks::learn::Learnt;
 use crate::untrained::random_weights;
 
+/// Trains a head on what is known of photos by a backbone.
+type Learn<'a> = &'a dyn Fn(&Rival<'_>, &Known<'_>) -> Result<Learnt>;
+
 /// Trains a head as that of `rival` on the same network with random weights, and one on the photos' colours, and says how good all are. None where a photo changed
 /// meanwhile, so that they can't be judged by the same.
 ///
@@ -20,7 +23,8 @@ pub(crate) fn baselines(
     session: &Session<'_>,
     dataset: &Dataset,
     (rival, known, own): (&Rival<'_>, &Known<'_>, &Learnt),
-    (learn, seed): (&dyn Fn(&Rival<'_>, &Known<'_>) -> Result<Learnt>, u64),
+    learn: Learn<'_>,
+    seed: u64,
 ) -> Result<Option<Baselines>> {
     let weights = &WeightFile::from_bytes(random_weights(rival.weights.architecture(), seed))?;
     let other = |name| {
