@@ -353,7 +353,7 @@ pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
 mod tests {
     use super::*;
     use crate::head::metrics::Baseline;
-    use crate::report::Scores;
+    use crate::report::choice::Scores;
 
     #[test]
     fn what_takes_no_learning_stands_beside() {
