@@ -48,6 +48,7 @@ fn main() {
         backbones: vec![tasks::Backbone::at(&weights)],
         within_error: false,
         views: Default::default(),
+        baselines: false,
         out,
         force: true,
         overrides: Default::default(),

@@ -22,6 +22,8 @@ impl Stage {
     pub const DOWNLOAD: Self = Self { name: "download", unit: "bytes" };
     /// Photos pass through the backbone.
     pub const FEATURES: Self = Self { name: "features", unit: "photos" };
+    /// The colours of photos are counted.
+    pub const COLOURS: Self = Self { name: "colours", unit: "photos" };
     /// Kept features are compared with their checksums.
     pub const VERIFY: Self = Self { name: "verify", unit: "segments" };
     /// Features are compared with each other.

@@ -260,10 +260,53 @@ fn kernels_are_measured_kept_and_used() {
 #[test]
 fn the_demo_shows_what_transfer_is_worth() {
     let world = World::new();
-    let findings = world.json("--json --quiet");
-    let top1 = |name: &str| findings[name]["top1"].as_f64().unwrap();
-    assert!(top1("pretrained") > top1("random") + 0.2, "{} and {}", top1("pretrained"), top1("random"));
-    assert_eq!(findings["pretrained"]["count"], 320);
+    let (out, _) = world.expect(0, "--quiet");
+    // What it says to do next can be done, as it stands there.
+    let program = env!("CARGO_BIN_EXE_trainer");
+    let commands: Vec<&str> =
+        out.lines().filter_map(|line| line.split_once(&format!("{program} "))).map(|(_, rest)| rest).collect();
+    let [predict, train, _with_resnet18] = commands[..] else { panic!("{out}") };
+    let (said, _) = world.expect(0, predict);
+    let new = ["cardboard", "glass", "metal", "paper", "plastic"].map(|class| format!("rehead-demo/new/{class}/"));
+    assert!(new.iter().all(|class| said.matches(class.as_str()).count() == 2), "{said}");
+    world.expect(0, &format!("{} --no-store", train.replace("PHOTOS", "photos")));
+    assert!(out.contains("Report: rehead-demo/run/report.html"), "{out}");
+    assert!(world.read("rehead-demo/run/report.html").contains("random weights"));
+
+    // A second time it is the same, in a folder of its own.
+    let before = std::fs::metadata(world.path("rehead-demo/run/model.safetensors")).unwrap().modified().unwrap();
+    let found = world.json("--json --quiet");
+    assert_eq!(found["run"], "rehead-demo-2/run");
+    for name in ["model.safetensors", "predictions.csv", "known.safetensors"] {
+        let read = |run: &str| std::fs::read(world.path(run).join("run").join(name)).unwrap();
+        assert!(read("rehead-demo") == read("rehead-demo-2"), "{name}");
+    }
+    assert_eq!(std::fs::metadata(world.path("rehead-demo/run/model.safetensors")).unwrap().modified().unwrap(), before);
+
+    assert_eq!(found["cross_validated"]["count"], 290);
+    let top1 = |name: &str| found["baselines"][name]["top1"].as_f64().unwrap();
+    let [own, random, colours] = ["own", "random", "colours"].map(top1);
+    assert_eq!(own, found["cross_validated"]["top1"]);
+    assert!(random > 0.2 && colours > 0.4, "{random}, {colours}");
+    // What a backbone is for.
+    assert!(own > random + 0.1 && own > colours, "{own}, {random}, {colours}");
+}
+
+#[test]
+fn the_backbone_that_is_part_of_the_program_goes_by_its_name() {
+    let world = World::new();
+    // A folder of that name isn't meant.
+    std::fs::create_dir(world.path("demo")).unwrap();
+    let (out, _) = world.expect(0, "inspect demo");
+    assert!(out.contains("About") && out.contains("Licence"), "{out}");
+    let (_, err) = world.expect(3, "inspect demo@main");
+    assert!(err.contains("part of this program"), "{err}");
+    world.expect(0, "embed photos --backbone demo --out f.npy");
+    let (out, _) = world.expect(0, "train photos --backbone demo --baselines --out run");
+    assert!(out.contains("the same network, random weights") && out.contains("how often each colour occurs"), "{out}");
+    // Colours are all there is to these photos.
+    let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
+    assert!(metrics["baselines"]["colours"]["top1"].as_f64().unwrap() > 0.9, "{metrics}");
 }
 
 #[test]

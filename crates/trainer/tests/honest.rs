@@ -5,16 +5,16 @@ mod world;
 use std::collections::HashMap;
 use std::path::Path;
 
-use image::imageops::{self, FilterType};
-use image::{RgbImage, imageops::crop_imm};
-use trainer::demo::draw::Task;
+use image::RgbImage;
+use image::imageops::{self, crop_imm};
 use world::World;
 
-/// Draws a picture of a class of the demo, in the size of a photo.
-fn drawn(class: usize, index: u64) -> RgbImage {
-    let picture = Task::Target.classes()[class].draw(index, 7);
-    let image = RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb).unwrap();
-    imageops::resize(&image, 192, 192, FilterType::CatmullRom)
+/// Opens one of the demo's photos.
+fn photo(class: usize, index: usize) -> RgbImage {
+    let class = ["cardboard", "metal", "paper"][class];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/photos").join(class);
+    let name = &world::files(&folder)[index];
+    image::open(folder.join(name)).unwrap().into_rgb8()
 }
 
 fn save(image: &RgbImage, path: &Path) {
@@ -22,14 +22,10 @@ fn save(image: &RgbImage, path: &Path) {
     image.save(path).unwrap();
 }
 
+/// Cuts away an eighth of each side's length.
 fn crop(image: &RgbImage) -> RgbImage {
-    crop_imm(image, 12, 9, 165, 165).to_image()
-}
-
-/// The demo's backbone, which has learnt to see drawn pictures.
-fn backbone() -> String {
-    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo_backbone.safetensors");
-    assets.to_str().unwrap().to_owned()
+    let (width, height) = image.dimensions();
+    crop_imm(image, width / 16, height / 20, width * 7 / 8, height * 7 / 8).to_image()
 }
 
 /// Reads which part each photo of a run played.
@@ -51,20 +47,19 @@ fn crops_and_mirror_images_play_the_part_of_their_photo() {
     let world = World::new();
     let mut made = Vec::new();
     for class in 0..3 {
-        for index in 0..24u64 {
-            let photo = drawn(class, index);
+        for index in 0..24 {
+            let photo = photo(class, index);
             let name = format!("{class}/{index:02}");
-            save(&photo, &world.path(&format!("drawn/{name}.png")));
+            save(&photo, &world.path(&format!("seen/{name}.png")));
             if index % 4 == 0 {
-                save(&crop(&photo), &world.path(&format!("drawn/{name}-crop.png")));
-                save(&imageops::flip_horizontal(&photo), &world.path(&format!("drawn/{name}-mirrored.png")));
+                save(&crop(&photo), &world.path(&format!("seen/{name}-crop.png")));
+                save(&imageops::flip_horizontal(&photo), &world.path(&format!("seen/{name}-mirrored.png")));
                 made.push(name);
             }
         }
     }
     let train = |more: &str| {
-        let line =
-            format!("train drawn --backbone {} --optimizer adamw --epochs 2 --out run --force {more}", backbone());
+        let line = format!("train seen --backbone demo --optimizer adamw --epochs 2 --out run --force {more}");
         let (_, err) = world.expect(0, &line);
         let parts = parts(&world, "run");
         let apart = made.iter().filter(|name| {
@@ -90,18 +85,18 @@ fn crops_and_mirror_images_play_the_part_of_their_photo() {
 fn what_leaks_between_folders_is_named_and_left_out_beside() {
     let world = World::new();
     for class in 0..3 {
-        for index in 0..20u64 {
-            let part = ["train", "train", "train", "test"][index as usize % 4];
-            save(&drawn(class, index), &world.path(&format!("drawn/{part}/{class}/{index:02}.png")));
+        for index in 0..20 {
+            let part = ["train", "train", "train", "test"][index % 4];
+            save(&photo(class, index), &world.path(&format!("seen/{part}/{class}/{index:02}.png")));
         }
-        let copied = world.path(&format!("drawn/test/{class}/copy.png"));
-        std::fs::copy(world.path(&format!("drawn/train/{class}/00.png")), copied).unwrap();
-        save(&crop(&drawn(class, 1)), &world.path(&format!("drawn/test/{class}/crop.png")));
+        let copied = world.path(&format!("seen/test/{class}/copy.png"));
+        std::fs::copy(world.path(&format!("seen/train/{class}/00.png")), copied).unwrap();
+        save(&crop(&photo(class, 2)), &world.path(&format!("seen/test/{class}/crop.png")));
     }
-    let line = format!("train drawn --backbone {} --optimizer adamw --epochs 2 --out run", backbone());
-    let (out, err) = world.expect(0, &line);
+    let line = "train seen --backbone demo --optimizer adamw --epochs 2 --out run";
+    let (out, err) = world.expect(0, line);
     assert!(err.contains("test/0/copy.png is a copy of train/0/00.png"), "{err}");
-    assert!(err.contains("test/0/crop.png is nearly the same as train/0/01.png"), "{err}");
+    assert!(err.contains("test/0/crop.png is nearly the same as train/0/02.png"), "{err}");
     let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
     let counts = ["test", "test_without_leaks"].map(|field| metrics[field]["count"].as_u64().unwrap());
     let leaks = metrics["leaks"].as_u64().unwrap();
@@ -115,7 +110,7 @@ fn what_leaks_between_folders_is_named_and_left_out_beside() {
     // Where nothing leaks nothing is said of it.
     for class in 0..3 {
         for name in ["copy", "crop"] {
-            std::fs::remove_file(world.path(&format!("drawn/test/{class}/{name}.png"))).unwrap();
+            std::fs::remove_file(world.path(&format!("seen/test/{class}/{name}.png"))).unwrap();
         }
     }
     let (out, err) = world.expect(0, &format!("{line} --force"));
@@ -128,19 +123,19 @@ fn what_leaks_between_folders_is_named_and_left_out_beside() {
 fn an_evaluation_names_what_is_nearly_the_same_as_a_photo_that_was_learnt_from() {
     let world = World::new();
     for class in 0..3 {
-        for index in 0..20u64 {
-            let photo = drawn(class, index);
-            let folder = if index < 14 { "drawn" } else { "others" };
+        for index in 0..20 {
+            let photo = photo(class, index);
+            let folder = if index < 14 { "seen" } else { "others" };
             save(&photo, &world.path(&format!("{folder}/{class}/{index:02}.png")));
             if index < 2 {
                 save(&crop(&photo), &world.path(&format!("others/{class}/crop {index}.png")));
             }
         }
-        std::fs::copy(world.path(&format!("drawn/{class}/03.png")), world.path(&format!("others/{class}/copy.png")))
+        std::fs::copy(world.path(&format!("seen/{class}/03.png")), world.path(&format!("others/{class}/copy.png")))
             .unwrap();
     }
-    let line = format!("train drawn --backbone {} --optimizer adamw --epochs 2 --out run --test 0 --val 0", backbone());
-    world.expect(0, &line);
+    let line = "train seen --backbone demo --optimizer adamw --epochs 2 --out run --test 0 --val 0";
+    world.expect(0, line);
     // Its photos are read once more, when their dates are old enough to be trusted.
     std::thread::sleep(std::time::Duration::from_millis(2100));
     world.expect(0, &format!("{line} --force"));
@@ -173,7 +168,7 @@ fn an_evaluation_names_what_is_nearly_the_same_as_a_photo_that_was_learnt_from()
     assert!(err.contains("of 39 of the 42 photos that the run was made with no features are kept"), "{err}");
     assert!(judged["evaluation_without_nearly_seen"].is_null() && judged["left_out_as_seen"] == 3);
     // Where its pictures have gone, only what is all but equal counts.
-    std::fs::rename(world.path("drawn"), world.path("elsewhere")).unwrap();
+    std::fs::rename(world.path("seen"), world.path("elsewhere")).unwrap();
     let (judged, err) = evaluate("");
     let gone = judged["nearly_seen"].as_array().unwrap();
     assert!(gone.len() < near.len() || gone.iter().all(|pair| pair["with"].is_null()), "{gone:?} {err}");

@@ -14,7 +14,7 @@ use crate::tasks::Backbone;
 #[derive(Debug, Args)]
 pub(crate) struct ChoiceArgs {
     /// The backbone: `resnet18`, a repository of the Hugging Face hub (`org/name`, `org/name@revision`), a safetensors file,
-    /// or a folder with one. Of several, `resnet18,resnet50`, each gets a head of its own on the same photos and folds; all are shown, and the one with
+    /// a folder with one, or `demo`, the small one that is part of this program and needs no download: to try things, since resnet18 is worth more on most photos. Of several, `resnet18,resnet50`, each gets a head of its own on the same photos and folds; all are shown, and the one with
     /// the lowest log-loss by cross-validation is kept
     #[arg(long, alias = "weights", value_name = "NAME|FILE", default_value = hub::DEFAULT)]
     pub(crate) backbone: Vec<String>,

@@ -1,59 +1,67 @@
 //! The demo: what `trainer` does without a verb.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::json;
 
+use crate::cli::folder::new_folder;
 use crate::cli::global::Global;
 use crate::cli::print::{Outcome, emit, emit_json};
-use crate::cli::program::program;
+use crate::cli::program::{argument, program};
 use crate::cli::terminal::Terminal;
-use crate::demo;
+use crate::cli::train::as_json;
+use crate::demo::{self, Shown};
 use crate::machine::Wanted;
 use crate::session::Session;
-use crate::tasks::Trained;
+use crate::words::{count, shown};
+use crate::{hub, report, run};
 
-/// Compares a head on the embedded backbone with one on random weights.
+/// The demo's folder, in the current one.
+const FOLDER: &str = "rehead-demo";
+
+/// Trains on the photos and the backbone that are part of the program, and says what the head is worth.
 pub(crate) fn demo(global: &Global, terminal: &Terminal) -> Outcome {
-    // What it says is computed before people's eyes.
-    // It shows the kernels wherever an adapter of any kind is.
+    // It shows the kernels wherever an adapter of any kind is, and computes all before people's eyes.
     let session = global.session_on(global.wanted(Wanted::Kernels)?, terminal)?;
     let session = Session { store: None, ..session };
-    let compared = demo::compare(&session, global.seed)?;
-    let judgement = |trained: &Trained| trained.metrics.test.clone().expect("the demo has a test part");
-    let (pretrained, random) = (judgement(&compared.pretrained), judgement(&compared.random));
+    let folder = new_folder(FOLDER, false)?;
+    let shown = demo::show(&session, &folder, global.seed)?;
     if global.json {
-        emit_json(&json!({ "pretrained": pretrained, "random": random }))?;
-        return Ok(0);
+        let mut result = as_json(&shown.trained, &shown.run);
+        result["new"] = json!(shown.new.to_string_lossy());
+        emit_json(&result)?;
+    } else {
+        emit(&text(&shown, &folder, terminal.elapsed()))?;
     }
-    let Trained { config, metrics, .. } = &compared.pretrained;
-    let photos = &metrics.photos;
+    Ok(0)
+}
+
+/// What the demo prints for people, `seconds` after the program began.
+fn text(demo: &Shown, folder: &Path, seconds: f64) -> String {
+    let Shown { trained, run, new } = demo;
+    let config = &trained.config;
     let mut out = format!(
-        "A new head for {} kinds of things:\n  {}.\n\
-         The pictures are drawn by this program, none is a photo: {} to learn from, {} to judge\n\
-         by. The backbone has seen other things, drawn likewise.\n\n",
-        config.classes.len(),
-        config.classes.chunks(4).map(|classes| classes.join(", ")).collect::<Vec<_>>().join(",\n  "),
-        photos.train,
-        photos.test
+        "{} of things to throw away: {}; each is judged by a head that never saw it.\n",
+        count(trained.predictions.len(), "photo"),
+        config.classes.join(", "),
     );
-    let _ = writeln!(out, "{:40}right   95 % interval", "The new head");
-    let rows = [("on the pretrained backbone", &pretrained), ("on the same network, random weights", &random)];
-    for (name, evaluation) in rows {
-        let [low, high] = evaluation.top1_interval.map(|share| 100.0 * share);
-        let _ = writeln!(out, "  {name:37}{:>5.1} %   {low:.1} to {high:.1}", 100.0 * evaluation.top1);
-    }
-    let _ = writeln!(out, "  {:37}{:>5.1} %", "guessing", 100.0 * pretrained.baseline.top1);
+    report::tables(&trained.metrics).iter().for_each(|table| out.extend(["\n", &table.text()]));
+    let (program, backbone) = (program(), hub::EMBEDDED);
     let _ = write!(
         out,
-        "\n{:.1} s on {}\n\n\
-         Now your own photos, in a folder for each class. A ResNet with ImageNet weights is downloaded\n\
-         once; --backbone names another, or a file:\n\n  \
-         {} train photos\n",
-        terminal.elapsed(),
+        "\n{seconds:.1} s on {}; all is in {}\n\
+         Report: {}\n\
+         Next:   {program} predict {} {}\n\n\
+         Your own photos, in a folder for each class: on the same small backbone, and on a ResNet-18 that\n\
+         knows ImageNet, is downloaded once, and is worth more:\n\n  \
+         {program} train PHOTOS --backbone {backbone}\n  \
+         {program} train PHOTOS\n",
         config.adapter.name,
-        program(),
+        shown(folder),
+        shown(&run.join(run::REPORT)),
+        argument(run),
+        argument(new),
     );
-    emit(&out)?;
-    Ok(0)
+    out
 }

@@ -20,12 +20,14 @@ use crate::words::{self, shown};
 ///
 /// A name is downloaded if the cache of the Hugging Face hub hasn't got it. Names and their licences: each short name
 /// (resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet50_2, wide_resnet101_2, resnext50_32x4d,
-/// resnext101_32x8d) is torchvision's first ImageNet-1k weights as timm keeps them, `timm/NAME.tv_in1k`, BSD-3-Clause.
+/// resnext101_32x8d) is torchvision's first ImageNet-1k weights as timm keeps them, `timm/NAME.tv_in1k`, BSD-3-Clause. `demo`
+/// is the small backbone that is part of this program, and says what it is worth.
 ///
 /// The variables of huggingface_hub are honoured: HF_HUB_CACHE, HF_HOME, HF_HUB_OFFLINE, HF_TOKEN, HF_ENDPOINT.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer inspect resnet18
+  trainer inspect demo
   trainer inspect microsoft/resnet-18@main --json
   trainer inspect run")]
 pub(crate) struct Inspect {
@@ -88,6 +90,9 @@ fn text(found: &Inspection) -> String {
         "",
         format!("from {}", found.recipe_from.as_deref().map_or("torchvision's default".into(), of(&found.weights))),
     );
+    if let Some(description) = &found.description {
+        line("About", description.clone());
+    }
     let license = match (&found.license, &found.license_from) {
         (Some(license), Some(from)) => format!("{license}, says {}", of(&found.weights)(from)),
         _ => "not stated".to_owned(),

@@ -23,7 +23,8 @@ use crate::data::{self, Origin};
 
 /// Gives a ResNet that knows ImageNet a new head for your own photos, on any GPU.
 ///
-/// Without a command, the demo runs: no files, no network, less than a minute. A folder in the place of a command is trained on.
+/// Without a command, the demo runs, on photos and a small backbone that are part of this program: no network, less than a minute. It writes the folder `rehead-demo`, or the first of
+/// `rehead-demo-2`, `rehead-demo-3` that isn't there, and says what to do next. A folder in the place of a command is trained on.
 #[derive(Debug, Parser)]
 #[command(
     name = "trainer",

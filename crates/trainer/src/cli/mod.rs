@@ -8,6 +8,7 @@ mod doctor;
 mod embed;
 mod evaluate;
 mod features;
+mod folder;
 mod global;
 mod inspect;
 mod line;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::choices::ChoiceArgs;
 use crate::cli::data::DataArgs;
+use crate::cli::folder::next_run;
 use crate::cli::global::Global;
 use crate::cli::named::{ChoiceName, ClassWeightsName, DuplicatesName, HeadName, OptimizerName, ScalingName};
 use crate::cli::of_features::OfFeatures;
@@ -43,6 +43,7 @@ use crate::{report, run};
   trainer train birds.csv --column label=species --class-order natural
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18,resnet34,resnet50     which backbone? --within-error for the cheapest that is as good
+  trainer train photos --backbone demo --baselines               without a download; what has its learning gained?
   trainer train photos --views flip                              learn from mirror images too, if that helps
   trainer train photos --group-by '^[^/]+/(patient[0-9]+)'       photos of one patient play one part
   trainer train birds.csv --group-by patient                     likewise, by the table's column
@@ -66,6 +67,9 @@ pub(crate) struct Train {
     pub(crate) class_order: ClassOrder,
     #[command(flatten)]
     pub(crate) choices: ChoiceArgs,
+    /// Train heads too on the same network with random weights and on the photos' colours alone, and show beside what they reach: what the backbone has learnt is worth so much
+    #[arg(long)]
+    pub(crate) baselines: bool,
     /// The folder to write model, labels, metrics, predictions and report into
     /// [default: `run` in the current folder, or the first of `run-2`, `run-3` that isn't there]
     #[arg(long, value_name = "RUN")]
@@ -276,8 +280,9 @@ pub(crate) struct Checked {
 }
 
 /// The options that a run keeps when it is trained again.
-const SETTINGS: [&str; 27] = [
+const SETTINGS: [&str; 28] = [
     "columns",
+    "baselines",
     "class_order",
     "backbone",
     "within_error",
@@ -351,7 +356,19 @@ pub(crate) fn first(
     args.with_run(&data.path.clone(), |out| {
         let ChoiceArgs { within_error, views, .. } = args.choices;
         let (out, force, kept) = (out.to_owned(), args.force, HashMap::new());
-        let request = Request { data, backbones, within_error, views, out, force, overrides, split, kept, train };
+        let request = Request {
+            data,
+            backbones,
+            within_error,
+            views,
+            baselines: args.baselines,
+            out,
+            force,
+            overrides,
+            split,
+            kept,
+            train,
+        };
         tasks::train(session, &request)
     })
 }
@@ -361,30 +378,6 @@ pub(crate) fn as_json(trained: &Trained, out: &Path) -> Value {
     let mut result = serde_json::to_value(&trained.metrics).expect("plain data");
     result["run"] = json!(out.to_string_lossy());
     result
-}
-
-/// Makes the folder of a run that was given none: `run` in the current folder, or the first of `run-2`, `run-3` … that isn't there, so
-/// that no two trainings write into the same. To be replaced there is `run` itself.
-fn next_run(photos: &Path, force: bool) -> Result<PathBuf> {
-    let whole = |path: &Path| path.canonicalize().map_err(Error::io("read", path));
-    let here = Path::new(".");
-    if photos.is_dir() && whole(here)?.starts_with(whole(photos)?) {
-        return Err(Error::InvalidOption {
-            option: "--out",
-            value: "none".to_owned(),
-            expected: "a folder for the run, since the current folder lies in that of the photos",
-        });
-    }
-    let names = std::iter::once("run".to_owned()).chain((2..).map(|number| format!("run-{number}")));
-    for name in names {
-        let folder = PathBuf::from(name);
-        match std::fs::create_dir(&folder) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && !force => {}
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Error::io("create", &folder)(error)),
-            _ => return Ok(folder),
-        }
-    }
-    unreachable!("names don't end")
 }
 
 /// Says which photos play which parts, unless all play one.

@@ -3,6 +3,7 @@
 //! | written | means |
 //! |---|---|
 //! | `resnet18` … (see [`DEFAULTS`]) | the repository that this name stands for |
+//! | `demo` | the small backbone that is part of this program |
 //! | `weights/mine.safetensors` | this file |
 //! | `models/mine` | this folder's `model.safetensors`, with its `config.json` |
 //! | `org/name`, `org/name@revision` | a repository of the hub, at a branch, tag or commit |
@@ -16,11 +17,13 @@ mod address;
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
+mod embedded;
 mod files;
 mod names;
 mod options;
 mod resolve;
 
+pub use embedded::EMBEDDED;
 pub use files::{ModelFiles, WEIGHTS};
 pub use names::{DEFAULT, DEFAULTS, DefaultRepo};
 pub use options::Options;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::hub::embedded::EMBEDDED;
 use crate::hub::files::{CONFIG, WEIGHTS};
 
 /// A short name and the repository that it stands for.
@@ -64,6 +65,8 @@ impl Repo {
 /// What a name means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// The backbone that is part of this program.
+    Embedded,
     /// A file, there or not.
     File(PathBuf),
     /// A folder that is there.
@@ -83,6 +86,10 @@ impl Source {
         let path = PathBuf::from(name);
         if let Some(default) = DEFAULTS.iter().find(|default| default.name == id) {
             return Ok(Self::Repo(Repo { id: default.repo.to_owned(), revision: revision_of(name, revision)? }));
+        }
+        if id == EMBEDDED {
+            let problem = "it is part of this program, and has no revisions";
+            return if name == id { Ok(Self::Embedded) } else { Err(error(name, problem, "leave out what follows @")) };
         }
         if path.is_dir() {
             return Ok(Self::Folder(path));
@@ -106,7 +113,7 @@ impl Source {
             }
             Some(_) => Err(error(name, "no such file, and no repository can be called so", "expected org/name")),
             None => {
-                let known: Vec<&str> = DEFAULTS.iter().map(|default| default.name).collect();
+                let known: Vec<&str> = DEFAULTS.iter().map(|default| default.name).chain([EMBEDDED]).collect();
                 let advice =
                     format!("expected a safetensors file, a model folder, org/name, or one of {}", known.join(", "));
                 Err(error(name, "there is no such file or folder, and no such short name", &advice))
@@ -152,6 +159,8 @@ mod tests {
             ("x.safetensors", Source::File("x.safetensors".into())),
             ("a/x.pth", Source::File("a/x.pth".into())),
             ("./resnet18", Source::File("./resnet18".into())),
+            ("demo", Source::Embedded),
+            ("./demo", Source::File("./demo".into())),
             ("a/b/c", Source::File("a/b/c".into())),
             (&at("weights"), Source::File(folder.path().join("weights"))),
             (&at(""), Source::Folder(folder.path().join(""))),
@@ -160,6 +169,7 @@ mod tests {
         }
         for name in [
             "resnet19",
+            "demo@main",
             "",
             "a/",
             "/",

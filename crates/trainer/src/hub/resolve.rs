@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::hub::cache::RepoCache;
 #[cfg(feature = "hub")]
 use crate::hub::client;
+use crate::hub::embedded;
 use crate::hub::files::{CONFIG, ModelFiles, PREPROCESSOR, WEIGHTS, no_weights};
 use crate::hub::names::{Repo, Source};
 use crate::hub::options::{Options, hidden};
@@ -51,6 +52,7 @@ struct Asked<'a> {
 
 fn find(name: &str, of_repo: impl FnOnce(&Repo) -> Result<ModelFiles>) -> Result<ModelFiles> {
     match Source::parse(name)? {
+        Source::Embedded => embedded::files(),
         Source::File(path) => Ok(ModelFiles::beside(path, None)),
         Source::Folder(path) => {
             let weights = path.join(WEIGHTS);

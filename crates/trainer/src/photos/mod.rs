@@ -3,6 +3,7 @@
 //! The only place where pixels are read: training, evaluating, predicting and embedding all come through [`Preparation`].
 
 mod bmp;
+mod colours;
 mod decode;
 mod directory;
 mod file;
@@ -26,6 +27,7 @@ mod tiff;
 mod view;
 mod webp;
 
+pub use colours::{COLOURS, colours};
 pub use decode::decode_unguarded;
 pub use guard::{THREAD, decode};
 pub use jpeg::JPEG_DECODER;

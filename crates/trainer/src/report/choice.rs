@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::head::metrics::Paired;
+use crate::head::metrics::{Baseline, Paired};
 use crate::photos::Views;
 use crate::words::count;
 
@@ -69,6 +69,17 @@ pub struct TriedViews {
     pub kept: bool,
 }
 
+/// What heads reach on features that no network has learnt, on the same photos and folds as that of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// The run's own head.
+    pub own: Scores,
+    /// The head on the same network with random weights.
+    pub random: Scores,
+    /// The head on how often each colour occurs in a photo: see [`colours`](crate::photos::colours).
+    pub colours: Scores,
+}
+
 /// A table for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -117,6 +128,32 @@ impl Scores {
             self.log_loss.map_or_else(none, |loss| format!("{loss:.3}")),
             format!("{:.4}", self.out_of_fold),
         ]
+    }
+}
+
+impl Baselines {
+    /// Makes the table, with what guessing reaches.
+    pub fn table(&self, guessing: Option<&Baseline>) -> Table {
+        let row = |(name, scores): (&str, &Scores)| {
+            let mut cells = vec![name.to_owned()];
+            cells.extend(scores.cells());
+            cells
+        };
+        let rows = [
+            ("the backbone", &self.own),
+            ("the same network, random weights", &self.random),
+            ("how often each colour occurs", &self.colours),
+        ];
+        let mut head = vec!["features"];
+        head.extend(Scores::HEAD);
+        let note =
+            guessing.map(|Baseline { class, top1 }| format!("Always guessing \"{class}\": {:.1} %", 100.0 * top1));
+        Table {
+            title: "What learning is worth: heads on other features, on the same photos and folds",
+            head,
+            rows: rows.into_iter().map(row).collect(),
+            note: note.unwrap_or_default(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::head::metrics::Evaluation;
 use crate::head::{Certificate, CrossValidation, History, LeaveOneOut, Regularisation, Temperature};
 use crate::photos::Limits;
 use crate::report::change::Change;
-use crate::report::choice::{Backbones, Table, TriedViews};
+use crate::report::choice::{Backbones, Baselines, Table, TriedViews};
 use crate::report::prediction::Prediction;
 use crate::report::thumbnail::thumbnail;
 use crate::run::Config;
@@ -59,6 +59,9 @@ pub struct Metrics {
     /// The views of photos that were compared with the plain one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub views: Option<TriedViews>,
+    /// What features give that no network has learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baselines: Option<Baselines>,
     /// How the training went.
     pub history: History,
     /// Where the time went.
@@ -68,6 +71,11 @@ pub struct Metrics {
 impl Metrics {
     /// The version of the fields; greater where one has gone or means something else, and not where one is new.
     pub const SCHEMA: u32 = 1;
+
+    /// Gives the evaluation on what had the least say: photos that were set aside, else all by cross-validation, else those to validate by.
+    pub fn evaluation(&self) -> Option<&Evaluation> {
+        self.test.as_ref().or(self.cross_validated.as_ref()).or(self.validation.as_ref())
+    }
 }
 
 /// How many photos there are, by part.
@@ -202,7 +210,9 @@ impl<'a> Data<'a> {
 pub fn tables(metrics: &Metrics) -> Vec<Table> {
     let tested = metrics.test.is_some();
     let backbones = metrics.backbones.iter().map(|tried| tried.table(tested));
-    backbones.chain(metrics.views.iter().map(|tried| tried.table(tested))).collect()
+    let views = metrics.views.iter().map(|tried| tried.table(tested));
+    let guessing = metrics.evaluation().map(|judged| &judged.baseline);
+    backbones.chain(views).chain(metrics.baselines.iter().map(|found| found.table(guessing))).collect()
 }
 
 /// Picks what judges a head: its part, what to call it, and the evaluation on it.
@@ -342,6 +352,24 @@ pub(crate) fn confusions(evaluation: &Evaluation) -> Vec<Confused<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::metrics::Baseline;
+    use crate::report::choice::Scores;
+
+    #[test]
+    fn what_takes_no_learning_stands_beside() {
+        let scores = |top1| Scores { top1: Some(top1), top1_interval: Some([0.125, 0.875]), ..Default::default() };
+        let found = Baselines { own: scores(0.75), random: scores(0.5), colours: Scores::default() };
+        let table = found.table(Some(&Baseline { class: "a".to_owned(), top1: 0.25 }));
+        let text = table.text();
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
+        assert!(line("the backbone").contains("75.0 %") && line("the same").contains("12.5 to 87.5"), "{text}");
+        assert!(line("how often").contains('·') && line("Always guessing \"a\"").ends_with("25.0 %"), "{text}");
+        let mut metrics = metrics(None);
+        assert_eq!(tables(&metrics), []);
+        metrics.baselines = Some(found);
+        assert_eq!(tables(&metrics), [found.table(None)]);
+    }
+
     use crate::photos::{Background, Reading};
     use crate::report::tests::{classes, evaluated, metrics};
 

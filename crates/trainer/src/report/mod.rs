@@ -17,7 +17,7 @@ mod thumbnail;
 
 pub use self::csv::{is_predictions, prediction_line, predictions_csv, predictions_header};
 pub use change::{Change, Compared};
-pub use choice::{Backbones, Scores, Table, TriedBackbone, TriedViews};
+pub use choice::{Backbones, Baselines, Scores, Table, TriedBackbone, TriedViews};
 pub use comparison::{Comparison, OfClass, Right};
 pub(crate) use data::Data;
 pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, left_out, tables, without_leaks};

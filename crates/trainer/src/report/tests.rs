@@ -13,7 +13,7 @@ pub(super) fn classes(count: usize) -> Vec<String> {
 /// Makes the figures of a training with this evaluation, of which nothing else is known.
 pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
     let (photos, history, seconds) = Default::default();
-    let (leaks, test_without_leaks, validation, change, backbones, views) = Default::default();
+    let (leaks, test_without_leaks, validation, change, backbones, views, baselines) = Default::default();
     let (cross_validated, cross_validation, certificate, leave_one_out, temperature) = Default::default();
     let schema = Metrics::SCHEMA;
     Metrics {
@@ -31,6 +31,7 @@ pub(super) fn metrics(test: Option<Evaluation>) -> Metrics {
         change,
         backbones,
         views,
+        baselines,
         history,
         seconds,
     }

@@ -38,6 +38,7 @@ pub fn train_again(session: &Session<'_>, run: &Path, again: Again) -> Result<Tr
         backbones: vec![Backbone::at(before.path.clone())],
         within_error: false,
         views: config.views,
+        baselines: false,
         out: out.unwrap_or_else(|| run.to_owned()),
         force: force || in_place,
         overrides: Overrides { recipe: Some(config.recipe.clone()), reading: Some(config.reading) },

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::head::metrics::Paired;
 use crate::photos::{Reading, View, Views};
 use crate::progress::{Named, Stage, watched};
-use crate::report::{Backbones, Metrics, Scores, TriedBackbone};
+use crate::report::{Backbones, Scores, TriedBackbone};
 use crate::run::open_weights;
 use crate::session::{Overrides, Pretrained, Session};
 use crate::tasks::before::Before;
@@ -185,8 +185,7 @@ pub(crate) fn choose(
 
 /// Gathers how good a head is by what judges it, and by what is chosen by.
 pub(crate) fn scores(learnt: &Learnt) -> Scores {
-    let Metrics { test, cross_validated, validation, .. } = &learnt.metrics;
-    let judged = test.as_ref().or(cross_validated.as_ref()).or(validation.as_ref());
+    let judged = learnt.metrics.evaluation();
     Scores {
         top1: judged.map(|judged| judged.top1),
         top1_interval: judged.map(|judged| judged.top1_interval),

@@ -42,6 +42,8 @@ pub struct Inspection {
     /// The file that holds the recipe; `None` for torchvision's default.
     #[serde(serialize_with = "path")]
     pub recipe_from: Option<PathBuf>,
+    /// What the configuration beside it says that it is.
+    pub description: Option<String>,
     /// The licence, as stated.
     pub license: Option<String>,
     /// The file that states it.
@@ -107,6 +109,8 @@ pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
     let bytes = std::fs::metadata(&files.weights).map_err(Error::io("read", &files.weights))?.len();
     let (license, license_from) = license(&file, files)?.unzip();
     let license = license.map(|license| shown(&license).into_owned());
+    let description = files.config.as_ref().map(|path| resnet::regular::read(path).map_err(Error::io("read", path)));
+    let description = description.transpose()?.and_then(|text| described(&String::from_utf8_lossy(&text)));
     Ok(Inspection {
         weights: files.weights.clone(),
         bytes,
@@ -120,6 +124,7 @@ pub fn inspect(files: &ModelFiles) -> Result<Inspection> {
         classes: architecture.classes,
         recipe,
         recipe_from,
+        description,
         license,
         license_from,
     })
@@ -139,6 +144,12 @@ fn license(file: &WeightFile, files: &ModelFiles) -> Result<Option<(String, Path
         }
     }
     Ok(None)
+}
+
+/// Reads what a configuration says of its network, in plain text.
+fn described(text: &str) -> Option<String> {
+    let config: Value = serde_json::from_str(text).ok()?;
+    config["description"].as_str().filter(|words| !words.is_empty()).map(|words| shown(words).into_owned())
 }
 
 fn in_config(text: &str) -> Option<String> {

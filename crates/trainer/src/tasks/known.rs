@@ -1,12 +1,16 @@
 //! Photos whose features are known: what a head learns from them and says of each. What train, evaluate and predict share.
 
-use crate::data::{Class, Part, Photo, Rejected, Source, Target};
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use crate::data::{Class, Dataset, Part, Photo, Rejected, Source, Target};
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::{FeatureFile, Features, Rows};
 use crate::head::metrics::{Classified, nearest_neighbour};
 use crate::head::{Head, Samples};
-use crate::photos::Views;
+use crate::photos::{COLOURS, Failure, Reading, Views, colours, decode};
+use crate::progress::Stage;
 use crate::report::Prediction;
 use crate::session::{Pretrained, Session, Viewed};
 
@@ -114,6 +118,41 @@ impl<'a> Known<'a> {
         };
         let kept = photos.iter().enumerate().filter_map(digest).collect();
         Self { photos, views: vec![features], mean: None, kept, rejected: unlisted.to_vec(), computed: 0 }
+    }
+
+    /// Counts the colours of photos, in the place of what a backbone says of them.
+    pub(crate) fn of_colours(session: &Session<'_>, reading: &Reading, dataset: &'a Dataset) -> Result<Self> {
+        let Session { limits, progress, .. } = session;
+        let photos = &dataset.photos;
+        let counted = |photo: &Photo| {
+            if progress.cancelled() {
+                return Err(Error::Interrupted { kept: 0 });
+            }
+            let counted = match photo.read(limits) {
+                Err(Failure::Machine(error)) => return Err(error),
+                Err(Failure::Photo(reason)) => Err(reason),
+                Ok(bytes) => {
+                    let digest: Digest = Sha256::digest(&bytes).into();
+                    decode(bytes, reading, limits).map(|picture| (digest, colours(&picture)))
+                }
+            };
+            progress.advance(1);
+            Ok(counted.map_err(|reason| Rejected { name: photo.name.clone(), reason }))
+        };
+        progress.begin(Stage::COLOURS, photos.len());
+        let counted = photos.par_iter().map(counted).collect::<Result<Vec<_>>>();
+        progress.end();
+        let (mut features, mut kept, mut rejected) = (Features::new(COLOURS), Vec::new(), dataset.rejected.clone());
+        for (place, counted) in counted?.into_iter().enumerate() {
+            match counted {
+                Ok((digest, row)) => {
+                    features.insert(&[digest], &row)?;
+                    kept.push((place, digest));
+                }
+                Err(reason) => rejected.push(reason),
+            }
+        }
+        Ok(Self { photos, views: vec![features], mean: None, kept, rejected, computed: 0 })
     }
 
     /// Lists the photos, in their order.

@@ -195,6 +195,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         change,
         backbones: None,
         views: None,
+        baselines: None,
         history,
         seconds: Seconds {
             features: (featured - *start).as_secs_f64(),

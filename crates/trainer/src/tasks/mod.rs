@@ -3,6 +3,7 @@
 mod again;
 mod assign;
 mod backbones;
+mod baselines;
 mod before;
 mod compare;
 mod embed;

@@ -17,6 +17,7 @@ use crate::run::{self, Making, Weights};
 use crate::session::{Overrides, Session};
 use crate::tasks::assign::Assigned;
 use crate::tasks::backbones::{Backbone, Files, Passed, Rival, agree, choose};
+use crate::tasks::baselines::baselines;
 use crate::tasks::before::Before;
 use crate::tasks::known::Known;
 use crate::tasks::labelled::labelled;
@@ -36,6 +37,8 @@ pub struct Request {
     pub within_error: bool,
     /// Views of each photo besides the plain one, which are kept where the head gains by them: see [`Metrics::views`](crate::report::Metrics::views).
     pub views: Views,
+    /// Train heads on features too that no network has learnt, to compare with: see [`Metrics::baselines`](crate::report::Metrics::baselines).
+    pub baselines: bool,
     /// The folder to write the run into.
     pub out: PathBuf,
     /// Replace a finished run there.
@@ -63,7 +66,8 @@ impl Request {
     pub fn new(data: impl Into<Origin>, weights: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         let (data, backbones, out) = (data.into(), vec![Backbone::at(weights)], out.into());
         let (views, overrides, split, kept, train) = Default::default();
-        Self { data, backbones, within_error: false, views, out, force: false, overrides, split, kept, train }
+        let [within_error, baselines, force] = [false; 3];
+        Self { data, backbones, within_error, views, baselines, out, force, overrides, split, kept, train }
     }
 }
 
@@ -109,6 +113,11 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
         })?,
     };
     learnt.metrics.backbones = backbones;
+    if request.baselines {
+        let learn = &|rival: &Rival<'_>, known: &Known<'_>| all.learn(rival, known, &assigned);
+        let seed = request.train.seed;
+        learnt.metrics.baselines = baselines(session, &dataset, (rival, known, &learnt), learn, seed)?;
+    }
     learnt.metrics.photos.computed = known.computed;
     learnt.metrics.seconds = Seconds {
         features: (featured - start).as_secs_f64() + seconds,
@@ -226,6 +235,7 @@ mod tests {
             backbones: vec![Backbone::at(&weights)],
             within_error: false,
             views: Views::default(),
+            baselines: false,
             out: out.clone(),
             force: false,
             overrides: Overrides { recipe: Some(recipe.clone()), reading: Some(reading) },
