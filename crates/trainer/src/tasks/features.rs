@@ -16,6 +16,7 @@ use crate::report::Prediction;
 use crate::run::{self, FromFeatures, HeadRun, Making};
 use crate::session::Session;
 use crate::tasks::known::Known;
+use crate::tasks::labelled::check;
 use crate::tasks::learn::{Learning, MadeFrom, learn, learn_from_given};
 use crate::tasks::telling::Telling;
 use crate::tasks::train::absolute;
@@ -54,7 +55,7 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         false => Dataset::of_features(&rows, labels, by)?,
         true => Dataset::of_named_features(&rows, labels.class_order, by)?,
     };
-    dataset.check_single()?;
+    check(&dataset, &request.train)?;
     learn_from_given(&mut dataset, &request.train);
     let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
@@ -100,7 +101,7 @@ pub fn predict_features(
         let values: Rows<'_> = file.features.rows([digest])?;
         let logits = run.head.logits(&values)?;
         let photo = Photo::of_features(row, &file.name(row));
-        let mut said = [Prediction::of(&photo, *digest, logits)];
+        let mut said = [Prediction::of(&photo, *digest, &run.head, logits)];
         telling.tell(&values, &mut said)?;
         let [said] = said;
         each(said)?;

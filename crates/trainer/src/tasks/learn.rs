@@ -6,10 +6,10 @@ use std::time::Instant;
 use resnet::Recipe;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Class, Dataset, Origin, Part, Target};
+use crate::data::{Dataset, Origin, Part, Target};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::head::metrics::{Evaluation, beside, evaluate, majority};
+use crate::head::metrics::{beside, majority, most_frequent};
 use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
 use crate::photos::{Reading, Views};
 use crate::progress::Named;
@@ -18,6 +18,7 @@ use crate::run::{Config, FromFeatures, Making, Weights};
 use crate::session::Session;
 use crate::tasks::assign::{Assigned, Rules, assign};
 use crate::tasks::before::{Before, Since};
+use crate::tasks::judge::evaluate_some;
 use crate::tasks::known::Known;
 use crate::tasks::likeness::likeness;
 use crate::tasks::trained::{Kept, Trained};
@@ -86,6 +87,7 @@ impl Learnt {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data,
             classes: learning.dataset.classes.clone(),
+            several_labels: learning.dataset.has_sets(),
             rejected: learning.known.rejected.clone(),
             weights,
             features,
@@ -137,7 +139,11 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
     let fit = head::solve(&session.device, &problem, train, &Named { name, progress: session.progress })?;
     let deal = deals.iter().flatten().next();
     let judged = Problem { train: learnt.samples(), folds: None, views: 1, ..problem };
-    let likeness = deal.map(|deal| likeness(session, &judged, deal, &fit, train)).transpose()?.flatten();
+    let likeness = match deal {
+        // Scores of photos of none of the classes take one class a photo.
+        Some(deal) if !problem.is_of_sets() => likeness(session, &judged, deal, &fit, train)?,
+        _ => None,
+    };
     let Fit { head, history, certificate, cross_validation, leave_one_out, temperature } = fit;
     let solved = Instant::now();
 
@@ -150,12 +156,18 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
             predictions[place].logits = logits.to_vec();
             predictions[place].cross_validated = found.nested;
         }
+        for (&place, named) in learnt.places.iter().zip(&found.named) {
+            predictions[place].named = Some(named.clone());
+        }
     }
-    let majority = majority(&counts(&learnt.targets, &dataset.classes));
+    let majority = match problem.is_of_sets() {
+        false => majority(&counts(&learnt.targets, &dataset.classes)).into(),
+        true => most_frequent(learnt.targets.iter().map(Target::classes)),
+    };
     let evaluated = |part, without: &HashSet<usize>| {
         let of_part = |(place, photo): &(usize, &Prediction)| photo.part == Some(part) && !without.contains(place);
         let photos = predictions.iter().enumerate().filter(of_part).map(|(_, photo)| photo);
-        evaluate_some(photos, &dataset.classes, majority)
+        evaluate_some(photos, &head, &majority)
     };
     let none = HashSet::new();
     let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
@@ -216,20 +228,6 @@ fn dealt(deals: &[Vec<usize>], places: &[usize]) -> Option<Vec<Vec<usize>>> {
     let deals: Vec<Vec<usize>> = deals.iter().map(of).collect();
     let enough = |deal: &Vec<usize>| deal.iter().max().is_some_and(|most| *most >= 2);
     (!deals.is_empty() && deals.iter().all(enough)).then_some(deals)
-}
-
-/// Evaluates some predictions, beside always guessing `majority`; none where there are none.
-fn evaluate_some<'a>(
-    photos: impl Iterator<Item = &'a Prediction>,
-    classes: &[String],
-    majority: Class,
-) -> Result<Option<Evaluation>> {
-    let mut photos = photos.peekable();
-    if photos.peek().is_none() {
-        return Ok(None);
-    }
-    let photos = photos.map(|photo| (&photo.logits[..], &photo.target));
-    evaluate(photos, classes, majority).map(Some)
 }
 
 /// Counts the targets of each class.

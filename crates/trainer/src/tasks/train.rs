@@ -82,7 +82,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     request.train.check()?;
     request.split.check()?;
     let by = request.split.group_by.as_deref();
-    let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
+    let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by, &request.train))?;
     learn_from_given(&mut dataset, &request.train);
     let files = Files::open(session, &request.backbones, before)?;
     let rivals = Rival::all(&request.backbones, &files, &request.overrides)?;
