@@ -78,11 +78,12 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         start,
         name: "",
     };
-    let learnt = learn(session, &learning, &learning.assigned(session)?)?;
+    let assigned = learning.assigned(session)?;
+    let learnt = learn(session, &learning, &assigned)?;
     let model = run::head_alone(&learnt.head, features.width)?;
     let (data, recipe, views) = (labels.absolute(), Recipe::default(), Views::default());
     let origin = MadeFrom { data, weights: None, features: Some(features), recipe, views };
-    learnt.write(session, &learning, origin, (folder, model))
+    learnt.write(session, (&learning, &assigned), origin, (folder, model))
 }
 
 /// Says what a run's head makes of rows of features, and hands it out row by row, in their order.

@@ -52,8 +52,6 @@ pub(crate) struct Learning<'a> {
 /// What came of it.
 pub(crate) struct Learnt {
     pub(crate) head: Head,
-    /// What photos like these are known by, as a run keeps it.
-    pub(crate) likeness: Option<Vec<u8>>,
     pub(crate) metrics: Metrics,
     pub(crate) predictions: Vec<Prediction>,
     /// The loss of each photo that was learnt from, by heads of cross-validation that didn't, the mean over all deals of the folds, in the order of their contents; none without cross-validation.
@@ -74,14 +72,15 @@ pub(crate) struct MadeFrom {
 }
 
 impl Learnt {
-    /// Writes the run into its folder, with the bytes of its network.
+    /// Writes the run into its folder, with the bytes of its network, and computes before what a run that is kept alone has: the nearest neighbour beside its figures, and what its photos are known by.
     pub(crate) fn write(
-        self,
+        mut self,
         session: &Session<'_>,
-        learning: &Learning<'_>,
+        (learning, assigned): (&Learning<'_>, &Assigned),
         from: MadeFrom,
         (folder, model): (Making, Vec<u8>),
     ) -> Result<Trained> {
+        let known = self.complete(session, learning, assigned)?;
         let MadeFrom { data, weights, features, recipe, views } = from;
         let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,8 +103,41 @@ impl Learnt {
             files: BTreeMap::new(),
         };
         let mut trained = Trained { config, metrics: self.metrics, predictions: self.predictions };
-        trained.save(folder, Kept { model, known: self.likeness }, &session.limits)?;
+        trained.save(folder, Kept { model, known }, &session.limits)?;
         Ok(trained)
+    }
+
+    /// Sets the nearest neighbour beside the figures of what judges, and gives what photos like these are known by, as a run keeps it.
+    fn complete(
+        &mut self,
+        session: &Session<'_>,
+        learning: &Learning<'_>,
+        assigned: &Assigned,
+    ) -> Result<Option<Vec<u8>>> {
+        let start = Instant::now();
+        let Learning { dataset, known, train, .. } = learning;
+        let (learnt, metrics) = (known.select(&assigned.parts, Part::Train)?, &mut self.metrics);
+        let deals = dealt(&assigned.deals, &learnt.places);
+        let deal = deals.iter().flatten().next();
+        if let Some(test) = metrics.test.take() {
+            let nearest = known.select(&assigned.parts, Part::Test)?.nearest(&learnt, |_, _| false)?;
+            metrics.test = Some(beside(test, nearest));
+        }
+        if let (Some(found), Some(deal)) = (metrics.cross_validated.take(), deal) {
+            let nearest = learnt.nearest(&learnt, |row, other| deal[row] == deal[other])?;
+            metrics.cross_validated = Some(beside(found, nearest));
+        }
+        let problem =
+            Problem { classes: &dataset.classes, train: learnt.samples(), validation: None, folds: None, views: 1 };
+        let likeness = match deal {
+            // Scores of photos of none of the classes take one class a photo.
+            Some(deal) if !problem.is_of_sets() => likeness(session, &problem, deal, metrics, train)?,
+            _ => None,
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        metrics.seconds.head += seconds;
+        metrics.seconds.total += seconds;
+        Ok(likeness.map(|known| known.to_bytes()))
     }
 }
 
@@ -137,13 +169,6 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         views,
     };
     let fit = head::solve(&session.device, &problem, train, &Named { name, progress: session.progress })?;
-    let deal = deals.iter().flatten().next();
-    let judged = Problem { train: learnt.samples(), folds: None, views: 1, ..problem };
-    let likeness = match deal {
-        // Scores of photos of none of the classes take one class a photo.
-        Some(deal) if !problem.is_of_sets() => likeness(session, &judged, deal, &fit, train)?,
-        _ => None,
-    };
     let Fit { head, history, certificate, cross_validation, leave_one_out, temperature } = fit;
     let solved = Instant::now();
 
@@ -171,15 +196,8 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
     };
     let none = HashSet::new();
     let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
-    let test = match test {
-        Some(test) => Some(beside(test, known.select(parts, Part::Test)?.nearest(&learnt, |_, _| false)?)),
-        None => None,
-    };
-    let cross_validated = match (&cross_validation, deal) {
-        (Some(_), Some(deal)) if *all_train => {
-            let nearest = learnt.nearest(&learnt, |row, other| deal[row] == deal[other])?;
-            evaluated(Part::Train, &none)?.map(|found| beside(found, nearest))
-        }
+    let cross_validated = match cross_validation {
+        Some(_) if *all_train => evaluated(Part::Train, &none)?,
         _ => None,
     };
     let leaks: HashSet<usize> =
@@ -214,8 +232,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
             total: start.elapsed().as_secs_f64(),
         },
     };
-    let known = likeness.map(|known| known.to_bytes());
-    Ok(Learnt { head, likeness: known, metrics, predictions, losses })
+    Ok(Learnt { head, metrics, predictions, losses })
 }
 
 /// Picks the folds of what is learnt from, if there are enough of them to choose and to judge by; each that is left has rows.

@@ -101,12 +101,14 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let learnt = |(rival, passed): (&Rival<'_>, &Passed<'_>)| all.learn(rival, &passed.known, &assigned);
     let mut learnt = rivals.iter().zip(&passed).map(learnt).collect::<Result<Vec<_>>>()?;
     let (chosen, backbones) = choose(&rivals, &passed, &learnt, request.within_error)?;
-    let (rival, known, learnt) = (&rivals[chosen], &mut passed[chosen].known, learnt.swap_remove(chosen));
+    // What the other backbones say isn't needed any more, and may be much.
+    let (rival, mut known, learnt) = (&rivals[chosen], passed.swap_remove(chosen).known, learnt.swap_remove(chosen));
+    drop(passed);
     let Tried { mut learnt, views, seconds } = match request.views.is_plain() {
         true => Tried { learnt, views: request.views, seconds: 0.0 },
-        false => try_views(session, rival, request.views, (&mut *known, learnt), &|known| {
-            all.learn(rival, known, &assigned)
-        })?,
+        false => {
+            try_views(session, rival, request.views, (&mut known, learnt), &|known| all.learn(rival, known, &assigned))?
+        }
     };
     learnt.metrics.backbones = backbones;
     learnt.metrics.photos.computed = known.computed;
@@ -122,7 +124,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let weights = Some(Weights { path: absolute(path), architecture, sha256 });
     let (data, recipe) = (request.data.absolute(), recipe.clone());
     let origin = MadeFrom { data, weights, features: None, recipe, views };
-    learnt.write(session, &all.learning(rival, known), origin, (folder, model))
+    learnt.write(session, (&all.learning(rival, &known), &assigned), origin, (folder, model))
 }
 
 /// What all backbones of a training have in common.
