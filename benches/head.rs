@@ -132,9 +132,9 @@ fn optima(devices: &[Device], problem: &Problem) {
         if let Regularisation::Logistic { scaling: Scaling::Common, l2 } = certificate.regularisation {
             // The optimum itself: the head is that, divided by a temperature.
             let times = |value: &f32| (f64::from(*value) * certificate.temperature) as f32;
-            let Head { weight, bias, classes } = &fit.head;
+            let Head { weight, bias, classes, .. } = &fit.head;
             let [weight, bias] = [weight, bias].map(|values| values.iter().map(times).collect());
-            let optimum = Head { weight, bias, classes: classes.clone() };
+            let optimum = Head { weight, bias, classes: classes.clone(), thresholds: None };
             let (value, share) = judge(&optimum, problem.train.rows, &labels, l2);
             assert!(
                 share <= TOLERANCE && (value - certificate.objective).abs() <= 1e-9,

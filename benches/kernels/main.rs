@@ -17,6 +17,7 @@ mod pack;
 mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
+mod sigmoid_cross_entropy;
 mod softmax_cross_entropy;
 
 use criterion::Criterion;
@@ -39,6 +40,7 @@ fn main() {
     reduce_sum::bench(&mut criterion);
     scale_add_relu::bench(&mut criterion);
     sgd::bench(&mut criterion);
+    sigmoid_cross_entropy::bench(&mut criterion);
     softmax_cross_entropy::bench(&mut criterion);
     criterion.final_summary();
 }

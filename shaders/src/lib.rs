@@ -53,5 +53,6 @@ shaders! {
     REDUCE_SUM "reduce_sum": "Sum over the rows of a matrix.";
     SCALE_ADD_RELU "scale_add_relu": "Gated channels plus a residual, rectified.";
     SGD "sgd": "Step of gradient descent with momentum.";
+    SIGMOID_CROSS_ENTROPY "sigmoid_cross_entropy": "Loss and gradient of a classifier that tells each class by itself.";
     SOFTMAX_CROSS_ENTROPY "softmax_cross_entropy": "Loss and gradient of a classifier.";
 }

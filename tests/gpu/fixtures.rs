@@ -4,7 +4,8 @@
 
 use kernels::{
     AdamWDesc, AddReluDesc, AvgPool2dDesc, Conv2dDesc, DenseDesc, GlobalAvgPool2dDesc, MatmulDesc, MaxPool2dDesc,
-    PackDesc, Precision, ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SoftmaxCrossEntropyDesc,
+    PackDesc, Precision, ReduceSumDesc, Reduction, ScaleAddReluDesc, SgdDesc, SigmoidCrossEntropyDesc,
+    SoftmaxCrossEntropyDesc,
     reference::{self, Conv2dInputs, Expected},
 };
 use serde_json::Value;
@@ -207,6 +208,17 @@ fn scale_add_relu() {
         let desc = ScaleAddReluDesc::new(batch, height, width, channels);
         let [input, gate, residual] = ["input", "gate", "residual"].map(|name| case.input(name));
         case.check("output", &reference::scale_add_relu(&desc, &input, &gate, &residual));
+    }
+}
+
+#[test]
+fn sigmoid_cross_entropy() {
+    for case in cases("sigmoid_cross_entropy") {
+        let desc = SigmoidCrossEntropyDesc { batch: case.int("batch"), classes: case.int("classes") };
+        let [logits, targets, weights] = ["logits", "targets", "sample_weights"].map(|name| case.input(name));
+        let (loss, grad) = reference::sigmoid_cross_entropy(&desc, &logits, &targets, &weights);
+        case.check("loss", &loss);
+        case.check("grad_logits", &grad);
     }
 }
 

@@ -20,4 +20,5 @@ mod params;
 mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
+mod sigmoid_cross_entropy;
 mod softmax_cross_entropy;

@@ -6,12 +6,13 @@ use serde::Deserialize;
 use trainer::data::{Class, Target};
 use trainer::features::Rows;
 use trainer::head::Temperature;
-use trainer::head::metrics::{McNemar, evaluate, top_k};
+use trainer::head::metrics::{McNemar, SaidOfSet, evaluate, evaluate_sets, top_k};
 use trainer::head::reject::{Gaussian, ledoit_wolf};
 
 #[derive(Deserialize)]
 struct Fixtures {
     judged: Vec<Judged>,
+    of_sets: Vec<OfSets>,
     ledoit_wolf: Vec<Shrunk>,
     mcnemar: Vec<(usize, usize, f64)>,
     tango: Vec<(usize, usize, usize, f64, f64)>,
@@ -31,6 +32,24 @@ struct Judged {
     log_loss: f64,
     temperature: f64,
     log_loss_at_temperature: f64,
+}
+
+/// Logits of photos that may be of several classes, which of them are named, and what scikit-learn says of it.
+#[derive(Deserialize)]
+struct OfSets {
+    classes: usize,
+    logits: Vec<f32>,
+    truths: Vec<Vec<usize>>,
+    named: Vec<Vec<usize>>,
+    average_precision: Vec<f64>,
+    roc_area: Vec<f64>,
+    f1: Vec<f64>,
+    mean_average_precision: f64,
+    micro_f1: f64,
+    macro_f1: f64,
+    exact_match: f64,
+    hamming_loss: f64,
+    log_loss: f64,
 }
 
 /// Rows of three classes, and what becomes of the covariance around their means.
@@ -95,6 +114,47 @@ fn metrics_are_scikit_learn_s() {
             let wrong = evaluate(case.logits.chunks(case.classes).zip(&swapped), &labels, Class::new(0)).unwrap();
             assert!((wrong.log_loss - case.log_loss).abs() > 1e-6, "{}", case.name);
         }
+    }
+}
+
+#[test]
+fn metrics_of_several_labels_are_scikit_learn_s() {
+    for (number, case) in fixtures().of_sets.into_iter().enumerate() {
+        let labels: Vec<String> = (0..case.classes).map(|class| class.to_string()).collect();
+        let sets = |of: &[Vec<usize>]| -> Vec<Vec<Class>> {
+            of.iter().map(|set| set.iter().copied().map(Class::new).collect()).collect()
+        };
+        let evaluated = |truths: &[Vec<usize>]| {
+            let (named, targets): (_, Vec<Target>) =
+                (sets(&case.named), sets(truths).into_iter().map(Target::Set).collect());
+            let rows = case.logits.chunks(case.classes).zip(&named).zip(&targets);
+            let said = rows.map(|((logits, named), target)| SaidOfSet { logits, named, target });
+            evaluate_sets(said, &labels, &Target::Set(vec![])).unwrap()
+        };
+        let found = evaluated(&case.truths);
+        let of_sets = found.of_sets.unwrap();
+        for (got, expected, what) in [
+            (found.average_precision.unwrap(), case.mean_average_precision, "mean AP"),
+            (of_sets.micro_f1, case.micro_f1, "micro F1"),
+            (found.macro_f1, case.macro_f1, "macro F1"),
+            (found.top1, case.exact_match, "exact match"),
+            (of_sets.hamming_loss, case.hamming_loss, "Hamming loss"),
+            (found.log_loss, case.log_loss, "log-loss"),
+        ] {
+            close(got, expected, 1e-12, &format!("{number}, {what}"));
+        }
+        for (class, score) in found.classes.iter().enumerate() {
+            let what = format!("{number}, class {class}");
+            close(score.average_precision, case.average_precision[class], 1e-12, &what);
+            close(score.roc_area, case.roc_area[class], 1e-12, &what);
+            close(score.f1, case.f1[class], 1e-12, &what);
+        }
+        // A label that is taken away is seen.
+        let mut other = case.truths.clone();
+        other.iter_mut().find(|set| !set.is_empty()).unwrap().pop();
+        let wrong = evaluated(&other);
+        assert!((wrong.log_loss - case.log_loss).abs() > 1e-6);
+        assert!((wrong.of_sets.unwrap().hamming_loss - case.hamming_loss).abs() > 1e-6);
     }
 }
 

@@ -17,6 +17,18 @@ struct Fixture {
     weights: Vec<f64>,
     features: Vec<f32>,
     cases: Vec<Case>,
+    /// Whether a row is of each class, where it may be of several.
+    truths: Vec<Vec<usize>>,
+    of_sets: Vec<OfSets>,
+}
+
+#[derive(Deserialize)]
+struct OfSets {
+    scaling: Scaling,
+    l2: f64,
+    weighted: bool,
+    objective: f64,
+    weight: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +96,99 @@ fn the_optimum_is_scikit_learns() {
             (certificate.objective - case.objective).abs() > 1e-6 * case.objective && !near(&other, &case.weight),
             "{what}"
         );
+    }
+}
+
+/// Lists the rows' sets of classes.
+fn sets(fixture: &Fixture) -> Vec<Target> {
+    let set = |row: &Vec<usize>| (0..row.len()).filter(|&class| row[class] == 1).map(Class::new).collect();
+    fixture.truths.iter().map(|row| Target::Set(set(row))).collect()
+}
+
+#[test]
+fn the_optimum_of_several_labels_is_scikit_learns_one_against_the_rest() {
+    let (fixture, devices) = (fixture(), devices());
+    let (targets, rows) = (sets(&fixture), Rows::new(&fixture.features, fixture.width).unwrap());
+    let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
+    let near = |weight: &[f32], expected: &[f64]| {
+        let largest = expected.iter().fold(0.0, |most: f64, w| most.max(w.abs()));
+        weight.iter().zip(expected).all(|(got, expected)| (f64::from(*got) - expected).abs() <= 1e-4 * largest)
+    };
+    for (case, device) in fixture.of_sets.iter().flat_map(|case| devices.iter().map(move |device| (case, device))) {
+        let train = Samples { rows: &rows, targets: &targets, weights: case.weighted.then_some(&fixture.weights[..]) };
+        let problem = Problem { classes: &classes, train, validation: None, folds: None, views: 1 };
+        let of = |l2| solve(device, &problem, &options(Some(l2), Some(case.scaling)), &()).unwrap();
+        let what = format!("{} {:?} {} {}", device.engine(), case.scaling, case.l2, case.weighted);
+        let (fit, other) = (of(case.l2), of(1.01 * case.l2));
+        let [certificate, of_other] = [&fit, &other].map(|fit| fit.certificate.unwrap());
+        assert!((certificate.objective - case.objective).abs() <= 1e-6 * case.objective, "{what}: {certificate:?}");
+        assert!(certificate.share() <= 1e-6 && near(&fit.head.weight, &case.weight), "{what}: {certificate:?}");
+        assert_eq!(fit.head.thresholds, Some(vec![0.5; fixture.classes]), "without folds nothing chooses them");
+        // The comparison can fail: a penalty stronger by a hundredth.
+        assert!((of_other.objective - case.objective).abs() > 1e-6 * case.objective, "{what}");
+        assert!(!near(&other.head.weight, &case.weight), "{what}");
+    }
+}
+
+#[test]
+fn options_of_one_class_a_row_are_refused_where_it_may_be_of_several() {
+    let (fixture, [device, _]) = (fixture(), devices());
+    let (targets, rows) = (sets(&fixture), Rows::new(&fixture.features, fixture.width).unwrap());
+    let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
+    let train = Samples { rows: &rows, targets: &targets, weights: None };
+    let problem = Problem { classes: &classes, train, validation: None, folds: None, views: 1 };
+    let good = options(None, None);
+    let Optimizer::Lbfgs { l2, scaling, tolerance, folds, choice, .. } = good.optimizer else { unreachable!() };
+    let covariance = Optimizer::Lbfgs { method: Some(Method::Covariance), l2, scaling, tolerance, folds, choice };
+    for (bad, name) in [
+        (TrainOptions { optimizer: Optimizer::ADAMW, ..good }, "optimizer"),
+        (TrainOptions { optimizer: covariance, ..good }, "head"),
+        (TrainOptions { class_weights: ClassWeights::Balanced, ..good }, "class weights"),
+        (TrainOptions { label_smoothing: 0.1, ..good }, "label smoothing"),
+    ] {
+        let error = solve(&device, &problem, &bad, &()).unwrap_err();
+        assert_eq!(error.fault(), trainer::Fault::Usage);
+        let message = error.to_string();
+        assert!(message.starts_with(name) && message.contains("several labels"), "{message}");
+    }
+}
+
+#[test]
+fn thresholds_are_chosen_on_other_folds_and_the_best_of_all_are_kept() {
+    let (fixture, targets) = (fixture(), sets(&fixture()));
+    let rows = Rows::new(&fixture.features, fixture.width).unwrap();
+    let classes: Vec<String> = (0..fixture.classes).map(|class| class.to_string()).collect();
+    let train = Samples { rows: &rows, targets: &targets, weights: None };
+    let deals: Vec<Vec<usize>> = vec![(0..targets.len()).map(|row| row * 7 % 5).collect()];
+    let folds = Some(Folds { deals: &deals, nested: true });
+    let problem = Problem { classes: &classes, train, validation: None, folds, views: 1 };
+    for device in devices() {
+        let fit = solve(&device, &problem, &options(None, None), &()).unwrap();
+        let (found, thresholds) = (fit.cross_validation.unwrap(), fit.head.thresholds.unwrap());
+        assert_eq!((found.named.len(), found.candidates.len()), (targets.len(), 22));
+        let exact = found.named.iter().zip(&targets).filter(|(named, target)| *named == target.classes()).count();
+        assert_eq!(found.top1, [exact as f64 / targets.len() as f64]);
+        let temperature = fit.temperature.unwrap();
+        let mean = found.losses.iter().sum::<f64>() / targets.len() as f64;
+        assert!((temperature.log_loss_after - mean).abs() < 1e-6 * mean, "{temperature:?} {mean}");
+        let f1 = |class: usize, least: f64| {
+            let (mut hits, mut named, mut truths) = (0, 0, 0);
+            for (logits, target) in found.logits.chunks_exact(fixture.classes).zip(&targets) {
+                let is_named = 1.0 / (1.0 + f64::from(-logits[class]).exp()) >= least;
+                let is_true = target.classes().contains(&Class::new(class));
+                (hits, named, truths) = (
+                    hits + usize::from(is_named && is_true),
+                    named + usize::from(is_named),
+                    truths + usize::from(is_true),
+                );
+            }
+            2.0 * hits as f64 / (named + truths) as f64
+        };
+        for (class, &threshold) in thresholds.iter().enumerate() {
+            let best = (1..1000).map(|least| f1(class, f64::from(least) / 1000.0)).fold(0.0, f64::max);
+            assert!(f1(class, threshold) >= best - 1e-12, "{class}: {threshold}");
+        }
+        assert!(thresholds.iter().any(|threshold| *threshold != 0.5), "{thresholds:?}");
     }
 }
 

@@ -249,7 +249,7 @@ pub enum Error {
         got: usize,
     },
     /// A target that can't be learnt or evaluated.
-    #[error("{operation}: row {row} {problem}; expected exactly one of {classes} classes")]
+    #[error("{operation}: row {row} {problem}; expected {expected}")]
     Target {
         /// The function.
         operation: &'static str,
@@ -257,8 +257,8 @@ pub enum Error {
         row: usize,
         /// What is wrong with it.
         problem: String,
-        /// How many classes there are.
-        classes: usize,
+        /// What it must have.
+        expected: String,
     },
     /// Two runs that were tested on no photo in common.
     #[error(

@@ -53,6 +53,16 @@ pub fn cell(name: &str) -> Cow<'_, str> {
     if name.trim_start_matches('\'').starts_with(FORMULA) { format!("'{name}").into() } else { name.into() }
 }
 
+/// What stands between labels in one cell.
+pub const SEPARATOR: &str = " | ";
+
+/// Writes labels of one photo as one name, the same whatever their order.
+pub fn joined<'a>(labels: impl Iterator<Item = &'a str>) -> String {
+    let mut labels: Vec<&str> = labels.collect();
+    labels.sort_unstable();
+    labels.join(SEPARATOR)
+}
+
 /// Reads a name back that [`cell`] has written.
 pub fn of_cell(cell: &str) -> &str {
     let name = cell.strip_prefix('\'').unwrap_or(cell);

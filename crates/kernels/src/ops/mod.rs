@@ -13,6 +13,7 @@ mod pack;
 mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
+mod sigmoid_cross_entropy;
 mod softmax_cross_entropy;
 
 pub use adamw::{AdamW, AdamWBuffers, AdamWDesc, BoundAdamW};
@@ -28,6 +29,7 @@ pub use pack::{Pack, PackDesc};
 pub use reduce_sum::{ReduceSum, ReduceSumDesc};
 pub use scale_add_relu::{ScaleAddRelu, ScaleAddReluBuffers, ScaleAddReluDesc};
 pub use sgd::{BoundSgd, Sgd, SgdBuffers, SgdDesc};
+pub use sigmoid_cross_entropy::{SigmoidCrossEntropy, SigmoidCrossEntropyBuffers, SigmoidCrossEntropyDesc};
 pub use softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc};
 
 /// Lists the layouts of the parameters of every shader that has any.
@@ -49,6 +51,7 @@ pub fn params_layouts() -> Vec<crate::params::ParamsLayout> {
         reduce_sum::Params::LAYOUTS,
         scale_add_relu::Params::LAYOUTS,
         sgd::Params::LAYOUTS,
+        sigmoid_cross_entropy::Params::LAYOUTS,
         softmax_cross_entropy::Params::LAYOUTS,
     ]
     .concat()

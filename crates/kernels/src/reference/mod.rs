@@ -18,6 +18,7 @@ mod pack;
 mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
+mod sigmoid_cross_entropy;
 mod softmax_cross_entropy;
 
 pub use adamw::adamw;
@@ -33,6 +34,7 @@ pub use pack::pack;
 pub use reduce_sum::reduce_sum;
 pub use scale_add_relu::scale_add_relu;
 pub use sgd::sgd;
+pub use sigmoid_cross_entropy::sigmoid_cross_entropy;
 pub use softmax_cross_entropy::softmax_cross_entropy;
 
 /// Unit roundoff of f32: half the distance from 1 to the next number.

@@ -12,7 +12,7 @@ use crate::cli::predict::inner_share;
 use crate::cli::print::{Outcome, emit, emit_json};
 use crate::cli::said;
 use crate::cli::terminal::Terminal;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::head::conformal::Sets;
 use crate::outputs::{self, Existing};
 use crate::progress::{Stage, watched};
@@ -63,6 +63,10 @@ pub(crate) fn evaluate(args: &Evaluate, global: &Global, terminal: &Terminal) ->
     let origin = args.data.origin(&args.dir);
     data::check(&origin)?;
     let run = watched(terminal, Stage::WEIGHTS, || Run::open(&args.run))?;
+    if let (Some(path), Some(_)) = (&args.unknown, &run.head.thresholds) {
+        let expected = "a run of one class a photo: where there may be none, nothing tells photos of other things";
+        return Err(Error::InvalidOption { option: "--unknown", value: shown(path).into_owned(), expected });
+    }
     let telling = said::telling(Telling::of(&run, args.coverage), said::ours(&run), terminal)?;
     let session = global.session(terminal)?;
     let judged = tasks::evaluate(&session, &run, origin, args.all, &telling)?;

@@ -17,6 +17,7 @@ use crate::data::{self, Class, Listing, Photo, Rejected, Source};
 use crate::error::{Error, Result};
 use crate::export::{self, Way};
 use crate::files::is_below;
+use crate::head::Head;
 use crate::head::reject::Verdict;
 use crate::progress::{Progress as _, Stage, watched};
 use crate::report::Prediction;
@@ -29,7 +30,7 @@ use crate::{files, hub, tasks};
 /// Say what is on photos
 ///
 /// A head names one of its classes whatever it is shown. Photos that are like none of those that it learnt from are said to be so, where cross-validation
-/// found what tells them.
+/// found what tells them. Of a run whose photos may have several labels all are named whose probability reaches the label's threshold.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trainer predict run new.jpg
@@ -52,7 +53,7 @@ pub(crate) struct Predict {
     pub(crate) features: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// How many classes to name, the most probable first
+    /// How many classes to name, the most probable first; where photos may have several labels, in JSON alone, beside those that are named
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) top: u16,
     /// Print a line of JSON for each photo as it is known
@@ -97,6 +98,7 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         Ok(())
     };
     let run = open(args, terminal, &first)?;
+    args.check_head(&run.head)?;
     let telling = said::telling(Telling::of(&run, args.coverage), said::ours(&run), terminal)?;
     let Listing { photos, mut rejected, warnings, .. } = listing.into_inner().map_or_else(list, Ok)?;
     warnings.iter().for_each(|warning| terminal.warn(warning));
@@ -122,6 +124,8 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
             Place::Of(class) => &classes[class.index()],
             Place::Unsure => export::UNSURE,
             Place::Unknown => export::UNKNOWN,
+            // Such photos aren't sorted.
+            Place::Several => return Ok(()),
         };
         if let Some(sorted) = &args.sort_into {
             let way = if args.link { Way::Link } else { Way::Copy };
@@ -140,6 +144,23 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         emit(&tally.text())?;
     }
     Ok(rejected.len())
+}
+
+impl Predict {
+    /// Refuses what says nothing of a head whose photos may be of several classes, rather than ignore it.
+    pub(crate) fn check_head(&self, head: &Head) -> Result<()> {
+        let expected = "a run of one class a photo, since photos have several labels";
+        match (&self.sort_into, self.min_probability) {
+            _ if head.thresholds.is_none() => Ok(()),
+            (Some(folder), _) => {
+                Err(Error::InvalidOption { option: "--sort-into", value: shown(folder).into_owned(), expected })
+            }
+            (None, least) if least > 0.0 => {
+                Err(Error::InvalidOption { option: "--min-probability", value: least.to_string(), expected })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Checks that one of the photos, at least, is there.
@@ -221,12 +242,18 @@ fn below(verdict: &Verdict) -> String {
 }
 
 pub(crate) fn text(photo: &Prediction, classes: &[String], top: usize) -> String {
-    let choices = photo.top(top);
+    let choices = match &photo.named {
+        None => photo.top(top),
+        Some(named) => said::named_of(photo, named),
+    };
     let label = |class: &Class| &classes[class.index()];
     let width = choices.iter().map(|(class, _)| label(class).chars().count()).max().unwrap_or(0);
     let mut out = format!("{}\n", photo.name);
     for (class, probability) in &choices {
         let _ = writeln!(out, "  {:width$}  {:>5.1} %", label(class), 100.0 * probability);
+    }
+    if choices.is_empty() && photo.named.is_some() {
+        out += "  none of the labels\n";
     }
     if let Some(verdict) = photo.verdict.filter(|verdict| verdict.is_known() == Some(false)) {
         let _ = writeln!(out, "  like none of these ({})", below(&verdict));

@@ -15,7 +15,9 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
         said::check(out, args.force)?;
     }
     let run = watched(terminal, Stage::WEIGHTS, || HeadRun::open(&args.run))?;
-    let telling = said::telling(Telling::of_head(&run, args.coverage), Some(&run.folder), terminal)?;
+    args.check_head(&run.head)?;
+    let ours = run.head.thresholds.is_none().then_some(&*run.folder);
+    let telling = said::telling(Telling::of_head(&run, args.coverage), ours, terminal)?;
     let (classes, top) = (&run.head.classes, usize::from(args.top));
     let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top, telling.asked())).transpose()?;
     let (mut tally, mut json) = (Tally::new(classes, args.min_probability), Vec::new());

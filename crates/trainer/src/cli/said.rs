@@ -109,9 +109,9 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Gives a run's folder, if a training wrote it, and not others.
+/// Gives a run's folder, if a training wrote it, and not others, and its photos are of one class each.
 pub(crate) fn ours(run: &Run) -> Option<&Path> {
-    run.config.as_ref().map(|_| run.folder.as_path())
+    run.config.as_ref().filter(|config| !config.several_labels).map(|_| run.folder.as_path())
 }
 
 /// Takes what a run can tell besides classes, and says so where one of `ours`, in that folder, can't tell that a photo is like none of them.
@@ -138,6 +138,13 @@ pub(crate) fn line(said: Result<&Prediction, &Rejected>, classes: &[String], top
     }
 }
 
+/// Lists the classes that are named of a photo with their probabilities, the most probable first.
+pub(crate) fn named_of(photo: &Prediction, named: &[Class]) -> Vec<(Class, f64)> {
+    let mut choices = photo.top(photo.logits.len());
+    choices.retain(|(class, _)| named.contains(class));
+    choices
+}
+
 pub(crate) fn prediction(photo: &Prediction, classes: &[String], top: usize) -> Value {
     let choice =
         |(class, probability): (Class, f64)| json!({ "label": classes[class.index()], "probability": probability });
@@ -146,6 +153,9 @@ pub(crate) fn prediction(photo: &Prediction, classes: &[String], top: usize) -> 
         |Verdict { score, value, threshold }| json!({ "name": score.name(), "value": value, "threshold": threshold }),
     );
     let mut said = json!({ "path": photo.name, "predictions": choices, "known": photo.is_known(), "score": score });
+    if let Some(named) = &photo.named {
+        said["labels"] = named_of(photo, named).into_iter().map(choice).collect();
+    }
     if let Some(set) = &photo.set {
         said["set"] = set.iter().map(|class| classes[class.index()].as_str()).collect();
     }

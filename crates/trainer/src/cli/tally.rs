@@ -20,6 +20,8 @@ pub(crate) enum Place {
     Of(Class),
     Unsure,
     Unknown,
+    /// Any number of classes.
+    Several,
 }
 
 /// Counts of photos.
@@ -29,16 +31,26 @@ pub(crate) struct Tally<'a> {
     counts: Vec<usize>,
     unsure: usize,
     unknown: usize,
+    /// Photos that may be of several classes, and those of them of which none is named.
+    several: usize,
+    without: usize,
 }
 
 impl<'a> Tally<'a> {
     /// Begins without photos. Where the most probable class has less than `min_probability`, a photo counts as unsure.
     pub fn new(classes: &'a [String], min_probability: f64) -> Self {
-        Self { classes, min_probability, counts: vec![0; classes.len()], unsure: 0, unknown: 0 }
+        let (unsure, unknown, several, without) = Default::default();
+        Self { classes, min_probability, counts: vec![0; classes.len()], unsure, unknown, several, without }
     }
 
     /// Counts a photo, and says as what.
     pub fn add(&mut self, prediction: &Prediction) -> Place {
+        if let Some(named) = &prediction.named {
+            named.iter().for_each(|class| self.counts[class.index()] += 1);
+            self.several += 1;
+            self.without += usize::from(named.is_empty());
+            return Place::Several;
+        }
         match prediction.top(1).first() {
             _ if prediction.is_known() == Some(false) => {
                 self.unknown += 1;
@@ -57,7 +69,11 @@ impl<'a> Tally<'a> {
 
     /// Counts all.
     pub fn photos(&self) -> usize {
-        self.counts.iter().sum::<usize>() + self.unsure + self.unknown
+        match self.several {
+            0 => self.counts.iter().sum::<usize>() + self.unsure + self.unknown,
+            // A photo counts for each of its classes.
+            several => several,
+        }
     }
 
     /// Tells whether there are so many that people want a summary.
@@ -70,10 +86,14 @@ impl<'a> Tally<'a> {
         let found = self.classes.iter().zip(&self.counts).filter(|(_, count)| **count > 0);
         let counts: serde_json::Map<String, Value> =
             found.map(|(class, count)| (class.clone(), (*count).into())).collect();
-        json!({
+        let mut said = json!({
             "photos": photos, "rejected": rejected, "counts": counts, "unsure": self.unsure,
             "unknown": can_tell.then_some(self.unknown),
-        })
+        });
+        if self.several > 0 {
+            said["without_label"] = self.without.into();
+        }
+        said
     }
 
     /// Says it for people, the most frequent class first.
@@ -88,7 +108,7 @@ impl<'a> Tally<'a> {
             let _ = write!(out, " and {} more", count(found.len() - LISTED, "class"));
         }
         let mut comma = if found.is_empty() { "" } else { "," };
-        let rest = [(self.unsure, "unsure"), (self.unknown, "unknown")];
+        let rest = [(self.unsure, "unsure"), (self.unknown, "unknown"), (self.without, "with no label")];
         for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
             let _ = write!(out, "{comma} {count} {what}");
             comma = ",";

@@ -33,7 +33,8 @@ use crate::{report, run};
 /// DIR holds a folder of photos for each class (DIR/cat/1.jpg), or such folders below DIR/train and DIR/val or DIR/test.
 /// Parts may also be called Training, training_set or seg_train, valid, validation or dev, Testing, eval or seg_test, in any case.
 /// DIR may also be a table with columns such as path, label, split, weight and group (.csv, .tsv, .jsonl), an archive of such folders or
-/// of WebDataset's samples (.tar, .zip; or a folder of .tar files), or - for a table on the standard input.
+/// of WebDataset's samples (.tar, .zip; or a folder of .tar files), or - for a table on the standard input. A table's column `labels` holds any number of
+/// labels a photo (cat;indoor, or a list in JSON; ; or [] for none): each label is then learnt and judged by itself, with a threshold of its own.
 /// Where no folder judges, photos are drawn to do so, or cross-validation judges by all: of each class its share, to the photo, but one at least is
 /// left to train on. The photos' content says which: copies and near-duplicates stay together, and added photos move few others. Features are kept
 /// (see --store): a second training with the same backbone takes seconds.
@@ -41,6 +42,7 @@ use crate::{report, run};
 #[command(after_help = "Examples:
   trainer train photos
   trainer train birds.csv --column label=species --class-order natural
+  trainer train birds.csv --column labels=tags                   several labels a photo: cat;indoor
   trainer train photos --backbone timm/resnet50.a1_in1k --out plants --force --optimizer sgd --class-weights balanced
   trainer train photos --backbone resnet18,resnet34,resnet50     which backbone? --within-error for the cheapest that is as good
   trainer train photos --backbone demo --baselines               without a download; what has its learning gained?
@@ -350,7 +352,7 @@ pub(crate) fn first(
     let listed = || match data.is_input() {
         // It can be read once.
         true => Ok(()),
-        false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref())).map(drop),
+        false => watched(terminal, Stage::LISTING, || labelled(&data, split.group_by.as_deref(), &train)).map(drop),
     };
     let backbones = args.choices.resolved(terminal, &listed)?;
     args.with_run(&data.path.clone(), |out| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::data::photo::{Photo, Rejected};
-use crate::data::target::Class;
+use crate::data::target::{Class, Target};
 use crate::error::{Error, Result};
 
 /// Labelled photos. Deterministic: classes and photos are sorted by name.
@@ -36,6 +36,11 @@ impl Dataset {
             }
             None => Ok(()),
         }
+    }
+
+    /// Tells whether photos may be of several classes, or of none.
+    pub fn has_sets(&self) -> bool {
+        self.photos.iter().any(|photo| matches!(photo.target, Target::Set(_)))
     }
 
     /// Counts the photos of each class, in the order of [`classes`](Self::classes).

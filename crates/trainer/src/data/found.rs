@@ -234,14 +234,16 @@ impl Found {
             photo.target = match &photo.target {
                 Target::None => Target::None,
                 target if single => place(&target.classes()[0]).into(),
-                Target::Class(class) => place(class).into(),
-                Target::Set(set) => Target::Set(set.iter().map(place).collect::<BTreeSet<_>>().into_iter().collect()),
+                target => {
+                    Target::Set(target.classes().iter().map(place).collect::<BTreeSet<_>>().into_iter().collect())
+                }
             };
         }
         let mut rejected: Vec<Rejected> = unusable.into_iter().map(|photo| photo.rejected).collect();
         photos.sort_by(|a, b| a.name.cmp(&b.name));
         rejected.sort_by(|a, b| a.name.cmp(&b.name));
-        if training && classes.len() < 2 {
+        // Of one label photos may have it or not.
+        if training && classes.len() < if single { 2 } else { 1 } {
             let hint = match rejected.iter().find(|link| self.folders && !link.name.contains('/')) {
                 Some(Rejected { name, reason }) => format!("; {name:?} is {reason}"),
                 None => String::new(),

@@ -2,7 +2,7 @@
 //!
 //! Each class gives its exact share of photos, rounded down or up such that the whole is right (largest remainders), and keeps at least one to
 //! train. What is dealt are groups: a photo by itself, its copies, its near-duplicates, or what has a common name. A group plays one part. Where groups are
-//! single photos the shares are exact; else they are as near as whole groups allow. Which groups these are is decided by their content or name alone:
+//! single photos of one class the shares are exact; else they are as near as whole groups allow. Which groups these are is decided by their content or name alone:
 //! within its class a group's rank is that of `SHA-256(seed, SHA-256(bytes or name))`; the first are the test part, the last the validation part,
 //! those between train. No file name enters, so
 //!
@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::data::group_by::pattern;
 use crate::data::groups::{Entry, Groups};
 use crate::data::part::Part;
-use crate::data::target::Target;
+use crate::data::target::{Class, Target};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
@@ -108,11 +108,21 @@ const FEW: usize = 2000;
 const FEW_OF_A_CLASS: usize = 50;
 const MANY: usize = 20_000;
 
+/// What photos are stratified by: each of their classes, or that they have none.
+type Stratum = Option<Class>;
+
+/// Lists the strata of a photo.
+fn strata(target: &Target) -> impl Iterator<Item = Stratum> {
+    let none = target.classes().is_empty().then_some(None);
+    target.classes().iter().copied().map(Some).chain(none)
+}
+
 /// Tells whether there are too few photos for some of them to judge all.
 fn are_few(entries: &[Entry]) -> bool {
     let distinct: HashSet<(&Digest, &Target)> = entries.iter().map(|entry| (&entry.digest, entry.target)).collect();
-    let mut counts: BTreeMap<&Target, usize> = BTreeMap::new();
-    distinct.iter().for_each(|(_, target)| *counts.entry(target).or_default() += 1);
+    let mut counts: BTreeMap<Class, usize> = BTreeMap::new();
+    let of_classes = distinct.iter().flat_map(|(_, target)| target.classes());
+    of_classes.for_each(|class| *counts.entry(*class).or_default() += 1);
     let fewest = counts.values().min().copied().unwrap_or(0);
     distinct.len() < FEW || (fewest < FEW_OF_A_CLASS && distinct.len() < MANY)
 }
@@ -171,8 +181,8 @@ pub(super) struct Hand {
     /// The number by which it is ranked among those of its class.
     rank: (u64, Digest),
     pub(super) photos: Vec<usize>,
-    /// How many contents of which classes it holds, the smallest class first, by their places in the order of their sizes.
-    contents: Vec<(usize, usize)>,
+    /// How many contents of which classes it holds, the smallest class first, by their places in the order of their sizes. A photo of several classes counts for each, and one of none for a class of its own.
+    pub(super) contents: Vec<(usize, usize)>,
     /// The part that its photos had before.
     kept: Option<Part>,
     /// The part that it was dealt, if it was.
@@ -195,21 +205,22 @@ pub(super) fn hands(entries: &[Entry], groups: &Groups, seed: u64) -> (Vec<Hand>
     // The same content under one label counts once.
     let distinct = |photos: &[usize]| {
         let mut seen = HashSet::new();
-        let mut counts: BTreeMap<&Target, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<Stratum, usize> = BTreeMap::new();
         for entry in photos.iter().map(|&photo| &entries[photo]) {
-            *counts.entry(entry.target).or_default() += usize::from(seen.insert((entry.digest, entry.target)));
+            let new = usize::from(seen.insert((entry.digest, entry.target)));
+            strata(entry.target).for_each(|stratum| *counts.entry(stratum).or_default() += new);
         }
         counts
     };
     let counted: Vec<_> = lists.iter().map(|photos| distinct(photos)).collect();
-    let mut sizes: BTreeMap<&Target, usize> = BTreeMap::new();
-    counted.iter().flatten().for_each(|(target, count)| *sizes.entry(target).or_default() += count);
+    let mut sizes: BTreeMap<Stratum, usize> = BTreeMap::new();
+    counted.iter().flatten().for_each(|(stratum, count)| *sizes.entry(*stratum).or_default() += count);
     let mut sizes: Vec<_> = sizes.into_iter().collect();
     sizes.sort_by_key(|(_, size)| *size);
-    let places: BTreeMap<&Target, usize> =
-        sizes.iter().enumerate().map(|(place, (target, _))| (*target, place)).collect();
-    let hand = |(photos, counts): (Vec<usize>, BTreeMap<&Target, usize>)| {
-        let mut contents: Vec<_> = counts.into_iter().map(|(target, count)| (places[target], count)).collect();
+    let places: BTreeMap<Stratum, usize> =
+        sizes.iter().enumerate().map(|(place, (stratum, _))| (*stratum, place)).collect();
+    let hand = |(photos, counts): (Vec<usize>, BTreeMap<Stratum, usize>)| {
+        let mut contents: Vec<_> = counts.into_iter().map(|(stratum, count)| (places[&stratum], count)).collect();
         contents.sort_unstable();
         let id = identity(photos.iter().map(|&photo| &entries[photo]));
         let kept = photos.iter().filter_map(|&photo| entries[photo].kept).min();
@@ -350,7 +361,6 @@ fn place(seed: u64, digest: &Digest) -> u64 {
 mod tests {
     use super::*;
     use crate::data::leaks::duplicates;
-    use crate::data::target::Class;
     use crate::random::SplitMix64;
     use std::array::from_fn;
     use std::sync::LazyLock;

@@ -31,7 +31,7 @@ pub enum Target {
     None,
     /// It is of this class.
     Class(Class),
-    /// It is of all these classes, which may be none; in ascending order.
+    /// It is of all these classes, which may be none; in ascending order. Of a data set in which one photo hasn't exactly one class all targets are sets.
     Set(Vec<Class>),
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::error::Result;
 use crate::export::column::{Cell, Column, Kind};
 use crate::export::table::{self, Table};
-use crate::report::{self, Asked, Prediction, SEPARATOR, Value};
+use crate::report::{self, Asked, Prediction, Value};
+use crate::words::SEPARATOR;
 
 /// What such a table says that it holds.
 const WHAT: &str = "predictions";

@@ -20,7 +20,7 @@ pub(crate) fn width(operation: &'static str, values: usize, classes: &[Class]) -
     match classes.iter().position(|class| class.index() >= width) {
         Some(row) => {
             let problem = format!("has class number {}", classes[row].index());
-            Err(Error::Target { operation, row, problem, classes: width })
+            Err(Error::Target { operation, row, problem, expected: format!("exactly one of {width} classes") })
         }
         None => Ok(width),
     }

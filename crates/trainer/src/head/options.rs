@@ -216,6 +216,32 @@ impl TrainOptions {
         }
     }
 
+    /// Checks that it suits rows that may be of several classes, each of which is learnt by itself.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption) for the first that doesn't.
+    pub fn check_sets(&self) -> Result<()> {
+        let check = |good: bool, option, value: String, expected| match good {
+            true => Ok(()),
+            false => Err(Error::InvalidOption { option, value, expected }),
+        };
+        let only = "lbfgs, since photos have several labels";
+        let name = if matches!(self.optimizer, Optimizer::Sgd { .. }) { "sgd" } else { "adamw" };
+        check(!self.optimizer.has_epochs(), "optimizer", name.to_owned(), only)?;
+        if let Optimizer::Lbfgs { method: Some(method), .. } = self.optimizer {
+            method.check_sets()?;
+        }
+        let only = "none, since photos have several labels: each class has a threshold of its own";
+        check(
+            self.class_weights == ClassWeights::None,
+            "class weights",
+            format!("{:?}", self.class_weights).to_lowercase(),
+            only,
+        )?;
+        let only = "0, since photos have several labels";
+        check(self.label_smoothing == 0.0, "label smoothing", self.label_smoothing.to_string(), only)
+    }
+
     /// Says how many samples a step takes of so many in all: fewer than `batch_size` where an epoch would have less than eight
     /// steps, since a head on a handful of samples needs as many steps as any other.
     pub fn batch_of(&self, samples: usize) -> usize {

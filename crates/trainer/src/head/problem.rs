@@ -3,6 +3,8 @@
 use crate::data::{Class, Target};
 use crate::error::{Error, Result};
 use crate::features::Rows;
+use crate::head::sigmoid;
+use crate::head::softmax::{log_softmax, top};
 
 /// Rows of features with their targets.
 ///
@@ -29,11 +31,16 @@ pub struct Problem<'a> {
     pub validation: Option<Samples<'a>>,
     /// By which the regularisation is chosen, where there are any: of use to solvers that find the optimum.
     pub folds: Option<Folds<'a>>,
-    /// How many rows to train on each photo has, one after the other, of one class and in one fold: it is judged by the mean of their logits. 1 where a row is a photo.
+    /// How many rows to train on each photo has, one after the other, of the same classes and in one fold: it is judged by the mean of their logits. 1 where a row is a photo.
     pub views: usize,
 }
 
 impl Problem<'_> {
+    /// Tells whether rows may be of several classes: each target is a set then, if only one is told as such.
+    pub fn is_of_sets(&self) -> bool {
+        self.train.targets.iter().any(|target| matches!(target, Target::Set(_)))
+    }
+
     /// Counts the samples of each class to learn from; those of several classes or of none aren't counted.
     pub(crate) fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
@@ -55,11 +62,19 @@ pub struct Folds<'a> {
     pub nested: bool,
 }
 
-/// Samples that were checked: there are some, and each is of exactly one class.
+/// What is true of each row.
+#[derive(Debug)]
+pub(crate) enum Truths {
+    /// It is of this class, and the probabilities of all add up to 1: a softmax.
+    Classes(Vec<Class>),
+    /// It is of these, which may be none, and each class has a probability of its own: sigmoids.
+    Sets(Vec<Vec<Class>>),
+}
+
+/// Samples that were checked: there are some, and each is of exactly one class, or each of a set of them.
 pub(crate) struct Classed<'a> {
     pub rows: &'a Rows<'a>,
-    /// The class of each row.
-    pub classes: Vec<Class>,
+    pub truths: Truths,
     /// What each row counts, where not all count 1.
     weights: Option<&'a [f64]>,
     /// How many rows, one after the other, are of one photo.
@@ -86,31 +101,83 @@ impl<'a> Classed<'a> {
                 return Err(Error::InvalidOption { option: "weight", value, expected });
             }
         }
-        let of = targets.iter().enumerate().map(|(row, target)| only_class("train", row, target, classes));
-        Ok(Self { rows, classes: of.collect::<Result<_>>()?, weights, views: 1 })
+        let targets = targets.iter().enumerate();
+        let truths = match samples.targets.iter().any(|target| matches!(target, Target::Set(_))) {
+            false => Truths::Classes(
+                targets.map(|(row, target)| only_class("train", row, target, classes)).collect::<Result<_>>()?,
+            ),
+            true => {
+                let set = |(row, target)| Ok(known_set("train", row, target, classes)?.to_vec());
+                Truths::Sets(targets.map(set).collect::<Result<_>>()?)
+            }
+        };
+        Ok(Self { rows, truths, weights, views: 1 })
+    }
+
+    /// Counts the rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Lists the class of each row, for what takes one class a row; of sets it lists none.
+    pub fn classes(&self) -> &[Class] {
+        match &self.truths {
+            Truths::Classes(classes) => classes,
+            Truths::Sets(_) => &[],
+        }
+    }
+
+    /// Lists the classes of a row, in ascending order.
+    pub fn truth(&self, row: usize) -> &[Class] {
+        match &self.truths {
+            Truths::Classes(classes) => std::slice::from_ref(&classes[row]),
+            Truths::Sets(sets) => &sets[row],
+        }
+    }
+
+    /// Tells whether rows have sets of classes.
+    pub fn has_sets(&self) -> bool {
+        matches!(self.truths, Truths::Sets(_))
+    }
+
+    /// Judges what a head says of a row: its loss, −ln p of what is true, and whether it is right; of a set, wholly, where a class counts from a probability of 0.5 on.
+    pub fn judge(&self, row: usize, logits: &[f32]) -> (f64, bool) {
+        match &self.truths {
+            Truths::Classes(classes) => (-log_softmax(logits, classes[row]), top(logits, 1) == [classes[row]]),
+            Truths::Sets(sets) => {
+                let set = &sets[row];
+                (sigmoid::loss(logits, set), sigmoid::above(logits, std::iter::repeat(0.0)) == *set)
+            }
+        }
     }
 
     /// Takes so many rows, one after the other, for views of one photo.
     ///
     /// # Errors
-    /// The rows of a photo aren't of one class, or there is none, or a part of one.
+    /// The rows of a photo aren't of the same classes, or there is none, or a part of one.
     pub fn seen_in(self, views: usize) -> Result<Self> {
         let shape = |operand, expected, got| Err(Error::Shape { operation: "train", operand, expected, got });
-        if views == 0 || !self.classes.len().is_multiple_of(views) {
-            return shape("rows of photos in so many views", views, self.classes.len());
+        if views == 0 || !self.len().is_multiple_of(views) {
+            return shape("rows of photos in so many views", views, self.len());
         }
-        match self.classes.chunks(views).find(|photo| photo.iter().any(|class| *class != photo[0])) {
-            Some(photo) => {
-                let same = photo.iter().filter(|class| **class == photo[0]).count();
-                shape("views of a photo that are of its class", views, same)
-            }
+        let same = |photo: usize| {
+            let first = photo * views;
+            (first..first + views).filter(|row| self.truth(*row) == self.truth(first)).count()
+        };
+        match (0..self.len() / views).map(same).find(|same| *same < views) {
+            Some(same) => shape("views of a photo that are of its class", views, same),
             None => Ok(Self { views, ..self }),
         }
     }
 
-    /// Gives the class of each photo.
-    pub fn photos(&self) -> Vec<Class> {
-        self.classes.iter().step_by(self.views).copied().collect()
+    /// Counts the photos.
+    pub fn photos(&self) -> usize {
+        self.len() / self.views
+    }
+
+    /// Lists the classes of a photo, in ascending order.
+    pub fn of_photo(&self, photo: usize) -> &[Class] {
+        self.truth(photo * self.views)
     }
 
     /// Gives what a row counts.
@@ -123,7 +190,7 @@ impl<'a> Classed<'a> {
     /// # Errors
     /// All weights are 0.
     pub fn check_weights(&self) -> Result<()> {
-        match (0..self.classes.len()).any(|row| self.weight(row) > 0.0) {
+        match (0..self.len()).any(|row| self.weight(row) > 0.0) {
             true => Ok(()),
             false => Err(Error::InvalidOption {
                 option: "weight",
@@ -136,7 +203,8 @@ impl<'a> Classed<'a> {
     /// Counts the photos of each of so many classes.
     pub fn counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
-        self.classes.iter().step_by(self.views).for_each(|class| counts[class.index()] += 1);
+        let of_photos = (0..self.photos()).flat_map(|photo| self.of_photo(photo));
+        of_photos.for_each(|class| counts[class.index()] += 1);
         counts
     }
 }
@@ -152,7 +220,25 @@ pub(crate) fn only_class(operation: &'static str, row: usize, target: &Target, c
         (None, Target::Set(set)) if !set.is_empty() => format!("has {} classes", set.len()),
         (None, _) => "has no class".to_owned(),
     };
-    Err(Error::Target { operation, row, problem, classes })
+    Err(Error::Target { operation, row, problem, expected: format!("exactly one of {classes} classes") })
+}
+
+/// Lists the classes of a target, each of which must be one of so many.
+///
+/// # Errors
+/// Nothing is known of it, or a class isn't among them: the error names `row`.
+pub(crate) fn known_set<'a>(
+    operation: &'static str,
+    row: usize,
+    target: &'a Target,
+    classes: usize,
+) -> Result<&'a [Class]> {
+    let problem = match target.classes().iter().find(|class| class.index() >= classes) {
+        _ if *target == Target::None => "has no label".to_owned(),
+        Some(class) => format!("has class number {}", class.index()),
+        None => return Ok(target.classes()),
+    };
+    Err(Error::Target { operation, row, problem, expected: format!("a set of {classes} classes") })
 }
 
 #[cfg(test)]
@@ -165,18 +251,33 @@ mod tests {
         let rows = Rows::new(&[1.0; 6], 2).unwrap();
         let of = |targets: [Target; 3]| {
             let classed = Classed::new(&Samples { rows: &rows, targets: &targets, weights: None }, 2)?;
-            Ok::<_, Error>((classed.counts(2), classed.classes))
+            Ok::<_, Error>((classed.counts(2), classed.classes().to_vec()))
         };
-        assert_eq!(of([a.into(), b.into(), Target::Set(vec![b])]).unwrap(), (vec![1, 2], vec![a, b, b]));
+        assert_eq!(of([a.into(), b.into(), b.into()]).unwrap(), (vec![1, 2], vec![a, b, b]));
         let message = |targets| of(targets).err().unwrap().to_string();
         let expected = "; expected exactly one of 2 classes";
         let none = message([a.into(), Target::None, Target::None]);
         assert_eq!(none, format!("train: row 1 has no class{expected}"));
-        assert!(message([a.into(), b.into(), Target::Set(vec![])]).contains("row 2 has no class"));
-        assert!(message([Target::Set(vec![a, b]), b.into(), b.into()]).contains("row 0 has 2 classes"));
         assert!(message([a.into(), b.into(), Class::new(2).into()]).contains("row 2 has class number 2"));
         let short = Classed::new(&Samples { rows: &rows, targets: &[a.into()], weights: None }, 2).err().unwrap();
         assert!(short.to_string().contains("targets has 1 elements, expected 3"), "{short}");
+    }
+
+    #[test]
+    fn one_set_makes_sets_of_all() {
+        let [a, b] = [0, 1].map(Class::new);
+        let rows = Rows::new(&[1.0; 6], 2).unwrap();
+        let of = |targets: [Target; 3]| {
+            Classed::new(&Samples { rows: &rows, targets: &targets, weights: None }, 2)
+                .map(|classed| (classed.counts(2), (0..3).map(|row| classed.truth(row).to_vec()).collect::<Vec<_>>()))
+        };
+        let sets = [Target::Set(vec![a, b]), b.into(), Target::Set(vec![])];
+        assert_eq!(of(sets).unwrap(), (vec![1, 2], vec![vec![a, b], vec![b], vec![]]));
+        let message = |targets| of(targets).unwrap_err().to_string();
+        assert!(message([Target::Set(vec![a]), Target::None, b.into()]).contains("row 1 has no label"));
+        assert!(
+            message([Target::Set(vec![a, Class::new(2)]), b.into(), b.into()]).contains("row 0 has class number 2")
+        );
     }
 
     #[test]
@@ -187,7 +288,8 @@ mod tests {
             let targets = targets.map(Target::from);
             let classed =
                 Classed::new(&Samples { rows: &rows, targets: &targets, weights: None }, 2)?.seen_in(views)?;
-            Ok::<_, Error>((classed.photos(), classed.counts(2)))
+            let photos: Vec<Class> = (0..classed.photos()).map(|photo| classed.of_photo(photo)[0]).collect();
+            Ok::<_, Error>((photos, classed.counts(2)))
         };
         assert_eq!(seen([a, a, b, b], 2).unwrap(), (vec![a, b], vec![1, 1]));
         assert_eq!(seen([a, b, b, b], 1).unwrap().1, [1, 3]);

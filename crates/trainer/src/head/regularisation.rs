@@ -47,6 +47,18 @@ pub enum Method {
 impl Method {
     /// All of them, in the order in which they are tried.
     pub const ALL: [Self; 3] = [Self::Logistic, Self::Prototype, Self::Covariance];
+
+    /// Checks that its heads suit rows that may be of several classes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] unless it is logistic.
+    pub(crate) fn check_sets(self) -> Result<()> {
+        let expected = "logistic, since photos have several labels";
+        match self {
+            Self::Logistic => Ok(()),
+            other => Err(Error::InvalidOption { option: "head", value: format!("{other:?}").to_lowercase(), expected }),
+        }
+    }
 }
 
 /// A method with the numbers that say how much a head may believe of what it learns from.

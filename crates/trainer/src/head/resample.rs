@@ -18,6 +18,21 @@ pub(crate) fn middle95(figure: impl Fn(&mut SplitMix64) -> f64 + Sync) -> [f64; 
     [figures[cut], figures[DRAWS - 1 - cut]]
 }
 
+/// Computes Σ a / Σ b of pairs [a, b] and its 95 % interval, for which the pairs are resampled; 0 where Σ b is. The same pairs in whatever order give the same interval.
+///
+/// # Reference
+/// Efron and Tibshirani, "An introduction to the bootstrap", 1993, section 13.3 (percentiles).
+pub(crate) fn middle95_of_ratio(pairs: &[[f64; 2]]) -> (f64, [f64; 2]) {
+    let mut pairs = pairs.to_vec();
+    pairs.sort_by(|[a, b], [c, d]| a.total_cmp(c).then(b.total_cmp(d)));
+    let ratio = |of: &mut dyn Iterator<Item = &[f64; 2]>| {
+        let [above, below] = of.fold([0.0; 2], |[above, below], [a, b]| [above + a, below + b]);
+        if below > 0.0 { above / below } else { 0.0 }
+    };
+    let interval = middle95(|random| ratio(&mut (0..pairs.len()).map(|_| &pairs[below(random, pairs.len())])));
+    (ratio(&mut pairs.iter()), interval)
+}
+
 /// Draws a number below `count`, which is less than 2^32 in practice: the bias is below 2^-32.
 pub(crate) fn below(random: &mut SplitMix64, count: usize) -> usize {
     ((u128::from(random.bits()) * count as u128) >> 64) as usize

@@ -71,7 +71,7 @@ impl<'a> Validation<'a> {
         class_weights: &'a [f32],
     ) -> Result<Self> {
         let gpu = memory.gpu;
-        let (classes, all) = (class_weights.len(), samples.classes.len());
+        let (classes, all) = (class_weights.len(), samples.len());
         let batch = BATCH.min(all.next_multiple_of(4));
         let table = Table::new(memory, samples.rows, standard, batch, all.div_ceil(batch))?;
         let desc = DenseDesc {
@@ -90,7 +90,7 @@ impl<'a> Validation<'a> {
             Ok(layer.bind_forward(&workspace, table.on_device.batch(first), weight.slice(..), output)?)
         };
         let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
-        Ok(Self { gpu, table, classes: &samples.classes, class_weights, slots, logits, batch, stride })
+        Ok(Self { gpu, table, classes: samples.classes(), class_weights, slots, logits, batch, stride })
     }
 
     /// Computes the mean loss by the weights of the classes, and the share that is right.

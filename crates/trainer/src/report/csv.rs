@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::report::prediction::Prediction;
-use crate::report::row::{Asked, COLUMNS, Column, SEPARATOR, Value, row};
-use crate::words::cell;
+use crate::report::row::{Asked, COLUMNS, Column, Value, row};
+use crate::words::{SEPARATOR, cell};
 
 /// Tells by its first bytes whether a file was written by [`predictions_csv`].
 pub fn is_predictions(beginning: &[u8]) -> bool {

@@ -123,7 +123,7 @@ pub struct Data<'a> {
     pub without_leaks: Option<String>,
     /// Which classes are taken for which, the most frequent first.
     pub confusions: Vec<Confused<'a>>,
-    /// How many photos were taken for a class that they aren't of.
+    /// How many photos were taken for a class that they aren't of, where each is of one.
     pub mistakes: usize,
     /// The mistakes that the head was surest of, the surest first.
     pub surest: Vec<Mistake<'a>>,
@@ -177,7 +177,7 @@ impl<'a> Data<'a> {
         let label = |class: Class| config.classes.get(class.index()).map_or("", String::as_str);
         let evaluated = predictions.iter().filter(|photo| part.is_some() && photo.part == part);
         let mut wrong: Vec<(&Prediction, Class, Class, f64)> = evaluated
-            .filter(|photo| photo.is_wrong())
+            .filter(|photo| photo.named.is_none() && photo.is_wrong())
             .filter_map(|photo| {
                 let (class, probability) = *photo.top(1).first()?;
                 Some((photo, photo.target.class()?, class, probability))
@@ -266,9 +266,14 @@ pub fn deals(metrics: &Metrics) -> Option<String> {
     let shares: Vec<String> = found.top1.iter().map(|share| format!("{:.1}", 100.0 * share)).collect();
     let mean = 100.0 * found.top1.iter().sum::<f64>() / found.top1.len() as f64;
     let closed = found.candidates.iter().any(|candidate| candidate.regularisation.l2().is_none());
-    let choice = if closed { ", the choice of the head included" } else { ", the choice of L2 included" };
+    let of_sets = metrics.cross_validated.as_ref().is_some_and(|judged| judged.of_sets.is_some());
+    let (choice, what) = match (closed, of_sets) {
+        (true, _) => (", the choice of the head included", ""),
+        (false, true) => (", the choice of L2 and thresholds included", "exact match "),
+        (false, false) => (", the choice of L2 included", ""),
+    };
     Some(format!(
-        "Judged by {}-fold cross-validation{}; with the folds dealt anew: {} %, mean {mean:.1} %. The head that is kept learnt from all photos",
+        "Judged by {}-fold cross-validation{}; {what}with the folds dealt anew: {} %, mean {mean:.1} %. The head that is kept learnt from all photos",
         found.folds,
         if found.nested { choice } else { "" },
         shares.join(", ")

@@ -29,7 +29,9 @@ fn number(figure: &Figure, value: f64) -> String {
 pub(crate) fn worst(evaluation: &Evaluation) -> Option<[String; 2]> {
     let class = evaluation.worst()?;
     let right = (class.recall * class.support as f64).round() as usize;
-    let of = format!("F1 {:.1}, {right} of {} right", 100.0 * class.f1, count(class.support, "photo"));
+    // Of several labels of a photo, one may be found and another not.
+    let found = if evaluation.of_sets.is_some() { "found" } else { "right" };
+    let of = format!("F1 {:.1}, {right} of {} {found}", 100.0 * class.f1, count(class.support, "photo"));
     Some([class.label.clone(), of])
 }
 

@@ -30,7 +30,9 @@ pub fn html(data: &Data) -> String {
     match data.evaluation {
         Some(evaluation) => {
             scores(&mut out, evaluation, data.without_leaks.as_deref());
-            matrix(&mut out, evaluation, &data.confusions);
+            if evaluation.of_sets.is_none() {
+                matrix(&mut out, evaluation, &data.confusions);
+            }
         }
         None => out.push_str(
             "<p>All photos were used to train, so nothing says how good this head is on others. \
@@ -70,18 +72,27 @@ fn scores(out: &mut String, evaluation: &Evaluation, without_leaks: Option<&str>
     if let Some(words) = without_leaks {
         let _ = write!(out, "<p><b>{}</b></p>", escape(words));
     }
-    out.push_str("<h2>Classes</h2><table><thead><tr><th>class<th>photos<th>precision<th>recall<th>F1<th></thead>");
+    let more = if evaluation.of_sets.is_some() { "<th>AP<th>threshold" } else { "" };
+    let _ = write!(
+        out,
+        "<h2>Classes</h2><table><thead><tr><th>class<th>photos<th>precision<th>recall<th>F1{more}<th></thead>"
+    );
+    let defined =
+        |value: Option<f64>, digits: usize| value.map_or("·".to_owned(), |value| format!("{value:.digits$}"));
     for class in &evaluation.classes {
         let _ = write!(
             out,
-            "<tr><td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}<td class=w><span class=b style=\"width:{:.1}rem\"></span>",
+            "<tr><td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.1}",
             escape(&class.label),
             class.support,
             100.0 * class.precision,
             100.0 * class.recall,
             100.0 * class.f1,
-            12.0 * class.f1,
         );
+        if evaluation.of_sets.is_some() {
+            let _ = write!(out, "<td>{}<td>{}", defined(class.average_precision, 3), defined(class.threshold, 2));
+        }
+        let _ = write!(out, "<td class=w><span class=b style=\"width:{:.1}rem\"></span>", 12.0 * class.f1);
     }
     out.push_str("</table>");
 }
@@ -183,7 +194,7 @@ mod tests {
     use crate::head::{Epoch, History};
     use crate::photos::Limits;
     use crate::report::data::Metrics;
-    use crate::report::tests::{self, classes, evaluated};
+    use crate::report::tests::{self, classes, evaluated, evaluated_sets};
     use crate::run::Config;
 
     fn history() -> History {
@@ -218,6 +229,20 @@ mod tests {
         data.evaluation = None;
         let (evaluation, _) = evaluated(101, 101);
         assert!(html(&Data { evaluation: Some(&evaluation), ..data }).contains("too many classes"));
+    }
+
+    #[test]
+    fn a_page_of_several_labels_has_thresholds_and_no_confusion() {
+        let (mut evaluation, predictions) = evaluated_sets(12, 3);
+        evaluation.classes[1].threshold = Some(0.25);
+        let (config, metrics) = (Config::example(classes(3)), metrics(Some(evaluation)));
+        let page = html(&Data::new(&config, &metrics, &predictions, &Limits::default()));
+        assert!(page.contains("<th>AP<th>threshold<th></thead>"), "{page}");
+        assert!(
+            page.contains("<tr><td>class &lt;1&gt;<td>4<td>80.0<td>100.0<td>88.9<td>1.000<td>0.25<td class=w>"),
+            "{page}"
+        );
+        assert!(page.contains("exact match") && !page.contains("Confusion") && !page.contains("mistake"), "{page}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use data::{Counts, Metrics, Seconds, deals, how_found, judged, left_out, tab
 pub(crate) use html::html;
 pub use prediction::Prediction;
 pub use row::Asked;
-pub(crate) use row::{Column, SEPARATOR, Value, row};
+pub(crate) use row::{Column, Value, row};
 #[cfg(feature = "cli")]
 pub(crate) use text::is_cut;
 pub(crate) use text::rejections;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::data::{Class, Part, Photo, Source, Target};
 use crate::digest::Digest;
 use crate::head::reject::Verdict;
-use crate::head::{softmax, top};
+use crate::head::{Head, set_loss, sigmoid, softmax, top};
 
 /// A head's prediction for one photo.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Prediction {
     pub weight: f64,
     /// The logit of every class. Probabilities follow from it in f64, at half the memory that they would take.
     pub logits: Vec<f32>,
+    /// The classes that are named, in ascending order, where it may be of several; each has a probability by itself then. None where it is of exactly one.
+    pub named: Option<Vec<Class>>,
     /// Whether it is like the photos that were learnt from, where that was asked and can be told.
     pub verdict: Option<Verdict>,
     /// The classes among which the true one is as often as was asked for, the most probable first; none where it wasn't asked.
@@ -36,10 +38,11 @@ pub struct Prediction {
 
 impl Prediction {
     /// Notes what a head says of a photo with this content; it plays no part, and nothing more is known of it.
-    pub(crate) fn of(photo: &Photo, digest: Digest, logits: Vec<f32>) -> Self {
+    pub(crate) fn of(photo: &Photo, digest: Digest, head: &Head, logits: Vec<f32>) -> Self {
         let Photo { name, path, source, target, weight, .. } = photo.clone();
         let (part, cross_validated, verdict, set) = Default::default();
-        Self { name, path, source, digest, part, cross_validated, target, weight, logits, verdict, set }
+        let named = head.named(&logits);
+        Self { name, path, source, digest, part, cross_validated, target, weight, logits, named, verdict, set }
     }
 
     /// Tells whether it is like the photos that were learnt from, where that can be told.
@@ -49,7 +52,10 @@ impl Prediction {
 
     /// Computes the probability of every class.
     pub fn probabilities(&self) -> Vec<f64> {
-        softmax(&self.logits)
+        match self.named {
+            None => softmax(&self.logits),
+            Some(_) => self.logits.iter().map(|&logit| sigmoid(logit.into())).collect(),
+        }
     }
 
     /// Picks so many classes with their probabilities, the most probable first; equally probable ones are ranked by number.
@@ -58,13 +64,25 @@ impl Prediction {
         top(&self.logits, count).into_iter().map(|class| (class, probabilities[class.index()])).collect()
     }
 
-    /// Computes the probability given to the true class, where there is exactly one.
+    /// Computes the probability that these classes are true and no others, each being by itself, where it may be of several.
+    pub fn set_probability(&self, set: &[Class]) -> Option<f64> {
+        let among = set.iter().all(|class| class.index() < self.logits.len());
+        (self.named.is_some() && among).then(|| (-set_loss(&self.logits, set)).exp())
+    }
+
+    /// Computes the probability given to the true class, where there is exactly one; where it may be of several, to the set of those that are true.
     pub fn target_probability(&self) -> Option<f64> {
+        if self.named.is_some() {
+            return (self.target != Target::None).then(|| self.set_probability(self.target.classes())).flatten();
+        }
         self.target.class().and_then(|class| self.probabilities().get(class.index()).copied())
     }
 
-    /// Tells whether there is exactly one true class, and another is more probable.
+    /// Tells whether there is exactly one true class, and another is more probable; where it may be of several, whether others are named than are true.
     pub fn is_wrong(&self) -> bool {
+        if let Some(named) = &self.named {
+            return self.target != Target::None && *named != self.target.classes();
+        }
         self.target.class().is_some_and(|truth| top(&self.logits, 1).first().is_some_and(|&class| class != truth))
     }
 }
@@ -88,6 +106,7 @@ mod tests {
             target,
             weight: 1.0,
             logits,
+            named: None,
             verdict: None,
             set: None,
         };

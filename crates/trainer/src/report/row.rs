@@ -1,9 +1,11 @@
 //! A prediction as a row of a table: its columns, and what stands in them. What a table is written as decides how it looks.
 
-use crate::data::{Class, Part};
+use crate::data::{Class, Part, Target};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::report::prediction::Prediction;
+#[cfg(doc)]
+use crate::words::SEPARATOR;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +17,8 @@ pub(crate) enum Column {
 
 use Column::{Share, Text};
 
-/// The columns of every such table: the photo, what is true of it, and the five most probable classes.
+/// The columns of every such table: the photo, what is true of it, and the five most probable classes; where it may be of several, the set of those that are true, the set of those that are named with
+/// the probability that just these are true, and the four most probable of the others.
 pub(crate) const COLUMNS: [Column; 15] = [
     Text("path"),
     Text("part"),
@@ -70,9 +73,6 @@ pub(crate) enum Value<'a> {
     Set(Option<Vec<&'a str>>),
 }
 
-/// What stands between the classes of a set.
-pub(crate) const SEPARATOR: &str = " | ";
-
 /// Lists what stands in the columns of a photo's row.
 ///
 /// # Errors
@@ -83,8 +83,21 @@ pub(crate) fn row<'a>(photo: &'a Prediction, classes: &'a [String], asked: Asked
         let (expected, got) = (class.index() + 1, classes.len());
         classes.get(class.index()).map(String::as_str).ok_or(Error::Shape { operation, operand, expected, got })
     };
-    let top = photo.top(5);
+    let labels = |set: &[Class]| set.iter().map(|&class| label(class)).collect::<Result<Vec<_>>>();
+    let top = match &photo.named {
+        None => photo.top(5),
+        // The first place is that of the set.
+        Some(named) => {
+            let mut others = photo.top(named.len() + 4);
+            others.retain(|(class, _)| !named.contains(class));
+            others.insert(0, (Class::default(), 0.0));
+            others
+        }
+    };
     let choice = |rank: usize| -> Result<[Value<'a>; 2]> {
+        if let (0, Some(named)) = (rank, &photo.named) {
+            return Ok([Value::Set(Some(labels(named)?)), Value::Share(photo.set_probability(named))]);
+        }
         let choice = top.get(rank);
         let named = choice.map(|&(class, _)| label(class)).transpose()?;
         Ok([Value::Name(named), Value::Share(choice.map(|&(_, probability)| probability))])
@@ -93,8 +106,12 @@ pub(crate) fn row<'a>(photo: &'a Prediction, classes: &'a [String], asked: Asked
         true => Part::CROSS_VALIDATED.to_owned(),
         false => part.to_string(),
     });
-    let target = photo.target.class().map(label).transpose()?;
-    let mut row = vec![Value::Name(Some(&photo.name)), Value::Word(part), Value::Name(target)];
+    let target = match (&photo.named, &photo.target) {
+        (Some(_), Target::None) => Value::Set(None),
+        (Some(_), target) => Value::Set(Some(labels(target.classes())?)),
+        (None, target) => Value::Name(target.class().map(label).transpose()?),
+    };
+    let mut row = vec![Value::Name(Some(&photo.name)), Value::Word(part), target];
     row.extend(choice(0)?);
     row.extend([Value::Share(photo.target_probability()), Value::Word(Some(hex(&photo.digest)))]);
     for rank in 1..5 {
@@ -104,8 +121,7 @@ pub(crate) fn row<'a>(photo: &'a Prediction, classes: &'a [String], asked: Asked
         row.push(Value::Word(photo.is_known().map(|known| known.to_string())));
     }
     if asked.set {
-        let labels = |set: &Vec<Class>| set.iter().map(|&class| label(class)).collect::<Result<Vec<_>>>();
-        row.push(Value::Set(photo.set.as_ref().map(labels).transpose()?));
+        row.push(Value::Set(photo.set.as_ref().map(|set| labels(set)).transpose()?));
     }
     Ok(row)
 }
@@ -127,5 +143,28 @@ mod tests {
         let found = row(&predictions[0], &labels, Asked::default()).unwrap();
         assert_eq!(found[1], Value::Word(Some(Part::CROSS_VALIDATED.to_owned())));
         assert!(row(&predictions[0], &labels[..1], Asked::default()).is_err());
+
+        let [a, b] = [0, 1].map(Class::new);
+        let photo = Prediction {
+            named: Some(vec![b]),
+            target: Target::Set(vec![a, b]),
+            logits: vec![0.0, 2.0, -1.0],
+            ..predictions[0].clone()
+        };
+        let labels = classes(3);
+        let found = row(&photo, &labels, Asked::default()).unwrap();
+        assert_eq!(found.len(), COLUMNS.len());
+        assert_eq!(
+            found[2..4],
+            [Value::Set(Some(vec!["class <0>", "class <1>"])), Value::Set(Some(vec!["class <1>"]))]
+        );
+        let share = |place: usize| match found[place] {
+            Value::Share(Some(share)) => share,
+            _ => panic!("{found:?}"),
+        };
+        let (one, two) = (1.0 / (1.0 + (-2f64).exp()), 1.0 / (1.0 + 1f64.exp()));
+        assert!((share(4) - 0.5 * one * (1.0 - two)).abs() < 1e-12 && (share(5) - share(4)).abs() < 1e-12);
+        assert_eq!((&found[7], share(8)), (&Value::Name(Some("class <0>")), 0.5));
+        assert_eq!((&found[9], &found[11]), (&Value::Name(Some("class <2>")), &Value::Name(None)));
     }
 }

@@ -40,6 +40,10 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         out.push('\n');
     }
     let width = listed.iter().map(|class| class.label.chars().count()).max().unwrap_or(0).max(10);
+    if evaluation.of_sets.is_some() {
+        sets(&mut out, evaluation, &listed, width);
+        return out;
+    }
     let _ = writeln!(out, "{:width$}  photos  precision  recall     F1", "class");
     let mut row = |label: &str, photos: usize, values: [f64; 3]| {
         let [precision, recall, f1] = values.map(|value| 100.0 * value);
@@ -63,6 +67,27 @@ pub fn text(title: &str, evaluation: &Evaluation) -> String {
         }
     }
     out
+}
+
+/// Writes the scores of classes of which a photo may have several.
+fn sets(out: &mut String, evaluation: &Evaluation, listed: &[&ClassScore], width: usize) {
+    let _ = writeln!(out, "{:width$}  photos     AP  precision  recall     F1  threshold", "class");
+    let defined =
+        |value: Option<f64>, digits: usize| value.map_or("·".to_owned(), |value| format!("{value:.digits$}"));
+    let mut row = |label: &str, photos: usize, values: [f64; 3], [precision, threshold]: [Option<f64>; 2]| {
+        let [of_named, recall, f1] = values.map(|value| 100.0 * value);
+        let [area, threshold] = [defined(precision, 3), defined(threshold, 2)];
+        let line = format!(
+            "{label:width$}  {photos:>6}  {area:>5}  {of_named:>9.1}  {recall:>6.1}  {f1:>5.1}  {threshold:>9}"
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+    };
+    for class in listed {
+        let areas = [class.average_precision, class.threshold];
+        row(&class.label, class.support, [class.precision, class.recall, class.f1], areas);
+    }
+    let means = [evaluation.macro_precision, evaluation.macro_recall, evaluation.macro_f1];
+    row("mean", evaluation.count, means, [evaluation.average_precision, None]);
 }
 
 /// Writes the figures and the worst class, each on a line, those that aren't defined left out.
@@ -139,7 +164,7 @@ pub fn rejections(rejected: &[Rejected]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::evaluated;
+    use crate::report::tests::{evaluated, evaluated_sets};
 
     #[test]
     fn text_is_aligned_and_complete() {
@@ -174,6 +199,18 @@ Most often confused
      1 of 4     class <0> taken for class <1>
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn classes_of_which_a_photo_may_have_several_have_thresholds_and_no_matrix() {
+        let (mut evaluation, _) = evaluated_sets(12, 3);
+        evaluation.classes[1].threshold = Some(0.25);
+        let text = text("Test", &evaluation);
+        assert!(text.contains("\n  mean AP            1.000     a guess has 0.333\n"), "{text}");
+        assert!(text.contains("\nclass       photos     AP  precision  recall     F1  threshold\n"), "{text}");
+        assert!(text.contains("\nclass <1>        4  1.000       80.0   100.0   88.9       0.25\n"), "{text}");
+        assert!(text.contains("\nclass <2>        4  1.000      100.0   100.0  100.0          ·\n"), "{text}");
+        assert!(!text.contains("taken for") && !text.contains("confused"), "{text}");
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Config {
     pub data: Origin,
     /// The labels, in the order of the outputs.
     pub classes: Vec<String>,
+    /// Whether a photo may be of several of them, or of none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub several_labels: bool,
     /// The photos that couldn't be read.
     pub rejected: Vec<Rejected>,
     /// The backbone; none where the run was made of features.
@@ -145,6 +148,7 @@ impl Config {
             version: "0".into(),
             data: "photos".into(),
             classes,
+            several_labels: false,
             rejected: Vec::new(),
             weights: Some(Weights { path: "w".into(), sha256: "0".into(), architecture: "resnet18".into() }),
             features: None,

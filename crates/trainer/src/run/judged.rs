@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::PREDICTIONS;
-use crate::words::of_cell;
+use crate::words::{SEPARATOR, joined, of_cell};
 
 /// A photo of a run: what is true of it, and what the head says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct Judged {
     pub digest: String,
     /// The part that it played.
     pub part: String,
-    /// The label of its class.
+    /// The label of its class; where it may be of several, all, [`joined`].
     pub label: String,
-    /// The label of the most probable class; none where the table has no such column.
+    /// The label of the most probable class, or of all that are named; none where the table has no such column.
     pub predicted: Option<String>,
 }
 
@@ -44,6 +44,15 @@ impl Judged {
         })?;
         config.check_file(folder, PREDICTIONS, &bytes)?;
         let mut photos = parse(folder, &bytes)?;
+        if config.several_labels {
+            // Labels are in the order of the run's classes, and each may have its mark.
+            let of_any = |labels: &str| joined(labels.split(SEPARATOR).map(of_cell));
+            photos
+                .iter_mut()
+                .flat_map(|photo| [Some(&mut photo.label), photo.predicted.as_mut()])
+                .flatten()
+                .for_each(|labels| *labels = of_any(labels));
+        }
         if !config.train.optimizer.has_epochs() {
             // Nothing was chosen by them.
             let held_out = photos.iter_mut().filter(|photo| photo.part == Part::Validation.to_string());

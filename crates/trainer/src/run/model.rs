@@ -55,7 +55,10 @@ fn network(
     tensors.push(("fc.weight", view(vec![classes, features], &weight)));
     tensors.push(("fc.bias", view(vec![classes], &bias)));
     let labels = serde_json::to_string(&head.classes).expect("plain data");
-    let metadata = [("format", "pt".to_owned()), ("labels", labels)].into_iter().chain(more).collect();
+    let thresholds = head.thresholds.as_ref().map(|values| serde_json::to_string(values).expect("plain data"));
+    let thresholds = thresholds.map(|thresholds| (THRESHOLDS, thresholds));
+    let metadata =
+        [("format", "pt".to_owned()), ("labels", labels)].into_iter().chain(thresholds).chain(more).collect();
     Ok(serialize(tensors, &metadata))
 }
 
@@ -69,6 +72,22 @@ pub fn head_alone(head: &Head, width: usize) -> Result<Vec<u8>> {
 
 /// What the metadata of [`MODEL`] say a head is of that stands alone.
 pub(super) const HEAD_OF: &str = "head_of";
+
+/// The key of the metadata of [`MODEL`] under which the thresholds stand of a head whose photos may be of several classes: a JSON array. Its outputs are logits of sigmoids then.
+pub(super) const THRESHOLDS: &str = "thresholds";
+
+/// Reads the thresholds of so many classes, as the metadata of [`MODEL`] have them.
+///
+/// # Errors
+/// They aren't a probability for each class, in words.
+pub(super) fn thresholds_of(text: Option<&String>, classes: usize) -> Result<Option<Vec<f64>>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let values: Vec<f64> = serde_json::from_str(text).map_err(|error| format!("{THRESHOLDS}: {error}"))?;
+    match values.len() == classes && values.iter().all(|value| (0.0..=1.0).contains(value)) {
+        true => Ok(Some(values)),
+        false => Err(format!("{THRESHOLDS}: not a probability for each of {classes} classes")),
+    }
+}
 
 /// Tells whether these bytes are those of [`head_alone`].
 pub(super) fn is_head_alone(bytes: &[u8]) -> bool {
@@ -161,7 +180,9 @@ impl Run {
             let reason = format!("{} labels for {} outputs in {MODEL}", classes.len(), linear.classes);
             return Err(invalid(reason));
         }
-        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        let thresholds = thresholds_of(weights.metadata().get(THRESHOLDS), classes.len())
+            .map_err(|reason| invalid(format!("metadata of {MODEL}: {reason}")))?;
+        let head = Head { weight: linear.weight, bias: linear.bias, classes, thresholds };
         let config = Config::read(folder)?;
         if let Some(config) = &config {
             config.check_file(folder, MODEL, weights.bytes())?;
@@ -185,7 +206,9 @@ impl Run {
     pub fn of_weights(weights: WeightFile, path: &Path, recipe: Recipe, reading: Reading) -> Result<Self> {
         let (linear, views) = (weights.head()?, views_of(&weights, path)?);
         let (classes, named) = classes_of(&weights, path, linear.classes);
-        let head = Head { weight: linear.weight, bias: linear.bias, classes };
+        let thresholds = thresholds_of(weights.metadata().get(THRESHOLDS), classes.len())
+            .map_err(|reason| Error::InvalidRun { path: path.to_owned(), reason: format!("its metadata, {reason}") })?;
+        let head = Head { weight: linear.weight, bias: linear.bias, classes, thresholds };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         // A `config.json` beside a weight file may be anybody's: one that isn't ours says nothing here.
         let config = Config::read(&folder).ok().flatten();
@@ -220,7 +243,7 @@ mod tests {
     use crate::untrained::random_weights;
 
     fn head() -> Head {
-        Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()] }
+        Head { weight: vec![0.5; 16], bias: vec![0.0; 2], classes: vec!["a".into(), "b".into()], thresholds: None }
     }
 
     #[test]
@@ -267,6 +290,24 @@ mod tests {
         assert!(listed == weights.tensors().collect::<Vec<_>>() && listed.is_sorted_by_key(|(name, _)| *name));
         assert!(listed.iter().map(|(name, _)| *name).eq(own.backbone_tensors().map(|(name, _)| name)));
         assert_eq!([&saved, &own].map(|file| file.tensors().count() - listed.len()), [2, 2]);
+    }
+
+    #[test]
+    fn thresholds_make_a_head_of_sigmoids_of_it() {
+        let bytes = random_weights(&Architecture::basic([1; 4], [4, 4, 8, 8], None), 1);
+        let weights = WeightFile::from_bytes(bytes).unwrap();
+        let saved =
+            |head: &Head| model(&weights, head, &Recipe::default(), (&Reading::default(), Views::default())).unwrap();
+        let of_sets = Head { thresholds: Some(vec![0.5, 0.1 + 0.2]), ..head() };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(MODEL), saved(&of_sets)).unwrap();
+        assert_eq!(Run::open(dir.path()).ok().unwrap().head, of_sets);
+        assert_ne!(saved(&of_sets), saved(&head()));
+        let read = |text: &str| thresholds_of(Some(&text.to_owned()), 2);
+        assert_eq!((thresholds_of(None, 2), read("[0.5,1.0]")), (Ok(None), Ok(Some(vec![0.5, 1.0]))));
+        for bad in ["[0.5]", "[0.5,1.5]", "[0.5,null]", "0.5"] {
+            assert!(read(bad).unwrap_err().starts_with("thresholds: "), "{bad}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::run::commit;
 use crate::run::config::Config;
 use crate::run::folder::MODEL;
 use crate::run::likeness::Likeness;
-use crate::run::model::{Run, is_head_alone};
+use crate::run::model::{Run, THRESHOLDS, is_head_alone, thresholds_of};
 use crate::run::named::plain;
 
 /// The head of a finished run, made of photos or of features, to predict with.
@@ -45,11 +45,12 @@ impl HeadRun {
         let path = folder.join(MODEL);
         let bytes = resnet::regular::read(&path).map_err(Error::io("read", &path))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|error| invalid(&error.to_string()))?;
-        let labels = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, metadata)| metadata.metadata().clone());
-        let labels = labels.filter(|_| is_head_alone(&bytes)).and_then(|metadata| metadata.get("labels").cloned());
-        let classes: Vec<String> = labels
-            .and_then(|text| serde_json::from_str(&text).ok())
+        let metadata = SafeTensors::read_metadata(&bytes).ok().and_then(|(_, metadata)| metadata.metadata().clone());
+        let metadata = metadata.filter(|_| is_head_alone(&bytes)).unwrap_or_default();
+        let classes: Vec<String> = (metadata.get("labels"))
+            .and_then(|text| serde_json::from_str(text).ok())
             .ok_or_else(|| invalid("no labels in its metadata"))?;
+        let thresholds = thresholds_of(metadata.get(THRESHOLDS), classes.len()).map_err(|reason| invalid(&reason))?;
         let values = |name: &str, dimensions: usize| {
             let tensor = file.tensor(name).ok().filter(|tensor| {
                 let shape = tensor.shape();
@@ -67,7 +68,8 @@ impl HeadRun {
         if let Some(config) = &config {
             config.check_file(folder, MODEL, &bytes)?;
         }
-        Ok(Self { folder: folder.to_owned(), head: Head { weight, bias, classes: plain(&classes) }, config })
+        let head = Head { weight, bias, classes: plain(&classes), thresholds };
+        Ok(Self { folder: folder.to_owned(), head, config })
     }
 
     /// Reads what the run knows its rows by; none where it was written without.

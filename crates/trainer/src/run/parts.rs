@@ -6,16 +6,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Class, Part};
+use crate::data::{Class, Part, Target};
 use crate::digest::{Digest, hex, of_hex};
 use crate::error::{Error, Result};
-use crate::head::metrics::majority;
+use crate::head::metrics::{majority, most_frequent};
 use crate::run::config::Config;
 use crate::run::folder::{PARTS, PREDICTIONS};
 use crate::run::judged::{self, Judged};
 
-/// The version of the file that is written here. Version 1 has no `labels`.
-const VERSION: u32 = 2;
+/// The version of the file that is written here: version 3 where photos may be of several classes, else version 2. Version 1 has no `labels`.
+const VERSIONS: [u32; 2] = [2, 3];
 
 /// What `parts.json` holds: the SHA-256 of the photos of each part, their classes, and how many photos each class has to learn from.
 ///
@@ -29,9 +29,9 @@ pub struct Parts {
     train: Vec<String>,
     validation: Vec<String>,
     test: Vec<String>,
-    /// The only class of each photo, by part.
+    /// What is true of each photo, by part.
     #[serde(default)]
-    labels: [Vec<Option<Class>>; 3],
+    labels: [Vec<Noted>; 3],
     /// What each photo of the training part counts, in their order; none where each counts 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     weights: Vec<f64>,
@@ -39,32 +39,66 @@ pub struct Parts {
     counts: Vec<usize>,
 }
 
+/// What is true of a photo, as the file has it: a class, or none that is known, or a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Noted {
+    Class(Option<Class>),
+    Set(Vec<Class>),
+}
+
+impl Noted {
+    fn of(target: &Target) -> Self {
+        match target {
+            Target::Set(set) => Self::Set(set.clone()),
+            target => Self::Class(target.class()),
+        }
+    }
+
+    fn target(&self) -> Target {
+        match self {
+            Self::Set(set) => Target::Set(set.clone()),
+            Self::Class(class) => class.map_or(Target::None, Target::Class),
+        }
+    }
+
+    fn classes(&self) -> &[Class] {
+        match self {
+            Self::Set(set) => set,
+            Self::Class(class) => class.as_slice(),
+        }
+    }
+}
+
 impl Parts {
     /// Starts without photos, for so many classes.
     pub fn new(classes: usize) -> Self {
         let (train, validation, test, labels, weights) = Default::default();
-        Self { version: VERSION, train, validation, test, labels, weights, counts: vec![0; classes] }
+        Self { version: VERSIONS[0], train, validation, test, labels, weights, counts: vec![0; classes] }
     }
 
-    /// Adds a photo; `class` is its only one.
+    /// Adds a photo of which this is true.
     ///
     /// # Panics
     /// Where there are fewer classes.
-    pub fn add(&mut self, part: Part, digest: &Digest, class: Option<Class>) {
-        let (digests, learnt) = match part {
-            Part::Train => (&mut self.train, class),
-            Part::Validation => (&mut self.validation, None),
-            Part::Test => (&mut self.test, None),
+    pub fn add(&mut self, part: Part, digest: &Digest, target: &Target) {
+        let digests = match part {
+            Part::Train => &mut self.train,
+            Part::Validation => &mut self.validation,
+            Part::Test => &mut self.test,
         };
         digests.push(hex(digest));
-        self.labels[part as usize].push(class);
-        if let Some(class) = learnt {
-            self.counts[class.index()] += 1;
+        if part == Part::Train {
+            target.classes().iter().for_each(|class| self.counts[class.index()] += 1);
         }
+        if let Target::Set(_) = target {
+            self.version = VERSIONS[1];
+        }
+        self.labels[part as usize].push(Noted::of(target));
     }
 
-    /// Lists the photos with their parts and, as far as they are noted, their only classes.
-    pub fn photos(&self) -> impl Iterator<Item = (Digest, Part, Option<Class>)> {
+    /// Lists the photos with their parts and, as far as that is noted, what is true of them.
+    pub fn photos(&self) -> impl Iterator<Item = (Digest, Part, Target)> {
         Part::ALL.into_iter().flat_map(move |part| {
             let digests = match part {
                 Part::Train => &self.train,
@@ -73,7 +107,7 @@ impl Parts {
             };
             let labels = &self.labels[part as usize];
             let photo = move |(place, digest): (usize, &String)| {
-                Some((of_hex(digest)?, part, labels.get(place).copied().flatten()))
+                Some((of_hex(digest)?, part, labels.get(place).map(Noted::target).unwrap_or_default()))
             };
             digests.iter().enumerate().filter_map(photo)
         })
@@ -90,12 +124,19 @@ impl Parts {
         self.weights = if all_one { Vec::new() } else { weights };
     }
 
-    /// Lists the photos of the training part with the class of each and what it counts.
-    pub fn learnt(&self) -> Vec<(Digest, Option<Class>, f64)> {
+    /// Lists the photos of the training part with what is true of each and what it counts.
+    pub fn learnt(&self) -> Vec<(Digest, Target, f64)> {
         let weights = self.weights.iter().copied().chain(std::iter::repeat(1.0));
-        let classes = self.labels[Part::Train as usize].iter().copied().chain(std::iter::repeat(None));
-        let photos = self.train.iter().filter_map(|digest| of_hex(digest));
-        photos.zip(classes).zip(weights).map(|((digest, class), weight)| (digest, class, weight)).collect()
+        let photos = self.photos().filter(|(_, part, _)| *part == Part::Train);
+        photos.zip(weights).map(|((digest, _, target), weight)| (digest, target, weight)).collect()
+    }
+
+    /// Finds what is most often true of photos to train on.
+    fn majority(&self) -> Target {
+        match self.version == VERSIONS[1] {
+            false => majority(&self.counts).into(),
+            true => most_frequent(self.labels[Part::Train as usize].iter().map(Noted::classes)),
+        }
     }
 
     /// Reads the file of the run in `folder`, given its labels and configuration.
@@ -123,8 +164,9 @@ impl Parts {
             version: u32,
         }
         let Any { version } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if !(1..=VERSION).contains(&version) {
-            return Err(format!("version {version}, of which this program knows nothing; it reads up to {VERSION}"));
+        if !(1..=VERSIONS[1]).contains(&version) {
+            let most = VERSIONS[1];
+            return Err(format!("version {version}, of which this program knows nothing; it reads up to {most}"));
         }
         let parts: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let mut digests = parts.train.iter().chain(&parts.validation).chain(&parts.test);
@@ -138,7 +180,7 @@ impl Parts {
         if !(parts.weights.is_empty() || parts.weights.len() == parts.train.len()) {
             return Err("not as many weights as photos to train on".to_owned());
         }
-        if parts.labels.iter().flatten().flatten().any(|class| class.index() >= classes) {
+        if parts.labels.iter().flatten().flat_map(Noted::classes).any(|class| class.index() >= classes) {
             return Err(format!("a label beyond {classes} classes"));
         }
         match parts.counts.len() {
@@ -148,13 +190,13 @@ impl Parts {
     }
 }
 
-/// The photos that a head has seen, and its most frequent class.
+/// The photos that a head has seen, and what is most often true of those that it learnt from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// SHA-256 of the photos of train and validation, in hexadecimal digits.
     pub digests: HashSet<String>,
-    /// The class most frequent in training.
-    pub majority: Class,
+    /// The class most frequent in training; where photos may be of several, the set.
+    pub majority: Target,
 }
 
 impl Seen {
@@ -170,7 +212,7 @@ impl Seen {
                 config.map_or(Ok(()), |config| config.check_file(folder, PARTS, &bytes))?;
                 let damaged = |reason| invalid(folder, format!("{PARTS}: {reason}"));
                 let parts = Parts::from_json(&bytes, classes.len()).map_err(damaged)?;
-                let majority = majority(&parts.counts);
+                let majority = parts.majority();
                 Ok(Self { digests: parts.train.into_iter().chain(parts.validation).collect(), majority })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Self::from_predictions(folder, classes),
@@ -197,7 +239,7 @@ impl Seen {
                 digests.insert(digest);
             }
         }
-        Ok(Self { digests, majority: majority(&counts) })
+        Ok(Self { digests, majority: majority(&counts).into() })
     }
 }
 
@@ -221,7 +263,7 @@ mod tests {
         for (i, (part, class)) in
             [(Part::Train, b), (Part::Train, b), (Part::Validation, a), (Part::Test, a)].into_iter().enumerate()
         {
-            parts.add(part, &[i as u8 + 1; 32], Some(class));
+            parts.add(part, &[i as u8 + 1; 32], &class.into());
         }
         parts
     }
@@ -233,7 +275,7 @@ mod tests {
         write(PARTS, &parts().to_json());
         let seen = Seen::read(dir.path(), &labels(), None).unwrap();
         assert_eq!(seen.digests, [1, 2, 3].map(|byte| hex(&[byte; 32])).into());
-        assert_eq!(seen.majority, Class::new(1));
+        assert_eq!(seen.majority, Class::new(1).into());
         // As a spreadsheet leaves it: a byte-order mark, semicolons, other line ends.
         write(PREDICTIONS, format!("\u{feff}{}", CSV.replace(',', ";").replace('\n', "\r\n")).as_bytes());
         assert_eq!(Seen::read(dir.path(), &labels(), None).unwrap(), seen);
@@ -245,10 +287,11 @@ mod tests {
 
     #[test]
     fn photos_are_listed_with_part_and_class_and_version_1_has_no_classes() {
-        let [a, b] = [0, 1].map(|class| Some(Class::new(class)));
-        let expected = [(1, Part::Train, b), (2, Part::Train, b), (3, Part::Validation, a), (4, Part::Test, a)];
+        let [a, b] = [0, 1].map(|class| Target::from(Class::new(class)));
+        let expected =
+            [(1, Part::Train, b.clone()), (2, Part::Train, b), (3, Part::Validation, a.clone()), (4, Part::Test, a)];
         let listed =
-            |parts: &Parts| parts.photos().map(|(digest, part, class)| (digest[0], part, class)).collect::<Vec<_>>();
+            |parts: &Parts| parts.photos().map(|(digest, part, target)| (digest[0], part, target)).collect::<Vec<_>>();
         assert!(parts().has_labels());
         assert_eq!(listed(&parts()), expected);
         let json = String::from_utf8(parts().to_json()).unwrap();
@@ -256,7 +299,28 @@ mod tests {
         let old = Parts::from_json(json.as_bytes(), 2).unwrap();
         assert_eq!(
             (listed(&old), old.has_labels()),
-            (expected.map(|(digest, part, _)| (digest, part, None)).to_vec(), false)
+            (expected.map(|(digest, part, _)| (digest, part, Target::None)).to_vec(), false)
+        );
+    }
+
+    #[test]
+    fn sets_of_classes_are_noted_and_the_most_frequent_is_known() {
+        let [a, b] = [0, 1].map(Class::new);
+        let sets = [vec![a, b], vec![], vec![b], vec![a, b], vec![b], vec![b]].map(Target::Set);
+        let mut parts = Parts::new(2);
+        for (i, set) in sets.iter().enumerate() {
+            parts.add(if i < 4 { Part::Train } else { Part::Test }, &[i as u8; 32], set);
+        }
+        let json = String::from_utf8(parts.to_json()).unwrap();
+        assert!(
+            json.starts_with("{\"version\":3,") && json.contains("\"labels\":[[[0,1],[],[1],[0,1]],[],[[1],[1]]]"),
+            "{json}"
+        );
+        let read = Parts::from_json(json.as_bytes(), 2).unwrap();
+        assert_eq!((&read, read.counts.as_slice(), read.majority()), (&parts, &[2, 3][..], Target::Set(vec![a, b])));
+        assert_eq!(read.photos().map(|(.., target)| target).collect::<Vec<_>>(), sets);
+        assert!(
+            Parts::from_json(json.replace("[0,1]", "[0,2]").as_bytes(), 2).unwrap_err().contains("beyond 2 classes")
         );
     }
 
@@ -267,7 +331,7 @@ mod tests {
         assert!(error.contains("no parts.json in it"), "{error}");
         std::fs::write(dir.path().join(PREDICTIONS), CSV).unwrap();
         let seen = Seen::read(dir.path(), &labels(), None).unwrap();
-        assert_eq!((seen.digests, seen.majority), (["01", "02", "03"].map(str::to_owned).into(), Class::new(1)));
+        assert_eq!((seen.digests, seen.majority), (["01", "02", "03"].map(str::to_owned).into(), Class::new(1).into()));
     }
 
     #[test]
@@ -278,7 +342,7 @@ mod tests {
         for (damaged, reason) in [
             (whole[..whole.len() / 2].to_owned(), "EOF"),
             (String::new(), "EOF"),
-            (whole.replace("\"version\":2", "\"version\":3"), "version 3"),
+            (whole.replace("\"version\":2", "\"version\":4"), "version 4"),
             (whole.replace("[1,1]", "[1]"), "not as many labels"),
             (whole.replace("[1,1]", "[1,7]"), "a label beyond 2 classes"),
             (whole.replace("0101", "01xy"), "is no SHA-256"),

@@ -154,7 +154,11 @@ impl Told<'_> {
         let part = |copy: &[usize]| same(copy, &|photo| self.parts[photo] == self.parts[copy[0]]);
         let label = |copy: &[usize]| same(copy, &|photo| self.entries[photo].target == self.entries[copy[0]].target);
         self.warn(&names(&|copy| part(copy)), "# with copies, which stay in one part");
-        self.warn(&names(&|copy| !label(copy)), "# in several classes: no classifier can get all of them right");
+        let other = match self.dataset.has_sets() {
+            false => "# in several classes: no classifier can get all of them right",
+            true => "# with copies that have other labels: no classifier can get all of them right",
+        };
+        self.warn(&names(&|copy| !label(copy)), other);
     }
 
     /// Warns of near-duplicates that were kept together, and of those that have several labels.
@@ -169,7 +173,11 @@ impl Told<'_> {
             "# nearly the same as another (a crop, another size, mirrored, the next frame), which stay in one part",
         );
         let labels = names(&|a, b| self.entries[a].target != self.entries[b].target);
-        self.warn(&labels, "# nearly the same as one of another class: is its label right?");
+        let other = match self.dataset.has_sets() {
+            false => "# nearly the same as one of another class: is its label right?",
+            true => "# nearly the same as one with other labels: are they right?",
+        };
+        self.warn(&labels, other);
     }
 
     /// Warns of groups that hold more than a third of a class.

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use resnet::WeightFile;
 
-use crate::data::{Class, Dataset, Part};
+use crate::data::{Class, Dataset, Part, Target};
 use crate::digest::{self, Digest, of_hex};
 use crate::error::{Error, Result};
 use crate::head::{Head, top};
 use crate::report::{Change, Compared, Prediction};
 use crate::run::{self, Config, Judged, Parts, Run, Weights};
 use crate::tasks::known::Known;
+use crate::words::joined;
 
 /// A run as it was.
 pub(crate) struct Before {
@@ -23,7 +24,7 @@ pub(crate) struct Before {
     head: Head,
     /// The labels that it gave to photos that it neither learnt from nor was chosen by.
     said: HashMap<Digest, String>,
-    photos: HashMap<Digest, (Part, Option<Class>)>,
+    photos: HashMap<Digest, (Part, Target)>,
     has_labels: bool,
 }
 
@@ -56,7 +57,7 @@ impl Before {
         let said = Judged::read(folder).map(|(photos, _)| photos).unwrap_or_default();
         let said = said.into_iter().filter(Judged::is_tested);
         let said = said.filter_map(|photo| Some((of_hex(&photo.digest)?, photo.predicted?))).collect();
-        let photos = parts.photos().map(|(digest, part, class)| (digest, (part, class))).collect();
+        let photos = parts.photos().map(|(digest, part, target)| (digest, (part, target))).collect();
         Ok(Self { weights, path, head, said, photos, has_labels: parts.has_labels(), config })
     }
 
@@ -68,16 +69,15 @@ impl Before {
     /// Says what has changed, and how both heads do on the photos that neither learnt from.
     pub(crate) fn change(&self, since: &Since<'_>) -> Result<Change> {
         let Since { dataset, known, .. } = *since;
-        let now: BTreeMap<Digest, Option<Class>> =
-            known.kept.iter().zip(known.photos()).map(|((_, digest), photo)| (*digest, photo.target.class())).collect();
+        let now: BTreeMap<Digest, &Target> =
+            known.kept.iter().zip(known.photos()).map(|((_, digest), photo)| (*digest, &photo.target)).collect();
         let renamed = self.renamed(dataset, &now);
-        let label = |class: Class| {
-            let old = &self.config.classes[class.index()];
-            renamed.get(old).unwrap_or(old)
-        };
-        let moved = |(digest, class): &(&Digest, &Option<Class>)| match (self.photos.get(*digest), class) {
-            (Some((_, Some(old))), Some(class)) => *label(*old) != dataset.classes[class.index()],
-            _ => false,
+        let moved = |(digest, target): &(&Digest, &&Target)| match (self.photos.get(*digest), target) {
+            (None | Some((_, Target::None)), _) | (_, Target::None) => false,
+            (Some((_, old)), target) => {
+                labels(old, |class| renamed_label(&self.config.classes[class.index()], &renamed))
+                    != labels(target, |class| &dataset.classes[class.index()])
+            }
         };
         let missing = |of: &[String], among: &[String], renamed: BTreeSet<&String>| -> Vec<String> {
             of.iter().filter(|label| !among.contains(label) && !renamed.contains(label)).cloned().collect()
@@ -93,12 +93,12 @@ impl Before {
         })
     }
 
-    /// Finds the classes that are gone and all of whose photos are now of one class that is new: from the old label to the new one.
-    fn renamed(&self, dataset: &Dataset, now: &BTreeMap<Digest, Option<Class>>) -> BTreeMap<String, String> {
+    /// Finds the classes that are gone and all of whose photos are now of one class that is new: from the old label to the new one. Photos of several classes don't say which of them another one was.
+    fn renamed(&self, dataset: &Dataset, now: &BTreeMap<Digest, &Target>) -> BTreeMap<String, String> {
         let mut heirs: BTreeMap<&String, BTreeSet<Option<&String>>> = BTreeMap::new();
-        for (digest, class) in now {
-            if let Some((_, Some(old))) = self.photos.get(digest) {
-                let label = class.map(|class| &dataset.classes[class.index()]);
+        for (digest, target) in now {
+            if let Some((_, Target::Class(old))) = self.photos.get(digest) {
+                let label = target.class().map(|class| &dataset.classes[class.index()]);
                 heirs.entry(&self.config.classes[old.index()]).or_default().insert(label);
             }
         }
@@ -113,25 +113,28 @@ impl Before {
     /// Compares both heads.
     fn compared(&self, since: &Since<'_>, renamed: &BTreeMap<String, String>) -> Result<Option<Compared>> {
         let Since { dataset, known, parts, predictions, judged } = *since;
-        let old_classes: Vec<&String> = self.config.classes.iter().map(|old| renamed.get(old).unwrap_or(old)).collect();
+        let old_classes: Vec<&String> = self.config.classes.iter().map(|old| renamed_label(old, renamed)).collect();
         let is_new_to_both = |place: &usize| {
             let digest = &known.kept[*place].1;
             let before = self.photos.get(digest).map(|(part, _)| *part);
             let was_new = matches!(before, None | Some(Part::Test)) || self.said.contains_key(digest);
-            let class = predictions[*place].target.class();
-            let is_known = class.is_some_and(|class| old_classes.contains(&&dataset.classes[class.index()]));
-            parts[*place] == judged && was_new && is_known
+            let target = &predictions[*place].target;
+            let knows = |class: &Class| old_classes.contains(&&dataset.classes[class.index()]);
+            parts[*place] == judged && was_new && *target != Target::None && target.classes().iter().all(knows)
         };
         let places: Vec<usize> = (0..parts.len()).filter(is_new_to_both).collect();
         if places.is_empty() {
             return Ok(None);
         }
         let logits = known.logits(&self.head, &places)?;
-        let truth = |place: usize| predictions[place].target.class().map(|class| &dataset.classes[class.index()]);
+        let truth = |place: usize| labels(&predictions[place].target, |class| &dataset.classes[class.index()]);
         let right_before = places.iter().zip(&logits).filter(|(place, logits)| {
             let said = match self.said.get(&known.kept[**place].1) {
-                Some(label) => Some(renamed.get(label).unwrap_or(label)),
-                None => top(logits, 1).first().map(|class| old_classes[class.index()]),
+                Some(label) => renamed_label(label, renamed).clone(),
+                None => {
+                    let named = self.head.named(logits).unwrap_or_else(|| top(logits, 1));
+                    joined(named.iter().map(|class| old_classes[class.index()].as_str()))
+                }
             };
             said == truth(**place)
         });
@@ -139,4 +142,14 @@ impl Before {
         let share = |right: usize| right as f64 / places.len() as f64;
         Ok(Some(Compared { photos: places.len(), before: share(right_before.count()), now: share(right_now.count()) }))
     }
+}
+
+/// Names the classes of a target as one.
+fn labels<'a>(target: &Target, label: impl Fn(&Class) -> &'a String) -> String {
+    joined(target.classes().iter().map(|class| label(class).as_str()))
+}
+
+/// Gives the new label of a class, or the old one where it wasn't renamed.
+fn renamed_label<'a>(label: &'a String, renamed: &'a BTreeMap<String, String>) -> &'a String {
+    renamed.get(label).unwrap_or(label)
 }

@@ -8,11 +8,12 @@ use crate::data::{Class, Dataset, Origin, Part, Rejected};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::head::conformal::{self, Sets};
-use crate::head::metrics::{self, Evaluation};
+use crate::head::metrics::Evaluation;
 use crate::progress::{Stage, watched};
 use crate::report::Prediction;
 use crate::run::Run;
 use crate::session::Session;
+use crate::tasks::judge::evaluate_some;
 use crate::tasks::near_seen::{NearSeen, near_seen};
 use crate::tasks::predict::known;
 use crate::tasks::tell::nothing_readable;
@@ -67,7 +68,9 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let data = data.into();
     let mut dataset = watched(session.progress, Stage::LISTING, || Dataset::open_for(&data, &run.head.classes))?;
-    dataset.check_single()?;
+    if run.head.thresholds.is_none() {
+        dataset.check_single()?;
+    }
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
     if dataset.photos.iter().any(|photo| photo.part == Some(Part::Test)) {
         dataset.photos.retain(|photo| photo.part == Some(Part::Test));
@@ -97,11 +100,7 @@ pub fn evaluate(
     let sets = telling.least().map(|least| sets(&predictions, least)).transpose()?;
     let judged = |without: &HashSet<usize>| {
         let others = predictions.iter().enumerate().filter(|(place, _)| !without.contains(place));
-        let others: Vec<_> = others.map(|(_, photo)| (&photo.logits[..], &photo.target)).collect();
-        match others.is_empty() {
-            true => Ok(None),
-            false => metrics::evaluate(others, &run.head.classes, seen.majority).map(Some),
-        }
+        evaluate_some(others.map(|(_, photo)| photo), &run.head, &seen.majority)
     };
     let evaluation = judged(&HashSet::new())?.expect("a photo is left");
     let places: HashSet<usize> = found.iter().map(|(place, _)| *place).collect();

@@ -17,6 +17,7 @@ use crate::run::{self, FromFeatures, HeadRun, Making};
 use crate::session::Session;
 use crate::shards::FeatureTable;
 use crate::tasks::known::Known;
+use crate::tasks::labelled::check;
 use crate::tasks::learn::{Learning, MadeFrom, learn, learn_from_given};
 use crate::tasks::tell::tell_rejected;
 use crate::tasks::telling::Telling;
@@ -78,7 +79,7 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         (true, Some(told)) => Dataset::of_told_features(path, &told, labels.class_order, by)?,
         (true, None) => Dataset::of_named_features(&rows, labels.class_order, by)?,
     };
-    dataset.check_single()?;
+    check(&dataset, &request.train)?;
     learn_from_given(&mut dataset, &request.train);
     let folder = Making::begin(&request.out, request.force)?;
     dataset.warnings.iter().for_each(|warning| session.progress.warn(warning));
@@ -102,11 +103,12 @@ pub fn train_features(session: &Session<'_>, request: &FeaturesRequest) -> Resul
         start,
         name: "",
     };
-    let learnt = learn(session, &learning, &learning.assigned(session)?)?;
+    let assigned = learning.assigned(session)?;
+    let learnt = learn(session, &learning, &assigned)?;
     let model = run::head_alone(&learnt.head, features.width)?;
     let (data, recipe, views) = (labels.absolute(), Recipe::default(), Views::default());
     let origin = MadeFrom { data, weights: None, features: Some(features), recipe, views };
-    learnt.write(session, &learning, origin, (folder, model))
+    learnt.write(session, (&learning, &assigned), origin, (folder, model))
 }
 
 /// Says what a run's head makes of rows of features, and hands it out row by row, in their order.
@@ -127,7 +129,7 @@ pub fn predict_features(
         let values: Rows<'_> = file.features.rows([digest])?;
         let logits = run.head.logits(&values)?;
         let photo = Photo::of_features(row, &file.name(row));
-        let mut said = [Prediction::of(&photo, *digest, logits)];
+        let mut said = [Prediction::of(&photo, *digest, &run.head, logits)];
         telling.tell(&values, &mut said)?;
         let [said] = said;
         each(said)?;

@@ -53,7 +53,8 @@ impl Selected<'_> {
         others: &Self,
         is_hidden: impl Fn(usize, usize) -> bool + Sync,
     ) -> Result<Option<f64>> {
-        let classes = |of: &Self| of.targets.iter().map(Target::class).collect::<Option<Vec<Class>>>();
+        let class = |target: &Target| if let Target::Class(class) = target { Some(*class) } else { None };
+        let classes = |of: &Self| of.targets.iter().map(class).collect::<Option<Vec<Class>>>();
         let (Some(own), Some(known)) = (classes(self), classes(others)) else { return Ok(None) };
         let photos = Classified { rows: &self.rows, classes: &own };
         nearest_neighbour(&photos, &Classified { rows: &others.rows, classes: &known }, is_hidden)
@@ -211,7 +212,7 @@ impl<'a> Known<'a> {
             for (&(place, digest), logits) in some.iter().zip(logits.chunks_exact(head.classes.len())) {
                 let photo = &self.photos[place];
                 let part = part(predictions.len(), photo);
-                predictions.push(Prediction { part, ..Prediction::of(photo, digest, logits.to_vec()) });
+                predictions.push(Prediction { part, ..Prediction::of(photo, digest, head, logits.to_vec()) });
             }
         }
         Ok(predictions)

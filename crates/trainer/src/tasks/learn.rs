@@ -6,10 +6,10 @@ use std::time::Instant;
 use resnet::Recipe;
 
 use crate::data::split::SplitOptions;
-use crate::data::{Class, Dataset, Origin, Part, Target};
+use crate::data::{Dataset, Origin, Part, Target};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::head::metrics::{Evaluation, beside, evaluate, majority};
+use crate::head::metrics::{beside, majority, most_frequent};
 use crate::head::{self, Fit, Folds, Head, Problem, TrainOptions};
 use crate::photos::{Reading, Views};
 use crate::progress::Named;
@@ -18,6 +18,7 @@ use crate::run::{Config, FromFeatures, Making, Weights};
 use crate::session::Session;
 use crate::tasks::assign::{Assigned, Rules, assign};
 use crate::tasks::before::{Before, Since};
+use crate::tasks::judge::evaluate_some;
 use crate::tasks::known::Known;
 use crate::tasks::likeness::likeness;
 use crate::tasks::trained::{Kept, Trained};
@@ -51,8 +52,6 @@ pub(crate) struct Learning<'a> {
 /// What came of it.
 pub(crate) struct Learnt {
     pub(crate) head: Head,
-    /// What photos like these are known by, as a run keeps it.
-    pub(crate) likeness: Option<Vec<u8>>,
     pub(crate) metrics: Metrics,
     pub(crate) predictions: Vec<Prediction>,
     /// The loss of each photo that was learnt from, by heads of cross-validation that didn't, the mean over all deals of the folds, in the order of their contents; none without cross-validation.
@@ -73,19 +72,21 @@ pub(crate) struct MadeFrom {
 }
 
 impl Learnt {
-    /// Writes the run into its folder, with the bytes of its network.
+    /// Writes the run into its folder, with the bytes of its network, and computes before what a run that is kept alone has: the nearest neighbour beside its figures, and what its photos are known by.
     pub(crate) fn write(
-        self,
+        mut self,
         session: &Session<'_>,
-        learning: &Learning<'_>,
+        (learning, assigned): (&Learning<'_>, &Assigned),
         from: MadeFrom,
         (folder, model): (Making, Vec<u8>),
     ) -> Result<Trained> {
+        let known = self.complete(session, learning, assigned)?;
         let MadeFrom { data, weights, features, recipe, views } = from;
         let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data,
             classes: learning.dataset.classes.clone(),
+            several_labels: learning.dataset.has_sets(),
             rejected: learning.known.rejected.clone(),
             weights,
             features,
@@ -102,8 +103,41 @@ impl Learnt {
             files: BTreeMap::new(),
         };
         let mut trained = Trained { config, metrics: self.metrics, predictions: self.predictions };
-        trained.save(folder, Kept { model, known: self.likeness }, &session.limits)?;
+        trained.save(folder, Kept { model, known }, &session.limits)?;
         Ok(trained)
+    }
+
+    /// Sets the nearest neighbour beside the figures of what judges, and gives what photos like these are known by, as a run keeps it.
+    fn complete(
+        &mut self,
+        session: &Session<'_>,
+        learning: &Learning<'_>,
+        assigned: &Assigned,
+    ) -> Result<Option<Vec<u8>>> {
+        let start = Instant::now();
+        let Learning { dataset, known, train, .. } = learning;
+        let (learnt, metrics) = (known.select(&assigned.parts, Part::Train)?, &mut self.metrics);
+        let deals = dealt(&assigned.deals, &learnt.places);
+        let deal = deals.iter().flatten().next();
+        if let Some(test) = metrics.test.take() {
+            let nearest = known.select(&assigned.parts, Part::Test)?.nearest(&learnt, |_, _| false)?;
+            metrics.test = Some(beside(test, nearest));
+        }
+        if let (Some(found), Some(deal)) = (metrics.cross_validated.take(), deal) {
+            let nearest = learnt.nearest(&learnt, |row, other| deal[row] == deal[other])?;
+            metrics.cross_validated = Some(beside(found, nearest));
+        }
+        let problem =
+            Problem { classes: &dataset.classes, train: learnt.samples(), validation: None, folds: None, views: 1 };
+        let likeness = match deal {
+            // Scores of photos of none of the classes take one class a photo.
+            Some(deal) if !problem.is_of_sets() => likeness(session, &problem, deal, metrics, train)?,
+            _ => None,
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        metrics.seconds.head += seconds;
+        metrics.seconds.total += seconds;
+        Ok(likeness.map(|known| known.to_bytes()))
     }
 }
 
@@ -135,9 +169,6 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
         views,
     };
     let fit = head::solve(&session.device, &problem, train, &Named { name, progress: session.progress })?;
-    let deal = deals.iter().flatten().next();
-    let judged = Problem { train: learnt.samples(), folds: None, views: 1, ..problem };
-    let likeness = deal.map(|deal| likeness(session, &judged, deal, &fit, train)).transpose()?.flatten();
     let Fit { head, history, certificate, cross_validation, leave_one_out, temperature } = fit;
     let solved = Instant::now();
 
@@ -150,24 +181,23 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
             predictions[place].logits = logits.to_vec();
             predictions[place].cross_validated = found.nested;
         }
+        for (&place, named) in learnt.places.iter().zip(&found.named) {
+            predictions[place].named = Some(named.clone());
+        }
     }
-    let majority = majority(&counts(&learnt.targets, &dataset.classes));
+    let majority = match problem.is_of_sets() {
+        false => majority(&counts(&learnt.targets, &dataset.classes)).into(),
+        true => most_frequent(learnt.targets.iter().map(Target::classes)),
+    };
     let evaluated = |part, without: &HashSet<usize>| {
         let of_part = |(place, photo): &(usize, &Prediction)| photo.part == Some(part) && !without.contains(place);
         let photos = predictions.iter().enumerate().filter(of_part).map(|(_, photo)| photo);
-        evaluate_some(photos, &dataset.classes, majority)
+        evaluate_some(photos, &head, &majority)
     };
     let none = HashSet::new();
     let (test, validation) = (evaluated(Part::Test, &none)?, evaluated(Part::Validation, &none)?);
-    let test = match test {
-        Some(test) => Some(beside(test, known.select(parts, Part::Test)?.nearest(&learnt, |_, _| false)?)),
-        None => None,
-    };
-    let cross_validated = match (&cross_validation, deal) {
-        (Some(_), Some(deal)) if *all_train => {
-            let nearest = learnt.nearest(&learnt, |row, other| deal[row] == deal[other])?;
-            evaluated(Part::Train, &none)?.map(|found| beside(found, nearest))
-        }
+    let cross_validated = match cross_validation {
+        Some(_) if *all_train => evaluated(Part::Train, &none)?,
         _ => None,
     };
     let leaks: HashSet<usize> =
@@ -203,8 +233,7 @@ pub(crate) fn learn(session: &Session<'_>, learning: &Learning<'_>, assigned: &A
             total: start.elapsed().as_secs_f64(),
         },
     };
-    let known = likeness.map(|known| known.to_bytes());
-    Ok(Learnt { head, likeness: known, metrics, predictions, losses })
+    Ok(Learnt { head, metrics, predictions, losses })
 }
 
 /// Picks the folds of what is learnt from, if there are enough of them to choose and to judge by; each that is left has rows.
@@ -217,20 +246,6 @@ fn dealt(deals: &[Vec<usize>], places: &[usize]) -> Option<Vec<Vec<usize>>> {
     let deals: Vec<Vec<usize>> = deals.iter().map(of).collect();
     let enough = |deal: &Vec<usize>| deal.iter().max().is_some_and(|most| *most >= 2);
     (!deals.is_empty() && deals.iter().all(enough)).then_some(deals)
-}
-
-/// Evaluates some predictions, beside always guessing `majority`; none where there are none.
-fn evaluate_some<'a>(
-    photos: impl Iterator<Item = &'a Prediction>,
-    classes: &[String],
-    majority: Class,
-) -> Result<Option<Evaluation>> {
-    let mut photos = photos.peekable();
-    if photos.peek().is_none() {
-        return Ok(None);
-    }
-    let photos = photos.map(|photo| (&photo.logits[..], &photo.target));
-    evaluate(photos, classes, majority).map(Some)
 }
 
 /// Counts the targets of each class.

@@ -6,9 +6,10 @@ use crate::data::{Class, Target};
 use crate::error::{Error, Fault, Result};
 use crate::features::Rows;
 use crate::head::reject::{self, Known, Trial, choose, out_of_fold};
-use crate::head::{Choice, Fit, Optimizer, Problem, Regularisation, Samples, TrainOptions, conformal, solve_for};
+use crate::head::{Choice, Optimizer, Problem, Regularisation, Samples, TrainOptions, conformal, solve_for};
 use crate::machine::Device;
 use crate::progress::{Progress, Stage, watched};
+use crate::report::Metrics;
 use crate::run::{Chosen, Likeness};
 use crate::session::Session;
 use crate::words::chain;
@@ -22,7 +23,7 @@ const RATE: f64 = 0.05;
 /// The gradient's share of its start at which a head is good enough to choose a score by.
 const TOLERANCE: f64 = 1e-3;
 
-/// Keeps what a run knows its photos by, given what a head has learnt from, the folds of its rows, and what cross-validation found; none where there was
+/// Keeps what a run knows its photos by, given what a head has learnt from, the folds of its rows, and what its training found; none where there was
 /// no cross-validation. Every k-th photo is kept, as few as leave no more than 5,000. That no score can be chosen, or that photos are too few for its threshold, is a warning.
 ///
 /// # Errors
@@ -31,10 +32,11 @@ pub(crate) fn likeness(
     session: &Session<'_>,
     problem: &Problem<'_>,
     folds: &[usize],
-    fit: &Fit,
+    found: &Metrics,
     options: &TrainOptions,
 ) -> Result<Option<Likeness>> {
-    let (Some(found), Some(certificate)) = (&fit.cross_validation, &fit.certificate) else { return Ok(None) };
+    let temperature = found.temperature.map_or(1.0, |temperature| temperature.value);
+    let (Some(found), Some(certificate)) = (&found.cross_validation, &found.certificate) else { return Ok(None) };
     let classes: Vec<Class> = problem.train.targets.iter().filter_map(Target::class).collect();
     let width = problem.classes.len();
     let probabilities: Vec<f64> = found.logits.chunks_exact(width).flat_map(crate::head::softmax).collect();
@@ -48,7 +50,6 @@ pub(crate) fn likeness(
     let weights: Option<Vec<f64>> = problem.train.weights.map(|weights| kept.iter().map(|&row| weights[row]).collect());
     let known = Known { rows: &rows, classes: &likeness.classes, folds: &folds };
     let regularisation = certificate.regularisation;
-    let temperature = fit.temperature.map_or(1.0, |temperature| temperature.value);
     let heads =
         Heads { device: &session.device, watch: &Quiet(session.progress), regularisation, options, temperature };
     let chosen = watched(session.progress, Stage::UNKNOWN, || chosen(&known, &logits, weights.as_deref(), &heads));

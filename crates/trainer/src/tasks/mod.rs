@@ -10,6 +10,7 @@ mod embed;
 mod evaluate;
 mod features;
 mod inspect;
+mod judge;
 mod known;
 pub(crate) mod labelled;
 mod learn;

@@ -58,7 +58,7 @@ pub fn predict_each(
             Outcome::Known(digest, row) => {
                 let row = Rows::new(row, row.len())?;
                 let logits = run.head.logits(&row)?;
-                let mut said = [Prediction::of(photo, digest, logits)];
+                let mut said = [Prediction::of(photo, digest, &run.head, logits)];
                 telling.tell(&row, &mut said)?;
                 let [said] = said;
                 each(photo, Ok(said))

@@ -15,6 +15,8 @@ pub struct Telling {
     silent: Option<&'static str>,
     /// The least probability that a class of a set has.
     least: Option<f64>,
+    /// Whether it could be asked whether photos are like none of the classes.
+    asks: bool,
 }
 
 impl Telling {
@@ -23,7 +25,10 @@ impl Telling {
     /// # Errors
     /// What the run keeps can't be read, is damaged or another run's. Sets are asked for, and the run can't make any: it keeps nothing to make them by, or has learnt from too few photos.
     pub fn of(run: &Run, coverage: Option<f64>) -> Result<Self> {
-        Self::from(run.likeness()?, run.config.is_some(), coverage)
+        match run.head.thresholds {
+            None => Self::from(run.likeness()?, run.config.is_some(), coverage),
+            Some(_) => Self::of_sets(coverage),
+        }
     }
 
     /// Reads what a run that may have been made of features can tell, as [`Telling::of`] does.
@@ -31,7 +36,24 @@ impl Telling {
     /// # Errors
     /// As [`Telling::of`].
     pub fn of_head(run: &HeadRun, coverage: Option<f64>) -> Result<Self> {
-        Self::from(run.likeness()?, run.config.is_some(), coverage)
+        match run.head.thresholds {
+            None => Self::from(run.likeness()?, run.config.is_some(), coverage),
+            Some(_) => Self::of_sets(coverage),
+        }
+    }
+
+    /// Tells nothing but the classes of a photo that may be of several, or of none.
+    fn of_sets(coverage: Option<f64>) -> Result<Self> {
+        match coverage {
+            None => {
+                let silent = Some("they may have several labels, or none");
+                Ok(Self { detector: None, silent, least: None, asks: false })
+            }
+            Some(coverage) => {
+                let expected = "a run of one class a photo: of several, the set that is named has no such promise";
+                Err(Error::InvalidOption { option: "coverage", value: coverage.to_string(), expected })
+            }
+        }
     }
 
     fn from(likeness: Option<Likeness>, is_a_run: bool, coverage: Option<f64>) -> Result<Self> {
@@ -55,14 +77,20 @@ impl Telling {
                 detector: None,
                 silent: Some("it keeps no known.safetensors, which a training with cross-validation writes"),
                 least,
+                asks: true,
             });
         };
         let Some(chosen) = chosen else {
-            return Ok(Self { detector: None, silent: Some("no score could be chosen when it was trained"), least });
+            return Ok(Self {
+                detector: None,
+                silent: Some("no score could be chosen when it was trained"),
+                least,
+                asks: true,
+            });
         };
         let silent = chosen.threshold.is_none().then_some("it has learnt from too few photos");
         let detector = Detector::new((chosen.choice.score, chosen.threshold), &features, width, &classes)?;
-        Ok(Self { detector: Some(detector), silent, least })
+        Ok(Self { detector: Some(detector), silent, least, asks: true })
     }
 
     /// Says why it can't be told whether photos are like none of the classes, where that is so.
@@ -77,7 +105,7 @@ impl Telling {
 
     /// Says which columns a table of predictions has besides.
     pub fn asked(&self) -> Asked {
-        Asked { known: true, set: self.least.is_some() }
+        Asked { known: self.asks, set: self.least.is_some() }
     }
 
     /// Tells of photos with these features.

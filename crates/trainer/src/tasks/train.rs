@@ -86,7 +86,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     request.train.check()?;
     request.split.check()?;
     let by = request.split.group_by.as_deref();
-    let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by))?;
+    let mut dataset = watched(session.progress, Stage::LISTING, || labelled(&request.data, by, &request.train))?;
     learn_from_given(&mut dataset, &request.train);
     let files = Files::open(session, &request.backbones, before)?;
     let rivals = Rival::all(&request.backbones, &files, &request.overrides)?;
@@ -105,12 +105,14 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let learnt = |(rival, passed): (&Rival<'_>, &Passed<'_>)| all.learn(rival, &passed.known, &assigned);
     let mut learnt = rivals.iter().zip(&passed).map(learnt).collect::<Result<Vec<_>>>()?;
     let (chosen, backbones) = choose(&rivals, &passed, &learnt, request.within_error)?;
-    let (rival, known, learnt) = (&rivals[chosen], &mut passed[chosen].known, learnt.swap_remove(chosen));
+    // What the other backbones say isn't needed any more, and may be much.
+    let (rival, mut known, learnt) = (&rivals[chosen], passed.swap_remove(chosen).known, learnt.swap_remove(chosen));
+    drop(passed);
     let Tried { mut learnt, views, seconds } = match request.views.is_plain() {
         true => Tried { learnt, views: request.views, seconds: 0.0 },
-        false => try_views(session, rival, request.views, (&mut *known, learnt), &|known| {
-            all.learn(rival, known, &assigned)
-        })?,
+        false => {
+            try_views(session, rival, request.views, (&mut known, learnt), &|known| all.learn(rival, known, &assigned))?
+        }
     };
     learnt.metrics.backbones = backbones;
     if request.baselines {
@@ -131,7 +133,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     let weights = Some(Weights { path: absolute(path), architecture, sha256 });
     let (data, recipe) = (request.data.absolute(), recipe.clone());
     let origin = MadeFrom { data, weights, features: None, recipe, views };
-    learnt.write(session, &all.learning(rival, known), origin, (folder, model))
+    learnt.write(session, (&all.learning(rival, &known), &assigned), origin, (folder, model))
 }
 
 /// What all backbones of a training have in common.

@@ -33,7 +33,7 @@ impl Trained {
         let mut parts = Parts::new(config.classes.len());
         for photo in &*predictions {
             if let Some(part) = photo.part {
-                parts.add(part, &photo.digest, photo.target.class());
+                parts.add(part, &photo.digest, &photo.target);
             }
         }
         let learnt = predictions.iter().filter(|photo| photo.part == Some(Part::Train));

@@ -45,7 +45,7 @@ pub fn verify(session: &Session<'_>, folder: &Path) -> Result<Verified> {
     let views = run.views.all();
     let mut features: Vec<Features> = views.iter().map(|view| session.recalled(&backbone.shown(*view))).collect();
     let mut learnt = Parts::read(folder, config)?.learnt();
-    learnt.sort_by_key(|(digest, class, _)| (*digest, *class));
+    learnt.sort_by(|(a, one, _), (b, other, _)| (a, one).cmp(&(b, other)));
     let missing = learnt.iter().filter(|(digest, ..)| !features.iter_mut().all(|view| view.recall(digest))).count();
     if missing > 0 {
         return Err(invalid(format!(
@@ -56,7 +56,7 @@ pub fn verify(session: &Session<'_>, folder: &Path) -> Result<Verified> {
     let digests: Vec<&Digest> = learnt.iter().map(|(digest, ..)| digest).collect();
     let rows = Features::side_by_side(&features, &digests)?;
     let shown = || learnt.iter().flat_map(|photo| std::iter::repeat_n(photo, views.len()));
-    let targets: Vec<Target> = shown().map(|(_, class, _)| class.map_or(Target::None, Target::Class)).collect();
+    let targets: Vec<Target> = shown().map(|(_, target, _)| target.clone()).collect();
     let weights: Vec<f64> = shown().map(|(.., weight)| weight / views.len() as f64).collect();
     let train = Samples { rows: &rows, targets: &targets, weights: Some(&weights) };
     let problem = Problem { classes: &run.head.classes, train, validation: None, folds: None, views: views.len() };

@@ -28,6 +28,24 @@ pub struct ClassScore {
     /// The average precision of its probability; absent where it has no photos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average_precision: Option<f64>,
+    /// From which probability on a photo counts as of it, where it may be of several classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+}
+
+impl ClassScore {
+    /// Scores a class of which so many photos are right, so many there are, and so many were taken for it; areas aren't known.
+    pub(crate) fn of(label: &str, hits: usize, [support, predicted]: [usize; 2]) -> Self {
+        Self {
+            label: label.to_owned(),
+            precision: share(hits, predicted),
+            recall: share(hits, support),
+            f1: share(2 * hits, support + predicted),
+            support,
+            predicted,
+            ..Self::default()
+        }
+    }
 }
 
 /// Photos of class t taken for class p, at (t, p): what doesn't occur isn't stored, since with many classes that is nearly all.
@@ -54,26 +72,16 @@ impl Confusion {
         }
         let score = |(class, label): (usize, &String)| {
             let hits = self.0.get(&(class, class)).copied().unwrap_or(0);
-            let (support, predicted) = (supports[class], predictions[class]);
-            ClassScore {
-                label: label.clone(),
-                precision: share(hits, predicted),
-                recall: share(hits, support),
-                f1: share(2 * hits, support + predicted),
-                support,
-                predicted,
-                roc_area: None,
-                average_precision: None,
-            }
+            ClassScore::of(label, hits, [supports[class], predictions[class]])
         };
         labels.iter().enumerate().map(score).collect()
     }
 }
 
-/// Takes the mean of a score over the classes that occur among true or predicted ones.
+/// Takes the mean of a score over the classes that occur among true or predicted ones; 0 where none does.
 pub(crate) fn macro_mean(scores: &[ClassScore], score: fn(&ClassScore) -> f64) -> f64 {
     let occurring: Vec<_> = scores.iter().filter(|score| score.support + score.predicted > 0).collect();
-    occurring.iter().map(|of_class| score(of_class)).sum::<f64>() / occurring.len() as f64
+    occurring.iter().map(|of_class| score(of_class)).sum::<f64>() / occurring.len().max(1) as f64
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub fn evaluate<'a>(
         count,
         top1: accuracy.top1(),
         top1_interval: accuracy.interval(),
-        top5: accuracy.top5(),
+        top5: Some(accuracy.top5()),
         baseline: Baseline { class: guess.clone(), top1: share(scores[majority.index()].support, count) },
         nearest_neighbour: None,
         log_loss: log_loss.mean(),
@@ -92,6 +92,7 @@ pub fn evaluate<'a>(
         macro_f1: macro_mean(&scores, |score| score.f1),
         classes: scores,
         confusion: confusion.cells(),
+        of_sets: None,
         figures: Vec::new(),
     };
     evaluation.figures = figures(&evaluation);
@@ -120,7 +121,7 @@ mod tests {
         // Two classes, logits 0 and ln 3: probabilities 1/4 and 3/4, once right and once wrong.
         let row = [0.0, 3f32.ln()];
         let found = of(&[row, row].concat(), &[1, 0], 2, 0).unwrap();
-        assert_eq!((found.count, found.top1, found.top5), (2, 0.5, 1.0));
+        assert_eq!((found.count, found.top1, found.top5), (2, 0.5, Some(1.0)));
         assert_eq!(found.top1_interval, crate::head::metrics::accuracy::wilson(1, 2));
         assert_eq!((found.baseline.class.as_str(), found.baseline.top1), ("c0", 0.5));
         assert!((found.log_loss - (4f64.ln() + (4.0f64 / 3.0).ln()) / 2.0).abs() < 1e-7, "{}", found.log_loss);
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn five_classes_are_looked_at() {
         let row = [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
-        assert_eq!(of(&[row, row].concat(), &[4, 5], 7, 0).unwrap().top5, 0.5);
+        assert_eq!(of(&[row, row].concat(), &[4, 5], 7, 0).unwrap().top5, Some(0.5));
     }
 
     #[test]

@@ -12,18 +12,19 @@ use crate::head::metrics::figure::Figure;
 pub struct Evaluation {
     /// How many photos were evaluated.
     pub count: usize,
-    /// Share whose most probable class is the true one.
+    /// Share whose most probable class is the true one; where photos may be of several, of which just those are named that are true.
     pub top1: f64,
     /// 95 % confidence interval of `top1` by Wilson's score, from `count` alone.
     pub top1_interval: [f64; 2],
-    /// Share whose true class is among the five most probable; says nothing where there are no more than five classes.
-    pub top5: f64,
+    /// Share whose true class is among the five most probable; says nothing where there are no more than five classes. None where photos may be of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
     /// What is reached by always guessing the class most frequent in training.
     pub baseline: Baseline,
     /// The share that has the class of its nearest neighbour among the photos that were learnt from, by cosine similarity of features, where that was looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest_neighbour: Option<f64>,
-    /// Mean of -ln p(true class), in nats.
+    /// Mean of -ln p(true class), in nats; where photos may be of several, of -ln p of what is true, the sum over all classes.
     pub log_loss: f64,
     /// Expected calibration error: mean distance of confidence from accuracy over 15 equal bins of confidence.
     pub calibration_error: f64,
@@ -55,9 +56,27 @@ pub struct Evaluation {
     pub classes: Vec<ClassScore>,
     /// The confusion matrix without its zeros, row by row: `[t, p, photos]` are those of class t taken for class p.
     pub confusion: Vec<[usize; 3]>,
+    /// What there is besides where photos may be of several classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_sets: Option<OfSets>,
     /// The figures among all these, each with its unit, its direction and its interval, in the order in which they are shown.
     #[serde(default)]
     pub figures: Vec<Figure>,
+}
+
+/// What an evaluation has besides where photos may be of several classes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfSets {
+    /// F1 over all classes of all photos.
+    pub micro_f1: f64,
+    /// Its 95 % interval.
+    pub micro_f1_interval: [f64; 2],
+    /// The share of all answers, one for each class of each photo, that is wrong.
+    pub hamming_loss: f64,
+    /// Its 95 % interval.
+    pub hamming_loss_interval: [f64; 2],
+    /// What a score that says nothing has for the mean average precision: the mean share of photos over the classes that have some.
+    pub prior_average_precision: f64,
 }
 
 impl Evaluation {

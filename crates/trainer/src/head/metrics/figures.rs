@@ -37,7 +37,7 @@ impl Listed {
 /// All figures, in the order in which they are shown where no class is rare.
 const FIGURES: [Listed; 10] = [
     Listed::high("top1", "top-1", Unit::Share, |of| Some(of.top1)).within(|of| Some(of.top1_interval)),
-    Listed::high("top5", "top-5", Unit::Share, |of| Some(of.top5))
+    Listed::high("top5", "top-5", Unit::Share, |of| of.top5)
         .noted(|of| (of.classes.len() <= 5).then(|| format!("of {} classes", of.classes.len()))),
     Listed::high("baseline", "baseline", Unit::Share, |of| Some(of.baseline.top1))
         .noted(|of| Some(format!("always {:?}", of.baseline.class))),
@@ -50,6 +50,31 @@ const FIGURES: [Listed; 10] = [
     Listed::high("roc_area", "ROC area", Unit::Area, |of| of.roc_area),
     Listed::high("average_precision", "PR area", Unit::Area, |of| of.average_precision),
     Listed::low("log_loss", "log-loss", Unit::Nats, |of| Some(of.log_loss)),
+    Listed::low("calibration_error", "calibration error", Unit::Share, |of| Some(of.calibration_error))
+        .within(|of| of.calibration_interval),
+];
+
+/// All figures where photos may be of several classes.
+const OF_SETS: [Listed; 9] = [
+    Listed::high("average_precision", "mean AP", Unit::Area, |of| of.average_precision)
+        .noted(|of| of.of_sets.map(|sets| format!("a guess has {:.3}", sets.prior_average_precision))),
+    Listed::high("micro_f1", "micro F1", Unit::Share, |of| of.of_sets.map(|sets| sets.micro_f1))
+        .within(|of| of.of_sets.map(|sets| sets.micro_f1_interval))
+        .noted(|_| Some("of all labels".to_owned())),
+    Listed::high("macro_f1", "mean F1", Unit::Share, |of| Some(of.macro_f1))
+        .noted(|_| Some("of the classes".to_owned())),
+    Listed::high("top1", "exact match", Unit::Share, |of| Some(of.top1)).within(|of| Some(of.top1_interval)),
+    Listed::high("baseline", "baseline", Unit::Share, |of| Some(of.baseline.top1)).noted(|of| {
+        Some(match &*of.baseline.class {
+            "" => "exact match, always no label".to_owned(),
+            labels => format!("exact match, always {labels:?}"),
+        })
+    }),
+    Listed::low("hamming_loss", "Hamming loss", Unit::Share, |of| of.of_sets.map(|sets| sets.hamming_loss))
+        .within(|of| of.of_sets.map(|sets| sets.hamming_loss_interval)),
+    Listed::high("roc_area", "ROC area", Unit::Area, |of| of.roc_area),
+    Listed::low("log_loss", "log-loss", Unit::Nats, |of| Some(of.log_loss))
+        .noted(|_| Some("of all classes together".to_owned())),
     Listed::low("calibration_error", "calibration error", Unit::Share, |of| Some(of.calibration_error))
         .within(|of| of.calibration_interval),
 ];
@@ -68,6 +93,9 @@ pub(crate) fn figures(evaluation: &Evaluation) -> Vec<Figure> {
         interval: (listed.interval)(evaluation),
         note: (listed.note)(evaluation),
     };
+    if evaluation.of_sets.is_some() {
+        return OF_SETS.iter().map(figure).collect();
+    }
     let mut figures: Vec<Figure> = FIGURES.iter().map(figure).collect();
     if evaluation.is_uneven() {
         // The sort is stable.

@@ -13,13 +13,13 @@ use crate::head::layer::Head;
 use crate::head::options::Choice;
 use crate::head::problem::Classed;
 use crate::head::regularisation::{Regularisation, Scaling};
-use crate::head::softmax::{log_softmax, top};
 use crate::head::solve::discriminant::Discriminant;
 use crate::head::solve::objective::Learning;
 use crate::head::solve::on_device::OnDevice;
 use crate::head::solve::walk::{Path, Reached, walk};
 use crate::head::solve::work::Work;
 use crate::head::standardise::Standard;
+use crate::head::thresholds;
 
 /// The gradient's share of its start at which a head is good enough to choose by.
 const TOLERANCE: f64 = 1e-3;
@@ -34,7 +34,7 @@ pub struct Candidate {
     pub log_loss: f64,
     /// The standard error of that mean, by photos.
     pub log_loss_error: f64,
-    /// The share that is right out of fold.
+    /// The share that is right out of fold; where photos may be of several classes wholly, each class counting from a probability of 0.5 on.
     pub top1: f64,
 }
 
@@ -59,6 +59,9 @@ pub struct CrossValidation {
     /// [`logits`](Self::logits) are. Two problems on the same photos and deals can be compared by it.
     #[serde(skip)]
     pub losses: Vec<f64>,
+    /// `[photos]`: the classes that are named of each photo where it may be of several, by `logits` and by thresholds that were chosen on the photos of other folds.
+    #[serde(skip)]
+    pub named: Vec<Vec<Class>>,
     /// By deal, what `logits` are of one of them; gone once the temperature is known.
     #[serde(skip)]
     pub(crate) by_deal: Vec<Vec<f32>>,
@@ -66,19 +69,19 @@ pub struct CrossValidation {
 
 impl CrossValidation {
     /// Divides all logits by the temperature, and takes each photo's loss over all deals.
-    pub(crate) fn calibrate(&mut self, temperature: f64, classes: &[Class]) {
+    pub(crate) fn calibrate(&mut self, temperature: f64, samples: &Classed) {
         let cool = |logits: &mut [f32]| {
             logits.iter_mut().for_each(|logit| *logit = (f64::from(*logit) / temperature) as f32);
         };
         cool(&mut self.logits);
         let mut deals = std::mem::take(&mut self.by_deal);
         deals.iter_mut().for_each(|logits| cool(logits));
-        let width = self.logits.len() / classes.len().max(1);
-        let loss = |(photo, &class): (usize, &Class)| {
-            let sum: f64 = deals.iter().map(|logits| -log_softmax(&logits[photo * width..][..width], class)).sum();
-            sum / deals.len() as f64
+        let width = self.logits.len() / samples.photos().max(1);
+        let loss = |photo: usize| {
+            let of_deal = |logits: &Vec<f32>| samples.judge(photo * samples.views, &logits[photo * width..][..width]).0;
+            deals.iter().map(of_deal).sum::<f64>() / deals.len() as f64
         };
-        self.losses = classes.iter().enumerate().map(loss).collect();
+        self.losses = (0..samples.photos()).map(loss).collect();
     }
 }
 
@@ -196,10 +199,12 @@ impl Score {
     }
 }
 
-/// What the heads that a deal chose say of all rows.
+/// What the heads that a deal chose say of all photos.
 struct Said {
     right: usize,
     logits: Vec<f32>,
+    /// As in [`CrossValidation`].
+    named: Vec<Vec<Class>>,
 }
 
 /// What one deal of the folds says.
@@ -216,7 +221,7 @@ struct Deal {
 impl Deal {
     /// Lets each fold's rows be judged by the head that did without it, of the candidate that is chosen for it.
     fn say(&self, samples: &Classed, folds: &[usize], chosen: impl Fn(usize) -> usize) -> Result<Said> {
-        let mut said = Said { right: 0, logits: Vec::new() };
+        let mut said = Said { right: 0, logits: Vec::new(), named: Vec::new() };
         for (fold, members) in members(folds, samples.views).into_iter().enumerate() {
             let Some(head) = self.heads.get(&[chosen(fold), fold]) else { continue };
             let classes = head.classes.len();
@@ -224,8 +229,14 @@ impl Deal {
             let logits = logits_of(head, samples, &members)?;
             for (&photo, logits) in members.iter().zip(logits.chunks_exact(classes)) {
                 said.logits[photo * classes..][..classes].copy_from_slice(logits);
-                said.right += usize::from(top(logits, 1) == [samples.classes[photo * samples.views]]);
+                said.right += usize::from(samples.judge(photo * samples.views, logits).1);
             }
+        }
+        if samples.has_sets() {
+            let sets: Vec<&[Class]> = (0..samples.photos()).map(|photo| samples.of_photo(photo)).collect();
+            let of_photos: Vec<usize> = folds.iter().step_by(samples.views).copied().collect();
+            said.named = thresholds::Judged { logits: &said.logits, sets: &sets }.named(&of_photos);
+            said.right = said.named.iter().zip(sets).filter(|(named, set)| named == set).count();
         }
         Ok(said)
     }
@@ -252,7 +263,7 @@ pub(crate) fn cross_validate(
     grid: &Grid,
     classes: &[String],
 ) -> Result<CrossValidation> {
-    let photos = learning.samples.classes.len() / learning.samples.views;
+    let photos = learning.samples.photos();
     let folds = deals.iter().map(|deal| folds_of(deal)).max().unwrap_or(0);
     let mut judged = Vec::with_capacity(deals.len());
     let mut said = Vec::with_capacity(deals.len());
@@ -294,9 +305,12 @@ pub(crate) fn cross_validate(
     let top1: Vec<f64> = said.iter().map(|said| said.right as f64 / photos as f64).collect();
     // Neither the luckiest deal nor the unluckiest.
     said.sort_by_key(|said| said.right);
+    let middle = (said.len() - 1) / 2;
+    let named = std::mem::take(&mut said[middle].named);
     let by_deal: Vec<Vec<f32>> = said.into_iter().map(|said| said.logits).collect();
-    let logits = by_deal[(by_deal.len() - 1) / 2].clone();
-    Ok(CrossValidation { folds, candidates, chosen, top1, nested: grid.nested, logits, losses: Vec::new(), by_deal })
+    let logits = by_deal[middle].clone();
+    let (nested, losses) = (grid.nested, Vec::new());
+    Ok(CrossValidation { folds, candidates, chosen, top1, nested, logits, losses, named, by_deal })
 }
 
 /// Which folds a head does without.
@@ -407,10 +421,7 @@ fn logits_of(head: &Head, samples: &Classed, members: &[usize]) -> Result<Vec<f3
 fn score(head: &Head, samples: &Classed, members: &[usize], losses: Option<&mut [f64]>) -> Result<Score> {
     let logits = logits_of(head, samples, members)?;
     let of_photos: Vec<(f64, bool)> = (members.par_iter().zip(logits.par_chunks_exact(head.classes.len())))
-        .map(|(&photo, logits)| {
-            let truth: Class = samples.classes[photo * samples.views];
-            (-log_softmax(logits, truth), top(logits, 1) == [truth])
-        })
+        .map(|(&photo, logits)| samples.judge(photo * samples.views, logits))
         .collect();
     if let Some(losses) = losses {
         members.iter().zip(&of_photos).for_each(|(&photo, &(loss, _))| losses[photo] = loss);
@@ -427,7 +438,7 @@ pub(crate) fn head_of(weights: &[f64], standard: &Standard, classes: &[String]) 
     let weight: Vec<f64> = layers().flat_map(|layer| &layer[..width]).copied().collect();
     let bias: Vec<f64> = layers().map(|layer| layer[width]).collect();
     let (weight, bias) = standard.fold(&weight, &bias);
-    Head { weight, bias, classes: classes.to_vec() }
+    Head { weight, bias, classes: classes.to_vec(), thresholds: None }
 }
 
 /// Counts the folds of a deal.

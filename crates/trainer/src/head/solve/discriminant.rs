@@ -44,7 +44,7 @@ impl<'a> Discriminant<'a> {
     /// Takes means and scatter of the rows that one of the heads of `learning` learns from; `scale` is a [`Penalty`](crate::head::solve::Penalty)'s.
     pub fn of(learning: &Learning, head: usize, scale: &'a [f64]) -> Self {
         let (width, classes) = (learning.standard.width(), learning.class_weights.len());
-        let class = |row: usize| learning.samples.classes[row].index();
+        let class = |row: usize| learning.samples.classes()[row].index();
         let share = |(row, share): (usize, f64)| (row, share * f64::from(learning.class_weights[class(row)]));
         let shares: Vec<(usize, f64)> =
             learning.shares(head).into_iter().enumerate().map(share).filter(|(_, share)| *share > 0.0).collect();

@@ -68,7 +68,7 @@ impl<'a> Learner<'a> {
     ) -> Result<Self> {
         let gpu = memory.gpu;
         let context = &gpu.context;
-        let (classes, all) = (class_weights.len(), samples.classes.len());
+        let (classes, all) = (class_weights.len(), samples.len());
         let width = standard.width();
         let (row, one) = row_of(width);
         let batch = options.batch_of(all);
@@ -151,7 +151,7 @@ impl<'a> Learner<'a> {
 
     /// Counts the steps of an epoch.
     fn steps(&self) -> usize {
-        self.samples.classes.len().div_ceil(self.batch)
+        self.samples.len().div_ceil(self.batch)
     }
 
     /// Takes the steps of an epoch, on all rows in this order, and gives the sum of their losses.
@@ -173,7 +173,7 @@ impl<'a> Learner<'a> {
         let mut weights = vec![0f32; steps * self.stride];
         for (step, batch) in rows.chunks(self.batch).enumerate() {
             placed[step * places..][..batch.len()].copy_from_slice(batch);
-            let of = batch.iter().map(|&row| self.samples.classes[row].index());
+            let of = batch.iter().map(|&row| self.samples.classes()[row].index());
             labels[step * self.stride..].iter_mut().zip(of.clone()).for_each(|(to, class)| *to = class as u32);
             let own = batch.iter().map(|&row| self.samples.weight(row));
             let all: f64 = of.zip(own.clone()).map(|(class, own)| f64::from(self.class_weights[class]) * own).sum();

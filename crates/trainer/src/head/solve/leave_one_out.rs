@@ -26,10 +26,10 @@ pub struct LeaveOneOut {
 const MOST: [usize; 2] = [1000, 1500];
 
 impl LeaveOneOut {
-    /// Judges the head of softmax regression with this penalty, whose logits were divided by a temperature. None where there are too many rows and classes.
+    /// Judges the head of softmax regression with this penalty, whose logits were divided by a temperature. None where there are too many rows and classes, or rows are of sets of them.
     pub(crate) fn of(learning: &Learning, head: &Head, penalty: &Penalty, temperature: f64) -> Option<Self> {
         // Of several views of a photo one would be left out, and the head have learnt from the others.
-        if learning.samples.views > 1 {
+        if learning.samples.views > 1 || learning.samples.has_sets() {
             return None;
         }
         let mut weights = learning.standard.unfold(&head.weight, &head.bias);
@@ -37,11 +37,11 @@ impl LeaveOneOut {
         let logits = leave_one_out(learning, &weights, penalty)?;
         let logits: Vec<f32> = logits.iter().map(|logit| (logit / temperature) as f32).collect();
         let (mut right, mut loss) = (0, 0.0);
-        for (logits, &truth) in logits.chunks_exact(learning.class_weights.len()).zip(&learning.samples.classes) {
+        for (logits, &truth) in logits.chunks_exact(learning.class_weights.len()).zip(learning.samples.classes()) {
             right += usize::from(top(logits, 1) == [truth]);
             loss -= log_softmax(logits, truth);
         }
-        let rows = learning.samples.classes.len() as f64;
+        let rows = learning.samples.len() as f64;
         Some(Self { top1: right as f64 / rows, log_loss: loss / rows })
     }
 }
@@ -56,8 +56,7 @@ impl LeaveOneOut {
 /// # Numerics
 /// In f64. With fewer rows than features, these are replaced by as many coordinates as there are rows: what is orthogonal to all rows has no weight.
 pub(crate) fn leave_one_out(learning: &Learning, weights: &[f64], penalty: &Penalty) -> Option<Vec<f64>> {
-    let (width, classes, rows) =
-        (learning.standard.width(), learning.class_weights.len(), learning.samples.classes.len());
+    let (width, classes, rows) = (learning.standard.width(), learning.class_weights.len(), learning.samples.len());
     let (features, length) = coordinates(learning, penalty.scale, classes)?;
     let row = |of: usize| &features[of * length..][..length];
     let mut z = vec![1.0; width + 1];
@@ -105,7 +104,7 @@ pub(crate) fn leave_one_out(learning: &Learning, weights: &[f64], penalty: &Pena
 
 /// Gives the rows' scaled features, or as many coordinates as there are rows where these are fewer, each row with a 1 last; and a row's length.
 fn coordinates(learning: &Learning, scale: &[f64], classes: usize) -> Option<(Vec<f64>, usize)> {
-    let (width, rows) = (learning.standard.width(), learning.samples.classes.len());
+    let (width, rows) = (learning.standard.width(), learning.samples.len());
     if rows > MOST[0] || classes * (width.min(rows) + 1) > MOST[1] {
         return None;
     }

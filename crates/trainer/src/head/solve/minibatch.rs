@@ -32,7 +32,7 @@ pub(crate) fn minibatch(work: &Work, problem: &Problem, options: &TrainOptions) 
     }
     let mut steps = Steps::new(work, &posed, validation.as_ref(), options)?;
     work.progress.begin(Stage::HEAD, options.epochs);
-    let history = epochs(&mut steps, train.classes.len(), options, work.progress);
+    let history = epochs(&mut steps, train.len(), options, work.progress);
     work.progress.end();
     let history = history?;
     let head = head_of(&steps.best()?, &posed.standard, problem.classes);

@@ -1,10 +1,10 @@
-//! The objective on the CPU's cores, in f32: one wide product for all heads, a softmax, and the wide product back.
+//! The objective on the CPU's cores, in f32: one wide product for all heads, a softmax or sigmoids, and the wide product back.
 
 use native::{Matrix, MatrixMut, product};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::head::problem::Classed;
+use crate::head::problem::{Classed, Truths};
 use crate::head::solve::objective::{Learning, Loss, Objective};
 use crate::head::solve::slopes::Slopes;
 use crate::head::standardise::Standard;
@@ -26,7 +26,7 @@ impl<'a> Native<'a> {
         let shares: Vec<_> = (0..learning.without.len()).map(|head| learning.shares(head)).collect();
         let slopes = Slopes::new(learning.class_weights, learning.label_smoothing);
         let pass = Pass::new(learning.samples, learning.standard, slopes);
-        Self { pass, shares, places: (0..learning.samples.classes.len()).collect() }
+        Self { pass, shares, places: (0..learning.samples.len()).collect() }
     }
 }
 
@@ -91,8 +91,16 @@ impl<'a> Pass<'a> {
         let standardised = Matrix::new(&self.rows, [count, wide], [wide, 1])?;
         let logits = MatrixMut::new(&mut self.logits, [count, outputs], [outputs, 1])?;
         product(1.0, standardised, weights.transposed(), 0.0, logits)?;
-        let truths: Vec<_> = rows.iter().map(|&row| self.samples.classes[row]).collect();
-        let values = self.slopes.take(&mut self.logits, &truths, share);
+        let values = match &self.samples.truths {
+            Truths::Classes(classes) => {
+                let truths: Vec<_> = rows.iter().map(|&row| classes[row]).collect();
+                self.slopes.take(&mut self.logits, &truths, share)
+            }
+            Truths::Sets(sets) => {
+                let truths: Vec<_> = rows.iter().map(|&row| &sets[row][..]).collect();
+                self.slopes.take_sets(&mut self.logits, &truths, share)
+            }
+        };
         let slopes = Matrix::new(&self.logits, [count, outputs], [outputs, 1])?;
         let gradients = MatrixMut::new(&mut self.gradients, [outputs, wide], [wide, 1])?;
         product(1.0, slopes.transposed(), standardised, 0.0, gradients)?;
@@ -108,7 +116,7 @@ impl<'a> Pass<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::solve::objective::tests::on_rows;
+    use crate::head::solve::objective::tests::{on_rows, on_sets};
     use crate::head::solve::on_host::OnHost;
 
     const SIZES: [[usize; 3]; 6] =
@@ -119,49 +127,54 @@ mod tests {
     #[test]
     fn f32_and_f64_agree() {
         for sizes in SIZES {
-            on_rows(sizes, |learning, heads| {
-                let mut native = Native::new(learning);
-                let [got, expected] =
-                    [native.evaluate(&ALL, heads), OnHost::new(learning).evaluate(&ALL, heads)].map(Result::unwrap);
-                // A logit adds up products of a weight below 1 and a feature below 2, each rounded to a unit u of 2^-24, at random: it errs by some
-                // u · 2 √width · √width, and a loss and a slope by as much, for all that counts adds up to 1.
-                let bound = 0.5 * f64::from(f32::EPSILON) * 2.0 * (sizes[1] + 1) as f64;
-                let near = |got: &Loss, expected: &Loss| {
-                    let pairs = got.gradient.iter().zip(&expected.gradient);
-                    (got.value - expected.value).abs() <= bound * (1.0 + expected.value.abs())
-                        && pairs.clone().all(|(a, b)| (a - b).abs() <= bound)
-                };
-                for (got, expected) in got.iter().zip(&expected) {
-                    assert!(near(got, expected), "{sizes:?}: {} {}", got.value, expected.value);
-                }
-                // Some heads alone are what they are among all, but for the order in which losses are summed in f64.
-                let some = native.evaluate(&[0, 2], &[heads[0].clone(), heads[2].clone()]).unwrap();
-                for (alone, among) in some.iter().zip([&got[0], &got[2]]) {
-                    let near = (alone.value - among.value).abs() <= 1e-12 * (1.0 + among.value.abs());
-                    assert!(near && alone.gradient == among.gradient, "{sizes:?}");
-                }
-                // The comparison can fail: heads without other folds, and a bias that is off by a tenth. The only row counts nothing.
-                if sizes[0] > 1 {
-                    assert!(!near(&got[0], &expected[1]) && !near(&got[1], &expected[2]), "{sizes:?}: folds are seen");
-                    let mut moved = heads.to_vec();
-                    moved[0][sizes[1]] += 0.1;
-                    let moved = native.evaluate(&ALL, &moved).unwrap();
-                    assert!(!near(&moved[0], &expected[0]) && near(&moved[1], &expected[1]), "{sizes:?}");
-                }
-            });
+            on_rows(sizes, |learning, heads| agree(sizes, learning, heads));
+            on_sets(sizes, |learning, heads| agree(sizes, learning, heads));
+        }
+    }
+
+    fn agree(sizes: [usize; 3], learning: &Learning<'_>, heads: &[Vec<f64>]) {
+        let mut native = Native::new(learning);
+        let [got, expected] =
+            [native.evaluate(&ALL, heads), OnHost::new(learning).evaluate(&ALL, heads)].map(Result::unwrap);
+        // A logit adds up products of a weight below 1 and a feature below 2, each rounded to a unit u of 2^-24, at random: it errs by some
+        // u · 2 √width · √width, and a loss and a slope by as much, for all that counts adds up to 1.
+        let bound = 0.5 * f64::from(f32::EPSILON) * 2.0 * (sizes[1] + 1) as f64;
+        let near = |got: &Loss, expected: &Loss| {
+            let pairs = got.gradient.iter().zip(&expected.gradient);
+            (got.value - expected.value).abs() <= bound * (1.0 + expected.value.abs())
+                && pairs.clone().all(|(a, b)| (a - b).abs() <= bound)
+        };
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!(near(got, expected), "{sizes:?}: {} {}", got.value, expected.value);
+        }
+        // Some heads alone are what they are among all, but for the order in which losses are summed in f64.
+        let some = native.evaluate(&[0, 2], &[heads[0].clone(), heads[2].clone()]).unwrap();
+        for (alone, among) in some.iter().zip([&got[0], &got[2]]) {
+            let near = (alone.value - among.value).abs() <= 1e-12 * (1.0 + among.value.abs());
+            assert!(near && alone.gradient == among.gradient, "{sizes:?}");
+        }
+        // The comparison can fail: heads without other folds, and a bias that is off by a tenth. The only row counts nothing.
+        if sizes[0] > 1 {
+            assert!(!near(&got[0], &expected[1]) && !near(&got[1], &expected[2]), "{sizes:?}: folds are seen");
+            let mut moved = heads.to_vec();
+            moved[0][sizes[1]] += 0.1;
+            let moved = native.evaluate(&ALL, &moved).unwrap();
+            assert!(!near(&moved[0], &expected[0]) && near(&moved[1], &expected[1]), "{sizes:?}");
         }
     }
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
         for sizes in SIZES {
-            on_rows(sizes, |learning, heads| {
+            let same = |learning: &Learning<'_>, heads: &[Vec<f64>]| {
                 let [one, other] = [1, 5].map(|threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| Native::new(learning).evaluate(&ALL, heads).unwrap())
                 });
                 assert!(one == other, "{sizes:?}");
-            });
+            };
+            on_rows(sizes, same);
+            on_sets(sizes, same);
         }
     }
 }

@@ -54,7 +54,7 @@ impl<'a> NativeLearner<'a> {
     /// Computes the mean loss of a batch by its samples' weights, and its gradient.
     fn loss(&mut self, rows: &[usize]) -> Result<Loss> {
         let Posed { samples, class_weights, .. } = self.posed;
-        let of_class = |row: usize| f64::from(class_weights[samples.classes[row].index()]);
+        let of_class = |row: usize| f64::from(class_weights[samples.classes()[row].index()]);
         let all: f64 = rows.iter().map(|&row| of_class(row) * samples.weight(row)).sum();
         let share = if all > 0.0 { 1.0 / all } else { 0.0 };
         let weights: Vec<f32> = self.weight.iter().map(|&weight| weight as f32).collect();

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::head::options::TrainOptions;
-use crate::head::problem::{Classed, Problem};
+use crate::head::problem::{Classed, Problem, Truths};
 use crate::head::standardise::Standard;
 
 /// What heads learn from, and what each row counts for each head.
@@ -27,16 +27,19 @@ impl Learning<'_> {
             let left_out = fold.is_some() && self.without[head].contains(&fold);
             if left_out { 0.0 } else { self.samples.weight(row) }
         };
-        let weight = |row: usize| f64::from(self.class_weights[self.samples.classes[row].index()]);
-        let rows = self.samples.classes.len();
+        let weight = |row: usize| match &self.samples.truths {
+            Truths::Classes(classes) => f64::from(self.class_weights[classes[row].index()]),
+            Truths::Sets(_) => 1.0,
+        };
+        let rows = self.samples.len();
         let all: f64 = (0..rows).map(|row| counts(row) * weight(row)).sum();
         (0..rows).map(|row| if all > 0.0 { counts(row) / all } else { 0.0 }).collect()
     }
 
-    /// Gives what −ln p of a class counts in the loss of a row: v (1 − e) of its own, and v e / K of any, with the weight v of the class.
+    /// Gives what −ln p of a class counts in the loss of a row of one class: v (1 − e) of its own, and v e / K of any, with the weight v of the class.
     pub fn target(&self, row: usize, class: usize) -> f64 {
         let weight = f64::from(self.class_weights[class]);
-        let is_own = self.samples.classes[row].index() == class;
+        let is_own = self.samples.classes()[row].index() == class;
         let own = if is_own { (1.0 - self.label_smoothing) * weight } else { 0.0 };
         self.label_smoothing / self.class_weights.len() as f64 * weight + own
     }
@@ -126,7 +129,8 @@ pub(crate) struct Loss {
 /// Computes losses and gradients of as many heads at once as there are, over all rows.
 ///
 /// With shares r of the rows, class weights v, smoothing e, K classes and p the softmax of W z + b, z being a row's standardised features:
-/// `loss = Σ over rows of r (−(1 − e) v[y] ln p[y] − e/K Σ over c of v[c] ln p[c])`.
+/// `loss = Σ over rows of r (−(1 − e) v[y] ln p[y] − e/K Σ over c of v[c] ln p[c])`. Where rows are of sets Y of classes, p is the sigmoid of each class by itself, and
+/// `loss = Σ over rows of r (−Σ over c in Y of ln p[c] − Σ over the others of ln (1 − p[c]))`.
 pub(crate) trait Objective {
     /// Computes the loss of each of some heads, `[classes, width + 1]` with the bias last. `which` says their numbers among all heads of the
     /// [`Learning`]: those that are solved needn't be computed any more.
@@ -149,19 +153,36 @@ pub(crate) mod tests {
 
     /// Works with something to learn from, by three heads that do without none of three folds, one and two; and with some weights of theirs. Samples and
     /// classes are weighed, and targets smoothed.
-    pub fn on_rows<T>([rows, width, classes]: [usize; 3], work: impl FnOnce(&Learning<'_>, &[Vec<f64>]) -> T) -> T {
+    pub fn on_rows<T>(sizes: [usize; 3], work: impl FnOnce(&Learning<'_>, &[Vec<f64>]) -> T) -> T {
+        let class = |row: usize| Class::new(row * row % sizes[2]).into();
+        on_targets(sizes, class, (&|class| 0.5 + class as f32, 0.1), work)
+    }
+
+    /// Works with something to learn from likewise, of which rows are of sets of classes, in which each second one is of none; neither are classes weighed nor targets smoothed.
+    pub fn on_sets<T>(sizes: [usize; 3], work: impl FnOnce(&Learning<'_>, &[Vec<f64>]) -> T) -> T {
+        let is_of = |row: usize, class: usize| (row * row + 3 * class) % 5 < row % 2 * 3;
+        let set = |row| Target::Set((0..sizes[2]).filter(|&class| is_of(row, class)).map(Class::new).collect());
+        on_targets(sizes, set, (&|_| 1.0, 0.0), work)
+    }
+
+    fn on_targets<T>(
+        [rows, width, classes]: [usize; 3],
+        target: impl Fn(usize) -> Target,
+        (class_weight, label_smoothing): (&dyn Fn(usize) -> f32, f64),
+        work: impl FnOnce(&Learning<'_>, &[Vec<f64>]) -> T,
+    ) -> T {
         let mut random = SplitMix64(rows as u64);
         let mut number = move || (random.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0;
         let features: Vec<f32> = (0..rows * width).map(|_| 5.0 + 3.0 * number()).collect();
-        let targets: Vec<Target> = (0..rows).map(|row| Class::new(row * row % classes).into()).collect();
+        let targets: Vec<Target> = (0..rows).map(target).collect();
         let weights: Vec<f64> = (0..rows).map(|row| (row % 5) as f64).collect();
         let all = Rows::new(&features, width).unwrap();
         let samples = Samples { rows: &all, targets: &targets, weights: Some(&weights) };
         let learning = Learning {
             samples: &Classed::new(&samples, classes).unwrap(),
             standard: &Standard::of(&all).unwrap(),
-            class_weights: &(0..classes).map(|class| 0.5 + class as f32).collect::<Vec<_>>(),
-            label_smoothing: 0.1,
+            class_weights: &(0..classes).map(class_weight).collect::<Vec<_>>(),
+            label_smoothing,
             without: &[[None; 2], [Some(1), None], [Some(0), Some(2)]],
             folds: &(0..rows).map(|row| row % 3).collect::<Vec<_>>(),
         };

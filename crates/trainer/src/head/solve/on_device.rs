@@ -1,17 +1,19 @@
-//! The objective on the adapter: one wide product for all heads, a softmax for each, and the wide product back.
+//! The objective on the adapter: one wide product for all heads, a softmax or sigmoids for each, and the wide product back.
 
-use kernels::wgpu::Buffer;
 use kernels::wgpu::util::{BufferInitDescriptor, DeviceExt as _};
+use kernels::wgpu::{Buffer, BufferSlice};
 use kernels::{
-    Commands, Dense, DenseDesc, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc,
-    Workspace, encode_all,
+    Commands, Dense, DenseDesc, Reduction, SigmoidCrossEntropy, SigmoidCrossEntropyBuffers, SigmoidCrossEntropyDesc,
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Workspace, encode_all,
 };
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::head::buffers::{ALIGNMENT, count, slice, zeros};
+use crate::head::problem::Truths;
 use crate::head::solve::objective::{Learning, Loss, Objective};
 use crate::head::table::{Memory, STEPS, Table, row_of};
+use crate::machine::gpu::Gpu;
 
 /// Elements of a chunk's rows, and of its logits, at most; and of the weights of all heads. Four times as many fit any binding and any texture.
 const ELEMENTS: usize = 8 << 20;
@@ -42,6 +44,85 @@ pub(crate) struct OnDevice<'a> {
     stride: usize,
 }
 
+/// The loss of a chunk of rows for a head, with what is true of all rows.
+enum OfLoss {
+    Softmax {
+        plan: SoftmaxCrossEntropy,
+        labels: Buffer,
+        class_weights: Buffer,
+    },
+    /// The targets are by chunk, `[classes, chunk]`.
+    Sigmoid {
+        plan: SigmoidCrossEntropy,
+        targets: Vec<Buffer>,
+    },
+}
+
+impl OfLoss {
+    /// Plans it for so many chunks of so many rows.
+    fn new(gpu: &Gpu, learning: &Learning, [chunks, chunk]: [usize; 2]) -> Result<Self> {
+        let classes = learning.class_weights.len();
+        let [batch, outputs] = [count("the chunk", chunk)?, count("classes", classes)?];
+        let sets = match &learning.samples.truths {
+            Truths::Sets(sets) => sets,
+            Truths::Classes(truths) => {
+                let desc = SoftmaxCrossEntropyDesc {
+                    label_smoothing: learning.label_smoothing,
+                    reduction: Reduction::Sum,
+                    class_weights: true,
+                    sample_weights: true,
+                    classes_first: true,
+                    ..SoftmaxCrossEntropyDesc::new(batch, outputs)
+                };
+                let labels = truths.iter().map(|class| class.index() as u32);
+                let labels: Vec<u32> = labels.chain(std::iter::repeat(u32::MAX)).take(chunks * chunk).collect();
+                return Ok(Self::Softmax {
+                    plan: SoftmaxCrossEntropy::new(&gpu.context, &desc)?,
+                    labels: filled(gpu, "labels", bytemuck::cast_slice(&labels)),
+                    class_weights: filled(gpu, "class weights", bytemuck::cast_slice(learning.class_weights)),
+                });
+            }
+        };
+        let targets = sets.chunks(chunk).map(|sets| {
+            let mut targets = vec![0f32; classes * chunk];
+            for (row, set) in sets.iter().enumerate() {
+                set.iter().for_each(|class| targets[class.index() * chunk + row] = 1.0);
+            }
+            filled(gpu, "targets", bytemuck::cast_slice(&targets))
+        });
+        let desc = SigmoidCrossEntropyDesc { batch, classes: outputs };
+        Ok(Self::Sigmoid { plan: SigmoidCrossEntropy::new(&gpu.context, &desc)?, targets: targets.collect() })
+    }
+
+    /// Ties the operands of a head for the chunk at this place.
+    fn bind(
+        &self,
+        place: usize,
+        chunk: usize,
+        [logits, sample_weights, loss, grad_logits]: [BufferSlice<'_>; 4],
+    ) -> Result<Commands> {
+        Ok(match self {
+            Self::Softmax { plan, labels, class_weights } => plan.bind(&SoftmaxCrossEntropyBuffers {
+                logits,
+                labels: slice(labels, place, chunk, chunk),
+                class_weights: Some(class_weights.slice(..)),
+                sample_weights: Some(sample_weights),
+                loss,
+                grad_logits: Some(grad_logits),
+            })?,
+            Self::Sigmoid { plan, targets } => {
+                let targets = targets[place].slice(..);
+                plan.bind(&SigmoidCrossEntropyBuffers { logits, targets, sample_weights, loss, grad_logits })?
+            }
+        })
+    }
+}
+
+fn filled(gpu: &Gpu, label: &str, contents: &[u8]) -> Buffer {
+    let usage = kernels::OPERAND_USAGES;
+    gpu.device.create_buffer_init(&BufferInitDescriptor { label: Some(label), contents, usage })
+}
+
 impl<'a> OnDevice<'a> {
     /// Sends the rows to the device and plans the work on each chunk of them.
     ///
@@ -61,7 +142,7 @@ impl<'a> OnDevice<'a> {
         let context = &gpu.context;
         let (classes, heads) = (learning.class_weights.len(), learning.without.len());
         let (samples, standard) = (learning.samples, learning.standard);
-        let (rows, width) = (samples.classes.len(), standard.width());
+        let (rows, width) = (samples.len(), standard.width());
         let (row, _) = row_of(width);
         let columns = heads * classes;
         let stride = (columns * row).next_multiple_of(ALIGNMENT);
@@ -77,35 +158,14 @@ impl<'a> OnDevice<'a> {
             classes: count("classes of all heads", columns)?,
         };
         let layer = Dense::new(context, &desc)?;
-        let of_loss = SoftmaxCrossEntropy::new(
-            context,
-            &SoftmaxCrossEntropyDesc {
-                label_smoothing: learning.label_smoothing,
-                reduction: Reduction::Sum,
-                class_weights: true,
-                sample_weights: true,
-                classes_first: true,
-                ..SoftmaxCrossEntropyDesc::new(count("the chunk", chunk)?, count("classes", classes)?)
-            },
-        )?;
+        let of_loss = OfLoss::new(gpu, learning, [chunks, chunk])?;
         let workspace = Workspace::new(context, layer.workspace_size())?;
-        let filled = |label, contents: &[u8]| {
-            gpu.device.create_buffer_init(&BufferInitDescriptor {
-                label: Some(label),
-                contents,
-                usage: kernels::OPERAND_USAGES,
-            })
-        };
-        let labels = samples.classes.iter().map(|class| class.index() as u32);
-        let labels: Vec<u32> = labels.chain(std::iter::repeat(u32::MAX)).take(chunks * chunk).collect();
         let mut shares = Vec::with_capacity(heads * chunks * chunk);
         for head in 0..heads {
             shares.extend(learning.shares(head).into_iter().map(|share| share as f32));
             shares.resize((head + 1) * chunks * chunk, 0.0);
         }
-        let labels = filled("labels", bytemuck::cast_slice(&labels));
-        let shares = filled("shares", bytemuck::cast_slice(&shares));
-        let class_weights = filled("class weights", bytemuck::cast_slice(learning.class_weights));
+        let shares = filled(gpu, "shares", bytemuck::cast_slice(&shares));
         let zeros = |label, elements: usize| zeros(&gpu.device, label, elements);
         let (weight, gradient) = (zeros("weight", columns * row), zeros("gradient", most * stride));
         let (logits, slopes) = (zeros("logits", columns * chunk), zeros("slopes", columns * chunk));
@@ -121,14 +181,8 @@ impl<'a> OnDevice<'a> {
             for head in 0..heads {
                 let own = |buffer| slice(buffer, head, classes * chunk, classes * chunk);
                 let of_rows = |buffer| slice(buffer, head * chunks + place, chunk, chunk);
-                commands.push(of_loss.bind(&SoftmaxCrossEntropyBuffers {
-                    logits: own(&logits),
-                    labels: slice(&labels, place, chunk, chunk),
-                    class_weights: Some(class_weights.slice(..)),
-                    sample_weights: Some(of_rows(&shares)),
-                    loss: of_rows(&loss),
-                    grad_logits: Some(own(&slopes)),
-                })?);
+                let operands = [own(&logits), of_rows(&shares), of_rows(&loss), own(&slopes)];
+                commands.push(of_loss.bind(place, chunk, operands)?);
             }
             let gradient = slice(&gradient, place % most, stride, columns * row);
             commands.push(layer.bind_backward(&workspace, table.on_device.batch(first), slopes.slice(..), gradient)?);
@@ -208,13 +262,13 @@ impl Objective for OnDevice<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::solve::objective::tests::on_rows;
+    use crate::head::solve::objective::tests::{on_rows, on_sets};
     use crate::head::solve::on_host::OnHost;
     use crate::machine::gpu::{Selection, open};
 
-    /// Losses of heads by the adapter and by the CPU, on rows that fit the adapter or don't, in one chunk or several.
-    fn both(rows: usize, classes: usize, most_rows: usize, elements: usize) -> [Vec<Loss>; 2] {
-        on_rows([rows, 13, classes], |learning, heads| {
+    /// Losses of heads by the adapter and by the CPU, on rows that fit the adapter or don't, in one chunk or several; of one class each, or of sets.
+    fn both(rows: usize, classes: usize, [most_rows, elements]: [usize; 2], sets: bool) -> [Vec<Loss>; 2] {
+        let work = |learning: &Learning<'_>, heads: &[Vec<f64>]| {
             let gpu = pollster::block_on(open(&Selection::default())).unwrap();
             let memory = Memory { gpu: &gpu, most_rows, progress: &() };
             let mut on_device = OnDevice::in_chunks(&memory, learning, elements).unwrap();
@@ -225,7 +279,8 @@ mod tests {
             let some = on_device.evaluate(&[0, 2], &[heads[0].clone(), heads[2].clone()]).unwrap();
             assert!(some[..] == [all[0].clone(), all[2].clone()]);
             [all, OnHost::new(learning).evaluate(&[0, 1, 2], heads).unwrap()]
-        })
+        };
+        if sets { on_sets([rows, 13, classes], work) } else { on_rows([rows, 13, classes], work) }
     }
 
     #[test]
@@ -239,16 +294,21 @@ mod tests {
             (1000, 2, 999, 20 * 130),
             (5000, 2, 9999, 1),
         ] {
-            let [device, host] = both(rows, classes, most_rows, elements);
-            for (device, host) in device.iter().zip(&host) {
-                // Sums of f32 over no more than a thousand rows a chunk whose shares add up to 1, of numbers below 8.
-                assert!((device.value - host.value).abs() <= 2e-6 * (1.0 + host.value.abs()), "{device:?} {host:?}");
-                let pairs = device.gradient.iter().zip(&host.gradient);
-                assert!(pairs.clone().all(|(a, b)| (a - b).abs() <= 2e-6), "{rows} rows");
-            }
-            if rows > 3 {
-                let differ = |a: &Loss, b: &Loss| (a.value - b.value).abs() > 1e-3;
-                assert!(differ(&host[0], &host[1]) && differ(&host[1], &host[2]), "folds are seen");
+            for sets in [false, true] {
+                let [device, host] = both(rows, classes, [most_rows, elements], sets);
+                for (device, host) in device.iter().zip(&host) {
+                    // Sums of f32 over no more than a thousand rows a chunk whose shares add up to 1, of numbers below 8.
+                    assert!(
+                        (device.value - host.value).abs() <= 2e-6 * (1.0 + host.value.abs()),
+                        "{device:?} {host:?}"
+                    );
+                    let pairs = device.gradient.iter().zip(&host.gradient);
+                    assert!(pairs.clone().all(|(a, b)| (a - b).abs() <= 2e-6), "{rows} rows");
+                }
+                if rows > 3 {
+                    let differ = |a: &Loss, b: &Loss| (a.value - b.value).abs() > 1e-3;
+                    assert!(differ(&host[0], &host[1]) && differ(&host[1], &host[2]), "folds are seen");
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::head::problem::Truths;
+use crate::head::sigmoid::{loss, sigmoid};
 use crate::head::solve::objective::{Learning, Loss, Objective};
 use crate::head::solve::vector::{add, dot};
 
@@ -25,18 +27,15 @@ impl<'a> OnHost<'a> {
 
     /// Sums losses and gradients over some rows.
     fn sum(&self, (which, heads): (&[usize], &[Vec<f64>]), first: usize, count: usize) -> Vec<Loss> {
-        let Learning { samples, standard, class_weights, label_smoothing, .. } = *self.learning;
-        let (width, classes) = (standard.width(), class_weights.len());
-        let spread = label_smoothing / classes as f64;
-        let weights: Vec<f64> = class_weights.iter().copied().map(f64::from).collect();
-        let spread_weight: f64 = spread * weights.iter().sum::<f64>();
+        let Learning { samples, standard, class_weights, .. } = *self.learning;
+        let width = standard.width();
         let mut sums: Vec<Loss> =
             heads.iter().map(|head| Loss { value: 0.0, gradient: vec![0.0; head.len()] }).collect();
         let mut z = vec![1.0; width + 1];
-        let mut logits = vec![0.0; classes];
+        let mut logits = vec![0.0; class_weights.len()];
+        let of_row = OfRow::new(self.learning);
         for row in first..first + count {
             standard.apply_f64(samples.rows.row(row), &mut z);
-            let truth = samples.classes[row].index();
             for ((head, sum), &number) in heads.iter().zip(&mut sums).zip(which) {
                 let share = self.shares[number][row];
                 if share == 0.0 {
@@ -46,21 +45,10 @@ impl<'a> OnHost<'a> {
                     .iter_mut()
                     .zip(head.chunks_exact(width + 1))
                     .for_each(|(logit, weight)| *logit = dot(weight, &z));
-                let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let powers: f64 = logits.iter().map(|logit| (logit - most).exp()).sum();
-                let normaliser = most + powers.ln();
-                let own = (1.0 - label_smoothing) * weights[truth];
-                let spread_loss: f64 = match spread {
-                    0.0 => 0.0,
-                    _ => {
-                        logits.iter().zip(&weights).map(|(logit, weight)| spread * weight * (normaliser - logit)).sum()
-                    }
-                };
-                sum.value += share * (own * (normaliser - logits[truth]) + spread_loss);
-                for (class, gradient) in sum.gradient.chunks_exact_mut(width + 1).enumerate() {
-                    let p = (logits[class] - normaliser).exp();
-                    let slope = share * ((own + spread_weight) * p - self.learning.target(row, class));
-                    add(gradient, slope, &z);
+                // The slopes take the place of the logits.
+                sum.value += share * of_row.take(row, &mut logits);
+                for (slope, gradient) in logits.iter().zip(sum.gradient.chunks_exact_mut(width + 1)) {
+                    add(gradient, share * slope, &z);
                 }
             }
         }
@@ -68,9 +56,57 @@ impl<'a> OnHost<'a> {
     }
 }
 
+/// The loss of a row by its logits.
+struct OfRow<'a> {
+    learning: &'a Learning<'a>,
+    weights: Vec<f64>,
+    spread: f64,
+    spread_weight: f64,
+}
+
+impl<'a> OfRow<'a> {
+    fn new(learning: &'a Learning<'a>) -> Self {
+        let weights: Vec<f64> = learning.class_weights.iter().copied().map(f64::from).collect();
+        let spread = learning.label_smoothing / weights.len() as f64;
+        let spread_weight = spread * weights.iter().sum::<f64>();
+        Self { learning, weights, spread, spread_weight }
+    }
+
+    /// Turns a row's logits into the slopes of its loss, and gives that.
+    fn take(&self, row: usize, logits: &mut [f64]) -> f64 {
+        match &self.learning.samples.truths {
+            Truths::Classes(classes) => self.softmax(row, classes[row].index(), logits),
+            Truths::Sets(sets) => {
+                let value = loss(logits, &sets[row]);
+                logits.iter_mut().for_each(|logit| *logit = sigmoid(*logit));
+                sets[row].iter().for_each(|class| logits[class.index()] -= 1.0);
+                value
+            }
+        }
+    }
+
+    fn softmax(&self, row: usize, truth: usize, logits: &mut [f64]) -> f64 {
+        let Self { learning, weights, spread, spread_weight } = self;
+        let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let powers: f64 = logits.iter().map(|logit| (logit - most).exp()).sum();
+        let normaliser = most + powers.ln();
+        let own = (1.0 - learning.label_smoothing) * weights[truth];
+        let spread_loss: f64 = match *spread {
+            0.0 => 0.0,
+            spread => logits.iter().zip(weights).map(|(logit, weight)| spread * weight * (normaliser - logit)).sum(),
+        };
+        let value = own * (normaliser - logits[truth]) + spread_loss;
+        for (class, logit) in logits.iter_mut().enumerate() {
+            let p = (*logit - normaliser).exp();
+            *logit = (own + spread_weight) * p - learning.target(row, class);
+        }
+        value
+    }
+}
+
 impl Objective for OnHost<'_> {
     fn evaluate(&mut self, which: &[usize], heads: &[Vec<f64>]) -> Result<Vec<Loss>> {
-        let rows = self.learning.samples.classes.len();
+        let rows = self.learning.samples.len();
         let mut all: Vec<Loss> =
             heads.iter().map(|head| Loss { value: 0.0, gradient: vec![0.0; head.len()] }).collect();
         let firsts: Vec<usize> = (0..rows).step_by(ROWS).collect();
@@ -98,6 +134,7 @@ mod tests {
     use crate::data::{Class, Target};
     use crate::features::Rows;
     use crate::head::problem::{Classed, Samples};
+    use crate::head::solve::objective::tests::on_sets;
     use crate::head::standardise::Standard;
 
     #[test]
@@ -146,5 +183,31 @@ mod tests {
             let expected = 3f64.ln() * mean(&|row| own(row) + spread, &learning.shares(0));
             assert!((zero[0].value - expected).abs() < 1e-12, "{} {expected}", zero[0].value);
         }
+    }
+
+    #[test]
+    fn the_gradient_of_sigmoids_is_that_of_the_loss() {
+        on_sets([40, 5, 3], |learning, heads| {
+            let mut objective = OnHost::new(learning);
+            let at = objective.evaluate(&[0, 1, 2], heads).unwrap();
+            for (number, head) in heads.iter().enumerate() {
+                for place in 0..head.len() {
+                    let mut value = |step: f64| {
+                        let mut moved = head.clone();
+                        moved[place] += step;
+                        objective.evaluate(&[number], &[moved]).unwrap()[0].value
+                    };
+                    let slope = (value(1e-5) - value(-1e-5)) / 2e-5;
+                    assert!(
+                        (slope - at[number].gradient[place]).abs() < 1e-8,
+                        "{slope} {}",
+                        at[number].gradient[place]
+                    );
+                }
+            }
+            // At zero every answer is as probable as its contrary.
+            let zero = objective.evaluate(&[0], &[vec![0.0; heads[0].len()]]).unwrap();
+            assert!((zero[0].value - 3.0 * 2f64.ln()).abs() < 1e-12, "{}", zero[0].value);
+        });
     }
 }

@@ -1,13 +1,15 @@
 //! The best linear head: its regularisation chosen by cross-validation, solved by L-BFGS or in closed form, and certified.
 
+use crate::data::Class;
 use crate::error::Result;
 use crate::head::calibrate::Temperature;
 use crate::head::certificate::{Certificate, Claim, certify};
 use crate::head::history::{Fit, History};
 use crate::head::layer::Head;
 use crate::head::options::{Choice, TrainOptions};
-use crate::head::problem::Problem;
+use crate::head::problem::{Classed, Problem};
 use crate::head::regularisation::{Method, Regularisation, Scaling};
+use crate::head::sigmoid::sigmoid;
 use crate::head::solve::cross_validation::{CrossValidation, Grid, cross_validate, folds_of, head_of};
 use crate::head::solve::discriminant::Discriminant;
 use crate::head::solve::leave_one_out::LeaveOneOut;
@@ -15,7 +17,9 @@ use crate::head::solve::objective::{Learning, Objective, Penalty, Posed};
 use crate::head::solve::on_host::OnHost;
 use crate::head::solve::walk::{Path, Reached, walk};
 use crate::head::solve::work::Work;
+use crate::head::thresholds::{Judged, LEAST};
 use crate::progress::Stage;
+use crate::words::{count, first};
 
 /// How a head's optimum is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,8 +47,8 @@ impl Search {
         let scalings = self.scaling.map_or(Scaling::ALL.to_vec(), |scaling| vec![scaling]);
         let logistic = matches!(self.method, None | Some(Method::Logistic));
         // A penalty and spread targets are of the loss of softmax regression.
-        let photos = posed.samples.classes.len() / posed.samples.views;
-        let few = photos <= FEW[0] * posed.class_weights.len() && photos <= FEW[1];
+        let photos = posed.samples.photos();
+        let few = photos <= FEW[0] * posed.class_weights.len() && photos <= FEW[1] && !posed.samples.has_sets();
         let shrinkages = match self.method {
             None if few && self.l2.is_none() && posed.label_smoothing == 0.0 => &SHRINKAGES[..],
             None | Some(Method::Logistic) => &[],
@@ -92,7 +96,8 @@ pub(crate) fn solve_for(
 ) -> Result<Fit> {
     let posed = Posed::new(problem, options)?;
     let claim = Claim { regularisation, temperature: 1.0 };
-    let (head, certificate) = solved(work, &posed.learning(), &claim, (problem.classes, tolerance))?;
+    let (mut head, certificate) = solved(work, &posed.learning(), &claim, (problem.classes, tolerance))?;
+    head.thresholds = posed.samples.has_sets().then(|| vec![0.5; problem.classes.len()]);
     let certificate = Some(certificate);
     Ok(Fit {
         head,
@@ -126,21 +131,26 @@ fn find(
     {
         work.progress.warn(&format!("the best L2, {l2}, is at the end of what was tried: --l2 can be given beyond it"));
     }
+    let samples = learning.samples;
     let temperature = match &validated {
-        Some(found) => Some(Temperature::fit_cautiously(&found.logits, &learning.samples.photos())?),
+        Some(found) => Some(temperature(samples, &found.logits)?),
         None => None,
     };
     let claim = Claim { regularisation, temperature: temperature.map_or(1.0, |found| found.value) };
     if let Some(found) = &mut validated {
-        found.calibrate(claim.temperature, &learning.samples.photos());
+        found.calibrate(claim.temperature, samples);
     }
-    let (head, certificate) = solved(work, learning, &claim, (classes, tolerance))?;
+    let (mut head, certificate) = solved(work, learning, &claim, (classes, tolerance))?;
     // Where the equations are nearly singular f32 holds their solution less well, and no search can help.
     if regularisation.method() == Method::Logistic && certificate.share() > tolerance {
         work.progress.warn(&format!(
             "the head's gradient fell to {:.1e} of its start, not to {tolerance:.0e}: the weights can't be finer in f32",
             certificate.share()
         ));
+    }
+    if samples.has_sets() {
+        head.thresholds =
+            Some(thresholds(work, samples, validated.as_ref().map_or(&[], |found| &found.logits), classes));
     }
     let scale = regularisation.scaling().of(learning.standard);
     let leave_one_out = regularisation
@@ -154,6 +164,42 @@ fn find(
         leave_one_out,
         temperature,
     })
+}
+
+/// Fits the temperature on out-of-fold logits of the photos; where they may be of several classes, on each class of each photo as a choice of two.
+fn temperature(samples: &Classed, logits: &[f32]) -> Result<Temperature> {
+    let photos = 0..samples.photos();
+    if !samples.has_sets() {
+        let classes: Vec<Class> = photos.map(|photo| samples.of_photo(photo)[0]).collect();
+        return Temperature::fit_cautiously(logits, &classes);
+    }
+    let width = logits.len() / photos.len();
+    let pairs: Vec<f32> = logits.iter().flat_map(|&logit| [0.0, logit]).collect();
+    let is_of = |photo, class| Class::new(usize::from(samples.of_photo(photo).contains(&Class::new(class))));
+    let truths: Vec<Class> = photos.flat_map(|photo| (0..width).map(move |class| is_of(photo, class))).collect();
+    let Temperature { value, log_loss_before, log_loss_after } = Temperature::fit_cautiously(&pairs, &truths)?;
+    // A photo's loss is the sum over its classes.
+    let [log_loss_before, log_loss_after] = [log_loss_before, log_loss_after].map(|loss| width as f64 * loss);
+    Ok(Temperature { value, log_loss_before, log_loss_after })
+}
+
+/// Chooses the thresholds of photos that may be of several classes by their out-of-fold logits, and warns of classes that keep 0.5.
+fn thresholds(work: &Work, samples: &Classed, logits: &[f32], classes: &[String]) -> Vec<f64> {
+    let sets: Vec<&[Class]> = (0..samples.photos()).map(|photo| samples.of_photo(photo)).collect();
+    let cuts = match logits {
+        [] => vec![None; classes.len()],
+        _ => Judged { logits, sets: &sets }.cuts(|_| true),
+    };
+    let kept = classes.iter().zip(&cuts).filter(|(_, cut)| cut.is_none());
+    let kept: Vec<String> = kept.map(|(class, _)| class.clone()).collect();
+    if !kept.is_empty() && !logits.is_empty() {
+        work.progress.warn(&format!(
+            "{} of fewer than {LEAST} photos, or of all but so few: the threshold stays 0.5: {}",
+            count(kept.len(), "class"),
+            first(&kept, 5)
+        ));
+    }
+    cuts.into_iter().map(|cut| cut.map_or(0.5, sigmoid)).collect()
 }
 
 /// Solves for the head of a claim, and certifies it.

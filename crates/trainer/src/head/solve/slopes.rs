@@ -1,4 +1,4 @@
-//! The softmax between the two products of a native pass: logits of many rows and heads in, losses and slopes out.
+//! What stands between the two products of a native pass, a softmax or a sigmoid for each class: logits of many rows and heads in, losses and slopes out.
 
 use rayon::prelude::*;
 
@@ -35,17 +35,36 @@ impl Slopes {
     /// Powers are of logits less their largest, in f32; losses are summed in f64, in an order that doesn't depend on the number of threads. Of a row
     /// that doesn't count, a logit may be any number or none.
     pub fn take(&self, logits: &mut [f32], truths: &[Class], share: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
-        let outputs = logits.len() / truths.len().max(1);
-        let rows = (BLOCK / outputs.max(1)).max(1);
-        let blocks = logits.par_chunks_mut((rows * outputs).max(1)).zip(truths.par_chunks(rows)).enumerate();
-        let of_blocks: Vec<Vec<f64>> = blocks
-            .map(|(block, (logits, truths))| self.block(logits, truths, |head, row| share(head, block * rows + row)))
-            .collect();
-        let mut losses = vec![0.0; outputs / self.classes()];
-        for of_block in of_blocks {
-            losses.iter_mut().zip(of_block).for_each(|(sum, loss)| *sum += loss);
-        }
-        losses
+        in_blocks(logits, truths, |logits, truths, first| {
+            self.block(logits, truths, |head, row| share(head, first + row))
+        })
+    }
+
+    /// Does so where rows are of sets of classes: the loss of a row is `−Σ over c in its set of ln p[c] − Σ over the others of ln (1 − p[c])`, p being the
+    /// sigmoid. Without weights of classes and smoothing.
+    pub fn take_sets(
+        &self,
+        logits: &mut [f32],
+        truths: &[&[Class]],
+        share: impl Fn(usize, usize) -> f64 + Sync,
+    ) -> Vec<f64> {
+        let classes = self.classes();
+        in_blocks(logits, truths, |logits, truths, first| {
+            let heads = logits.len() / (truths.len() * classes).max(1);
+            let mut losses = vec![0.0; heads];
+            let of_rows = truths.iter().enumerate().flat_map(|(row, set)| (0..heads).map(move |head| (row, head, set)));
+            for (logits, (row, head, set)) in logits.chunks_exact_mut(classes).zip(of_rows) {
+                let share = share(head, first + row);
+                if share == 0.0 {
+                    logits.fill(0.0);
+                    continue;
+                }
+                let named: f64 = set.iter().map(|class| f64::from(logits[class.index()])).sum();
+                losses[head] += share * (sigmoids(logits, share as f32) - named);
+                set.iter().for_each(|class| logits[class.index()] -= share as f32);
+            }
+            losses
+        })
     }
 
     /// Does so with some rows.
@@ -85,6 +104,42 @@ impl Slopes {
     }
 }
 
+/// Turns logits into sigmoids times a number, and gives Σ ln (1 + exp(logit)).
+fn sigmoids(logits: &mut [f32], times: f32) -> f64 {
+    // Of so many factors of 2 at most the product is far from overflow, and takes one logarithm.
+    const FACTORS: usize = 512;
+    let mut sum = 0.0;
+    for logits in logits.chunks_mut(FACTORS) {
+        let mut product = 1.0;
+        for logit in logits {
+            let power = power(-logit.abs());
+            sum += f64::from(if *logit > 0.0 { *logit } else { 0.0 });
+            product *= 1.0 + f64::from(power);
+            *logit = times * (if *logit >= 0.0 { 1.0 } else { power }) / (1.0 + power);
+        }
+        sum += product.ln();
+    }
+    sum
+}
+
+/// Works on the logits of some rows at a time, given which row is the first of them, and adds up the losses of each head in the blocks' order.
+fn in_blocks<T: Sync>(
+    logits: &mut [f32],
+    truths: &[T],
+    work: impl Fn(&mut [f32], &[T], usize) -> Vec<f64> + Sync,
+) -> Vec<f64> {
+    let outputs = logits.len() / truths.len().max(1);
+    let rows = (BLOCK / outputs.max(1)).max(1);
+    let blocks = logits.par_chunks_mut((rows * outputs).max(1)).zip(truths.par_chunks(rows)).enumerate();
+    let of_blocks: Vec<Vec<f64>> = blocks.map(|(block, (logits, truths))| work(logits, truths, block * rows)).collect();
+    let mut of_blocks = of_blocks.into_iter();
+    let mut losses = of_blocks.next().unwrap_or_default();
+    for of_block in of_blocks {
+        losses.iter_mut().zip(of_block).for_each(|(sum, loss)| *sum += loss);
+    }
+    losses
+}
+
 /// Computes e^x of a number that isn't above 0, or of NaN; what is below -87 counts as that.
 ///
 /// x = n ln 2 + r with whole n: e^x = 2^n e^r, and e^r is the first eight terms of its series, |r| being 0.35 at most. It errs by 3 units in the last
@@ -107,6 +162,7 @@ fn power(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::sigmoid::{sigmoid, softplus};
 
     #[test]
     fn powers_are_those_of_the_definition() {
@@ -120,6 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn sigmoids_are_those_of_the_definition() {
+        let row: Vec<f32> = (-1500..1500).map(|i| i as f32 * 0.05).collect();
+        let mut sloped = row.clone();
+        let sum = sigmoids(&mut sloped, 0.5);
+        let expected: f64 = row.iter().map(|&x| softplus(x.into())).sum();
+        assert!((sum - expected).abs() <= 1e-7 * expected, "{sum} {expected}");
+        for (&x, got) in row.iter().zip(sloped) {
+            let expected = 0.5 * sigmoid(x.into());
+            assert!((f64::from(got) - expected).abs() <= 4.0 * f64::from(f32::EPSILON) * expected, "{x}: {got}");
+        }
+    }
+
+    #[test]
     fn a_logit_that_is_no_number_is_seen_where_the_row_counts() {
         let of = |share: f64| {
             let mut logits = [1.0, f32::NAN, 0.0];
@@ -127,6 +196,13 @@ mod tests {
             (losses[0], logits)
         };
         assert!(of(1.0).0.is_nan());
+        assert_eq!(of(0.0), (0.0, [0.0; 3]));
+        let of = |share: f64| {
+            let mut logits = [1.0, f32::NAN, 0.0];
+            let losses = Slopes::new(&[1.0; 3], 0.0).take_sets(&mut logits, &[&[Class::new(0)]], |_, _| share);
+            (losses[0], logits)
+        };
+        assert!(of(1.0).0.is_nan() && of(1.0).1[1].is_nan());
         assert_eq!(of(0.0), (0.0, [0.0; 3]));
     }
 }

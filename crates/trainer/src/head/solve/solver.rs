@@ -14,7 +14,8 @@ use crate::progress::Progress;
 /// Trains a head: finds the optimum, or goes by mini-batches and keeps the best epoch, as the [`Optimizer`] says.
 ///
 /// The optimum is that of `Σ r (−ln p(class)) + l2 / 2 · Σ u²`: r are the rows' shares by their weights and those of their classes, p the softmax of
-/// the head's logits, u its weights on features divided by their [`Scaling`](crate::head::Scaling); biases are free. It is found by L-BFGS, and comes with a
+/// the head's logits, u its weights on features divided by their [`Scaling`](crate::head::Scaling); biases are free. Where rows are of sets of classes ([`Target::Set`](crate::data::Target::Set)), p is the sigmoid of each class by itself, and the sum runs over all classes, with 1 − p of
+/// those that a row isn't of; then thresholds are chosen too ([`Head::thresholds`](crate::head::Head::thresholds)). It is found by L-BFGS, and comes with a
 /// [`Certificate`](crate::head::Certificate). Strength and scaling are chosen among 22 by cross-validation where folds are dealt, with heads in closed form beside them where rows are few: see
 /// [`Method`](crate::head::Method). The seed, the order of the
 /// rows and the size of batches don't matter.
@@ -51,6 +52,9 @@ use crate::progress::Progress;
 /// device fails; the watcher asks to stop.
 pub fn solve(device: &Device, problem: &Problem, options: &TrainOptions, progress: &dyn Progress) -> Result<Fit> {
     options.check()?;
+    if problem.is_of_sets() {
+        options.check_sets()?;
+    }
     let work = Work { device, most_rows: usize::MAX, progress };
     let mut fit = match options.optimizer {
         Optimizer::Lbfgs { method, l2, scaling, tolerance, choice, .. } => {
@@ -78,6 +82,10 @@ pub fn solve_for(
 ) -> Result<Fit> {
     options.check()?;
     regularisation.check()?;
+    if problem.is_of_sets() {
+        regularisation.method().check_sets()?;
+        options.check_sets()?;
+    }
     let tolerance = match options.optimizer {
         Optimizer::Lbfgs { tolerance, .. } => tolerance,
         Optimizer::Sgd { .. } | Optimizer::AdamW { .. } => 1e-6,

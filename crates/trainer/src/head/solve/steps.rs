@@ -67,7 +67,7 @@ impl<'a> Steps<'a> {
                 let classes = vec![String::new(); posed.class_weights.len()];
                 let logits = head_of(learner.weight(), &posed.standard, &classes).logits(samples.rows)?;
                 let mut judged = Judged::new(&posed.class_weights);
-                let rows = logits.chunks_exact(classes.len()).zip(&samples.classes);
+                let rows = logits.chunks_exact(classes.len()).zip(samples.classes());
                 rows.for_each(|(logits, &class)| judged.add(logits, class));
                 Ok(Some(judged.means()))
             }
