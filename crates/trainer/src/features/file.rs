@@ -1,13 +1,14 @@
 //! Features that another program computed: rows read from a file, with their names and the digests by which they are known.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use resnet::regular;
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::{Dtype, Metadata};
 use sha2::{Digest as _, Sha256};
 
-use crate::digest::{Digest, sha256};
+use crate::digest::{Digest, hex};
 use crate::error::{Error, Result};
 use crate::features::memory::Features;
 use crate::features::npy;
@@ -32,20 +33,23 @@ pub struct FeatureFile {
 }
 
 impl FeatureFile {
-    /// Reads a file of features. Memory is taken for the file and for its values as f32.
+    /// Reads a file of features, once and in pieces: memory is taken for its values as f32 alone.
     ///
     /// # Errors
     /// It can't be read; it is of another format, shape or type, or cut short; a value is NaN, infinite or beyond f32; there are more or fewer names than
     /// rows. Each says what to do.
     pub fn open(path: &Path) -> Result<Self> {
         let wrong = |problem: String| Error::UnusableData { path: path.to_owned(), problem };
-        let bytes = regular::read(path).map_err(Error::io("read", path))?;
+        let failed = |error: std::io::Error| Error::io("read", path)(error);
+        let mut file = regular::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let head = head(&mut file, size).map_err(failed)?;
         let ending = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
-        let (shape, data, names) = if bytes.starts_with(npy::MAGIC) {
-            let (shape, data) = npy::read(&bytes).map_err(wrong)?;
-            (shape, data, beside(path)?)
+        let (shape, start, names) = if head.starts_with(npy::MAGIC) {
+            let (shape, start) = npy::read(&head, size).map_err(wrong)?;
+            (shape, start, beside(path)?)
         } else if ending.as_deref() == Some("safetensors") {
-            tensor(&bytes).map_err(wrong)?
+            tensor(&head, size).map_err(wrong)?
         } else {
             let problem = match ending.as_deref() {
                 Some("npz") => "an .npz holds several arrays: write one of them by `np.save(\"x.npy\", array)`",
@@ -53,6 +57,7 @@ impl FeatureFile {
             };
             return Err(wrong(problem.to_owned()));
         };
+        drop(head);
         if let Some((names, from)) = &names
             && names.len() != shape.rows
         {
@@ -62,10 +67,16 @@ impl FeatureFile {
             return Err(wrong(problem));
         }
         let (mut features, mut digests) = (Features::new(shape.width), Vec::with_capacity(shape.rows));
+        let mut whole = Sha256::new();
+        let mut input = BufReader::new(file);
+        std::io::copy(&mut input.by_ref().take(start), &mut whole).map_err(failed)?;
+        let mut bytes = vec![0; shape.width * shape.number.size()];
         let mut row: Vec<f32> = Vec::with_capacity(shape.width);
-        for (number, bytes) in data.chunks_exact(shape.width * shape.number.size()).enumerate() {
+        for number in 0..shape.rows {
+            input.read_exact(&mut bytes).map_err(failed)?;
+            whole.update(&bytes);
             row.clear();
-            shape.number.read(bytes, &mut row);
+            shape.number.read(&bytes, &mut row);
             if let Some(place) = row.iter().position(|value| !value.is_finite()) {
                 let problem =
                     format!("row {number}, column {place}: NaN, infinite or beyond f32: a head needs finite numbers");
@@ -77,8 +88,9 @@ impl FeatureFile {
             features.insert(&[digest], &row)?;
             digests.push(digest);
         }
+        std::io::copy(&mut input, &mut whole).map_err(failed)?;
         let names = names.map(|(names, _)| names.iter().map(|name| shown(name).into_owned()).collect());
-        Ok(Self { names, digests, features, sha256: sha256(&bytes) })
+        Ok(Self { names, digests, features, sha256: hex(&whole.finalize()) })
     }
 
     /// Gives the name of a row: its own, or `row 3`, counted from 0.
@@ -100,30 +112,52 @@ fn beside(path: &Path) -> Result<Names> {
     }
 }
 
-/// Finds the tensor of features in a safetensors file, and the names in its metadata.
-fn tensor(bytes: &[u8]) -> Result<(Shape, &[u8], Names), String> {
-    let damaged = |error| format!("no safetensors file, or a damaged one: {error}");
-    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let tensors = file.tensors();
-    let tensor = match tensors.iter().find(|(name, _)| name == "features") {
-        Some((_, tensor)) => tensor,
-        None => match &tensors[..] {
-            [(_, tensor)] => tensor,
-            others => {
-                let tensors = count(others.len(), "tensor");
-                return Err(format!("{tensors}, and none is called `features`: call that of the rows so"));
-            }
-        },
+/// Reads the beginning of a file, as far as its header can go, and winds it back.
+fn head(file: &mut File, size: u64) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(LENGTH).read_to_end(&mut head)?;
+    let rest = match <[u8; LENGTH as usize]>::try_from(head.as_slice()) {
+        Ok(length) if !head.starts_with(npy::MAGIC) => u64::from_le_bytes(length).min(size),
+        _ => npy::HEAD,
     };
-    let number = match tensor.dtype() {
+    file.take(rest).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(head)
+}
+
+/// Bytes of the length with which a safetensors file begins.
+const LENGTH: u64 = 8;
+
+/// Finds the tensor of features by the header of a safetensors file of `size` bytes: its shape, its first byte, and the names in the metadata.
+fn tensor(head: &[u8], size: u64) -> Result<(Shape, u64, Names), String> {
+    let damaged = |error: &dyn std::fmt::Display| format!("no safetensors file, or a damaged one: {error}");
+    let text = head.get(LENGTH as usize..).unwrap_or_default();
+    let metadata: Metadata = serde_json::from_slice(text).map_err(|error| damaged(&error))?;
+    let data = head.len() as u64;
+    if data.checked_add(metadata.data_len() as u64) != Some(size) {
+        return Err(damaged(&format!("{size} bytes, of which {data} are its header")));
+    }
+    let (name, tensors) = ("features", metadata.tensors());
+    let info = match (tensors.get(name), tensors.len()) {
+        (Some(info), _) => info,
+        (None, 1) => tensors.values().next().ok_or("it is empty")?,
+        (None, others) => {
+            let tensors = count(others, "tensor");
+            return Err(format!("{tensors}, and none is called `{name}`: call that of the rows so"));
+        }
+    };
+    let number = match info.dtype {
         Dtype::F16 => Number::F16,
         Dtype::BF16 => Number::Bf16,
         Dtype::F32 => Number::F32,
         Dtype::F64 => Number::F64,
         other => return Err(format!("values of type {other:?}: write floating point numbers, as by `x.float()`")),
     };
-    let shape = Shape::of(tensor.shape(), number)?;
+    let shape = Shape::of(&info.shape, number)?;
+    let (start, end) = info.data_offsets;
+    if shape.bytes().and_then(|bytes| bytes.checked_add(start)) != Some(end) || end > metadata.data_len() {
+        return Err(damaged(&format!("a tensor of {:?} from {start} to {end}", info.shape)));
+    }
     let names = match metadata.metadata().as_ref().and_then(|metadata| metadata.get("paths")) {
         Some(text) => {
             let names = serde_json::from_str(text)
@@ -132,7 +166,7 @@ fn tensor(bytes: &[u8]) -> Result<(Shape, &[u8], Names), String> {
         }
         None => None,
     };
-    Ok((shape, tensor.data(), names))
+    Ok((shape, data + start as u64, names))
 }
 
 #[cfg(test)]
@@ -141,6 +175,7 @@ mod tests {
     use safetensors::tensor::TensorView;
 
     use super::*;
+    use crate::digest::sha256;
 
     /// What the fixtures hold, which `generate.py beside them` writes.
     const VALUES: [[f32; 3]; 2] = [[0.5, -1.25, 3.0], [1024.0, -0.0625, 0.0]];
@@ -309,6 +344,19 @@ mod tests {
             (rows(&file), file.name(0), file.name(1)),
             (VALUES.map(Vec::from).to_vec(), "a/1.jpg".into(), "b\\n".into())
         );
+        // A tensor that is said to lie elsewhere, or to be longer than it is.
+        let whole = safetensors(&[("x", Dtype::F32, &[2, 3], &bytes())], None);
+        for (said, damaged) in [("[0,24]", "[8,24]"), ("[2,3]", "[3,3]"), ("[0,24]", "[0,99]"), ("[2,3]", "[2,9]")] {
+            let text: Vec<u8> = whole[8..].to_vec();
+            let at = text.windows(said.len()).position(|part| part == said.as_bytes()).unwrap();
+            let mut whole = whole.clone();
+            whole[8 + at..8 + at + said.len()].copy_from_slice(damaged.as_bytes());
+            let error = open("x.safetensors", &whole).unwrap_err();
+            assert!(error.contains("a damaged one"), "{damaged}: {error}");
+        }
+        for end in 0..whole.len() {
+            assert!(open("x.safetensors", &whole[..end]).is_err(), "{end}");
+        }
         for (tensors, paths, problem) in [
             (two, Some("[\"a\"]"), "2 rows, and 1 name in its metadata: one a row is needed"),
             (two, Some("a"), "`paths` in its metadata is no JSON list of names"),

@@ -7,12 +7,14 @@ use crate::features::number::{Number, Shape};
 
 /// How a .npy begins.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
+/// Bytes in which a header ends, in every file that a program wrote.
+pub(super) const HEAD: u64 = 1 << 20;
 
-/// Reads the shape of an array, and finds its numbers.
+/// Reads the shape of an array in a file of `size` bytes, and finds its first number. Of the file its first bytes are given, [`HEAD`] or all that there are.
 ///
 /// # Errors
 /// What is wrong with it and what to do, in words.
-pub(super) fn read(bytes: &[u8]) -> Result<(Shape, &[u8]), String> {
+pub(super) fn read(bytes: &[u8], size: u64) -> Result<(Shape, u64), String> {
     let short = || "the file is cut short in its header: copy it, or write it, again".to_owned();
     let rest = bytes.strip_prefix(MAGIC).ok_or("no .npy file")?;
     let (length, rest) = match *rest.first_chunk().ok_or_else(short)? {
@@ -26,7 +28,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Shape, &[u8]), String> {
         }
         [major, minor] => return Err(format!("version {major}.{minor} of .npy: 1 to 3 can be read")),
     };
-    let (header, data) = rest.split_at_checked(length).ok_or_else(short)?;
+    let (header, rest) = rest.split_at_checked(length).ok_or_else(short)?;
+    let start = (bytes.len() - rest.len()) as u64;
+    let there = size.saturating_sub(start);
     let damaged = |problem: &str| format!("its header is damaged, {problem}: write it again");
     let header = std::str::from_utf8(header).map_err(|_| damaged("no text"))?;
     let Header { descr, fortran_order, shape } = Parser(header).header().map_err(damaged)?;
@@ -45,16 +49,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Shape, &[u8]), String> {
     if fortran_order {
         return Err("it is in Fortran's order: write `np.ascontiguousarray(x)`".to_owned());
     }
-    match shape.bytes() {
-        Some(expected) if expected == data.len() => Ok((shape, data)),
-        Some(expected) if expected < data.len() => {
-            Err(format!("{} bytes stand behind its numbers: it holds one array alone", data.len() - expected))
+    match shape.bytes().map(|bytes| bytes as u64) {
+        Some(expected) if expected == there => Ok((shape, start)),
+        Some(expected) if expected < there => {
+            Err(format!("{} bytes stand behind its numbers: it holds one array alone", there - expected))
         }
         _ => Err(format!(
-            "{} rows of {} numbers are said, and there are {} bytes: the file is cut short; copy it, or write it, again",
-            shape.rows,
-            shape.width,
-            data.len()
+            "{} rows of {} numbers are said, and there are {there} bytes: the file is cut short; copy it, or write it, again",
+            shape.rows, shape.width
         )),
     }
 }
