@@ -114,7 +114,7 @@ impl Session<'_> {
     pub(crate) fn features(&self, backbone: &Pretrained<'_>, photos: &[Photo]) -> Result<(Features, Extraction)> {
         let mut extraction = Extraction::default();
         let each = &mut |place, outcome: Outcome<'_>| extraction.add(place, &outcome);
-        let (features, computed) = self.pass(backbone, photos, |features| features, each)?;
+        let (features, computed) = self.pass((backbone, None), photos, |features| features, each)?;
         Ok((features, Extraction { computed, ..extraction }))
     }
 
@@ -126,7 +126,17 @@ impl Session<'_> {
         photos: &[Photo],
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
-        self.pass(backbone, photos, Features::passing, each).map(|(_, computed)| computed)
+        self.pass((backbone, None), photos, Features::passing, each).map(|(_, computed)| computed)
+    }
+
+    /// Passes photos through a backbone as [`stream`](Self::stream) does, whose key is known: computing it takes as long as some photos.
+    pub(crate) fn stream_under(
+        &self,
+        (backbone, key): (&Pretrained<'_>, Key),
+        photos: &[Photo],
+        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        self.pass((backbone, Some(key)), photos, Features::passing, each).map(|(_, computed)| computed)
     }
 
     /// Passes photos through a backbone once for each view, but for those whose features the store holds under that view's key.
@@ -156,7 +166,7 @@ impl Session<'_> {
             let names = [backbone.name.to_owned(), view.to_string()];
             let name = names.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(", ");
             let named = Pretrained { name: &name, view, ..*backbone };
-            let (features, computed) = self.pass(&named, photos, |features| features, each)?;
+            let (features, computed) = self.pass((&named, None), photos, |features| features, each)?;
             viewed.features.push(features);
             viewed.computed = viewed.computed.max(computed);
         }
@@ -191,7 +201,7 @@ impl Session<'_> {
 
     fn pass(
         &self,
-        backbone: &Pretrained<'_>,
+        (backbone, key): (&Pretrained<'_>, Option<Key>),
         photos: &[Photo],
         way: fn(Features) -> Features,
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
@@ -200,7 +210,7 @@ impl Session<'_> {
         let preparation = self.preparation(backbone);
         let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
-        let key = is_asked_for.then(|| Key::of(weights, self.device.precision(), &preparation));
+        let key = key.or_else(|| is_asked_for.then(|| self.key(backbone)));
         let mut features = way(self.known(weights, key.as_ref()));
         let engines = Engines::of(&self.device, weights, recipe.input_size);
         let most = self.batch(recipe.input_size);
@@ -232,12 +242,17 @@ impl Session<'_> {
 
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
-        let key = Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone));
+        let key = self.key(backbone);
         self.known(backbone.weights, Some(&key))
     }
 
+    /// Says what the features of a backbone depend on besides the photos.
+    pub(crate) fn key(&self, backbone: &Pretrained<'_>) -> Key {
+        Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone))
+    }
+
     /// Says how photos are prepared for a backbone.
-    fn preparation(&self, backbone: &Pretrained<'_>) -> Preparation {
+    pub(crate) fn preparation(&self, backbone: &Pretrained<'_>) -> Preparation {
         let Pretrained { recipe, reading, view, .. } = *backbone;
         Preparation { recipe: recipe.clone(), reading, limits: self.limits, view }
     }

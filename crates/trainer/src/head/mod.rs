@@ -31,5 +31,5 @@ pub use layer::Head;
 pub use options::{Choice, ClassWeights, Optimizer, TrainOptions};
 pub use problem::{Folds, Problem, Samples};
 pub use regularisation::{Method, Regularisation, Scaling};
-pub(crate) use softmax::{softmax, top};
+pub use softmax::{softmax, top};
 pub use solve::{Candidate, CrossValidation, LeaveOneOut, solve, solve_for};
