@@ -53,6 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[(
         "run",
         "report",
         "export",
+        "shards",
         "hub",
         "session",
         "tasks",

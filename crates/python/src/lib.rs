@@ -10,6 +10,7 @@ mod head;
 mod options;
 mod photos;
 mod run;
+mod shards;
 mod training;
 mod watch;
 
@@ -22,6 +23,8 @@ mod _native {
     use crate::head::{fit, logits};
     #[pymodule_export]
     use crate::run::Run;
+    #[pymodule_export]
+    use crate::shards::Shards;
     #[pymodule_export]
     use crate::training::train;
 }

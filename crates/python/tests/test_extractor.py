@@ -97,7 +97,14 @@ def test_batches_and_engines_agree(extractor, paths):
 
 def test_a_key_tells_what_features_depend_on(extractor):
     assert len(extractor.key) == 64 and extractor.key_parts["precision"] == "f32"
-    others = [{"exif": "ignore"}, {"background": "white"}, {"recipe": {"input_size": [32, 32]}}]
+    recipe = {
+        "input_size": [32, 32],
+        "resize": {"shorter_side": 36},
+        "interpolation": "bilinear",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+    }
+    others = [{"exif": "ignore"}, {"background": "white"}, {"recipe": recipe}]
     keys = {rehead.Extractor(BACKBONE, engine="cpu", **more).key for more in others}
     assert len(keys | {extractor.key}) == 4
 

@@ -1,6 +1,7 @@
 //! SHA-256 of contents, by which photos, weights and files are known whatever their names.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +29,16 @@ pub fn of_hex(text: &str) -> Option<Digest> {
 /// Computes the SHA-256 of some bytes, in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Reads a file piece by piece: its length in bytes, and the SHA-256 of its content in hexadecimal digits.
+///
+/// # Errors
+/// It can't be read.
+pub(crate) fn sha256_of(path: &Path) -> std::io::Result<(u64, String)> {
+    let (mut file, mut hash) = (resnet::regular::open(path)?, Sha256::new());
+    let bytes = std::io::copy(&mut file, &mut hash)?;
+    Ok((bytes, hex(&hash.finalize())))
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ mod random;
 pub mod report;
 pub mod run;
 mod session;
+pub mod shards;
 pub mod tasks;
 mod threads;
 mod untrained;

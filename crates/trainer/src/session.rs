@@ -242,8 +242,7 @@ impl Session<'_> {
 
     /// Opens what the store knows of photos that passed through a backbone.
     pub(crate) fn recalled(&self, backbone: &Pretrained<'_>) -> Features {
-        let key = self.key(backbone);
-        self.known(backbone.weights, Some(&key))
+        self.known(backbone.weights, Some(&self.key(backbone)))
     }
 
     /// Says what the features of a backbone depend on besides the photos.

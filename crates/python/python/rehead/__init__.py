@@ -1,7 +1,8 @@
 """Rehead gives a ResNet that knows ImageNet a new head for your own labelled photos, on any GPU or on none.
 
 :class:`Extractor` turns photos into features, :func:`train` makes a run of labelled photos, :func:`load_run` opens one to predict with, :class:`Head` judges rows of
-features. :mod:`rehead.sklearn` fits scikit-learn's pipelines; :mod:`rehead.ray` spreads work over a cluster.
+features. :mod:`rehead.sklearn` fits scikit-learn's pipelines; :func:`features` writes one shard of a job, :mod:`rehead.ray` all of them over a cluster,
+:mod:`rehead.daft` takes data frames.
 """
 
 from rehead._errors import DeviceError, Error, InputError, IoError, UsageError
@@ -9,6 +10,7 @@ from rehead._extractor import Extractor
 from rehead._options import Engine, Options
 from rehead._photos import Photo
 from rehead._runs import Head, Predictions, Run, load_run, train
+from rehead._shards import Statistics, features
 
 __all__ = [
     "DeviceError",
@@ -22,7 +24,9 @@ __all__ = [
     "Photo",
     "Predictions",
     "Run",
+    "Statistics",
     "UsageError",
+    "features",
     "load_run",
     "train",
 ]

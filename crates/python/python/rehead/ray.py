@@ -114,8 +114,9 @@ def features(
         raise ValueError(f"shards={shards}: expected 1 or more")
     asked = share(engine, num_cpus, num_gpus)
     # Paths mean the same on machines that work in another folder.
-    if isinstance(more.get("store"), (str, os.PathLike)):
-        more["store"] = os.path.abspath(more["store"])
+    store = more.get("store", False)
+    if not isinstance(store, bool):
+        more["store"] = os.path.abspath(store)
     made_of = dumps([_absolute(weights), engine, batch, more])
     job = {"manifest": os.path.abspath(manifest), "out": os.path.abspath(out), "force": force, "columns": columns}
     task = ray.remote(_shard).options(
@@ -185,8 +186,8 @@ class Embed:
     be one less than there is room for.
 
     Example:
-        >>> photos = ray.data.read_images("photos", include_paths=True)  # or read_binary_files, read_parquet
-        >>> photos.map_batches(Embed, fn_constructor_kwargs={"column": "bytes"}, batch_format="pyarrow", batch_size=256, num_cpus=3, concurrency=1)
+        >>> photos = ray.data.read_binary_files("photos", include_paths=True)
+        >>> photos.map_batches(Embed, batch_format="pyarrow", batch_size=256, num_cpus=3, concurrency=1)
     """
 
     def __init__(

@@ -10,6 +10,7 @@ use crate::cli::compare::Compare;
 use crate::cli::doctor::Doctor;
 use crate::cli::embed::Embed;
 use crate::cli::evaluate::Evaluate;
+use crate::cli::features::Features;
 use crate::cli::global::Global;
 use crate::cli::inspect::Inspect;
 use crate::cli::predict::Predict;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Predict(Predict),
     Embed(Embed),
+    Features(Features),
     Store(Store),
     Inspect(Inspect),
     Doctor(Doctor),
@@ -69,7 +71,7 @@ const OF_A_PASS: [&str; 8] = ["no_tune", "batch", "kernels", "precision", "engin
 /// The options that a verb takes and makes no use of: its help doesn't list them.
 fn unused(verb: &str) -> Vec<&'static str> {
     match verb {
-        "evaluate" | "predict" | "embed" => vec!["seed"],
+        "evaluate" | "predict" | "embed" | "features" => vec!["seed"],
         "inspect" => [&OF_PHOTOS[..], &["seed"]].concat(),
         "doctor" => OF_PHOTOS.to_vec(),
         "store" => [&OF_A_PASS[..], &["max_pixels", "max_bytes", "max_seconds", "seed", "no_store", "rehash"]].concat(),
@@ -197,7 +199,7 @@ mod tests {
         let verbs = command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect::<Vec<_>>();
         for verb in verbs.into_iter().filter(|verb| !["store", "compare", "verify"].contains(&&**verb)) {
             assert!(lists(&verb, "adapter") && lists(&verb, "json") && lists(&verb, "batch"), "{verb}");
-            let of_photos = ["train", "watch", "evaluate", "predict", "embed"].contains(&&*verb);
+            let of_photos = ["train", "watch", "evaluate", "predict", "embed", "features"].contains(&&*verb);
             assert_eq!((lists(&verb, "max-pixels"), lists(&verb, "no-store")), (of_photos, of_photos), "{verb}");
             assert_eq!(lists(&verb, "seed"), ["train", "watch", "doctor"].contains(&&*verb), "{verb}");
         }

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod embed;
 mod evaluate;
+mod features;
 mod global;
 mod inspect;
 mod line;
@@ -71,6 +72,7 @@ pub fn main() -> ExitCode {
             }
             Some(Command::Predict(args)) => predict::predict(args, &global, &terminal),
             Some(Command::Embed(args)) => embed::embed(args, &global, &terminal),
+            Some(Command::Features(args)) => features::features(args, &global, &terminal),
             Some(Command::Store(args)) => store::store(args, &global, &terminal),
             Some(Command::Inspect(args)) => inspect::inspect(args, &global, &terminal),
             Some(Command::Doctor(args)) => doctor::doctor(args, &global, &terminal),

@@ -20,7 +20,7 @@ pub(crate) fn predict(args: &Predict, global: &Global, terminal: &Terminal) -> O
     let mut out = args.out.as_deref().map(|path| Said::begin(path, classes, top, telling.asked())).transpose()?;
     let (mut tally, mut json) = (Tally::new(classes, args.min_probability), Vec::new());
     let features = args.features.clone().unwrap_or_default();
-    tasks::predict_features(&run, &features, &telling, &mut |prediction| {
+    tasks::predict_features(&run, &features, &telling, terminal, &mut |prediction| {
         if let Some(out) = &mut out {
             out.add(Ok(&prediction))?;
         }

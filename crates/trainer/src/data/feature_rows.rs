@@ -13,10 +13,10 @@ use crate::data::found::Found;
 use crate::data::group_by::grouped;
 use crate::data::origin::{ClassOrder, Origin};
 use crate::data::part::Part;
-use crate::data::photo::Photo;
+use crate::data::photo::{Photo, Rejected};
 use crate::data::row::{Labels, Row};
 use crate::data::rows::{Base, Rows};
-use crate::data::table::{self, Ask, By};
+use crate::data::table::{self, Ask, By, Labelling};
 use crate::error::{Error, Result};
 use crate::words::{count, first, shown};
 
@@ -29,6 +29,16 @@ pub struct FeatureRows<'a> {
     pub names: Option<&'a [String]>,
     /// How many there are.
     pub count: usize,
+    /// Photos beside them that have none, since they couldn't be read.
+    pub rejected: &'a [Rejected],
+}
+
+/// What is said of a row of features, or of a photo that couldn't be read.
+pub(crate) struct Told {
+    pub(crate) name: String,
+    pub(crate) row: Row,
+    /// Which row of features it is, or why there is none.
+    pub(crate) place: Result<usize, String>,
 }
 
 impl Dataset {
@@ -39,8 +49,13 @@ impl Dataset {
     /// The table can't be read; it names rows that there aren't, or has more or fewer than there are; as [`Dataset::open`].
     pub fn of_features(rows: &FeatureRows<'_>, labels: &Origin, by: Option<&str>) -> Result<Self> {
         let column = by.map(By::new);
-        let ask =
-            Ask { path: &labels.path, columns: &labels.columns, labelled: true, by: column.as_ref(), pathless: true };
+        let ask = Ask {
+            path: &labels.path,
+            columns: &labels.columns,
+            labels: Labelling::Needed,
+            by: column.as_ref(),
+            pathless: true,
+        };
         let dataset = read(rows, &ask)?.check(None, labels.class_order)?;
         match by.zip(column.as_ref()) {
             Some((by, column)) => grouped(dataset, by, column.is_column()),
@@ -64,7 +79,9 @@ impl Dataset {
             folders.next().and_then(Part::of_folder).is_some() && folders.count() > 1
         });
         let mut found = Rows::new(rows.path, Base::Folder(Path::new("")));
-        for (number, name) in names.iter().enumerate() {
+        let failed = rows.rejected.iter().map(|Rejected { name, reason }| (name, Err(reason.clone())));
+        let all = names.iter().enumerate().map(|(number, name)| (name, Ok(Photo::of_features(number, name))));
+        for (number, (name, photo)) in all.chain(failed).enumerate() {
             let (part, rest) = match name.split_once('/') {
                 Some((folder, rest)) if parted => (Part::of_folder(folder).map(|(part, _)| part), rest),
                 _ => (None, name.as_str()),
@@ -73,13 +90,33 @@ impl Dataset {
                 return Err(unsaid);
             };
             let row = Row { labels: Labels::One(label.to_owned()), part, ..Row::default() };
-            found.put(number as u64 + 1, (format!("row {number}"), Ok(Photo::of_features(number, name))), row)?;
+            // Names may be the same: a row is its own.
+            let key = if photo.is_ok() { format!("row {number}") } else { name.clone() };
+            found.put(number as u64 + 1, (key, photo), row)?;
         }
-        let dataset = found.into_found().check(None, order)?;
-        match by {
-            Some(by) => grouped(dataset, by, false),
-            None => Ok(dataset),
+        finish(found, order, by)
+    }
+
+    /// Gives rows of features the labels, parts, groups and weights that came with them.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub(crate) fn of_told_features(path: &Path, told: &[Told], order: ClassOrder, by: Option<&str>) -> Result<Self> {
+        let mut found = Rows::new(path, Base::Folder(Path::new("")));
+        for (number, Told { name, row, place }) in told.iter().enumerate() {
+            let photo = place.clone().map(|place| Photo::of_features(place, name));
+            found.put(number as u64 + 1, (name.clone(), photo), row.clone())?;
         }
+        finish(found, order, by)
+    }
+}
+
+/// Checks what was found, and groups it by its names.
+fn finish(found: Rows<'_>, order: ClassOrder, by: Option<&str>) -> Result<Dataset> {
+    let dataset = found.into_found().check(None, order)?;
+    match by {
+        Some(by) => grouped(dataset, by, false),
+        None => Ok(dataset),
     }
 }
 
@@ -91,7 +128,7 @@ fn plain(path: &str) -> String {
 
 /// Reads what a table says of rows.
 fn read(rows: &FeatureRows<'_>, ask: &Ask<'_>) -> Result<Found> {
-    let places = places(rows.names.unwrap_or_default());
+    let places = places(rows);
     // How many rows were found in their order, which were named and aren't there, and which were found by name.
     let (ordered, missing, used) = (Cell::new(0), RefCell::new(Vec::new()), RefCell::new(vec![false; rows.count]));
     let find = |path: Option<&str>| match (path, rows.names) {
@@ -102,6 +139,7 @@ fn read(rows: &FeatureRows<'_>, ask: &Ask<'_>) -> Result<Found> {
                     used.borrow_mut()[*place] = true;
                     Ok((name.clone(), Ok(Photo::of_features(*place, &name))))
                 }
+                Some(Place::None(reason)) => Ok((name, Err((*reason).to_owned()))),
                 Some(Place::Several) => Err(format!("{name:?} is the name of several rows of {}", shown(rows.path))),
                 None => {
                     missing.borrow_mut().push(name.clone());
@@ -150,14 +188,18 @@ fn read(rows: &FeatureRows<'_>, ask: &Ask<'_>) -> Result<Found> {
 }
 
 /// The row of a name.
-enum Place {
+enum Place<'a> {
     One(usize),
     Several,
+    /// The photo couldn't be read.
+    None(&'a str),
 }
 
 /// Finds the row of each name.
-fn places(names: &[String]) -> HashMap<String, Place> {
-    let mut places = HashMap::with_capacity(names.len());
+fn places<'a>(rows: &FeatureRows<'a>) -> HashMap<String, Place<'a>> {
+    let names = rows.names.unwrap_or_default();
+    let failed = rows.rejected.iter().map(|Rejected { name, reason }| (plain(name), Place::None(reason)));
+    let mut places: HashMap<String, Place<'a>> = failed.collect();
     for (number, name) in names.iter().enumerate() {
         places.entry(plain(name)).and_modify(|place| *place = Place::Several).or_insert(Place::One(number));
     }
@@ -193,7 +235,7 @@ mod tests {
     use crate::data::source::Source;
 
     fn rows(names: Option<&[String]>, count: usize) -> FeatureRows<'_> {
-        FeatureRows { path: Path::new("x.npy"), names, count }
+        FeatureRows { path: Path::new("x.npy"), names, count, rejected: &[] }
     }
 
     fn names(names: &[&str]) -> Vec<String> {

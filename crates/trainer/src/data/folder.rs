@@ -42,7 +42,7 @@ fn find(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<Found> {
             let listing = tree.walk(root, folder)?;
             let photo = |photo: Photo| Photo { target: class.into(), part: part.or(photo.part), ..photo };
             found.photos.extend(listing.photos.into_iter().map(photo));
-            let unusable = |rejected| Unusable { rejected, target: class.into(), part };
+            let unusable = |rejected| Unusable { target: class.into(), part, ..Unusable::unknown(rejected) };
             found.unusable.extend(listing.rejected.into_iter().map(unusable));
             found.others.extend(listing.others);
             found.again.extend(listing.again);

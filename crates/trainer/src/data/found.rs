@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::data::dataset::Dataset;
 use crate::data::labels::{check_labels, hint, sort};
 use crate::data::listing::{Listing, loose, no_photos, told_again};
+use crate::data::manifest::{Entry, Manifest};
 use crate::data::origin::ClassOrder;
 use crate::data::part::Part;
 use crate::data::photo::{Photo, Rejected};
-use crate::data::row::Labels;
+use crate::data::row::{Labels, Row};
 use crate::data::target::{Class, Target};
 use crate::error::{Error, Result};
 use crate::words::{count, first, shown};
@@ -39,6 +41,15 @@ pub(super) struct Unusable {
     pub rejected: Rejected,
     pub target: Target,
     pub part: Option<Part>,
+    pub weight: f64,
+    pub group: Option<Arc<str>>,
+}
+
+impl Unusable {
+    /// Makes one of which nothing else is known.
+    pub fn unknown(rejected: Rejected) -> Self {
+        Self { rejected, target: Target::None, part: None, weight: 1.0, group: None }
+    }
 }
 
 /// The classes of a part.
@@ -86,6 +97,15 @@ impl Vocabulary {
     fn label(&self, class: Class) -> &str {
         &self.labels[class.index()]
     }
+
+    /// Says a target in words again.
+    fn labels(&self, target: &Target) -> Labels {
+        match target {
+            Target::None => Labels::None,
+            Target::Class(class) => Labels::One(self.label(*class).to_owned()),
+            Target::Set(set) => Labels::Several(set.iter().map(|class| self.label(*class).to_owned()).collect()),
+        }
+    }
 }
 
 impl Found {
@@ -99,8 +119,7 @@ impl Found {
 
     /// Adds what can't be used and of which nothing else is known.
     pub fn reject(&mut self, rejected: &[Rejected]) {
-        let unusable = |rejected: &Rejected| Unusable { rejected: rejected.clone(), target: Target::None, part: None };
-        self.unusable.extend(rejected.iter().map(unusable));
+        self.unusable.extend(rejected.iter().cloned().map(Unusable::unknown));
     }
 
     /// Puts the classes of photos on the shelves of their parts. Of a part that isn't given it is said that it is drawn from train.
@@ -144,6 +163,27 @@ impl Found {
         let photos = photos.into_iter().map(|photo| Photo { target: Target::None, ..photo }).collect();
         let rejected = unusable.into_iter().map(|photo| photo.rejected).collect();
         Listing { photos, rejected, others, again, warnings }
+    }
+
+    /// Lists what was found with all that is said of it.
+    pub fn manifest(self) -> Manifest {
+        let Self { vocabulary, photos, unusable, again, warnings, .. } = self;
+        let told = |target: &Target, part, weight, group: Option<&Arc<str>>| {
+            let (labels, group) = (vocabulary.labels(target), group.map(|group| group.to_string()));
+            Row { path: None, labels, part, weight, group }
+        };
+        let photos = photos.into_iter().map(|photo| {
+            let row = told(&photo.target, photo.part, photo.weight, photo.group.as_ref());
+            Entry { name: photo.name.clone(), row, photo: Ok(photo) }
+        });
+        let unusable = unusable.into_iter().map(|Unusable { rejected, target, part, weight, group }| {
+            let row = told(&target, part, weight, group.as_ref());
+            Entry { name: rejected.name, row, photo: Err(rejected.reason) }
+        });
+        Manifest {
+            entries: photos.chain(unusable).collect(),
+            warnings: warnings.into_iter().chain(told_again(&again)).collect(),
+        }
     }
 
     /// Checks that this is fit to be trained on, or to evaluate a head on that knows the classes `known`, and makes it a data set. Photos
@@ -243,7 +283,7 @@ impl Found {
             photo.target.classes().iter().for_each(|&class| *photos.entry((photo.part, class)).or_default() += 1);
         }
         let mut unusable: HashMap<(Option<Part>, Class), Vec<&Rejected>> = HashMap::new();
-        for Unusable { rejected, target, part } in &self.unusable {
+        for Unusable { rejected, target, part, .. } in &self.unusable {
             target.classes().iter().for_each(|&class| unusable.entry((*part, class)).or_default().push(rejected));
         }
         let mut empty = Vec::new();

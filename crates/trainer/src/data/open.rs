@@ -14,12 +14,13 @@ use crate::data::found::Found;
 use crate::data::group_by::grouped;
 use crate::data::kind::{Kind, kind};
 use crate::data::listing::{Listing, no_photos, told_again, walk};
+use crate::data::manifest::Manifest;
 use crate::data::origin::Origin;
 use crate::data::part::Part;
 use crate::data::photo::Photo;
 use crate::data::rows::{Base, Rows};
 use crate::data::samples;
-use crate::data::table::{self, Ask, By};
+use crate::data::table::{self, Ask, By, Labelling};
 use crate::data::tar;
 use crate::data::tree::Tree;
 use crate::data::zip;
@@ -120,6 +121,23 @@ pub fn list_all(paths: &[PathBuf], columns: &Columns) -> Result<Listing> {
     Ok(all)
 }
 
+/// Lists every photo of a folder, a table or an archive with all that a table, or files beside photos, say of it, in the order of their names. What folders' names mean is left
+/// open.
+///
+/// # Errors
+/// As [`list`]; two rows say different things of one photo.
+pub(crate) fn manifest(origin: &Origin) -> Result<Manifest> {
+    let mut manifest = match told(origin, usable(origin)?, Labelling::Taken)? {
+        Told::Rows(found) => found.manifest(),
+        Told::Names(listing) => Manifest::of(listing),
+    };
+    if manifest.entries.is_empty() {
+        return Err(no_photos(&origin.path, 0));
+    }
+    manifest.entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(manifest)
+}
+
 /// Tells what kind of place this is.
 fn usable(origin: &Origin) -> Result<Kind> {
     let Some(kind) = kind(&origin.path)? else {
@@ -143,7 +161,7 @@ fn read(origin: &Origin, known: Option<&[String]>, by: Option<&By<'_>>) -> Resul
             let contents = contents(origin, kind)?;
             let mut warnings: Vec<String> = contents.warnings().into_iter().collect();
             let mut dataset = match table_at_top(&contents)? {
-                Some(table) => in_archive(origin, &contents, &table, (true, by))?.check(known, *order)?,
+                Some(table) => in_archive(origin, &contents, &table, (Labelling::Needed, by))?.check(known, *order)?,
                 None if samples::are_in(&contents) => samples::find(&contents).check(known, *order)?,
                 None => {
                     let tree = Tree::Archive(contents);
@@ -154,32 +172,52 @@ fn read(origin: &Origin, known: Option<&[String]>, by: Option<&By<'_>>) -> Resul
             dataset.warnings.append(&mut warnings);
             Ok(dataset)
         }
-        kind => table(origin, kind, (true, by))?.check(known, *order),
+        kind => table(origin, kind, (Labelling::Needed, by))?.check(known, *order),
     }
 }
 
 fn listed(origin: &Origin, kind: Kind) -> Result<Listing> {
-    let path = &origin.path;
-    let mut listing = match kind {
-        Kind::Folder => walk(path, path)?,
-        kind @ (Kind::Tars(_) | Kind::Zip) => {
-            let contents = contents(origin, kind)?;
-            let mut listing = match table_at_top(&contents)? {
-                Some(table) => in_archive(origin, &contents, &table, (false, None))?.listing(),
-                None if samples::are_in(&contents) => samples::find(&contents).listing(),
-                None => {
-                    let mut listing = contents.walk(path);
-                    listing.rejected.extend(contents.rejected.iter().cloned());
-                    listing
-                }
-            };
-            listing.warnings.extend(contents.warnings());
-            listing
-        }
-        kind => table(origin, kind, (false, None))?.listing(),
+    let mut listing = match told(origin, kind, Labelling::Left)? {
+        Told::Rows(found) => found.listing(),
+        Told::Names(listing) => listing,
     };
     listing.warnings.extend(told_again(&listing.again));
     Ok(listing)
+}
+
+/// What a place says of its photos.
+enum Told {
+    /// What stands in a table, or in files beside them.
+    Rows(Found),
+    /// Nothing but their names.
+    Names(Listing),
+}
+
+/// Reads all that a place says of its photos, but for what the names of folders may mean.
+fn told(origin: &Origin, kind: Kind, labels: Labelling) -> Result<Told> {
+    let path = &origin.path;
+    match kind {
+        Kind::Folder => walk(path, path).map(Told::Names),
+        kind @ (Kind::Tars(_) | Kind::Zip) => {
+            let contents = contents(origin, kind)?;
+            let warnings = contents.warnings();
+            if let Some(table) = table_at_top(&contents)? {
+                let mut found = in_archive(origin, &contents, &table, (labels, None))?;
+                found.warnings.extend(warnings);
+                return Ok(Told::Rows(found));
+            }
+            if samples::are_in(&contents) {
+                let mut found = samples::find(&contents);
+                found.warnings.extend(warnings);
+                return Ok(Told::Rows(found));
+            }
+            let mut listing = contents.walk(path);
+            listing.rejected.extend(contents.rejected.iter().cloned());
+            listing.warnings.extend(warnings);
+            Ok(Told::Names(listing))
+        }
+        kind => table(origin, kind, (labels, None)).map(Told::Rows),
+    }
 }
 
 /// Lists what archives hold.
@@ -239,18 +277,18 @@ fn table_at_top(contents: &Contents) -> Result<Option<String>> {
     }
 }
 
-/// Whether a table must have labels, and by what its photos are to be grouped.
-type Asked<'a> = (bool, Option<&'a By<'a>>);
+/// What is made of a table's labels, and by what its photos are to be grouped.
+type Asked<'a> = (Labelling, Option<&'a By<'a>>);
 
 /// Reads the table of this name in an archive.
-fn in_archive(origin: &Origin, contents: &Contents, name: &str, (labelled, by): Asked<'_>) -> Result<Found> {
+fn in_archive(origin: &Origin, contents: &Contents, name: &str, (labels, by): Asked<'_>) -> Result<Found> {
     let path = origin.path.join(name);
     let bytes = contents.members[&(name.to_owned(), 0)].read(&Limits::default()).map_err(|failure| match failure {
         Failure::Machine(error) => error,
         Failure::Photo(problem) => Error::UnusableData { path: path.clone(), problem },
     })?;
     let prefix = name.rfind('/').map_or("", |slash| &name[..=slash]);
-    let ask = Ask { path: &path, columns: &origin.columns, labelled, by, pathless: false };
+    let ask = Ask { path: &path, columns: &origin.columns, labels, by, pathless: false };
     let mut rows = Rows::new(&path, Base::Archive(contents, prefix));
     match name.to_lowercase().ends_with(".jsonl") {
         true => table::json_lines(&ask, Cursor::new(bytes), &mut rows)?,
@@ -280,9 +318,9 @@ fn top(tree: &Tree, root: &Path, known: Option<&[String]>) -> Result<PathBuf> {
 }
 
 /// Reads a table.
-fn table(origin: &Origin, kind: Kind, (labelled, by): Asked<'_>) -> Result<Found> {
+fn table(origin: &Origin, kind: Kind, (labels, by): Asked<'_>) -> Result<Found> {
     let path = &origin.path;
-    let ask = Ask { path, columns: &origin.columns, labelled, by, pathless: false };
+    let ask = Ask { path, columns: &origin.columns, labels, by, pathless: false };
     let folder = path.parent().unwrap_or(Path::new(""));
     let open =
         || -> Result<BufReader<File>> { Ok(BufReader::new(regular::open(path).map_err(Error::io("read", path))?)) };
@@ -1002,7 +1040,8 @@ mod tests {
     fn the_standard_input_is_a_table_or_a_list() {
         let read = |text: &str, labelled| {
             let columns = Columns::default();
-            let ask = Ask { path: Path::new("-"), columns: &columns, labelled, by: None, pathless: false };
+            let labels = if labelled { Labelling::Needed } else { Labelling::Left };
+            let ask = Ask { path: Path::new("-"), columns: &columns, labels, by: None, pathless: false };
             let dir = tempfile::tempdir().unwrap();
             ["1.png", "2 b.png", "path"].iter().for_each(|name| drop(write(dir.path(), name, name)));
             let mut rows = Rows::new(Path::new("-"), Base::Folder(dir.path()));

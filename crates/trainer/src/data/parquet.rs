@@ -227,6 +227,7 @@ mod tests {
     use super::*;
     use crate::data::columns::Columns;
     use crate::data::dataset::Dataset;
+    use crate::data::table::Labelling;
     use crate::photos::{Failure, Limits};
 
     /// A row: the photo, its path, its label, its part.
@@ -277,8 +278,10 @@ mod tests {
 
     fn open(path: &Path) -> Result<Dataset> {
         let columns = Columns::default();
-        let found =
-            read(&Ask { path, columns: &columns, labelled: true, by: None, pathless: false }, &[path.to_owned()])?;
+        let found = read(
+            &Ask { path, columns: &columns, labels: Labelling::Needed, by: None, pathless: false },
+            &[path.to_owned()],
+        )?;
         found.check(None, Default::default())
     }
 
@@ -353,9 +356,11 @@ mod tests {
         write(&dir.path().join("test-00000-of-00001.parquet"), &[&others], None, Compression::SNAPPY);
         let columns = Columns::default();
         let files = ["train", "test"].map(|part| dir.path().join(format!("{part}-00000-of-00001.parquet")));
-        let found =
-            read(&Ask { path: dir.path(), columns: &columns, labelled: true, by: None, pathless: false }, &files)
-                .unwrap();
+        let found = read(
+            &Ask { path: dir.path(), columns: &columns, labels: Labelling::Needed, by: None, pathless: false },
+            &files,
+        )
+        .unwrap();
         let dataset = found.check(None, Default::default()).unwrap();
         let parts: Vec<_> = dataset.photos.iter().map(|photo| (content(photo), photo.part.unwrap())).collect();
         assert_eq!(

@@ -1,6 +1,7 @@
 //! What a row of a table, or a file beside a photo in an archive, says of it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::data::columns::{Places, Role};
 use crate::data::part::Part;
@@ -8,7 +9,7 @@ use crate::words::shown;
 
 /// What a row says of a photo.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Its path, as it stands there; none where it has none.
     pub path: Option<String>,
     /// Its classes.
@@ -20,7 +21,7 @@ pub(super) struct Row {
 
 /// What a row says of classes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Labels {
+pub(crate) enum Labels {
     /// Nothing: it is to be predicted.
     #[default]
     None,
@@ -42,7 +43,7 @@ impl Row {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub fn read(values: &[Value], places: &Places) -> Result<Self, String> {
+    pub(super) fn read(values: &[Value], places: &Places) -> Result<Self, String> {
         let value = |role| places.of(role).and_then(|place| values.get(place)).unwrap_or(&Value::Null);
         let text = |role| plain(value(role)).map_err(|problem| format!("the {} {problem}", Role::name(role)));
         let labels = match value(Role::Labels) {
@@ -63,6 +64,20 @@ impl Row {
             weight: text(Role::Weight)?.map_or(Ok(1.0), |word| weight(&word))?,
             group: text(Role::Group)?,
         })
+    }
+}
+
+impl Row {
+    /// Adds what it says of the photo of this name to a digest: a JSON array on a line.
+    pub(crate) fn hash(&self, name: &str, hash: &mut Sha256) {
+        let Self { path: _, labels, part, weight, group } = self;
+        let labels = match labels {
+            Labels::None => Value::Null,
+            Labels::One(label) => label.as_str().into(),
+            Labels::Several(labels) => labels.as_slice().into(),
+        };
+        let line = json!([name, labels, part, weight, group]);
+        hash.update(format!("{line}\n"));
     }
 }
 
@@ -110,8 +125,6 @@ pub(super) fn first(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::data::columns::Columns;
 

@@ -113,7 +113,7 @@ impl<'a> Rows<'a> {
                     }
                     Err(reason) => {
                         let rejected = Rejected { name: shown(&name).into_owned(), reason };
-                        self.found.unusable.push(Unusable { rejected, target, part });
+                        self.found.unusable.push(Unusable { rejected, target, part, weight, group });
                         Made::Unusable
                     }
                 };

@@ -8,7 +8,6 @@ use crate::data::found::{Found, Unusable};
 use crate::data::photo::{Photo, Rejected};
 use crate::data::row::{Labels, Row};
 use crate::data::tar::key;
-use crate::data::target::Target;
 use crate::photos::Look;
 
 /// Tells whether files beside photos say what is on them.
@@ -27,11 +26,7 @@ pub(super) fn find(contents: &Contents) -> Found {
     let nothing = Ok(Row::default());
     for (name, shard, photo) in contents.each(&contents.path) {
         let full_name = contents.full_name(name, shard);
-        let reject = |reason: &str| Unusable {
-            rejected: Rejected { name: full_name.clone(), reason: reason.to_owned() },
-            target: Target::None,
-            part: None,
-        };
+        let reject = |reason: &str| Unusable::unknown(Rejected { name: full_name.clone(), reason: reason.to_owned() });
         let sample = key(name).0;
         match (photo, contents.notes.get(&(sample.to_owned(), shard)).unwrap_or(&nothing)) {
             (Ok(_), Err(problem)) => found.unusable.push(reject(problem)),

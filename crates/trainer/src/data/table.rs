@@ -21,12 +21,23 @@ pub(super) struct Ask<'a> {
     /// The table, as errors name it.
     pub path: &'a Path,
     pub columns: &'a Columns,
-    /// Whether there must be labels.
-    pub labelled: bool,
+    /// What is made of labels.
+    pub labels: Labelling,
     /// By what photos are to be grouped: it may be the name of a column.
     pub by: Option<&'a By<'a>>,
     /// Whether there may be no paths, since rows stand in an order that says what they are of.
     pub pathless: bool,
+}
+
+/// What is made of the labels of a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Labelling {
+    /// They must be there.
+    Needed,
+    /// They are taken where they are there.
+    Taken,
+    /// None are looked for.
+    Left,
 }
 
 /// What may be the name of the column that holds groups.
@@ -51,7 +62,7 @@ impl Ask<'_> {
     /// Finds the columns that are needed.
     pub fn places(&self, seen: &[String]) -> Result<Places> {
         let places = self.places_of(self.columns, seen)?;
-        match self.labelled && !places.have_labels() {
+        match self.labels == Labelling::Needed && !places.have_labels() {
             true => Err(missing(self.path, Role::Label, "no column is known to hold labels".to_owned(), seen)),
             false => Ok(places),
         }
@@ -60,7 +71,7 @@ impl Ask<'_> {
     /// Finds the columns, of which only that of paths must be there, if rows need any. Where no labels are needed none are looked for.
     fn places_of(&self, columns: &Columns, seen: &[String]) -> Result<Places> {
         let mut columns = columns.clone();
-        if !self.labelled {
+        if self.labels == Labelling::Left {
             columns.name(Role::Label, "");
             columns.name(Role::Labels, "");
         }

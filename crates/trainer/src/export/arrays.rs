@@ -114,7 +114,9 @@ impl Array {
         }
         match &mut self.to {
             To::Flat(flat) => flat.add(name, row),
-            To::Table(table) => table.add(&[Cell::Text(Some(name)), Cell::Text(Some(&hex(digest))), Cell::Row(row)]),
+            To::Table(table) => {
+                table.add(&[Cell::Text(Some(name)), Cell::Text(Some(&hex(digest))), Cell::Row(Some(row))])
+            }
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Share,
     /// So many numbers in f32.
     Row(usize),
+    /// A list of texts.
+    Texts,
 }
 
 /// A cell of a row.
@@ -22,14 +24,15 @@ pub(crate) enum Kind {
 pub(crate) enum Cell<'a> {
     Text(Option<&'a str>),
     Share(Option<f64>),
-    Row(&'a [f32]),
+    Row(Option<&'a [f32]>),
+    Texts(Option<&'a [String]>),
 }
 
 impl Kind {
     /// Estimates the bytes of a cell.
     pub(crate) fn bytes(self) -> usize {
         match self {
-            Self::Text => 64,
+            Self::Text | Self::Texts => 64,
             Self::Share => 8,
             Self::Row(width) => 4 * width,
         }

@@ -12,6 +12,11 @@ mod table;
 #[path = "unbuilt.rs"]
 mod table;
 
+pub(crate) use column::{Cell, Column, Kind};
+#[cfg(feature = "parquet")]
+pub(crate) use table::{GROUP_ROWS, TABLE_KEY};
+pub(crate) use table::{Table, check_built};
+
 pub use arrays::{Array, Format, format_of, names_beside, npy_rows};
 pub use predictions::Predictions;
 pub use sorted::{UNKNOWN, UNSURE, Way, sort_into};

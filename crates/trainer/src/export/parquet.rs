@@ -20,11 +20,13 @@ use crate::export::column::{Cell, Column, Kind};
 use crate::files::Draft;
 
 /// The key in a table's metadata under which stands what it holds, by which our own are known.
-const KEY: &str = "rehead";
+pub(crate) const TABLE_KEY: &str = "rehead";
 /// About so many bytes of rows are in memory at once, beside the same once more as they are encoded.
 const GROUP: usize = 4 << 20;
-/// So many rows are a group at least and at most.
-const ROWS: [usize; 2] = [256, 4096];
+/// So many rows are a group at least.
+const LEAST_ROWS: usize = 256;
+/// So many rows are a group at most.
+pub(crate) const GROUP_ROWS: usize = 4096;
 
 /// A table that is being written; it appears, whole, when it is finished.
 #[derive(Debug)]
@@ -41,8 +43,9 @@ pub(crate) struct Table {
 enum Cells {
     Texts(Vec<Option<ByteArray>>),
     Shares(Vec<Option<f64>>),
-    /// The rows, and how many values each has.
-    Rows(Vec<f32>, usize),
+    /// The values of the rows, how many each has, and which there are.
+    Rows(Vec<f32>, usize, Vec<bool>),
+    Lists(Vec<Option<Vec<ByteArray>>>),
 }
 
 impl Table {
@@ -55,7 +58,10 @@ impl Table {
             Kind::Text => format!("optional binary {name} (UTF8);"),
             Kind::Share => format!("optional double {name};"),
             Kind::Row(_) => {
-                format!("required group {name} (LIST) {{ repeated group list {{ required float element; }} }}")
+                format!("optional group {name} (LIST) {{ repeated group list {{ required float element; }} }}")
+            }
+            Kind::Texts => {
+                format!("optional group {name} (LIST) {{ repeated group list {{ required binary element (UTF8); }} }}")
             }
         };
         let fields: String = columns.iter().map(field).collect();
@@ -66,17 +72,18 @@ impl Table {
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
             .set_offset_index_disabled(true)
-            .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), what.to_owned())]))
+            .set_key_value_metadata(Some(vec![KeyValue::new(TABLE_KEY.to_owned(), what.to_owned())]))
             .build();
         let draft = Draft::begin(path)?;
         let writer = SerializedFileWriter::new(draft, Arc::new(schema), Arc::new(properties)).map_err(failed(path))?;
         let cells = |column: &Column| match column.kind {
             Kind::Text => Cells::Texts(Vec::new()),
             Kind::Share => Cells::Shares(Vec::new()),
-            Kind::Row(width) => Cells::Rows(Vec::new(), width),
+            Kind::Row(width) => Cells::Rows(Vec::new(), width, Vec::new()),
+            Kind::Texts => Cells::Lists(Vec::new()),
         };
         let bytes: usize = columns.iter().map(|column| column.kind.bytes()).sum();
-        let group = (GROUP / bytes.max(1)).clamp(ROWS[0], ROWS[1]);
+        let group = (GROUP / bytes.max(1)).clamp(LEAST_ROWS, GROUP_ROWS);
         Ok(Self { path: path.to_owned(), writer, cells: columns.iter().map(cells).collect(), rows: 0, group })
     }
 
@@ -93,13 +100,26 @@ impl Table {
             match (cells, *cell) {
                 (Cells::Texts(cells), Cell::Text(text)) => cells.push(text.map(ByteArray::from)),
                 (Cells::Shares(cells), Cell::Share(share)) => cells.push(share),
-                (Cells::Rows(cells, width), Cell::Row(row)) if row.len() == *width => cells.extend(row),
-                (Cells::Rows(_, width), Cell::Row(row)) => return Err(shape("a cell", *width, row.len())),
+                (Cells::Rows(_, width, _), Cell::Row(Some(row))) if row.len() != *width => {
+                    return Err(shape("a cell", *width, row.len()));
+                }
+                (Cells::Rows(cells, _, there), Cell::Row(row)) => {
+                    cells.extend(row.unwrap_or_default());
+                    there.push(row.is_some());
+                }
+                (Cells::Lists(cells), Cell::Texts(list)) => {
+                    cells.push(list.map(|list| list.iter().map(|text| text.as_str().into()).collect()));
+                }
                 _ => return Err(shape("the cell of another column", number, number)),
             }
         }
         self.rows += 1;
         if self.rows == self.group { self.write_group() } else { Ok(()) }
+    }
+
+    /// Says something of the whole table, under a key of its own.
+    pub(crate) fn note(&mut self, key: &str, value: String) {
+        self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
     /// Finishes the table.
@@ -120,7 +140,7 @@ impl Table {
             let mut group = writer.next_row_group()?;
             for cells in cells {
                 let mut column = group.next_column()?.expect("a column for each cell");
-                write(column.untyped(), cells, *rows)?;
+                write(column.untyped(), cells)?;
                 column.close()?;
             }
             group.close().map(drop)
@@ -131,8 +151,8 @@ impl Table {
     }
 }
 
-/// Writes a column's cells of so many rows, and forgets them.
-fn write(column: &mut ColumnWriter<'_>, cells: &mut Cells, rows: usize) -> Result<(), ParquetError> {
+/// Writes a column's cells, and forgets them.
+fn write(column: &mut ColumnWriter<'_>, cells: &mut Cells) -> Result<(), ParquetError> {
     fn levels<T>(cells: &[Option<T>]) -> Vec<i16> {
         cells.iter().map(|cell| i16::from(cell.is_some())).collect()
     }
@@ -147,15 +167,31 @@ fn write(column: &mut ColumnWriter<'_>, cells: &mut Cells, rows: usize) -> Resul
             let values: Vec<f64> = cells.drain(..).flatten().collect();
             column.write_batch(&values, Some(&levels), None)?;
         }
-        (ColumnWriter::FloatColumnWriter(column), Cells::Rows(cells, width)) => {
-            // Each value is there; the first of each row begins a list.
-            let repeated: Vec<i16> = (0..rows).flat_map(|_| (0..*width).map(|place| i16::from(place > 0))).collect();
-            column.write_batch(cells, Some(&vec![1; cells.len()]), Some(&repeated))?;
+        (ColumnWriter::FloatColumnWriter(column), Cells::Rows(cells, width, there)) => {
+            let (levels, repeated) = of_lists(there.iter().map(|there| there.then_some(*width)));
+            column.write_batch(cells, Some(&levels), Some(&repeated))?;
             cells.clear();
+            there.clear();
+        }
+        (ColumnWriter::ByteArrayColumnWriter(column), Cells::Lists(cells)) => {
+            let (levels, repeated) = of_lists(cells.iter().map(|list| list.as_ref().map(Vec::len)));
+            let values: Vec<ByteArray> = cells.drain(..).flatten().flatten().collect();
+            column.write_batch(&values, Some(&levels), Some(&repeated))?;
         }
         _ => return Err(ParquetError::General("a column of another type".to_owned())),
     }
     Ok(())
+}
+
+/// Gives the levels of optional lists of so many values: of definition (0 no list, 1 an empty one, 2 a value) and of repetition (0 begins a list).
+fn of_lists(lengths: impl Iterator<Item = Option<usize>>) -> (Vec<i16>, Vec<i16>) {
+    let mut levels = (Vec::new(), Vec::new());
+    for length in lengths {
+        let count = length.unwrap_or(0).max(1);
+        levels.0.extend(std::iter::repeat_n(length.map_or(0, |length| if length == 0 { 1 } else { 2 }), count));
+        levels.1.extend((0..count).map(|place| i16::from(place > 0)));
+    }
+    levels
 }
 
 /// Makes the error of a table that can't be written.
@@ -178,7 +214,7 @@ pub(crate) fn is_ours(path: &Path, what: &str) -> bool {
         // The reader trusts in what a damaged table says of itself.
         let reader = catch_unwind(|| SerializedFileReader::new(file)).ok()?.ok()?;
         let pairs = reader.metadata().file_metadata().key_value_metadata()?;
-        Some(pairs.iter().any(|pair| pair.key == KEY && pair.value.as_deref() == Some(what)))
+        Some(pairs.iter().any(|pair| pair.key == TABLE_KEY && pair.value.as_deref() == Some(what)))
     };
     resnet::regular::open(path).ok().and_then(marked).unwrap_or(false)
 }
@@ -209,7 +245,7 @@ mod tests {
             let (name, value) = (format!("{row}\n\"ä\""), row as f32);
             let text = Cell::Text((row % 3 > 0).then_some(&name));
             let share = Cell::Share((row % 2 > 0).then_some(0.1 * row as f64));
-            table.add(&[text, share, Cell::Row(&[value, -value, 1e-40])]).unwrap();
+            table.add(&[text, share, Cell::Row(Some(&[value, -value, 1e-40]))]).unwrap();
         }
         assert!(!path.exists());
         table.finish().unwrap();
@@ -220,7 +256,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [path, other] = ["a.parquet", "b.parquet"].map(|name| dir.path().join(name));
         // Two groups, and one that isn't full.
-        let rows = 2 * ROWS[1] + 5;
+        let rows = 2 * GROUP_ROWS + 5;
         written(&path, rows);
         written(&other, rows);
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&other).unwrap());
@@ -264,8 +300,8 @@ mod tests {
         let mut table = Table::begin(&path, "features", &COLUMNS).unwrap();
         let (text, share) = (Cell::Text(None), Cell::Share(None));
         assert!(table.add(&[text, share]).is_err());
-        assert!(table.add(&[text, share, Cell::Row(&[1.0])]).is_err());
-        assert!(table.add(&[share, text, Cell::Row(&[1.0; 3])]).is_err());
+        assert!(table.add(&[text, share, Cell::Row(Some(&[1.0]))]).is_err());
+        assert!(table.add(&[share, text, Cell::Row(Some(&[1.0; 3]))]).is_err());
         drop(table);
         assert_eq!(dir.path().read_dir().unwrap().count(), 0, "what isn't finished leaves nothing");
         written(&path, 0);

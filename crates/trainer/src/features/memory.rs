@@ -146,7 +146,7 @@ impl Features {
     ///
     /// # Errors
     /// There are more or fewer values; one of them is NaN or infinite.
-    pub(super) fn insert(&mut self, digests: &[Digest], values: &[f32]) -> Result<()> {
+    pub(crate) fn insert(&mut self, digests: &[Digest], values: &[f32]) -> Result<()> {
         let (expected, got) = (digests.len() * self.width, values.len());
         if got != expected {
             return Err(Error::Shape { operation: "extract features", operand: "the network's output", expected, got });

@@ -105,15 +105,15 @@ impl<'a> Known<'a> {
         self.mean.as_ref().unwrap_or(&self.views[0])
     }
 
-    /// Takes rows of a file for the features of photos; others than such are none of them.
-    pub(crate) fn of_rows(photos: &'a [Photo], file: FeatureFile) -> Self {
+    /// Takes rows of a file for the features of photos; others than such are none of them. Those `unlisted` couldn't be read.
+    pub(crate) fn of_rows(photos: &'a [Photo], file: FeatureFile, unlisted: &[Rejected]) -> Self {
         let FeatureFile { digests, features, .. } = file;
         let digest = |(place, photo): (usize, &Photo)| match photo.source {
             Source::Features(row) => digests.get(row).map(|digest| (place, *digest)),
             _ => None,
         };
         let kept = photos.iter().enumerate().filter_map(digest).collect();
-        Self { photos, views: vec![features], mean: None, kept, rejected: Vec::new(), computed: 0 }
+        Self { photos, views: vec![features], mean: None, kept, rejected: unlisted.to_vec(), computed: 0 }
     }
 
     /// Lists the photos, in their order.
