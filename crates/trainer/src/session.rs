@@ -115,7 +115,7 @@ impl Session<'_> {
         let mut extraction = Extraction::default();
         let each = &mut |place, outcome: Outcome<'_>| extraction.add(place, &outcome);
         let most = self.most(backbone, photos);
-        let (features, computed) = self.pass(backbone, photos, (|features| features, most), each)?;
+        let (features, computed) = self.pass((backbone, None), photos, (|features| features, most), each)?;
         Ok((features, Extraction { computed, ..extraction }))
     }
 
@@ -128,7 +128,7 @@ impl Session<'_> {
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
         let most = self.most(backbone, photos);
-        self.pass(backbone, photos, (Features::passing, most), each).map(|(_, computed)| computed)
+        self.pass((backbone, None), photos, (Features::passing, most), each).map(|(_, computed)| computed)
     }
 
     /// Hands out features as [`stream`](Self::stream) does, of a network that is planned for the same batch however many photos there are: a graphics card may divide long sums
@@ -140,7 +140,7 @@ impl Session<'_> {
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
         let most = self.batch(backbone.recipe.input_size);
-        self.pass(backbone, photos, (Features::passing, most), each).map(|(_, computed)| computed)
+        self.pass((backbone, None), photos, (Features::passing, most), each).map(|(_, computed)| computed)
     }
 
     /// Tells how many of these photos pass through a backbone at once, at most.
@@ -149,6 +149,17 @@ impl Session<'_> {
         // Who asked for a size gets it.
         let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
         most.min(photos.len())
+    }
+
+    /// Passes photos through a backbone as [`stream`](Self::stream) does, whose key is known: computing it takes as long as some photos.
+    pub(crate) fn stream_under(
+        &self,
+        (backbone, key): (&Pretrained<'_>, Key),
+        photos: &[Photo],
+        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        let most = self.most(backbone, photos);
+        self.pass((backbone, Some(key)), photos, (Features::passing, most), each).map(|(_, computed)| computed)
     }
 
     /// Passes photos through a backbone once for each view, but for those whose features the store holds under that view's key.
@@ -179,7 +190,7 @@ impl Session<'_> {
             let name = names.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(", ");
             let named = Pretrained { name: &name, view, ..*backbone };
             let (features, computed) =
-                self.pass(&named, photos, (|features| features, self.most(&named, photos)), each)?;
+                self.pass((&named, None), photos, (|features| features, self.most(&named, photos)), each)?;
             viewed.features.push(features);
             viewed.computed = viewed.computed.max(computed);
         }
@@ -215,7 +226,7 @@ impl Session<'_> {
     /// Passes photos through a backbone, `most` at once, and treats features in a `way`.
     fn pass(
         &self,
-        backbone: &Pretrained<'_>,
+        (backbone, key): (&Pretrained<'_>, Option<Key>),
         photos: &[Photo],
         (way, most): (fn(Features) -> Features, usize),
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
@@ -224,7 +235,7 @@ impl Session<'_> {
         let preparation = self.preparation(backbone);
         let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
         let is_asked_for = store.is_some() || planned.is_some();
-        let key = is_asked_for.then(|| self.key(backbone));
+        let key = key.or_else(|| is_asked_for.then(|| self.key(backbone)));
         let mut features = way(self.known(weights, key.as_ref()));
         let engines = Engines::of(&self.device, weights, recipe.input_size);
         let kept = planned.zip(key.as_ref()).and_then(|(planned, key)| planned.take(key.digest(), most));
@@ -255,13 +266,13 @@ impl Session<'_> {
         self.known(backbone.weights, Some(&self.key(backbone)))
     }
 
-    /// Makes the key of features of photos that passed through a backbone.
+    /// Says what the features of a backbone depend on besides the photos.
     pub(crate) fn key(&self, backbone: &Pretrained<'_>) -> Key {
         Key::of(backbone.weights, self.device.precision(), &self.preparation(backbone))
     }
 
     /// Says how photos are prepared for a backbone.
-    fn preparation(&self, backbone: &Pretrained<'_>) -> Preparation {
+    pub(crate) fn preparation(&self, backbone: &Pretrained<'_>) -> Preparation {
         let Pretrained { recipe, reading, view, .. } = *backbone;
         Preparation { recipe: recipe.clone(), reading, limits: self.limits, view }
     }

@@ -50,6 +50,11 @@ impl Key {
 
     /// Makes the key of features by these weights: by the tensors of the backbone, whatever file they lie in, under whatever head.
     pub fn of(weights: &WeightFile, precision: Precision, preparation: &Preparation) -> Self {
+        Self::new(&Self::digest_of(weights), precision, preparation)
+    }
+
+    /// Computes the digest of these weights' backbone, in hexadecimal digits: what takes long of a key.
+    pub(crate) fn digest_of(weights: &WeightFile) -> String {
         let mut hash = Sha256::new();
         // What a network does with its tensors isn't all seen in these.
         hash.update(format!("{:?}", Architecture { classes: None, ..weights.architecture().clone() }));
@@ -57,7 +62,7 @@ impl Key {
             hash.update(format!("{name} {:?} {:?}", tensor.dtype(), tensor.shape()));
             hash.update(tensor.data());
         }
-        Self::new(&hex(&hash.finalize()), precision, preparation)
+        hex(&hash.finalize())
     }
 
     fn of_parts(parts: &Parts) -> Self {

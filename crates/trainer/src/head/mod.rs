@@ -34,5 +34,5 @@ pub use options::{Choice, ClassWeights, Optimizer, TrainOptions};
 pub use problem::{Folds, Problem, Samples};
 pub use regularisation::{Method, Regularisation, Scaling};
 pub(crate) use sigmoid::{loss as set_loss, sigmoid};
-pub(crate) use softmax::{softmax, top};
+pub use softmax::{softmax, top};
 pub use solve::{Candidate, CrossValidation, LeaveOneOut, solve, solve_for};

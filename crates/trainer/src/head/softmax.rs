@@ -3,7 +3,7 @@
 use crate::data::Class;
 
 /// Turns a row of logits into probabilities: exp(xᵢ − max x) / Σ exp(xⱼ − max x), in f64.
-pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
+pub fn softmax(logits: &[f32]) -> Vec<f64> {
     let max = max(logits);
     let powers: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - max).exp()).collect();
     let sum: f64 = powers.iter().sum();
@@ -33,7 +33,7 @@ pub(crate) fn max(logits: &[f32]) -> f64 {
 }
 
 /// Finds the `count` classes with the greatest logits, the greatest first; equal logits are ranked by the number of their class.
-pub(crate) fn top(logits: &[f32], count: usize) -> Vec<Class> {
+pub fn top(logits: &[f32], count: usize) -> Vec<Class> {
     let rank = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     let mut order: Vec<usize> = (0..logits.len()).collect();
     if (1..order.len()).contains(&count) {

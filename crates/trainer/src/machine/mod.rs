@@ -22,5 +22,6 @@ pub use compiled::{Compiled, Found};
 pub use cpu::Cpu;
 pub use device::{Device, Wanted};
 pub use gpu::{Gpu, Selection, Summary, adapters, open};
+pub use kernels::Precision;
 pub use planned::Planned;
 pub use tune::Tuned;

@@ -35,6 +35,7 @@ pub use limits::Limits;
 pub use picture::Picture;
 pub use preparation::Preparation;
 pub use reading::{Background, Exif, Reading};
+pub use resnet::Recipe;
 pub use view::{View, Views};
 
 pub(crate) use decode::decode_into;

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use resnet::{Recipe, WeightFile};
-
 use crate::data::{self, Origin, Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Features, Outcome, Rows};
-use crate::photos::{Reading, View};
 use crate::progress::{Stage, watched};
-use crate::run::open_weights;
-use crate::session::{Overrides, Pretrained, Session};
+use crate::session::{Overrides, Session};
+use crate::tasks::embedder::Embedder;
 use crate::tasks::tell::{nothing_readable, tell_rejected};
 use crate::words::shown;
 
@@ -49,9 +46,8 @@ pub fn embed(
     overrides: &Overrides,
 ) -> Result<Embedded> {
     let data = data.into();
-    let Source { photos, unlisted, file, recipe, reading } = Source::open(session, &data, weights, overrides)?;
-    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, view: View::default(), name: "" };
-    let (features, mut extraction) = session.features(&backbone, &photos)?;
+    let Source { photos, unlisted, embedder } = Source::open(session, &data, weights, overrides)?;
+    let (features, mut extraction) = session.features(&embedder.backbone(), &photos)?;
     extraction.rejected.splice(0..0, unlisted);
     told(session, &data, &extraction.rejected, extraction.kept.len())?;
     Ok(Embedded {
@@ -76,11 +72,9 @@ pub fn embed_each(
     each: &mut Each<'_>,
 ) -> Result<Streamed> {
     let data = data.into();
-    let Source { photos, unlisted: mut rejected, file, recipe, reading } =
-        Source::open(session, &data, weights, overrides)?;
-    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, view: View::default(), name: "" };
+    let Source { photos, unlisted: mut rejected, embedder } = Source::open(session, &data, weights, overrides)?;
     let mut rows = 0;
-    let computed = session.stream(&backbone, &photos, &mut |place, outcome| match outcome {
+    let computed = embedder.embed(session, &photos, &mut |place, outcome| match outcome {
         Outcome::Known(digest, row) => {
             rows += 1;
             each(&photos[place], &digest, row)
@@ -112,18 +106,15 @@ pub struct Streamed {
 struct Source {
     photos: Vec<Photo>,
     unlisted: Vec<Rejected>,
-    file: WeightFile,
-    recipe: Recipe,
-    reading: Reading,
+    embedder: Embedder,
 }
 
 impl Source {
     fn open(session: &Session<'_>, data: &Origin, weights: &Path, overrides: &Overrides) -> Result<Self> {
         let listing = watched(session.progress, Stage::LISTING, || data::list(data))?;
         listing.warnings.iter().for_each(|word| session.progress.warn(word));
-        let file = watched(session.progress, Stage::WEIGHTS, || open_weights(weights))?;
-        let (recipe, reading) = overrides.or_of(&file, weights)?;
-        Ok(Self { photos: listing.photos, unlisted: listing.rejected, file, recipe, reading })
+        let embedder = Embedder::open(session, weights, overrides)?;
+        Ok(Self { photos: listing.photos, unlisted: listing.rejected, embedder })
     }
 }
 
