@@ -101,7 +101,9 @@ impl Comparison {
             let _ = write!(out, "  {name:>column$}");
         }
         for class in &self.classes {
-            let _ = write!(out, "\n{:width$}  {:>6}", class.label, class.photos);
+            // Of several labels of a photo there may be none.
+            let label = if class.label.is_empty() { "no label" } else { class.label.as_str() };
+            let _ = write!(out, "\n{label:width$}  {:>6}", class.photos);
             for (right, column) in class.right.iter().zip(columns) {
                 let _ = write!(out, "  {:>column$.1}", 100.0 * *right as f64 / class.photos as f64);
             }
