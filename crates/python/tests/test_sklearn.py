@@ -1,5 +1,7 @@
 """scikit-learn's side: the same optimum as its own solver, in pipelines, and by its own checks."""
 
+from unittest import SkipTest
+
 import numpy as np
 import pytest
 from conftest import BACKBONE, COLOURS
@@ -95,7 +97,7 @@ def test_senseless_arguments_are_named():
         ({"C": 0.0}, "C=0.0"),
         ({"C": 1.0, "method": "prototype"}, "l2"),
         ({"cv": 2}, "folds"),
-        ({"class_weight": "heavy"}, "balanced"),
+        ({"class_weight": "heavy"}, "dictionary"),
         ({"choice": "luck"}, "one-standard-error"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -105,7 +107,10 @@ def test_senseless_arguments_are_named():
 
 
 # What scikit-learn's checks ask of the classifier and it doesn't do, and why.
-EXCEPTIONS = {}
+EXCEPTIONS = {
+    "check_sample_weight_equivalence_on_dense_data": "it gives cv as splits, and cv is a number of parts here; and a row that counts twice is one row where"
+    " features are scaled by their deviations",
+}
 
 
 @pytest.mark.parametrize("estimator", [HeadClassifier(engine="cpu"), HeadClassifier(1.0, scaling="each", engine="cpu")], ids=repr)
@@ -116,6 +121,9 @@ def test_scikit_learn_s_checks(estimator):
         name = check.func.__name__
         try:
             check(checked)
+        except SkipTest:
+            continue
         except Exception as error:
             failed[name] = error
-    assert failed.keys() <= EXCEPTIONS.keys(), {name: repr(error)[:300] for name, error in failed.items()}
+    # All that is excepted fails: what doesn't any more shall be asked.
+    assert failed.keys() == EXCEPTIONS.keys(), {name: repr(error)[:300] for name, error in failed.items()}

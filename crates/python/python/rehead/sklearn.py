@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +81,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         scaling: what features are divided by before the pull is taken: `each` by its own deviation, or all by a `common` one; None for the better by cross-validation.
         cv: parts of cross-validation, from 3 on.
         choice: which C is chosen: the `best`, or the smallest that is within `one-standard-error` as good.
-        class_weight: `balanced` for classes that count the same.
+        class_weight: `balanced` for classes that count the same, or what a row of each class counts.
         engine: what computes.
         random_state: how the parts of cross-validation are dealt.
 
@@ -102,7 +103,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         scaling: Literal["each", "common"] | None = None,
         cv: int = 5,
         choice: Literal["best", "one-standard-error"] = "best",
-        class_weight: Literal["balanced"] | None = None,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         engine: Engine = "auto",
         random_state: int = 0,
     ) -> None:
@@ -132,11 +133,15 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, places = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"there is one class, {self.classes_[0]!r}, and nothing to tell apart")
-        if self.class_weight not in (None, "balanced"):
-            raise ValueError(f'class_weight={self.class_weight!r}: expected None or "balanced"')
+        of_class = self.class_weight if isinstance(self.class_weight, Mapping) else None
+        if of_class is None and self.class_weight not in (None, "balanced"):
+            raise ValueError(f'class_weight={self.class_weight!r}: expected None, "balanced" or a dictionary')
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if of_class is not None:
+            each = np.array([of_class.get(name, 1.0) for name in self.classes_.tolist()], np.float64)
+            weights = each[places] * (1.0 if weights is None else weights)
         if self.C is not None and not self.C > 0:
             raise ValueError(f"C={self.C}: expected more than 0")
         counted = np.ones(len(X)) if weights is None else weights
@@ -150,7 +155,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             "folds": self.cv,
             "choice": self.choice,
             "label_smoothing": 0.0,
-            "class_weights": self.class_weight or "none",
+            "class_weights": "balanced" if self.class_weight == "balanced" else "none",
         }
         asked = {
             "settings": settings,
@@ -189,16 +194,19 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Computes logits, `float32[rows, classes]`; of two classes the second's less the first's, `float32[rows]`."""
-        logits = self.head_.logits(self._rows(X))
+        rows = self._rows(X)
+        logits = self.head_.logits(rows)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Computes the probability of each class: `float64[rows, classes]`."""
-        return self.head_.predict(self._rows(X)).probabilities
+        rows = self._rows(X)
+        return self.head_.predict(rows).probabilities
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Picks the most probable class of each row."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        places = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[places]
 
     def _rows(self, X: npt.ArrayLike) -> npt.NDArray[np.float32]:
         check_is_fitted(self)
