@@ -88,9 +88,7 @@ fn a_logit_that_is_no_number_is_seen_and_spoils_no_other_sample() {
     // The second class of the third sample.
     case.logits[7] = f32::NAN;
     let (loss, grad) = case.run(gpu());
-    for b in 0..5 {
-        assert!(if b == 2 { loss[b].is_nan() } else { loss[b] == whole.0[b] });
-    }
+    assert!((0..5).all(|b| if b == 2 { loss[b].is_nan() } else { loss[b] == whole.0[b] }));
     assert!((0..15).all(|i| if i == 7 { grad[i].is_nan() } else { grad[i] == whole.1[i] }));
 }
 

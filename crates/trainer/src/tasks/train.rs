@@ -118,7 +118,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     if request.baselines {
         let learn = &|rival: &Rival<'_>, known: &Known<'_>| all.learn(rival, known, &assigned);
         let seed = request.train.seed;
-        learnt.metrics.baselines = baselines(session, &dataset, (rival, known, &learnt), learn, seed)?;
+        learnt.metrics.baselines = baselines(session, &dataset, (rival, &known, &learnt), learn, seed)?;
     }
     learnt.metrics.photos.computed = known.computed;
     learnt.metrics.seconds = Seconds {
