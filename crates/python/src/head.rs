@@ -93,7 +93,7 @@ pub(crate) fn logits<'py>(
     }
     let (logits, probabilities) = py.detach(|| {
         let classes = vec![String::new(); bias.len()];
-        let head = Head { weight, bias, classes };
+        let head = Head { weight, bias, classes, thresholds: None };
         let logits = head.logits(&Rows::new(&values, columns).map_err(raise)?).map_err(raise)?;
         let each = logits.chunks_exact(head.classes.len().max(1)).flat_map(softmax);
         let probabilities: Vec<f64> = each.collect();

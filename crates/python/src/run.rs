@@ -12,7 +12,7 @@ use trainer::tasks::{Telling, predict_each};
 use trainer::{Error, Session};
 
 use crate::bytes;
-use crate::error::raise;
+use crate::error::{invalid, raise};
 use crate::options::{Options, check_process, read};
 use crate::photos::{Image, Photos};
 
@@ -45,7 +45,11 @@ impl Run {
             Err(Error::MadeOfFeatures { .. }) => HeadRun::open(&folder).map(|run| Made::Features(Box::new(run))),
             opened => opened.map(|run| Made::Photos(Box::new(run))),
         });
-        Ok(Self { made: made.map_err(raise)?, options, session: OnceLock::new() })
+        let run = Self { made: made.map_err(raise)?, options, session: OnceLock::new() };
+        match run.head().thresholds {
+            None => Ok(run),
+            Some(_) => Err(invalid("a run of several labels a photo: `trainer predict` reads it, this module doesn't yet")),
+        }
     }
 
     /// The labels, in the order of the head's outputs.

@@ -43,6 +43,7 @@ struct Asked {
     data: Origin,
     backbones: Vec<String>,
     within_error: bool,
+    baselines: bool,
     views: String,
     out: PathBuf,
     force: bool,
@@ -71,7 +72,7 @@ pub(crate) fn train(py: Python<'_>, asked: &str) -> PyResult<()> {
             Ok(Backbone { name, weights })
         };
         let backbones = asked.backbones.into_iter().map(resolved).collect::<Result<_>>().map_err(raise)?;
-        let Asked { data, within_error, out, force, .. } = asked;
+        let Asked { data, within_error, baselines, out, force, .. } = asked;
         let request = Request {
             data,
             backbones,
@@ -83,6 +84,7 @@ pub(crate) fn train(py: Python<'_>, asked: &str) -> PyResult<()> {
             split,
             kept: Default::default(),
             train,
+            baselines,
         };
         tasks::train(&session, &request).map(drop).map_err(raise)
     })

@@ -152,6 +152,7 @@ def train(
     class_order: Literal["bytes", "natural"] = "bytes",
     within_error: bool = False,
     views: str = "plain",
+    baselines: bool = False,
     test: float | None = None,
     group_by: str | None = None,
     duplicates: Literal["together", "apart"] = "together",
@@ -178,6 +179,7 @@ def train(
         class_order: the order of the classes: by bytes, or `cat2` before `cat10`.
         within_error: of several backbones keep the cheapest that is within a standard error of the best.
         views: `flip`, `crops` or `flip,crops`: views to learn from besides each photo as it is.
+        baselines: also judge heads on a network that has learnt nothing and on the photos' colours, to compare with.
         test: the share of each class that judges the result; 0.2, or 0 where cross-validation judges, unless it is given.
         group_by: a column or a regular expression: photos of one group play one part.
         duplicates: whether photos that are nearly the same play one part.
@@ -216,6 +218,7 @@ def train(
         "backbones": backbones,
         "within_error": within_error,
         "views": views,
+        "baselines": baselines,
         "out": out,
         "force": force,
         "test": test,
