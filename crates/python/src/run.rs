@@ -48,7 +48,9 @@ impl Run {
         let run = Self { made: made.map_err(raise)?, options, session: OnceLock::new() };
         match run.head().thresholds {
             None => Ok(run),
-            Some(_) => Err(invalid("a run of several labels a photo: `trainer predict` reads it, this module doesn't yet")),
+            Some(_) => {
+                Err(invalid("a run of several labels a photo: `trainer predict` reads it, this module doesn't yet"))
+            }
         }
     }
 
