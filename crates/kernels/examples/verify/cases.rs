@@ -5,8 +5,9 @@ use kernels::{
     AdamW, AdamWBuffers, AdamWDesc, AddRelu, AddReluBuffers, AddReluDesc, AvgPool2d, AvgPool2dDesc, Context, Conv2d,
     Conv2dBuffers, Conv2dDesc, Dense, DenseDesc, Error, GlobalAvgPool2d, GlobalAvgPool2dDesc, Matmul, MatmulBuffers,
     MatmulDesc, MaxPool2d, MaxPool2dDesc, Normalize, NormalizeDesc, Pack, PackDesc, Precision, ReduceSum,
-    ReduceSumDesc, RowTable, Sgd, SgdBuffers, SgdDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers,
-    SoftmaxCrossEntropyDesc, Workspace, from_halves, halves,
+    ReduceSumDesc, RowTable, Sgd, SgdBuffers, SgdDesc, SigmoidCrossEntropy, SigmoidCrossEntropyBuffers,
+    SigmoidCrossEntropyDesc, SoftmaxCrossEntropy, SoftmaxCrossEntropyBuffers, SoftmaxCrossEntropyDesc, Workspace,
+    from_halves, halves,
     reference::{self, Conv2dInputs, Expected},
 };
 
@@ -240,6 +241,32 @@ pub fn softmax_cross_entropy(
         sample_weights: Some(sample_weights.slice(..)),
         loss: loss_buffer.slice(..),
         grad_logits: Some(grad_buffer.slice(..)),
+    })?;
+    Ok(Planned {
+        commands: vec![commands],
+        outputs: vec![(loss_buffer, loss), (grad_buffer, grad)],
+        f16_channels: None,
+    })
+}
+
+pub fn sigmoid_cross_entropy(
+    gpu: &Gpu,
+    context: &Context,
+    desc: &SigmoidCrossEntropyDesc,
+    scale: f32,
+) -> Result<Planned, Error> {
+    let all = u64::from(desc.batch) * u64::from(desc.classes);
+    let (logits, sample_weights) = (samples(all, scale, 1), positive(u64::from(desc.batch), 3));
+    let targets: Vec<f32> = (0..all).map(|place| if place % 3 == 0 { 1.0 } else { 0.0 }).collect();
+    let (loss, grad) = reference::sigmoid_cross_entropy(desc, &logits, &targets, &sample_weights);
+    let [logits, targets, sample_weights] = [&logits, &targets, &sample_weights].map(|values| gpu.upload(values));
+    let (loss_buffer, grad_buffer) = (gpu.output(&loss), gpu.output(&grad));
+    let commands = SigmoidCrossEntropy::new(context, desc)?.bind(&SigmoidCrossEntropyBuffers {
+        logits: logits.slice(..),
+        targets: targets.slice(..),
+        sample_weights: sample_weights.slice(..),
+        loss: loss_buffer.slice(..),
+        grad_logits: grad_buffer.slice(..),
     })?;
     Ok(Planned {
         commands: vec![commands],

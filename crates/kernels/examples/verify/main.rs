@@ -12,12 +12,13 @@ mod gpu;
 
 use cases::{
     adamw, add_relu, avg_pool2d, conv2d, convolutions, dense, global_avg_pool2d, matmul, matmuls, max_pool2d,
-    normalize, pack, reduce_sum, sgd, shape_of_conv2d, shape_of_matmul, softmax_cross_entropy,
+    normalize, pack, reduce_sum, sgd, shape_of_conv2d, shape_of_matmul, sigmoid_cross_entropy, softmax_cross_entropy,
 };
 use gpu::Gpu;
 use kernels::{
     AdamWDesc, AddReluDesc, AvgPool2dDesc, Context, Conv2dDesc, DenseDesc, Error, Family, GlobalAvgPool2dDesc, Matmul,
-    MatmulDesc, MaxPool2dDesc, PackDesc, Precision, ReduceSumDesc, Reduction, SgdDesc, SoftmaxCrossEntropyDesc, Tune,
+    MatmulDesc, MaxPool2dDesc, PackDesc, Precision, ReduceSumDesc, Reduction, SgdDesc, SigmoidCrossEntropyDesc,
+    SoftmaxCrossEntropyDesc, Tune,
 };
 use std::process::ExitCode;
 
@@ -118,6 +119,11 @@ fn verify(gpu: &Gpu) -> Vec<Row> {
         };
         let shape = format!("{batch}x{classes} logits to {scale}");
         row("softmax_cross_entropy", shape, softmax_cross_entropy(gpu, &context, &desc, scale));
+    }
+    for (batch, classes, scale) in [(64, 10, 3.0), (33, 7, 200.0)] {
+        let desc = SigmoidCrossEntropyDesc { batch, classes };
+        let shape = format!("{batch}x{classes} logits to {scale}");
+        row("sigmoid_cross_entropy", shape, sigmoid_cross_entropy(gpu, &context, &desc, scale));
     }
     for (len, nesterov) in [(4096, true), (1001, false)] {
         let desc = SgdDesc { momentum: 0.9, nesterov, weight_decay: 1e-4, ..SgdDesc::new(len) };

@@ -69,7 +69,7 @@ pub struct TriedViews {
     pub kept: bool,
 }
 
-/// What heads reach on features that no network has learnt, on the same photos and folds as that of the run.
+/// What heads reach on features that no network has learnt, on the same photos as that of the run, and on its folds as they are first dealt.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     /// The run's own head.
@@ -149,7 +149,7 @@ impl Baselines {
         let note =
             guessing.map(|Baseline { class, top1 }| format!("Always guessing \"{class}\": {:.1} %", 100.0 * top1));
         Table {
-            title: "What learning is worth: heads on other features, on the same photos and folds",
+            title: "What learning is worth: heads on other features, on the same photos",
             head,
             rows: rows.into_iter().map(row).collect(),
             note: note.unwrap_or_default(),

@@ -27,6 +27,7 @@ pub(crate) struct Rules<'a> {
 }
 
 /// Which part each photo plays whose features are known, in their order.
+#[derive(Clone)]
 pub(crate) struct Assigned {
     pub(crate) parts: Vec<Part>,
     /// Photos that are evaluated on and belong together with what is learnt from or chosen by.

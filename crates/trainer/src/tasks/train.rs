@@ -116,7 +116,9 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     };
     learnt.metrics.backbones = backbones;
     if request.baselines {
-        let learn = &|rival: &Rival<'_>, known: &Known<'_>| all.learn(rival, known, &assigned);
+        // What is only compared with needn't tell how much its figure hangs on a deal.
+        let once = Assigned { deals: assigned.deals.iter().take(1).cloned().collect(), ..assigned.clone() };
+        let learn = &|rival: &Rival<'_>, known: &Known<'_>| all.learn(rival, known, &once);
         let seed = request.train.seed;
         learnt.metrics.baselines = baselines(session, &dataset, (rival, &known, &learnt), learn, seed)?;
     }
