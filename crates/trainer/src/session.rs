@@ -8,7 +8,7 @@ use crate::data::{Photo, Rejected};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::features::{Engines, Extraction, Extractor, Features, Key, Outcome, StoreOptions, Watch, extract_each};
-use crate::machine::{Device, Planned};
+use crate::machine::{Cpu, Device, Planned};
 use crate::photos::{Limits, Preparation, Reading, View, Views};
 use crate::progress::{Named, Progress};
 use crate::run::{Run, reading_of, recipe_of};
@@ -104,6 +104,16 @@ impl Session<'static> {
 }
 
 impl Session<'_> {
+    /// Works as this does, but by native code, where the device is the CPU under another name; none elsewhere. Results agree to rounding.
+    pub(crate) fn on_the_cpu(&self) -> Result<Option<Session<'_>>> {
+        let Self { ref limits, ref store, batch, progress, .. } = *self;
+        let on = |cpu| {
+            let (device, limits, store) = (Device::Cpu(cpu), limits.clone(), store.clone());
+            Session { device, planned: None, batch, limits, store, progress }
+        };
+        self.device.is_software().then(|| Cpu::open().map(on)).transpose()
+    }
+
     /// Tells how many photos of this size pass through the backbone at once, at most.
     pub(crate) fn batch(&self, input_size: [usize; 2]) -> usize {
         self.batch.unwrap_or_else(|| self.device.batch(input_size))

@@ -73,6 +73,11 @@ impl Device {
         }
     }
 
+    /// Tells whether it is an adapter that is the CPU under another name, on which native code is faster.
+    pub(crate) fn is_software(&self) -> bool {
+        self.gpu().is_some_and(|gpu| !is_hardware(&gpu.adapter))
+    }
+
     /// Says in a few words what it is.
     pub fn summary(&self) -> Summary {
         match self {

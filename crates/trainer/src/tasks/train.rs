@@ -116,8 +116,12 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
     };
     learnt.metrics.backbones = backbones;
     if request.baselines {
-        // What is only compared with needn't tell how much its figure hangs on a deal.
+        // What is only compared with needn't tell how much its figure hangs on a deal,
         let once = Assigned { deals: assigned.deals.iter().take(1).cloned().collect(), ..assigned.clone() };
+        // nor wait for a software adapter.
+        let native = session.on_the_cpu()?;
+        let session = native.as_ref().unwrap_or(session);
+        let all = Common { session, ..all };
         let learn = &|rival: &Rival<'_>, known: &Known<'_>| all.learn(rival, known, &once);
         let seed = request.train.seed;
         learnt.metrics.baselines = baselines(session, &dataset, (rival, &known, &learnt), learn, seed)?;
@@ -139,6 +143,7 @@ pub(crate) fn train_since(session: &Session<'_>, request: &Request, before: Opti
 }
 
 /// What all backbones of a training have in common.
+#[derive(Clone, Copy)]
 struct Common<'a> {
     session: &'a Session<'a>,
     request: &'a Request,
