@@ -106,9 +106,9 @@ impl Session<'static> {
 impl Session<'_> {
     /// Works as this does, but by native code, where the device is the CPU under another name; none elsewhere. Results agree to rounding.
     pub(crate) fn on_the_cpu(&self) -> Result<Option<Session<'_>>> {
-        let Self { ref limits, ref store, batch, progress, .. } = *self;
+        let Self { ref store, limits, batch, progress, .. } = *self;
         let on = |cpu| {
-            let (device, limits, store) = (Device::Cpu(cpu), limits.clone(), store.clone());
+            let (device, store) = (Device::Cpu(cpu), store.clone());
             Session { device, planned: None, batch, limits, store, progress }
         };
         self.device.is_software().then(|| Cpu::open().map(on)).transpose()

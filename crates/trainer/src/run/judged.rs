@@ -17,7 +17,7 @@ pub struct Judged {
     pub digest: String,
     /// The part that it played.
     pub part: String,
-    /// The label of its class; where it may be of several, all, [`joined`].
+    /// The label of its class; where it may be of several, all of them in order, with ` | ` between.
     pub label: String,
     /// The label of the most probable class, or of all that are named; none where the table has no such column.
     pub predicted: Option<String>,
