@@ -56,7 +56,7 @@ impl Shard {
     /// use trainer::shards::Shard;
     ///
     /// let of = |name: &str| (0..17).find(|&index| Shard::new(index, 17).unwrap().holds(name));
-    /// assert_eq!(of("cat/1.jpg"), Some(8));
+    /// assert_eq!(of("cat/1.jpg"), Some(6));
     /// ```
     pub fn holds(self, name: &str) -> bool {
         let digest = Sha256::digest(name);
