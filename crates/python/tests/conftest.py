@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKBONE = ROOT / "crates/trainer/assets/demo_backbone.safetensors"
+BACKBONE = ROOT / "crates/trainer/assets/demo/model.safetensors"
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
 
 

@@ -20,11 +20,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def run(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    return rehead.train(photos, out=out, backbone=BACKBONE, engine="cpu", store=False)
+    return rehead.train(photos, out=out, backbone=BACKBONE, engine="cpu", store=False, duplicates="apart")
 
 
 def test_a_training_is_that_of_the_command_line(run, photos, command, tmp_path):
-    command("train", photos, "--backbone", BACKBONE, "--out", tmp_path / "run", "--no-store")
+    command("train", photos, "--backbone", BACKBONE, "--out", tmp_path / "run", "--no-store", "--duplicates", "apart")
     for name in ("model.safetensors", "predictions.csv", "parts.json", "known.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (run.folder / name).read_bytes(), name
     assert run.classes == sorted(COLOURS)

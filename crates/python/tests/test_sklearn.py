@@ -88,7 +88,7 @@ def test_it_works_in_pipelines_and_searches(paths, tmp_path):
     assert cross_val_score(model, photos, labels, cv=3).mean() > 0.9
     search = GridSearchCV(model, {"headclassifier__C": [0.01, 1.0]}, cv=3, n_jobs=2).fit(photos, labels)
     assert list(search.predict(photos[::12])) == sorted(COLOURS)
-    assert len(model.fit(photos, labels)[0].get_feature_names_out()) == 256
+    assert len(model.fit(photos, labels)[0].get_feature_names_out()) == 512
 
 
 def test_senseless_arguments_are_named():
