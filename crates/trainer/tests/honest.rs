@@ -11,7 +11,7 @@ use world::World;
 
 /// Opens one of the demo's photos.
 fn photo(class: usize, index: usize) -> RgbImage {
-    let class = ["cardboard", "metal", "paper"][class];
+    let class = ["glass", "metal", "paper"][class];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/photos").join(class);
     let name = &world::files(&folder)[index];
     image::open(folder.join(name)).unwrap().into_rgb8()
