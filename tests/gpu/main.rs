@@ -21,4 +21,5 @@ mod reduce_sum;
 mod scale_add_relu;
 mod sgd;
 mod sigmoid_cross_entropy;
+mod slopes;
 mod softmax_cross_entropy;

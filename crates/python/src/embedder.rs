@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use trainer::features::Outcome;
-use trainer::{Session, hub, tasks};
+use trainer::{Session, tasks};
 
 use crate::bytes;
 use crate::error::raise;
 use crate::options::{Options, check_process, read};
 use crate::photos::{Image, Photos};
-use crate::watch::Interpreter;
 
 /// A backbone that stays open.
 #[pyclass(module = "rehead._native", frozen)]
@@ -27,9 +26,7 @@ impl Embedder {
         let options: Options = read(options)?;
         let overrides = options.overrides()?;
         py.detach(|| {
-            // What needs no download comes before it.
-            let session = options.session()?;
-            let weights = hub::resolve_by_env(weights, &Interpreter).map_err(raise)?.weights;
+            let (session, weights) = options.session_on(weights)?;
             let embedder = tasks::Embedder::open(&session, &weights, &overrides).map_err(raise)?;
             Ok(Self { session, embedder })
         })

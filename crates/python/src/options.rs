@@ -12,7 +12,7 @@ use serde_json::Value;
 use trainer::features::{StoreOptions, check_store};
 use trainer::machine::{Device, Planned, Precision, Selection, Wanted, cache_dir};
 use trainer::photos::{Reading, Recipe};
-use trainer::{Overrides, Session};
+use trainer::{Overrides, Session, hub};
 
 use crate::error::{invalid, raise};
 use crate::watch::Interpreter;
@@ -109,6 +109,13 @@ impl Options {
         };
         let planned = Some(Planned::default());
         Ok(Session { batch: self.batch, store, planned, progress: &Interpreter, ..Session::new(self.device()?) })
+    }
+
+    /// Opens what a task works with, and finds a backbone's weights by their name: what needs no download comes before it.
+    pub fn session_on(&self, weights: &str) -> PyResult<(Session<'static>, PathBuf)> {
+        let session = self.session()?;
+        let weights = hub::resolve_by_env(weights, &Interpreter).map_err(raise)?.weights;
+        Ok((session, weights))
     }
 
     /// Says what takes the place of the weights' own way with photos.

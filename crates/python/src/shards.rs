@@ -8,11 +8,10 @@ use trainer::data::Origin;
 use trainer::outputs::Existing;
 use trainer::shards::Shard;
 use trainer::tasks::{ShardRequest, shard};
-use trainer::{Overrides, Session, hub};
+use trainer::{Overrides, Session};
 
 use crate::error::raise;
 use crate::options::{Options, check_process, read};
-use crate::watch::Interpreter;
 
 /// A backbone that stays open for shard after shard.
 #[pyclass(module = "rehead._native", frozen)]
@@ -40,8 +39,7 @@ impl Shards {
         let options: Options = read(options)?;
         let overrides = options.overrides()?;
         py.detach(|| {
-            let session = options.session()?;
-            let weights = hub::resolve_by_env(weights, &Interpreter).map_err(raise)?.weights;
+            let (session, weights) = options.session_on(weights)?;
             Ok(Self { session, weights, overrides })
         })
     }

@@ -129,28 +129,33 @@ impl Session<'_> {
         Ok((features, Extraction { computed, ..extraction }))
     }
 
+    /// Tells whether anything is kept by keys: computing one takes as long as some photos.
+    pub(crate) fn needs_key(&self) -> bool {
+        self.store.is_some() || self.planned.is_some()
+    }
+
     /// Passes photos through a backbone as [`features`](Self::features) does, and hands out each one's as they come, in the photos' order: memory
-    /// doesn't grow with their number. Counts those that went through the network.
+    /// doesn't grow with their number. A key that is known already isn't computed again. Counts those that went through the network.
     pub(crate) fn stream(
         &self,
-        backbone: &Pretrained<'_>,
+        (backbone, key): (&Pretrained<'_>, Option<Key>),
         photos: &[Photo],
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
         let most = self.most(backbone, photos);
-        self.pass((backbone, None), photos, (Features::passing, most), each).map(|(_, computed)| computed)
+        self.pass((backbone, key), photos, (Features::passing, most), each).map(|(_, computed)| computed)
     }
 
     /// Hands out features as [`stream`](Self::stream) does, of a network that is planned for the same batch however many photos there are: a graphics card may divide long sums
     /// by it, and so the last bits of features depend on it.
     pub(crate) fn stream_evenly(
         &self,
-        backbone: &Pretrained<'_>,
+        (backbone, key): (&Pretrained<'_>, Key),
         photos: &[Photo],
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
         let most = self.batch(backbone.recipe.input_size);
-        self.pass((backbone, None), photos, (Features::passing, most), each).map(|(_, computed)| computed)
+        self.pass((backbone, Some(key)), photos, (Features::passing, most), each).map(|(_, computed)| computed)
     }
 
     /// Tells how many of these photos pass through a backbone at once, at most.
@@ -159,17 +164,6 @@ impl Session<'_> {
         // Who asked for a size gets it.
         let most = if self.batch.is_some() { most } else { most.min(early(photos.len())) };
         most.min(photos.len())
-    }
-
-    /// Passes photos through a backbone as [`stream`](Self::stream) does, whose key is known: computing it takes as long as some photos.
-    pub(crate) fn stream_under(
-        &self,
-        (backbone, key): (&Pretrained<'_>, Key),
-        photos: &[Photo],
-        each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
-    ) -> Result<usize> {
-        let most = self.most(backbone, photos);
-        self.pass((backbone, Some(key)), photos, (Features::passing, most), each).map(|(_, computed)| computed)
     }
 
     /// Passes photos through a backbone once for each view, but for those whose features the store holds under that view's key.
@@ -217,7 +211,7 @@ impl Session<'_> {
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<()> {
         if views.is_plain() {
-            return self.stream(backbone, photos, each).map(drop);
+            return self.stream((backbone, None), photos, each).map(drop);
         }
         for (number, some) in photos.chunks(SHOWN).enumerate() {
             let viewed = self.views(backbone, &views.all(), some)?;
@@ -243,9 +237,8 @@ impl Session<'_> {
     ) -> Result<(Features, usize)> {
         let Pretrained { weights, recipe, name, .. } = *backbone;
         let preparation = self.preparation(backbone);
-        let (store, planned) = (self.store.as_ref(), self.planned.as_ref());
-        let is_asked_for = store.is_some() || planned.is_some();
-        let key = key.or_else(|| is_asked_for.then(|| self.key(backbone)));
+        let planned = self.planned.as_ref();
+        let key = key.or_else(|| self.needs_key().then(|| self.key(backbone)));
         let mut features = way(self.known(weights, key.as_ref()));
         let engines = Engines::of(&self.device, weights, recipe.input_size);
         let kept = planned.zip(key.as_ref()).and_then(|(planned, key)| planned.take(key.digest(), most));

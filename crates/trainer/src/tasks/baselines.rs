@@ -1,4 +1,4 @@
-//! What a backbone has to beat: heads on features that no network has learnt, trained and judged on the same photos and folds.
+//! What a backbone has to beat: heads on features that no network has learnt, trained and judged on the same photos, and on the folds as they are first dealt.
 
 use resnet::WeightFile;
 

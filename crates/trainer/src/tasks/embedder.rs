@@ -1,6 +1,7 @@
 //! A backbone that stays open: embeds photos that come bit by bit, or lie in memory.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use resnet::{Recipe, WeightFile};
 
@@ -35,8 +36,8 @@ pub struct Embedder {
     weights: WeightFile,
     recipe: Recipe,
     reading: Reading,
-    /// That of the backbone's tensors, by which keys are made.
-    digest: String,
+    /// That of the backbone's tensors, by which keys are made, once one was.
+    digest: OnceLock<String>,
 }
 
 impl Embedder {
@@ -47,8 +48,7 @@ impl Embedder {
     pub fn open(session: &Session<'_>, weights: &Path, overrides: &Overrides) -> Result<Self> {
         let file = watched(session.progress, Stage::WEIGHTS, || open_weights(weights))?;
         let (recipe, reading) = overrides.or_of(&file, weights)?;
-        let digest = Key::digest_of(&file);
-        Ok(Self { weights: file, recipe, reading, digest })
+        Ok(Self { weights: file, recipe, reading, digest: OnceLock::new() })
     }
 
     /// Gives the number of features of a photo.
@@ -58,7 +58,8 @@ impl Embedder {
 
     /// Says what the features depend on besides the photos.
     pub fn key(&self, session: &Session<'_>) -> Key {
-        Key::new(&self.digest, session.device.precision(), &session.preparation(&self.backbone()))
+        let digest = self.digest.get_or_init(|| Key::digest_of(&self.weights));
+        Key::new(digest, session.device.precision(), &session.preparation(&self.backbone()))
     }
 
     /// Passes photos through the backbone, but for those whose features the session's store holds, and hands out what became of each, with its place, in
@@ -72,7 +73,8 @@ impl Embedder {
         photos: &[Photo],
         each: &mut dyn FnMut(usize, Outcome<'_>) -> Result<()>,
     ) -> Result<usize> {
-        session.stream_under((&self.backbone(), self.key(session)), photos, each)
+        let key = session.needs_key().then(|| self.key(session));
+        session.stream((&self.backbone(), key), photos, each)
     }
 
     /// Gives it as tasks take it.

@@ -8,13 +8,12 @@ use crate::data::{self, ManifestEntry, Origin, Photo};
 use crate::digest::{Digest, hex, sha256_of};
 use crate::error::{Error, Result};
 use crate::export::check_built;
-use crate::features::Outcome;
+use crate::features::{Key, Outcome};
 use crate::outputs::Existing;
-use crate::photos::View;
 use crate::progress::{Stage, watched};
-use crate::run::open_weights;
 use crate::session::{Overrides, Pretrained, Session};
 use crate::shards::{About, Draft, Folder, Job, Line, Shard, Spill, Standing};
+use crate::tasks::embedder::Embedder;
 use crate::words::count;
 
 /// What is asked of a shard.
@@ -95,15 +94,13 @@ pub fn shard(session: &Session<'_>, request: &ShardRequest) -> Result<Sharded> {
     folder.begin(*shard)?;
     let manifest = watched(session.progress, Stage::LISTING, || data::manifest(manifest))?;
     manifest.warnings.iter().for_each(|word| session.progress.warn(word));
-    let file = watched(session.progress, Stage::WEIGHTS, || open_weights(weights))?;
-    let (recipe, reading) = overrides.or_of(&file, weights)?;
-    let backbone = Pretrained { weights: &file, recipe: &recipe, reading, view: View::default(), name: "" };
-    let key = session.key(&backbone);
+    let embedder = Embedder::open(session, weights, overrides)?;
+    let key = embedder.key(session);
     let job = Job {
         key: key.to_string(),
         made_by: serde_json::from_str(key.parts()).expect("JSON as it was written"),
         manifest: hex(&manifest.digest()),
-        width: file.architecture().features(),
+        width: embedder.width(),
     };
     let refused = |problem, finished| Err(Error::OutputExists { path: path.clone(), problem, finished });
     let done = match (folder.look(*shard, &job)?, existing) {
@@ -125,7 +122,7 @@ pub fn shard(session: &Session<'_>, request: &ShardRequest) -> Result<Sharded> {
         Some(done) => done,
         None => {
             let entries = manifest.entries.into_iter().filter(|entry| shard.holds(&entry.name)).collect();
-            let (rows, computed) = compute(session, &backbone, entries, out)?;
+            let (rows, computed) = compute(session, (&embedder.backbone(), key), entries, out)?;
             folder.reopen()?;
             (rows.write(&path, (job.clone(), *shard))?, computed)
         }
@@ -149,14 +146,14 @@ struct Rows {
 /// Passes photos through a backbone; counts those that went through the network now.
 fn compute(
     session: &Session<'_>,
-    backbone: &Pretrained<'_>,
+    (backbone, key): (&Pretrained<'_>, Key),
     entries: Vec<ManifestEntry>,
     folder: &Path,
 ) -> Result<(Rows, usize)> {
     let mut spill = Spill::begin(folder, backbone.weights.architecture().features())?;
     let photos: Vec<Photo> = entries.iter().filter_map(|entry| entry.photo.as_ref().ok().cloned()).collect();
     let mut outcomes = Vec::with_capacity(photos.len());
-    let computed = session.stream_evenly(backbone, &photos, &mut |_, outcome| {
+    let computed = session.stream_evenly((backbone, key), &photos, &mut |_, outcome| {
         outcomes.push(match outcome {
             Outcome::Known(digest, row) => Ok((digest, spill.put(row)?)),
             Outcome::Rejected(rejected) => Err(rejected.reason.clone()),

@@ -51,12 +51,7 @@ pub fn evaluate<'a>(
     let mut areas = Areas::default();
     for (index, (logits, target)) in photos.into_iter().enumerate() {
         let truth = only_class("evaluate", index, target, width)?;
-        if logits.len() != width {
-            return Err(shape("a row of logits", width, logits.len()));
-        }
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(Error::NotFinite { operation: "evaluate", what: format!("a logit of photo {index}") });
-        }
+        check_logits(index, logits, width)?;
         let ranking = top(logits, 5);
         let predicted = ranking[0];
         accuracy.add(&ranking, truth);
@@ -104,6 +99,18 @@ pub(crate) fn beside(evaluation: Evaluation, nearest_neighbour: Option<f64>) -> 
     let mut evaluation = Evaluation { nearest_neighbour, ..evaluation };
     evaluation.figures = figures(&evaluation);
     evaluation
+}
+
+/// Checks that a photo has a logit for each class, and that all are finite.
+pub(super) fn check_logits(photo: usize, logits: &[f32], width: usize) -> Result<()> {
+    if logits.len() != width {
+        let (operand, got) = ("a row of logits", logits.len());
+        return Err(Error::Shape { operation: "evaluate", operand, expected: width, got });
+    }
+    match logits.iter().all(|logit| logit.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::NotFinite { operation: "evaluate", what: format!("a logit of photo {photo}") }),
+    }
 }
 
 #[cfg(test)]

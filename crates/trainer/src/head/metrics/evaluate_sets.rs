@@ -8,6 +8,7 @@ use crate::head::metrics::average_precision::precision;
 use crate::head::metrics::baseline::Baseline;
 use crate::head::metrics::calibration::Calibration;
 use crate::head::metrics::confusion::{ClassScore, macro_mean};
+use crate::head::metrics::evaluate::check_logits;
 use crate::head::metrics::evaluation::{Evaluation, OfSets};
 use crate::head::metrics::figures::figures;
 use crate::head::metrics::hamming_loss::hamming_loss;
@@ -46,17 +47,11 @@ pub fn evaluate_sets<'a>(
     majority: &Target,
 ) -> Result<Evaluation> {
     let width = classes.len();
-    let shape = |operand, expected, got| Error::Shape { operation: "evaluate", operand, expected, got };
     let (mut counts, mut rows, mut usual, mut sum) = (Vec::new(), Vec::new(), 0, 0.0);
     let (mut of_classes, mut calibration) = (vec![Named::default(); width], Calibration::default());
     for (index, SaidOfSet { logits, named, target }) in photos.into_iter().enumerate() {
         let truths = known_set("evaluate", index, target, width)?;
-        if logits.len() != width {
-            return Err(shape("a row of logits", width, logits.len()));
-        }
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(Error::NotFinite { operation: "evaluate", what: format!("a logit of photo {index}") });
-        }
+        check_logits(index, logits, width)?;
         counts.push(Named::of(named, truths));
         named.iter().for_each(|class| of_classes[class.index()].named += 1);
         for class in truths {
@@ -72,7 +67,7 @@ pub fn evaluate_sets<'a>(
     }
     let count = counts.len();
     if count == 0 {
-        return Err(shape("photos", 1, 0));
+        return Err(Error::Shape { operation: "evaluate", operand: "photos", expected: 1, got: 0 });
     }
     let score = |(class, label): (usize, &String)| {
         let Named { hits, named, truths } = of_classes[class];
