@@ -58,6 +58,11 @@ pub trait Engine: Send + Sync {
     /// Counts the values that a tap gives for each image, if it was asked for.
     fn len_of(&self, tap: Tap) -> Option<usize>;
 
+    /// Says how many batches keep it at work, started and not collected: the one that it works on, and the one after.
+    fn flights(&self) -> usize {
+        2
+    }
+
     /// Starts a pass over up to a batch of images. The next may be started before this one is collected.
     ///
     /// # Errors

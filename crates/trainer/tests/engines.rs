@@ -68,6 +68,45 @@ fn features_of_one_engine_serve_the_other() {
     world.expect(0, "verify run --engine gpu");
 }
 
+/// The variables by which the Vulkan loader finds the software driver twice, as two adapters.
+#[cfg(target_os = "linux")]
+fn twice(world: &World) -> [(&'static str, std::ffi::OsString); 2] {
+    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    let mut files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let of_lavapipe = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().starts_with("lvp");
+    let driver = files.find(of_lavapipe).expect("lavapipe: apt-get install mesa-vulkan-drivers").path();
+    let second = world.path("second.json");
+    std::fs::copy(&driver, &second).unwrap();
+    let both = std::env::join_paths([&driver, &second]).unwrap();
+    [("VK_ICD_FILENAMES", both.clone()), ("VK_DRIVER_FILES", both)]
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn all_adapters_share_the_photos() {
+    let world = World::new();
+    let twice = twice(&world);
+    let run = |line: &str| {
+        let output = world.command(line).envs(twice.clone()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let doctor: serde_json::Value = serde_json::from_str(&run("doctor --json")).unwrap();
+    assert_eq!(doctor["adapters"].as_array().unwrap().len(), 2, "{doctor}");
+    let embed = "embed photos --backbone weights.safetensors --recipe recipe.json --no-store --batch 2 --out";
+    run(&format!("{embed} one.npy"));
+    run(&format!("{embed} all.npy --adapter all"));
+    assert_eq!(world.read("one.txt"), world.read("all.txt"));
+    assert!(std::fs::read(world.path("one.npy")).unwrap() == std::fs::read(world.path("all.npy")).unwrap());
+    run(&format!("{TRAIN} run --adapter all"));
+    let config: serde_json::Value = serde_json::from_str(&world.read("run/config.json")).unwrap();
+    assert!(config["adapter"]["name"].as_str().unwrap().ends_with(" and 1 other"), "{config}");
+    assert!(run("predict run photos/red/00.png --adapter all").contains("red"));
+    // One of them, and where there is no other.
+    run(&format!("{embed} second.npy --adapter 1"));
+    world.expect(0, &format!("{embed} alone.npy --adapter all"));
+}
+
 #[test]
 fn without_an_adapter_the_cpu_is_taken() {
     if !cfg!(target_os = "linux") {

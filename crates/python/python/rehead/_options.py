@@ -17,7 +17,7 @@ class Options(TypedDict, total=False):
     """How photos are read and features computed, where the usual way isn't wanted."""
 
     adapter: str
-    """A part of the adapter's name, or its number."""
+    """A part of the adapter's name, or its number; `all` shares the photos among all that there are."""
     precision: Literal["f32", "f16"]
     """How weights and activations are stored: 16 bits take half the memory, on graphics cards, and move features by about 0.1 %."""
     store: bool | Path

@@ -22,8 +22,8 @@ pub(crate) struct Global {
     /// --kernels, --checks or --precision f16 asks for, else the CPU; the demo and `tune` take software adapters too
     #[arg(long, global = true, value_enum, default_value = "auto", env = "REHEAD_ENGINE", help_heading = "Everywhere")]
     pub(crate) engine: Engine,
-    /// Take the adapter with this number or part of its name (see `trainer doctor`)
-    #[arg(long, global = true, value_name = "NAME|INDEX", help_heading = "Everywhere")]
+    /// Take the adapter with this number or part of its name (see `trainer doctor`), or share the photos among all of them
+    #[arg(long, global = true, value_name = "NAME|INDEX|all", help_heading = "Everywhere")]
     pub(crate) adapter: Option<String>,
     /// Take only adapters of this graphics interface
     #[arg(long, global = true, value_enum, help_heading = "Everywhere")]

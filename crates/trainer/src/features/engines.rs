@@ -1,9 +1,12 @@
 //! Makes the engines that run a network for batches of some size, and checks their device for complaints after each call.
 
+use std::rc::Rc;
+
 use kernels::wgpu::{self, PollType};
 use resnet::{Backbone, BackboneOptions, Engine, Error, ImageBytes, ImageTensor, Pending, Tap, WeightFile};
 
 use crate::error::Result;
+use crate::features::fleet::Fleet;
 use crate::machine::device::is_hardware;
 use crate::machine::heap;
 use crate::machine::{Device, Gpu};
@@ -44,8 +47,27 @@ impl<'a> Engines<'a> {
         }
     }
 
-    /// Runs the network of `weights` on an adapter, for images of `input_size`.
+    /// Runs the network of `weights` on an adapter, for images of `input_size`; on all adapters that were opened with it, which share the batches.
     pub fn on(gpu: &'a Gpu, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
+        let first = Self::on_one(gpu, weights, input_size);
+        if gpu.others.is_empty() {
+            return first;
+        }
+        let others = gpu.others.iter().map(|other| Self::on_one(other, weights, input_size));
+        let all: Rc<[Self]> = std::iter::once(first).chain(others).collect();
+        let [plan, check, warn] = [&all; 3].map(Rc::clone);
+        Self {
+            plan: Box::new(move |batch| {
+                let engines: Result<Vec<_>> = plan.iter().map(|engines| engines.plan(batch)).collect();
+                Ok(Box::new(Fleet::new(engines?)?))
+            }),
+            check: Box::new(move || check.iter().try_for_each(|engines| (engines.check)())),
+            warn: Box::new(move |batch| warn.iter().find_map(|engines| engines.warning(batch))),
+        }
+    }
+
+    /// Runs the network on this adapter alone.
+    fn on_one(gpu: &'a Gpu, weights: &'a WeightFile, input_size: [usize; 2]) -> Self {
         let options =
             move |batch| BackboneOptions { input_size, precision: gpu.precision, ..BackboneOptions::new(batch) };
         let needs = move |batch| Backbone::memory_of(&gpu.context, weights.architecture(), &options(batch));

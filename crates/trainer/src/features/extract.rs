@@ -64,7 +64,7 @@ impl Extraction {
 ///
 /// # Memory
 /// Besides the features no more than `3 · batch + 2 · threads` prepared photos exist, used again and again, and a decoded photo a thread,
-/// however many photos there are.
+/// however many photos there are; where adapters share the work, up to five batches more for each.
 ///
 /// # Errors
 /// The recipe can't be followed; the device failed; features came out NaN or infinite; the watcher asked to stop; the machine failed where
@@ -173,7 +173,7 @@ fn extract_by(
         false => batches.submit(),
     });
     // Whatever happened: what is on its way has been paid for.
-    let landed = batches.land();
+    let landed = batches.land(0);
     let outcome = outcome.and(landed).and_then(|()| batches.hand_out());
     progress.end();
     outcome.map(|()| batches.computed)
@@ -194,14 +194,14 @@ impl Spares {
     }
 }
 
-/// Batches between prepared photos and rows: one is on its way while the next is made.
+/// Batches between prepared photos and rows: as many are on their way as keep the device at work, while the next is made.
 struct Batches<'a, 'e, 'w> {
     extractor: &'a mut Extractor<'e>,
     features: &'a mut Features,
     watch: Watch<'w>,
     spares: &'a Spares,
     waiting: Vec<(Digest, ImageBytes)>,
-    flying: Option<(Vec<Digest>, Flight)>,
+    flying: VecDeque<(Vec<Digest>, Flight)>,
     /// The photos that weren't handed out, by their places: the content, or why it can't be used.
     queue: VecDeque<(usize, Result<Digest, Rejected>)>,
     computed: usize,
@@ -233,7 +233,7 @@ impl Batches<'_, '_, '_> {
         self.watch.progress.advance(1);
         self.queue.push_back((place, outcome));
         // What is known doesn't wait for ever for a batch that isn't full.
-        if self.queue.len() >= QUEUE { self.submit().and_then(|()| self.land()) } else { Ok(()) }
+        if self.queue.len() >= QUEUE { self.submit().and_then(|()| self.land(0)) } else { Ok(()) }
     }
 
     /// Tells whether a photo waits for the network, or is on its way.
@@ -259,21 +259,29 @@ impl Batches<'_, '_, '_> {
         Ok(())
     }
 
-    /// Sends what waits on its way, and only then collects the batch before, so that the device always has a batch to work on.
+    /// Sends what waits on its way, and only then collects what came before, so that the device always has a batch to work on.
     fn submit(&mut self) -> Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let (digests, images) = self.waiting.drain(..).unzip();
         let flight = self.extractor.submit(images, self.watch.progress)?;
-        let landed = self.land();
-        self.flying = Some((digests, flight));
-        landed
+        self.flying.push_back((digests, flight));
+        self.land(self.extractor.flights() - 1)
     }
 
-    /// Waits for what is on its way and keeps it.
-    fn land(&mut self) -> Result<()> {
-        let Some((digests, flight)) = self.flying.take() else { return Ok(()) };
+    /// Waits until no more than `left` batches are on their way, and keeps what comes. What follows one that fails is collected too.
+    fn land(&mut self, left: usize) -> Result<()> {
+        let mut outcome = Ok(());
+        while self.flying.len() > left {
+            let landed = self.flying.pop_front().map_or(Ok(()), |flight| self.collect(flight));
+            outcome = outcome.and(landed);
+        }
+        outcome
+    }
+
+    /// Waits for a batch and keeps what comes of it.
+    fn collect(&mut self, (digests, flight): (Vec<Digest>, Flight)) -> Result<()> {
         let (values, images) = self.extractor.wait(flight, self.watch.progress)?;
         self.spares.give(images);
         self.features.insert(&digests, &values)?;

@@ -45,6 +45,11 @@ impl<'a> Extractor<'a> {
         self.batch
     }
 
+    /// Says how many batches keep the device at work.
+    pub(super) fn flights(&self) -> usize {
+        self.engine.as_ref().map_or(1, |engine| engine.flights())
+    }
+
     /// Starts a batch; the one before may still be on its way. `progress` is warned when there is no memory for as many.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod extractor;
 #[cfg(test)]
 pub(crate) mod fake;
 mod file;
+mod fleet;
 mod key;
 mod lines;
 mod lookup;

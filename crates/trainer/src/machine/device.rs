@@ -81,7 +81,7 @@ impl Device {
     /// Says in a few words what it is.
     pub fn summary(&self) -> Summary {
         match self {
-            Self::Gpu(gpu) => Summary::of(&gpu.adapter),
+            Self::Gpu(gpu) => gpu.summary(),
             Self::Cpu(cpu) => cpu.summary(),
         }
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::machine::compiled::Compiled;
 use crate::machine::tune::{self, Tuned};
 use crate::threads;
-use crate::words::shown;
+use crate::words::{count, shown};
 
 /// The features by which an adapter's own clock is read.
 pub(crate) const TIMING: wgpu::Features =
@@ -22,7 +22,7 @@ pub(crate) const TIMING: wgpu::Features =
 pub struct Selection {
     /// The graphics interfaces to look at; all where none is given.
     pub backends: Option<Backends>,
-    /// A part of its name, in any case, or its number in the list of [`adapters`].
+    /// A part of its name, in any case, or its number in the list of [`adapters`]; [`ALL`] for as many as there are.
     pub adapter: Option<String>,
     /// The family of kernels to use instead of the one that suits the adapter.
     pub family: Option<Family>,
@@ -44,6 +44,9 @@ impl Selection {
         named || family.is_some() || checks.is_some() || *precision != Precision::F32
     }
 }
+
+/// The name by which all adapters are selected.
+pub const ALL: &str = "all";
 
 /// An adapter or a CPU, in a few words that can be kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,8 @@ pub struct Gpu {
     pub precision: Precision,
     /// What its driver compiled, where that can be kept and a folder was given.
     pub compiled: Option<Compiled>,
+    /// The other adapters that share the photos with this one, where all were selected. What isn't photos is computed by this one alone.
+    pub others: Vec<Gpu>,
     host: Host,
 }
 
@@ -115,7 +120,8 @@ pub async fn adapters(backends: Option<Backends>) -> Vec<Adapter> {
     adapters
 }
 
-/// Opens the adapter that `selection` names, or the first.
+/// Opens the adapter that `selection` names, or the first; where it names [`ALL`], those too that are of the first one's graphics interface and, like
+/// it, hardware or software.
 ///
 /// # Errors
 /// There is none, or none such; the driver refuses; no thread can be had for the work besides.
@@ -127,10 +133,21 @@ pub async fn open(selection: &Selection) -> Result<Gpu> {
 pub(crate) async fn open_one(adapters: Vec<Adapter>, selection: &Selection) -> Result<Gpu> {
     threads::start_pool()?;
     let names: Vec<String> = adapters.iter().map(|adapter| Summary::of(adapter).name).collect();
-    let chosen = choose(&names, selection.adapter.as_deref())?;
-    let adapter = adapters.into_iter().nth(chosen).ok_or_else(none)?;
+    let wanted = selection.adapter.as_deref();
+    let all = wanted == Some(ALL);
+    let chosen = choose(&names, wanted.filter(|_| !all))?;
+    let mut adapters = adapters.into_iter().skip(chosen);
+    let adapter = adapters.next().ok_or_else(none)?;
+    let kind = |adapter: &Adapter| (adapter.get_info().backend, adapter.get_info().device_type == DeviceType::Cpu);
+    let first = kind(&adapter);
     let limits = adapter.limits();
-    open_with(adapter, limits, selection).await
+    let mut gpu = open_with(adapter, limits, selection).await?;
+    // A card is listed once for each graphics interface, and the CPU keeps no pace with cards.
+    for other in adapters.filter(|adapter| all && kind(adapter) == first) {
+        let limits = other.limits();
+        gpu.others.push(open_with(other, limits, selection).await?);
+    }
+    Ok(gpu)
 }
 
 /// Opens an adapter for work within these limits.
@@ -166,7 +183,7 @@ pub(crate) async fn open_with(adapter: Adapter, limits: wgpu::Limits, selection:
     };
     let context = Context::with_cache(&device, tune, compiled.as_ref().map(Compiled::cache));
     let precision = selection.precision;
-    Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision, compiled, host })
+    Ok(Gpu { adapter, device, queue, context, tuned, table_problem, precision, compiled, others: Vec::new(), host })
 }
 
 /// Saves the driver's cache when the adapter is closed.
@@ -199,6 +216,15 @@ impl Gpu {
     /// The device failed or was lost.
     pub fn read<T: Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>> {
         self.host.block_on(self.host.read(buffer)).map_err(failed)
+    }
+
+    /// Says in a few words what it is, and how many share the photos with it.
+    pub fn summary(&self) -> Summary {
+        let of_one = Summary::of(&self.adapter);
+        match self.others.len() {
+            0 => of_one,
+            others => Summary { name: format!("{} and {}", of_one.name, count(others, "other")), ..of_one },
+        }
     }
 
     /// Returns the first complaint of the device since it was opened, if there is one. Out of memory is reported once: complaints that

@@ -21,7 +21,7 @@ pub use cache_dir::cache_dir;
 pub use compiled::{Compiled, Found};
 pub use cpu::Cpu;
 pub use device::{Device, Wanted};
-pub use gpu::{Gpu, Selection, Summary, adapters, open};
+pub use gpu::{ALL, Gpu, Selection, Summary, adapters, open};
 pub use kernels::Precision;
 pub use planned::Planned;
 pub use tune::Tuned;
