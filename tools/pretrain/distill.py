@@ -11,7 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from network import ASSETS, MEAN, STD, ResNet, save  # before torch: it sets how threads wait
+from network import ASSETS, MEAN, STD, ResNet, load, save  # before torch: it sets how threads wait
 
 import numpy as np
 import torch
@@ -110,6 +110,7 @@ def main():
     parser.add_argument("--mix", type=float, default=0.5, help="share of batches whose pictures are mixed in pairs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", default="distill.pt", help="where to go on from")
+    parser.add_argument("--start", type=Path, help="weight file of a network to begin with instead of drawn weights")
     parser.add_argument("--out", default=ASSETS / "model.safetensors", type=Path, help="weight file to write; config.json comes beside")
     args = parser.parse_args()
 
@@ -118,6 +119,8 @@ def main():
     photos = [Image.open(path).convert("RGB") for path in paths]
     guide = teacher.load()
     student = ResNet(teacher.CLASSES).to(memory_format=torch.channels_last)
+    if args.start:
+        load(student, args.start)
     project = torch.nn.Linear(student.fc.in_features, teacher.FEATURES)
     weights = [*student.parameters(), *project.parameters()]
     decayed = [w for w in weights if w.dim() > 1]

@@ -7,7 +7,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +66,13 @@ class ResNet(nn.Module):
 
     def forward(self, x):
         return self.fc(self.features(x))
+
+
+def load(model, path):
+    """Reads a network that `save` wrote; its head stays as it is."""
+    state = {name: tensor.float() for name, tensor in load_file(path).items()}
+    left = model.load_state_dict(state, strict=False)
+    assert not left.unexpected_keys and all(name.startswith("fc.") or name.endswith("num_batches_tracked") for name in left.missing_keys)
 
 
 def save(model, path):
