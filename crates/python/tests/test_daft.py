@@ -1,18 +1,16 @@
 """Daft: photos in a column, features and errors beside them."""
 
+import daft
 import numpy as np
 import pytest
 from conftest import BACKBONE, COLOURS, drawn
 
 import rehead
-
-daft = pytest.importorskip("daft")
+from rehead.daft import Embed
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_column_of_photos_becomes_one_of_features():
-    from rehead.daft import Embed
-
     contents = [drawn(COLOURS["red"], index) for index in range(5)] + [b"no photo", None]
     frame = daft.from_pydict({"content": contents, "place": list(range(7))})
     embedder = Embed(str(BACKBONE), engine="cpu")

@@ -5,13 +5,12 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray
 from conftest import BACKBONE, COLOURS, drawn
 from kills import CORRUPT, check, run, world
 
 import rehead
-
-ray = pytest.importorskip("ray")
-adapter = pytest.importorskip("rehead.ray")
+import rehead.ray as adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
