@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use trainer::data::{Class, Target};
 use trainer::features::Rows;
-use trainer::head::{Folds, Head, Problem, Samples, softmax, solve};
+use trainer::head::{Folds, Head, Problem, Samples, sigmoid, softmax, solve};
 
 use crate::bytes;
 use crate::error::{invalid, raise};
@@ -78,13 +78,14 @@ fn places(array: &Bound<'_, PyAny>, bounds: Range<usize>) -> PyResult<Vec<usize>
     bytes::values::<i64>(array)?.into_iter().map(place).collect()
 }
 
-/// Computes logits and probabilities of rows of features by a head: weights by class, and biases.
+/// Computes logits and probabilities of rows of features by a head: weights by class, and biases. Where a row may be of `several` classes each has a probability by itself.
 #[pyfunction]
 pub(crate) fn logits<'py>(
     py: Python<'py>,
     weight: &Bound<'py, PyAny>,
     bias: &Bound<'py, PyAny>,
     rows: &Bound<'py, PyAny>,
+    several: bool,
 ) -> PyResult<(Bound<'py, PyByteArray>, Bound<'py, PyByteArray>)> {
     let ((weight, width), bias) = (bytes::matrix(weight)?, bytes::values(bias)?);
     let (values, columns) = bytes::matrix(rows)?;
@@ -95,8 +96,10 @@ pub(crate) fn logits<'py>(
         let classes = vec![String::new(); bias.len()];
         let head = Head { weight, bias, classes, thresholds: None };
         let logits = head.logits(&Rows::new(&values, columns).map_err(raise)?).map_err(raise)?;
-        let each = logits.chunks_exact(head.classes.len().max(1)).flat_map(softmax);
-        let probabilities: Vec<f64> = each.collect();
+        let probabilities: Vec<f64> = match several {
+            true => logits.iter().map(|&logit| sigmoid(logit.into())).collect(),
+            false => logits.chunks_exact(head.classes.len().max(1)).flat_map(softmax).collect(),
+        };
         Ok::<_, PyErr>((logits, probabilities))
     })?;
     Ok((bytes::of_f32(py, &logits), bytes::of_f64(py, &probabilities)))

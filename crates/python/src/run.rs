@@ -6,13 +6,14 @@ use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
+use trainer::data::Class;
 use trainer::report::Prediction;
 use trainer::run::{self, Config, HeadRun};
 use trainer::tasks::{Telling, predict_each};
 use trainer::{Error, Session};
 
 use crate::bytes;
-use crate::error::{invalid, raise};
+use crate::error::raise;
 use crate::options::{Options, check_process, read};
 use crate::photos::{Image, Photos};
 
@@ -31,10 +32,15 @@ enum Made {
     Features(Box<HeadRun>),
 }
 
-/// Probabilities, row after row, NaN where there are none; then row by row the class, whether it is like what was learnt from, the classes of its set, and why there is nothing of
-/// all this.
-type Predicted<'py> =
-    (Bound<'py, PyByteArray>, Vec<Option<usize>>, Vec<Option<bool>>, Vec<Option<Vec<usize>>>, Vec<Option<String>>);
+/// Probabilities, row after row, NaN where there are none; then row by row the class, the classes that are named where there may be several, whether it is like what was learnt
+/// from, the classes of its set, and why there is nothing of all this.
+type Predicted<'py> = (Bound<'py, PyByteArray>, Vec<Option<usize>>, Sets, Vec<Option<bool>>, Sets, Vec<Option<String>>);
+
+/// Row by row some classes, where they can be told.
+type Sets = Vec<Option<Vec<usize>>>;
+
+/// Weights by class, biases, and thresholds where there are any.
+type Weights<'py> = (Bound<'py, PyByteArray>, Bound<'py, PyByteArray>, Option<Vec<f64>>);
 
 #[pymethods]
 impl Run {
@@ -45,13 +51,7 @@ impl Run {
             Err(Error::MadeOfFeatures { .. }) => HeadRun::open(&folder).map(|run| Made::Features(Box::new(run))),
             opened => opened.map(|run| Made::Photos(Box::new(run))),
         });
-        let run = Self { made: made.map_err(raise)?, options, session: OnceLock::new() };
-        match run.head().thresholds {
-            None => Ok(run),
-            Some(_) => {
-                Err(invalid("a run of several labels a photo: `trainer predict` reads it, this module doesn't yet"))
-            }
-        }
+        Ok(Self { made: made.map_err(raise)?, options, session: OnceLock::new() })
     }
 
     /// The labels, in the order of the head's outputs.
@@ -70,10 +70,10 @@ impl Run {
         config.as_ref().map(|config| serde_json::to_string(config).expect("plain data"))
     }
 
-    /// Weights and biases of its head.
-    fn weights<'py>(&self, py: Python<'py>) -> (Bound<'py, PyByteArray>, Bound<'py, PyByteArray>) {
+    /// Weights and biases of its head, and thresholds where a photo may be of several classes.
+    fn weights<'py>(&self, py: Python<'py>) -> Weights<'py> {
         let head = self.head();
-        (bytes::of_f32(py, &head.weight), bytes::of_f32(py, &head.bias))
+        (bytes::of_f32(py, &head.weight), bytes::of_f32(py, &head.bias), head.thresholds.clone())
     }
 
     /// Says what is on photos.
@@ -88,16 +88,18 @@ impl Run {
         let (predictions, rejected) = py.detach(|| self.predictions(&photos, coverage))?;
         let classes = self.head().classes.len();
         let mut probabilities = vec![f64::NAN; photos.count * classes];
-        let (mut labels, mut known, mut sets) =
-            (vec![None; photos.count], vec![None; photos.count], vec![None; photos.count]);
+        let (mut labels, mut known) = (vec![None; photos.count], vec![None; photos.count]);
+        let (mut named, mut sets) = (vec![None; photos.count], vec![None; photos.count]);
+        let places = |classes: Vec<Class>| classes.into_iter().map(Class::index).collect::<Vec<usize>>();
         for (place, said) in predictions {
             let row = photos.rows[place];
             probabilities[row * classes..][..classes].copy_from_slice(&said.probabilities());
             labels[row] = said.top(1).first().map(|(class, _)| class.index());
             known[row] = said.is_known();
-            sets[row] = said.set.map(|set| set.iter().map(|class| class.index()).collect());
+            named[row] = said.named.map(places);
+            sets[row] = said.set.map(places);
         }
-        Ok((bytes::of_f64(py, &probabilities), labels, known, sets, photos.errors(rejected)))
+        Ok((bytes::of_f64(py, &probabilities), labels, named, known, sets, photos.errors(rejected)))
     }
 }
 

@@ -113,6 +113,30 @@ def test_a_run_of_features_takes_features(run, photos, paths, command, tmp_path)
         made.predict(paths[:1])
 
 
+def test_a_run_of_several_labels_names_all_of_them(photos, paths, command, tmp_path):
+    table = tmp_path / "photos.csv"
+    labels = {"blue": "cold;wet", "green": "wet", "red": ";"}
+    rows = [f"{path},{labels[path.parent.name]}\n" for path in paths]
+    table.write_text("path,labels\n" + "".join(rows))
+    run = rehead.train(
+        table, out=tmp_path / "run", backbone=BACKBONE, engine="cpu", store=False, duplicates="apart"
+    )
+    said = run.predict(paths[::6])
+    told = json.loads(command("predict", run.folder, *paths[::6], "--json", "--top", "2"))["photos"]
+    assert run.classes == ["cold", "wet"]
+    assert said.named == [sorted(guess["label"] for guess in photo["labels"]) for photo in told]
+    assert said.named == [["cold", "wet"]] * 2 + [["wet"]] * 2 + [[]] * 2
+    for row, photo in zip(said.probabilities, told):
+        expected = {guess["label"]: guess["probability"] for guess in photo["predictions"]}
+        assert dict(zip(run.classes, row)) == pytest.approx(expected, abs=1e-12)
+    head = pickle.loads(pickle.dumps(run.head))
+    of_rows = head.predict(rehead.Extractor(BACKBONE, engine="cpu").embed(paths[::6]))
+    assert (of_rows.named, of_rows.labels) == (said.named, said.labels)
+    assert of_rows.probabilities.tobytes() == said.probabilities.tobytes()
+    with pytest.raises(ValueError, match="thresholds"):
+        rehead.Head(head.weight, head.bias, head.classes, [0.5])
+
+
 def test_errors_say_what_helps(run, photos, tmp_path):
     again = {"out": run.folder, "backbone": BACKBONE, "engine": "cpu"}
     with pytest.raises(rehead.UsageError, match="force=True") as raised:

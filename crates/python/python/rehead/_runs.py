@@ -29,6 +29,8 @@ class Predictions(NamedTuple):
     """The classes among which the true one is as often as `coverage` says; None where that wasn't asked."""
     errors: list[str | None]
     """Why a photo can't be read; None where it was."""
+    named: list[list[str] | None]
+    """All classes that a photo is of, none or several, where the head was trained on photos of several labels; None where each is of exactly one."""
 
 
 class Head:
@@ -38,14 +40,25 @@ class Head:
         weight: `float32[classes, features]`.
         bias: `float32[classes]`.
         classes: the labels, in the order of the outputs.
+        thresholds: `float64[classes]`, from which probability on a row counts as of a class, where it may be of several: probabilities are sigmoids then, each
+            by itself. None where a row is of exactly one class.
     """
 
-    def __init__(self, weight: npt.ArrayLike, bias: npt.ArrayLike, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike,
+        classes: Sequence[str],
+        thresholds: npt.ArrayLike | None = None,
+    ) -> None:
         self.weight = np.ascontiguousarray(weight, np.float32)
         self.bias = np.ascontiguousarray(bias, np.float32)
         self.classes = list(classes)
+        self.thresholds = None if thresholds is None else np.ascontiguousarray(thresholds, np.float64)
         if self.weight.shape[:1] != (len(self.classes),) or self.bias.shape != (len(self.classes),):
             raise ValueError(f"{len(self.classes)} classes, weights {self.weight.shape}, biases {self.bias.shape}")
+        if self.thresholds is not None and self.thresholds.shape != self.bias.shape:
+            raise ValueError(f"{len(self.classes)} classes, thresholds {self.thresholds.shape}")
 
     def logits(self, features: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Computes the logits of rows of features, each sum in 64 bits: `float32[rows, classes]`."""
@@ -60,11 +73,17 @@ class Head:
         probabilities = self._said(features)[1]
         count = len(probabilities)
         labels: list[str | None] = [self.classes[place] for place in probabilities.argmax(axis=1)]
-        return Predictions(labels, probabilities, [None] * count, [None] * count, [None] * count)
+        named: list[list[str] | None] = [None] * count
+        if self.thresholds is not None:
+            named = [
+                [label for label, is_of in zip(self.classes, row, strict=True) if is_of]
+                for row in probabilities >= self.thresholds
+            ]
+        return Predictions(labels, probabilities, [None] * count, [None] * count, [None] * count, named)
 
     def _said(self, features: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
         rows = np.ascontiguousarray(features, np.float32)
-        logits, probabilities = _native.logits(self.weight, self.bias, rows)
+        logits, probabilities = _native.logits(self.weight, self.bias, rows, self.thresholds is not None)
         shape = (len(rows), len(self.classes))
         return np.frombuffer(logits, np.float32).reshape(shape), np.frombuffer(probabilities, np.float64).reshape(shape)
 
@@ -91,8 +110,9 @@ class Run:
     @property
     def head(self) -> Head:
         """Its head, for features that an extractor computed, or another program."""
-        weight, bias = (np.frombuffer(values, np.float32) for values in self._native.weights())
-        return Head(weight.reshape(len(self.classes), -1), bias, self.classes)
+        weight, bias, thresholds = self._native.weights()
+        weights = np.frombuffer(weight, np.float32).reshape(len(self.classes), -1)
+        return Head(weights, np.frombuffer(bias, np.float32), self.classes, thresholds)
 
     def predict(
         self, images: Iterable[Photo] | Any, errors: Errors = "raise", coverage: float | None = None
@@ -108,15 +128,19 @@ class Run:
             InputError: a photo can't be read (`errors="raise"`); the run was made of features.
         """
         said = self._native.predict(buffers(images), coverage)
-        probabilities, labels, known, sets, reasons = said
+        probabilities, labels, named, known, sets, reasons = said
         check(reasons, errors)
         return Predictions(
             [None if place is None else self.classes[place] for place in labels],
             np.frombuffer(probabilities, np.float64).reshape(len(reasons), len(self.classes)),
             known,
-            [None if places is None else [self.classes[place] for place in places] for places in sets],
+            self._labels(sets),
             reasons,
+            self._labels(named),
         )
+
+    def _labels(self, sets: list[list[int] | None]) -> list[list[str] | None]:
+        return [None if places is None else [self.classes[place] for place in places] for places in sets]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _run, self._made_of

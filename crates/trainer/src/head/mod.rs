@@ -33,6 +33,7 @@ pub use layer::Head;
 pub use options::{Choice, ClassWeights, Optimizer, TrainOptions};
 pub use problem::{Folds, Problem, Samples};
 pub use regularisation::{Method, Regularisation, Scaling};
-pub(crate) use sigmoid::{loss as set_loss, sigmoid};
+pub(crate) use sigmoid::loss as set_loss;
+pub use sigmoid::sigmoid;
 pub use softmax::{softmax, top};
 pub use solve::{Candidate, CrossValidation, LeaveOneOut, solve, solve_for};

@@ -3,7 +3,7 @@
 use crate::data::Class;
 
 /// Turns a logit into a probability: 1 / (1 + exp(−x)).
-pub(crate) fn sigmoid(logit: f64) -> f64 {
+pub fn sigmoid(logit: f64) -> f64 {
     match logit >= 0.0 {
         true => 1.0 / (1.0 + (-logit).exp()),
         // A small one keeps all its digits.
