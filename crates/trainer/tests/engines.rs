@@ -95,7 +95,7 @@ fn all_adapters_share_the_photos() {
     assert_eq!(doctor["adapters"].as_array().unwrap().len(), 2, "{doctor}");
     let embed = "embed photos --backbone weights.safetensors --recipe recipe.json --no-store --batch 2 --out";
     run(&format!("{embed} one.npy"));
-    run(&format!("{embed} all.npy --adapter all"));
+    run(&format!("{embed} all.npy --adapter All"));
     assert_eq!(world.read("one.txt"), world.read("all.txt"));
     assert!(std::fs::read(world.path("one.npy")).unwrap() == std::fs::read(world.path("all.npy")).unwrap());
     run(&format!("{TRAIN} run --adapter all"));

@@ -45,7 +45,7 @@ impl Selection {
     }
 }
 
-/// The name by which all adapters are selected.
+/// The name by which all adapters are selected, in any case.
 pub const ALL: &str = "all";
 
 /// An adapter or a CPU, in a few words that can be kept.
@@ -134,7 +134,7 @@ pub(crate) async fn open_one(adapters: Vec<Adapter>, selection: &Selection) -> R
     threads::start_pool()?;
     let names: Vec<String> = adapters.iter().map(|adapter| Summary::of(adapter).name).collect();
     let wanted = selection.adapter.as_deref();
-    let all = wanted == Some(ALL);
+    let all = wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(ALL));
     let chosen = choose(&names, wanted.filter(|_| !all))?;
     let mut adapters = adapters.into_iter().skip(chosen);
     let adapter = adapters.next().ok_or_else(none)?;
