@@ -293,7 +293,7 @@ def command(args, case, tool, programs, given, out):
         photos, weights = given
         if tool in OURS:
             engine = "cpu" if tool == "rehead" else "gpu"
-            return [programs["trainer"], "train", photos, "--engine", engine, "--backbone", weights, "--out", out, "--store", out / "store", "--force", "--batch", "8", "--optimizer", "adamw", "--quiet"]
+            return [programs["trainer"], "train", photos, "--engine", engine, "--backbone", weights, "--out", out / "run", "--store", out / "store", "--batch", "8", "--optimizer", "adamw", "--quiet"]
         return [*python, "train", "--photos", photos, "--model", "resnet18", "--weights", weights, "--threads", args.threads, "--out", out]
     kind = name if name == "head" else "optimum" if "shape" in case else "forward" if "model" in case else "matmul"
     slow = tool in SLOW or args.quick
